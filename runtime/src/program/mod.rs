@@ -1,0 +1,4 @@
+//! What a compiled program is: plain data, with no behaviour beyond checking and evaluating itself.
+
+pub mod dtype;
+pub mod size;

@@ -1,0 +1,181 @@
+//! Floor division and modulo of sizes, with the simplifications that hold for every value of the symbols.
+//!
+//! Invariant: both agree with the integer operations rounding towards minus infinity wherever the divisor is not zero.
+
+use std::collections::BTreeMap;
+
+use super::{Atom, Dim, Monomial, multiply};
+
+/// Integer division rounding towards minus infinity.
+pub fn floor_div(a: i64, b: i64) -> Option<i64> {
+    let quotient = a.checked_div(b)?;
+    let inexact = a.checked_rem(b)? != 0;
+    Some(if inexact && (a < 0) != (b < 0) { quotient - 1 } else { quotient })
+}
+
+/// The remainder of [`floor_div`]: it has the sign of the divisor.
+pub fn modulo(a: i64, b: i64) -> Option<i64> {
+    let remainder = a.checked_rem(b)?;
+    Some(if remainder != 0 && (remainder < 0) != (b < 0) { remainder + b } else { remainder })
+}
+
+impl Dim {
+    /// `floor(self / divisor)`. Terms that the divisor divides leave the floor: `floor((b·q + r) / b) = q + floor(r / b)`.
+    pub fn floor_div(&self, divisor: &Dim) -> Dim {
+        if let (Some(a), Some(b)) = (self.as_constant(), divisor.as_constant())
+            && let Some(quotient) = floor_div(a, b)
+        {
+            return Dim::constant(quotient);
+        }
+        let Some((quotient, rest)) = self.split_by(divisor) else {
+            return Dim::atom(Atom::FloorDiv(self.clone(), divisor.clone()));
+        };
+        &quotient + &nested_floor(&rest, divisor)
+    }
+
+    pub fn ceil_div(&self, divisor: &Dim) -> Dim {
+        (&(self + divisor) - 1).floor_div(divisor)
+    }
+
+    /// `self mod divisor`, with the sign of the divisor. Terms that the divisor divides vanish.
+    pub fn modulo(&self, divisor: &Dim) -> Dim {
+        if let (Some(a), Some(b)) = (self.as_constant(), divisor.as_constant())
+            && let Some(remainder) = modulo(a, b)
+        {
+            return Dim::constant(remainder);
+        }
+        let rest = match self.split_by(divisor) {
+            Some((_, rest)) => rest,
+            None => self.clone(),
+        };
+        if let (Some(a), Some(b)) = (rest.as_constant(), divisor.as_constant())
+            && let Some(remainder) = modulo(a, b)
+        {
+            return Dim::constant(remainder);
+        }
+        match rest.single_atom() {
+            Some(Atom::Mod(_, inner)) if inner == divisor => rest,
+            _ if rest.is(0) => rest,
+            _ => Dim::atom(Atom::Mod(rest, divisor.clone())),
+        }
+    }
+
+    /// The quotient when `divisor` divides every term.
+    pub fn exact_div(&self, divisor: &Dim) -> Option<Dim> {
+        if self == divisor && !divisor.is(0) {
+            return Some(Dim::constant(1));
+        }
+        let (quotient, rest) = self.split_by(divisor)?;
+        rest.is(0).then_some(quotient)
+    }
+
+    /// `(q, r)` with `self = q · divisor + r`, where no term of `r` is divisible; `None` for zero divisors and sums.
+    fn split_by(&self, divisor: &Dim) -> Option<(Dim, Dim)> {
+        if divisor.n_terms() != 1 {
+            return self.split_by_sum(divisor);
+        }
+        let (divisor_monomial, divisor_coefficient) = divisor.terms().next()?;
+        let (mut quotient, mut rest) = (Vec::new(), Vec::new());
+        for (monomial, coefficient) in self.terms() {
+            match divide_monomial(monomial, divisor_monomial) {
+                Some(others) if others.is_empty() && divisor_monomial.is_empty() => {
+                    quotient.push((others.clone(), floor_div(coefficient, divisor_coefficient)?));
+                    rest.push((others, modulo(coefficient, divisor_coefficient)?));
+                }
+                Some(others) if coefficient.checked_rem(divisor_coefficient)? == 0 => {
+                    quotient.push((others, coefficient / divisor_coefficient));
+                }
+                _ => rest.push((monomial.clone(), coefficient)),
+            }
+        }
+        Some((Dim::from_terms(quotient), Dim::from_terms(rest)))
+    }
+
+    /// A sum divides only multiples of itself, which is found by trying the ratio of the leading terms.
+    fn split_by_sum(&self, divisor: &Dim) -> Option<(Dim, Dim)> {
+        let (lead, lead_coefficient) = divisor.terms().last()?;
+        let (own, own_coefficient) = self.terms().last()?;
+        let ratio = divide_monomial(own, lead)?;
+        if own_coefficient.checked_rem(lead_coefficient)? != 0 {
+            return None;
+        }
+        let quotient = Dim::from_terms([(ratio, own_coefficient / lead_coefficient)]);
+        let rest = self - &(&quotient * divisor);
+        rest.is(0).then_some((quotient, rest))
+    }
+
+    fn single_atom(&self) -> Option<&Atom> {
+        match self.terms().next() {
+            Some((monomial, 1)) if self.n_terms() == 1 && monomial.len() == 1 && monomial[0].1 == 1 => {
+                Some(&monomial[0].0)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `floor(floor(a / b) / c) = floor(a / (b·c))` for positive constants.
+fn nested_floor(rest: &Dim, divisor: &Dim) -> Dim {
+    if let (Some(value), Some(by)) = (rest.as_constant(), divisor.as_constant())
+        && let Some(quotient) = floor_div(value, by)
+    {
+        return Dim::constant(quotient);
+    }
+    if let (Some(Atom::FloorDiv(a, b)), Some(outer)) = (rest.single_atom(), divisor.as_constant())
+        && let Some(inner) = b.as_constant()
+        && inner > 0
+        && outer > 0
+        && let Some(both) = inner.checked_mul(outer)
+    {
+        return a.floor_div(&Dim::constant(both));
+    }
+    if let (Some(Atom::Mod(_, b)), Some(outer)) = (rest.single_atom(), divisor.as_constant())
+        && b.as_constant().is_some_and(|inner| inner > 0 && inner <= outer)
+    {
+        return Dim::constant(0);
+    }
+    if rest.is(0) { rest.clone() } else { Dim::atom(Atom::FloorDiv(rest.clone(), divisor.clone())) }
+}
+
+fn divide_monomial(monomial: &Monomial, divisor: &Monomial) -> Option<Monomial> {
+    let mut powers: BTreeMap<_, u32> = monomial.iter().cloned().collect();
+    for (atom, power) in divisor {
+        let own = powers.get_mut(atom)?;
+        *own = own.checked_sub(*power)?;
+    }
+    powers.retain(|_, power| *power > 0);
+    Some(powers.into_iter().collect())
+}
+
+/// Puts `b·floor(a / b) + (a mod b)` back together as `a`, whatever common factor the two terms have.
+pub(super) fn join_remainders(terms: &mut BTreeMap<Monomial, i64>) {
+    while let Some((remainder_term, quotient_term, whole)) = find_split(terms) {
+        terms.remove(&remainder_term);
+        terms.remove(&quotient_term);
+        for (monomial, coefficient) in whole.terms() {
+            let entry = terms.entry(monomial.clone()).or_insert(0);
+            *entry = entry.saturating_add(coefficient);
+        }
+        terms.retain(|_, coefficient| *coefficient != 0);
+    }
+}
+
+fn find_split(terms: &BTreeMap<Monomial, i64>) -> Option<(Monomial, Monomial, Dim)> {
+    for (monomial, &coefficient) in terms {
+        for (at, (atom, power)) in monomial.iter().enumerate() {
+            let Atom::Mod(a, b) = atom else { continue };
+            if *power != 1 || b.n_terms() != 1 {
+                continue;
+            }
+            let mut common = monomial.clone();
+            common.remove(at);
+            let (divisor, scale) = b.terms().next()?;
+            let quotient = multiply(&multiply(&common, divisor), &vec![(Atom::FloorDiv(a.clone(), b.clone()), 1)]);
+            if terms.get(&quotient) == Some(&coefficient.saturating_mul(scale)) {
+                let whole = &Dim::from_terms([(common, coefficient)]) * a;
+                return Some((monomial.clone(), quotient, whole));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,178 @@
+//! What is known about symbols, and what follows from it about sizes.
+//!
+//! Invariant: bounds are sound: a bound that is returned holds for every value the ranges allow. They are not always
+//! tight; `None` means that nothing could be shown.
+
+use super::{Atom, Dim, Symbol};
+
+/// `low <= symbol <= high`; the bounds may mention symbols declared earlier (loop variables do).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub symbol: Symbol,
+    pub low: Dim,
+    pub high: Option<Dim>,
+}
+
+/// Ranges in order of declaration: outer symbols first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    ranges: Vec<Range>,
+}
+
+impl Ranges {
+    pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
+        self.ranges.retain(|range| range.symbol != symbol);
+        self.ranges.push(Range { symbol, low, high });
+    }
+
+    pub fn get(&self, symbol: &Symbol) -> Option<&Range> {
+        self.ranges.iter().find(|range| range.symbol == *symbol)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Range> {
+        self.ranges.iter()
+    }
+
+    /// A constant that `dim` never falls below. Undeclared symbols are sizes: at least zero.
+    pub fn lower_bound(&self, dim: &Dim) -> Option<i64> {
+        let mut work = dim.clone();
+        for range in self.ranges.iter().rev() {
+            work = open_floors(&work);
+            work = eliminate(&work, range)?;
+        }
+        self.lower_bound_of_atoms(&open_floors(&work))
+    }
+
+    pub fn upper_bound(&self, dim: &Dim) -> Option<i64> {
+        self.lower_bound(&-dim).and_then(i64::checked_neg)
+    }
+
+    /// `left <= right` for all allowed values.
+    pub fn proves_le(&self, left: &Dim, right: &Dim) -> bool {
+        self.lower_bound(&(right - left)).is_some_and(|bound| bound >= 0)
+    }
+
+    pub fn proves_lt(&self, left: &Dim, right: &Dim) -> bool {
+        self.proves_le(&(left + 1), right)
+    }
+
+    /// Writes every atom as its lower bound plus something that is not negative (or its upper bound minus that, where
+    /// the atom's coefficient is negative) and sums up: if what is left has only non-negative terms, the constant is a bound.
+    fn lower_bound_of_atoms(&self, dim: &Dim) -> Option<i64> {
+        let mut total = dim.constant_term();
+        let shifted = dim.map_atoms(&|atom| match self.bounds_of_atom(atom).0 {
+            Some(low) => Dim::constant(low) + fresh(atom),
+            None => Dim::atom(atom.clone()),
+        });
+        if shifted
+            .terms()
+            .all(|(monomial, c)| monomial.is_empty() || (c >= 0 && monomial.iter().all(|(a, _)| is_fresh(a))))
+        {
+            return Some(shifted.constant_term());
+        }
+        for (monomial, coefficient) in dim.terms().filter(|(monomial, _)| !monomial.is_empty()) {
+            let (mut low, mut high) = (Some(1i64), Some(1i64));
+            for (atom, power) in monomial {
+                let (atom_low, atom_high) = self.bounds_of_atom(atom);
+                if atom_low.is_none_or(|bound| bound < 0) {
+                    return None;
+                }
+                for _ in 0..*power {
+                    low = low.zip(atom_low).and_then(|(a, b)| a.checked_mul(b));
+                    high = high.zip(atom_high).and_then(|(a, b)| a.checked_mul(b));
+                }
+            }
+            let bound = if coefficient > 0 { low } else { high };
+            total = total.checked_add(bound?.checked_mul(coefficient)?)?;
+        }
+        Some(total)
+    }
+
+    fn bounds_of_atom(&self, atom: &Atom) -> (Option<i64>, Option<i64>) {
+        let bounds = |dim: &Dim| (self.lower_bound(dim), self.upper_bound(dim));
+        match atom {
+            Atom::Symbol(symbol) => match self.get(symbol) {
+                Some(range) => {
+                    (self.lower_bound(&range.low), range.high.as_ref().and_then(|high| self.upper_bound(high)))
+                }
+                None => (Some(0), None),
+            },
+            Atom::FloorDiv(a, b) => {
+                let Some(divisor) = b.as_constant().filter(|&value| value > 0) else {
+                    let positive = self.lower_bound(b).is_some_and(|low| low > 0);
+                    let (low, high) = bounds(a);
+                    let not_negative = positive && low.is_some_and(|low| low >= 0);
+                    return if not_negative { (Some(0), high) } else { (None, None) };
+                };
+                let (low, high) = bounds(a);
+                (low.map(|value| value.div_euclid(divisor)), high.map(|value| value.div_euclid(divisor)))
+            }
+            Atom::Mod(_, b) => match bounds(b) {
+                (Some(low), high) if low > 0 => (Some(0), high.map(|value| value - 1)),
+                _ => (None, None),
+            },
+            Atom::Min(a, b) => {
+                let ((low_a, high_a), (low_b, high_b)) = (bounds(a), bounds(b));
+                (low_a.zip(low_b).map(|(a, b)| a.min(b)), least(high_a, high_b))
+            }
+            Atom::Max(a, b) => {
+                let ((low_a, high_a), (low_b, high_b)) = (bounds(a), bounds(b));
+                (least(low_a.map(|v| -v), low_b.map(|v| -v)).map(|v| -v), high_a.zip(high_b).map(|(a, b)| a.max(b)))
+            }
+        }
+    }
+}
+
+fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// A stand-in for `atom - low`, which is not negative.
+fn fresh(atom: &Atom) -> Dim {
+    Dim::symbol(format!("'{atom}"))
+}
+
+fn is_fresh(atom: &Atom) -> bool {
+    matches!(atom, Atom::Symbol(symbol) if symbol.name().starts_with('\''))
+}
+
+/// Replaces a symbol with non-constant bounds by the bound that makes `dim` smallest, where `dim` is affine in it and the
+/// sign of its slope is a known constant. Symbols with constant bounds wait for the last step.
+fn eliminate(dim: &Dim, range: &Range) -> Option<Dim> {
+    if !dim.mentions(&range.symbol) {
+        return Some(dim.clone());
+    }
+    let Some((slope, rest)) = dim.affine_in(&range.symbol) else { return Some(dim.clone()) };
+    let not_negative = slope.terms().all(|(_, coefficient)| coefficient >= 0);
+    let not_positive = slope.terms().all(|(_, coefficient)| coefficient <= 0);
+    // Sizes are not negative, so a slope whose coefficients share a sign has that sign.
+    let symbols_only =
+        slope.terms().all(|(monomial, _)| monomial.iter().all(|(atom, _)| matches!(atom, Atom::Symbol(_))));
+    let constant_low = range.low.as_constant().is_some();
+    match &range.high {
+        _ if !symbols_only => Some(dim.clone()),
+        _ if not_negative && !constant_low => Some(&rest + &(&slope * &range.low)),
+        Some(high) if not_positive && high.as_constant().is_none() => Some(&rest + &(&slope * high)),
+        _ => Some(dim.clone()),
+    }
+}
+
+/// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`: the remainder has tight bounds, the quotient does not.
+fn open_floors(dim: &Dim) -> Dim {
+    let mut sum = Vec::new();
+    let mut extra = Dim::constant(0);
+    for (monomial, coefficient) in dim.terms() {
+        match monomial.as_slice() {
+            [(Atom::FloorDiv(a, b), 1)] if b.as_constant().is_some_and(|by| by > 1 && coefficient % by == 0) => {
+                let times = coefficient / b.as_constant().unwrap_or(1);
+                let remainder = a.modulo(b);
+                extra = &extra + &(&(a - &remainder) * times);
+            }
+            _ => sum.push((monomial.clone(), coefficient)),
+        }
+    }
+    &Dim::from_terms(sum) + &extra
+}

@@ -1,0 +1,100 @@
+//! Sizes against direct evaluation, and the bounds that kernels rely on.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn dim(text: &str) -> Dim {
+    text.parse().expect("a size")
+}
+
+#[test]
+fn equal_polynomials_are_equal_data() {
+    assert_eq!(dim("(H + 1)*(H - 1)"), dim("H^2 - 1"));
+    assert_eq!(dim("2*N + N*2 - 4*N"), Dim::constant(0));
+    assert_eq!(dim("floordiv(8*H + 16, 8)"), dim("H + 2"));
+    assert_eq!(dim("floordiv(H*W*C, C)"), dim("H*W"));
+    assert_eq!(dim("floordiv(2*h + 1, 2)"), dim("h"));
+    assert_eq!(dim("mod(8*H + 3, 8)"), dim("3"));
+    assert_eq!(dim("8*floordiv(N, 8) + mod(N, 8)"), dim("N"));
+    assert_eq!(dim("floordiv(floordiv(N, 2), 2)"), dim("floordiv(N, 4)"));
+    assert_eq!(dim("min(N + 1, N)"), dim("N"));
+}
+
+#[test]
+fn text_round_trips() {
+    for text in ["0", "-3", "B", "8*H*W + 3*N^2 - 1", "floordiv(N - 1, 2) + 1", "max(min(N, 64), M)"] {
+        assert_eq!(dim(&dim(text).to_string()), dim(text), "{text}");
+    }
+}
+
+#[test]
+fn hostile_text_is_an_error() {
+    for text in ["", "N +", "floordiv(N)", "99999999999999999999", "N^99", &"(".repeat(5000), &"-".repeat(5000)] {
+        assert!(text.parse::<Dim>().is_err());
+    }
+}
+
+#[test]
+fn bounds_follow_loop_variables() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("N"), Dim::constant(1), None);
+    ranges.declare(Symbol::new("i"), Dim::constant(0), Some(dim("floordiv(N, 64) - 1")));
+    ranges.declare(Symbol::new("t"), Dim::constant(0), Some(Dim::constant(63)));
+    assert!(ranges.proves_lt(&dim("64*i + t"), &dim("N")));
+    assert!(!ranges.proves_lt(&dim("64*i + t + 1"), &dim("N")));
+    assert!(ranges.proves_le(&Dim::constant(0), &dim("64*i + t")));
+    ranges.declare(Symbol::new("M"), Dim::constant(1), None);
+    assert!(ranges.proves_le(&dim("N"), &dim("N*M")));
+    assert!(!ranges.proves_le(&dim("N*M"), &dim("N")));
+}
+
+#[test]
+fn affine_parts() {
+    let (slope, rest) = dim("3*i*W + j + 2").affine_in(&Symbol::new("i")).expect("affine");
+    assert_eq!((slope, rest), (dim("3*W"), dim("j + 2")));
+    assert!(dim("i^2").affine_in(&Symbol::new("i")).is_none());
+    assert!(dim("mod(i, 2)").affine_in(&Symbol::new("i")).is_none());
+}
+
+fn any_dim() -> impl Strategy<Value = Dim> {
+    let leaf = prop_oneof![(-9i64..10).prop_map(Dim::constant), "[A-C]".prop_map(Dim::symbol)];
+    leaf.prop_recursive(4, 24, 2, |inner| {
+        (inner.clone(), inner, 0..7).prop_map(|(a, b, op)| match op {
+            0 => &a + &b,
+            1 => &a - &b,
+            2 => &a * &b,
+            3 => a.floor_div(&Dim::constant(4)),
+            4 => a.modulo(&Dim::constant(3)),
+            5 => a.least(&b),
+            _ => a.greatest(&b),
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn bounds_are_sound(d in any_dim(), values in prop::array::uniform3(0i64..6)) {
+        let mut ranges = Ranges::default();
+        for name in ["A", "B", "C"] {
+            ranges.declare(Symbol::new(name), Dim::constant(0), (name != "C").then(|| Dim::constant(5)));
+        }
+        let value = d.eval(&|s| Some(values[(s.name().as_bytes()[0] - b'A') as usize])).expect("small");
+        prop_assert!(ranges.lower_bound(&d).is_none_or(|bound| bound <= value));
+        prop_assert!(ranges.upper_bound(&d).is_none_or(|bound| bound >= value));
+        prop_assert_eq!(d.to_string().parse::<Dim>().expect("printed").eval(&|s| Some(values[(s.name().as_bytes()[0] - b'A') as usize])), Some(value));
+    }
+
+    #[test]
+    fn arithmetic_agrees_with_integers(a in any_dim(), b in any_dim(), by in 1i64..9, values in prop::array::uniform3(-6i64..7)) {
+        let at = |d: &Dim| d.eval(&|s| Some(values[(s.name().as_bytes()[0] - b'A') as usize])).expect("small");
+        prop_assert_eq!(at(&(&a + &b)), at(&a) + at(&b));
+        prop_assert_eq!(at(&(&a * &b)), at(&a) * at(&b));
+        prop_assert_eq!(at(&a.floor_div(&Dim::constant(by))), at(&a).div_euclid(by));
+        prop_assert_eq!(at(&a.modulo(&Dim::constant(by))), at(&a).rem_euclid(by));
+        let product = &a * &b;
+        if at(&b) != 0 {
+            prop_assert_eq!(Some(at(&product.floor_div(&b))), divide::floor_div(at(&product), at(&b)));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The text form of sizes, both ways: `8*H*W + floordiv(N + 1, 2)`.
+//!
+//! Invariant: parsing what was printed gives an equal size. Input may be hostile: nesting is bounded.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Atom, Dim};
+
+const MAX_DEPTH: usize = 64;
+const MAX_POWER: i64 = 16;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseDimError {
+    pub at: usize,
+    pub message: String,
+}
+
+impl fmt::Display for ParseDimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at offset {}", self.message, self.at)
+    }
+}
+
+impl std::error::Error for ParseDimError {}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.n_terms() == 0 {
+            return f.write_str("0");
+        }
+        // The normal order has the constant first; people read it last.
+        let terms: Vec<_> = self.terms().collect();
+        for (idx, (monomial, coefficient)) in terms.iter().rev().enumerate() {
+            match (idx, *coefficient < 0) {
+                (0, true) => f.write_str("-")?,
+                (0, false) => {}
+                (_, true) => f.write_str(" - ")?,
+                (_, false) => f.write_str(" + ")?,
+            }
+            let size = coefficient.unsigned_abs();
+            let mut separator = "";
+            if size != 1 || monomial.is_empty() {
+                write!(f, "{size}")?;
+                separator = "*";
+            }
+            for (atom, power) in monomial.iter() {
+                write!(f, "{separator}{atom}")?;
+                if *power != 1 {
+                    write!(f, "^{power}")?;
+                }
+                separator = "*";
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Atom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Atom::Symbol(symbol) => write!(f, "{symbol}"),
+            Atom::FloorDiv(a, b) => write!(f, "floordiv({a}, {b})"),
+            Atom::Mod(a, b) => write!(f, "mod({a}, {b})"),
+            Atom::Min(a, b) => write!(f, "min({a}, {b})"),
+            Atom::Max(a, b) => write!(f, "max({a}, {b})"),
+        }
+    }
+}
+
+impl FromStr for Dim {
+    type Err = ParseDimError;
+
+    fn from_str(text: &str) -> Result<Dim, ParseDimError> {
+        let mut parser = DimParser::new(text, 0);
+        let dim = parser.sum(0)?;
+        parser.skip_space();
+        if parser.at < text.len() { Err(parser.error("unexpected text after the size")) } else { Ok(dim) }
+    }
+}
+
+/// Reads one size from the middle of a text, for the parsers of the IRs.
+pub struct DimParser<'a> {
+    text: &'a str,
+    pub at: usize,
+}
+
+impl<'a> DimParser<'a> {
+    pub fn new(text: &'a str, at: usize) -> DimParser<'a> {
+        DimParser { text, at }
+    }
+
+    /// Parses the longest size that starts here.
+    pub fn parse(&mut self) -> Result<Dim, ParseDimError> {
+        self.sum(0)
+    }
+
+    fn sum(&mut self, depth: usize) -> Result<Dim, ParseDimError> {
+        if depth > MAX_DEPTH {
+            return Err(self.error("a size nested too deeply"));
+        }
+        let mut sum = self.product(depth)?;
+        loop {
+            if self.eat(b'+') {
+                sum = &sum + &self.product(depth)?;
+            } else if self.eat(b'-') {
+                sum = &sum - &self.product(depth)?;
+            } else {
+                return Ok(sum);
+            }
+        }
+    }
+
+    fn product(&mut self, depth: usize) -> Result<Dim, ParseDimError> {
+        if self.eat(b'-') {
+            if depth > MAX_DEPTH {
+                return Err(self.error("a size nested too deeply"));
+            }
+            return Ok(-&self.product(depth + 1)?);
+        }
+        let mut product = self.power(depth)?;
+        while self.eat(b'*') {
+            product = &product * &self.power(depth)?;
+        }
+        Ok(product)
+    }
+
+    fn power(&mut self, depth: usize) -> Result<Dim, ParseDimError> {
+        let base = self.factor(depth)?;
+        if !self.eat(b'^') {
+            return Ok(base);
+        }
+        self.skip_space();
+        let exponent = self.integer()?;
+        if !(0..=MAX_POWER).contains(&exponent) {
+            return Err(self.error("a power of a size outside 0..=16"));
+        }
+        Ok(base.pow(exponent as u32))
+    }
+
+    fn factor(&mut self, depth: usize) -> Result<Dim, ParseDimError> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'(') => {
+                self.at += 1;
+                let inner = self.sum(depth + 1)?;
+                self.expect(b')')?;
+                Ok(inner)
+            }
+            Some(byte) if byte.is_ascii_digit() => self.integer().map(Dim::constant),
+            Some(byte) if byte.is_ascii_alphabetic() || byte == b'_' => self.named(depth),
+            _ => Err(self.error("expected a size")),
+        }
+    }
+
+    fn named(&mut self, depth: usize) -> Result<Dim, ParseDimError> {
+        let start = self.at;
+        while self.peek().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'\'') {
+            self.at += 1;
+        }
+        let name = &self.text[start..self.at];
+        let combine: fn(&Dim, &Dim) -> Dim = match name {
+            "floordiv" => Dim::floor_div,
+            "mod" => Dim::modulo,
+            "min" => Dim::least,
+            "max" => Dim::greatest,
+            _ => return Ok(Dim::symbol(name)),
+        };
+        self.expect(b'(')?;
+        let left = self.sum(depth + 1)?;
+        self.expect(b',')?;
+        let right = self.sum(depth + 1)?;
+        self.expect(b')')?;
+        Ok(combine(&left, &right))
+    }
+
+    fn integer(&mut self) -> Result<i64, ParseDimError> {
+        let start = self.at;
+        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
+            self.at += 1;
+        }
+        self.text[start..self.at].parse().map_err(|_| self.error("expected an integer that fits 64 bits"))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let start = self.at;
+        self.skip_space();
+        let found = self.peek() == Some(byte) && !(byte == b'-' && self.text[self.at..].starts_with("->"));
+        self.at = if found { self.at + 1 } else { start };
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), ParseDimError> {
+        if self.eat(byte) { Ok(()) } else { Err(self.error(&format!("expected `{}`", byte as char))) }
+    }
+
+    fn error(&self, message: &str) -> ParseDimError {
+        ParseDimError { at: self.at, message: message.to_string() }
+    }
+}
+
+impl Serialize for Dim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Dim, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
