@@ -1,3 +1,6 @@
 //! The compiler: specs become graphs, graphs become kernels, kernels become machine code.
 //!
 //! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
+
+pub mod diag;
+pub mod front;
