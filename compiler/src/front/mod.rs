@@ -6,8 +6,10 @@
 
 pub mod ast;
 mod brackets;
+pub mod elaborate;
 mod habits;
 mod layout;
+pub mod load;
 pub mod parse;
 mod scan;
 
