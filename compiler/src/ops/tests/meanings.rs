@@ -162,3 +162,43 @@ fn large_graphs_and_tensors_are_refused_not_tried() {
         assert!(with(n).is_err(), "{n}");
     }
 }
+
+#[test]
+fn random_bits_are_those_of_programs() {
+    let attrs = Attrs::none().with("shape", vec![Dim::constant(2), Dim::constant(3)]).with("key", -5).with("word", 2);
+    let operands = [7, 11].map(|value| Tensor::int_scalar(DType::I64, value));
+    let found = run("random_bits", &operands, attrs, Precision::Wide).unwrap();
+    let expected = (0..6).map(|idx| tilewright_runtime::program::random::random_bits(7, 11, -5i64 as u64, idx, 2));
+    assert_eq!(found[0].as_ints().unwrap(), expected.map(i64::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn positions_out_of_range_read_nothing_and_are_dropped() {
+    let x = floats(&[1.0, 2.0, 3.0]);
+    let at = Tensor::ints(DType::I64, vec![4], vec![2, -1, 3, 0]);
+    let attrs = Attrs::none().with("pattern", "[n], m -> m");
+    let found = run("gather", &[x.clone(), at.clone()], attrs, Precision::Wide).unwrap();
+    assert_eq!(found[0].as_floats().unwrap(), [3.0, 0.0, 0.0, 1.0]);
+    let attrs = Attrs::none().with("pattern", "[n], m, m").with("combine", "add");
+    let found = run("scatter", &[x.clone(), at, floats(&[10.0, 20.0, 30.0, 40.0])], attrs, Precision::Wide).unwrap();
+    assert_eq!(found[0].as_floats().unwrap(), [41.0, 2.0, 13.0]);
+    let far = Tensor::int_scalar(DType::I64, 9);
+    let found = run("slice_at", &[x, far], Attrs::none().with("size", Dim::constant(2)), Precision::Wide).unwrap();
+    assert_eq!(found[0].as_floats().unwrap(), [2.0, 3.0]);
+}
+
+#[test]
+fn images_grow_as_pytorch_has_them() {
+    // torch.nn.functional.interpolate of [0, 1, 4] by two, linearly, without and with aligned corners
+    let x = floats(&[0.0, 1.0, 4.0]);
+    let cases: [(&str, bool, [f64; 6]); 3] = [
+        ("nearest", false, [0.0, 0.0, 1.0, 1.0, 4.0, 4.0]),
+        ("bilinear", false, [0.0, 0.25, 0.75, 1.75, 3.25, 4.0]),
+        ("bilinear", true, [0.0, 0.4, 0.8, 1.6, 2.8, 4.0]),
+    ];
+    for (mode, corners, expected) in cases {
+        let attrs = Attrs::none().with("scale", vec![2]).with("mode", mode).with("align_corners", corners);
+        let found = run("resize", std::slice::from_ref(&x), attrs, Precision::Wide).unwrap();
+        assert_close(&found[0], &floats(&expected), 1e-15, mode);
+    }
+}
