@@ -188,8 +188,8 @@ fn positions_out_of_range_read_nothing_and_are_dropped() {
 }
 
 #[test]
-fn images_grow_as_pytorch_has_them() {
-    // torch.nn.functional.interpolate of [0, 1, 4] by two, linearly, without and with aligned corners
+fn images_grow_along_lines() {
+    // By hand: the new positions are (o + 1/2) / 2 - 1/2 within the image, or o * 2 / 5 with aligned corners.
     let x = floats(&[0.0, 1.0, 4.0]);
     let cases: [(&str, bool, [f64; 6]); 3] = [
         ("nearest", false, [0.0, 0.0, 1.0, 1.0, 4.0, 4.0]),

@@ -137,3 +137,41 @@ fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, place: &str) 
         _ => panic!("{place}: floats on one side, integers on the other"),
     }
 }
+
+/// The sizes of a sample, each value above one as a symbol: `S7` is 7.
+fn with_symbols(ty: &Type) -> Type {
+    let symbol = |dim: &Dim| match dim.as_constant() {
+        Some(size) if size > 1 => Dim::symbol(format!("S{size}")),
+        _ => dim.clone(),
+    };
+    ty.with_shape(ty.shape.iter().map(symbol).collect())
+}
+
+#[test]
+fn symbolic_sizes_change_no_result() {
+    let lookup = |symbol: &Symbol| symbol.name().strip_prefix('S').and_then(|size| size.parse().ok());
+    let mut covered = HashSet::new();
+    for op in TABLE.iter().filter(|op| op.sample.is_some()) {
+        for seed in 100..130 {
+            let mut sampler = Sampler::new(seed);
+            let sample = op.sample.unwrap()(op, &mut sampler);
+            let symbolic: Vec<Type> = sample.operands.iter().map(with_symbols).collect();
+            // Where an attribute repeats a size as a number, symbols do not agree with it.
+            let Ok(graph) = graph_of(op, &symbolic, &sample.attrs) else { continue };
+            let fixed = graph_of(op, &sample.operands, &sample.attrs).unwrap();
+            let inputs = inputs_of(&sample, &mut sampler);
+            let place = format!("{} with seed {seed}: {sample:?}", op.name);
+            let expected = interpret(&fixed, &inputs, &lookup, Precision::Wide).unwrap();
+            let found = interpret(&graph, &inputs, &lookup, Precision::Wide);
+            let found = found.unwrap_or_else(|e| panic!("{place}: {e}"));
+            found.iter().zip(&expected).for_each(|(a, b)| assert_close(a, b, 1e-12, &place));
+            covered.insert(op.name);
+        }
+    }
+    for name in [
+        "mean", "var", "argmax", "roll", "flip", "resize", "avg_pool", "max_pool", "window", "concat", "pad", "einsum",
+        "matmul", "stack", "sort", "gather", "update",
+    ] {
+        assert!(covered.contains(name), "{name} takes no symbolic sizes");
+    }
+}
