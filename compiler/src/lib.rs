@@ -3,3 +3,4 @@
 //! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
 
 pub mod graph;
+pub mod kernel;
