@@ -3,5 +3,5 @@
 //! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
 
 pub mod graph;
-
+pub mod kernel;
 pub mod ops;
