@@ -5,3 +5,4 @@
 pub mod graph;
 pub mod kernel;
 pub mod ops;
+pub mod schedule;
