@@ -141,12 +141,12 @@ def integers() -> None:
 
 def choices() -> None:
     mask = torch.tensor([[True, False, True], [False, True, False]])
-    x, y = real("where_x", 2, 3), real("where_y", 2, 3)
-    add("where", "same", [mask, x, y], torch.where(mask, x, y))
-    add("where", "broadcast", [mask, x[0], y[:1, :1]], torch.where(mask, x[0], y[:1, :1]))
+    x, y = real("select_x", 2, 3), real("select_y", 2, 3)
+    add("select", "same", [mask, x, y], torch.where(mask, x, y))
+    add("select", "broadcast", [mask, x[0], y[:1, :1]], torch.where(mask, x[0], y[:1, :1]))
     blocked = torch.full_like(x, -INF)
-    add("where", "the_other_side_is_not_touched", [mask, x, blocked], torch.where(mask, x, blocked))
-    add("where", "i64", [mask, ints("wi", 2, 3, below=9), ints("wj", 2, 3, below=9)],
+    add("select", "the_other_side_is_not_touched", [mask, x, blocked], torch.where(mask, x, blocked))
+    add("select", "i64", [mask, ints("wi", 2, 3, below=9), ints("wj", 2, 3, below=9)],
         torch.where(mask, ints("wi", 2, 3, below=9), ints("wj", 2, 3, below=9)))  # fmt: skip
 
 
