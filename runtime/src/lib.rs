@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod exec;
 pub mod program;
