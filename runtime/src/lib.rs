@@ -6,5 +6,6 @@ pub mod device;
 pub mod error;
 pub mod exec;
 pub mod program;
+pub mod weights;
 
 pub use error::{ErrorKind, RunError};

@@ -111,7 +111,8 @@ pub enum InitValue {
     Constant(u32),
     /// The session starts from a copy of a weight: what training writes.
     Param(u32),
-    /// An output of an entry that takes no inputs; it runs once when the session is opened.
+    /// An output of an entry that takes no inputs but perhaps `seed`, an `i64` scalar; it runs
+    /// once, when the session is opened or the state's sizes become known.
     Entry {
         entry: u32,
         output: u32,

@@ -99,7 +99,10 @@ impl Program {
             }
             InitValue::Entry { entry, output } => {
                 let entry = get(&self.entries, entry, "entry")?;
-                ensure(entry.inputs.is_empty(), || format!("initialised by `{}`, which takes inputs", entry.name))?;
+                let seed = |port: &Port| port.name == "seed" && port.dtype == DType::I64 && port.shape.is_empty();
+                ensure(entry.inputs.iter().all(seed), || {
+                    format!("initialised by `{}`, which takes inputs other than the seed", entry.name)
+                })?;
                 let uses_state = |value: &ValueDecl| matches!(value.storage, Storage::State(_));
                 ensure(!entry.values.iter().any(uses_state), || {
                     format!("initialised by `{}`, which uses state", entry.name)
