@@ -1,7 +1,0 @@
-//! The compiler: specs become graphs, graphs become kernels, kernels become machine code.
-//!
-//! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
-
-pub mod graph;
-
-pub mod ops;
