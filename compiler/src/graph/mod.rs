@@ -2,6 +2,7 @@
 
 mod attr;
 mod build;
+pub mod interpret;
 mod nest;
 mod op;
 pub mod scalar;
@@ -11,6 +12,7 @@ mod types;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
+pub use interpret::{Context, interpret};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
 pub use op::{Call, Domain, Eval, EvalError, Meaning, OpDef, OpError, Operands, Sample, Sampler};
 pub use scalar::Scalar;
