@@ -11,6 +11,8 @@ mod emit;
 mod order;
 mod pointwise;
 mod reduction;
+#[cfg(test)]
+mod tests;
 mod tiles;
 mod views;
 

@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn splits_and_merges_stay_affine_where_they_can() {
-        assert_eq!(map("B 6*d", "B 6 d"), "i0, d*i1 + i2");
+        assert_eq!(map("B 6*d", "B 6 d"), "i0, i2 + d*i1");
         assert_eq!(map("B 3 H W", "B 3 H*W"), "i0, i1, floordiv(i2, W), mod(i2, W)");
-        assert_eq!(map("4 6", "2 12"), "2*i0 + floordiv(i1, 6), mod(i1, 6)");
+        assert_eq!(map("4 6", "2 12"), "floordiv(i1, 6) + 2*i0, mod(i1, 6)");
         assert_eq!(map("1 N", "N"), "0, i0");
         assert_eq!(map("N", "1 N 1"), "i1");
     }

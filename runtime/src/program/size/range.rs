@@ -39,18 +39,23 @@ impl Ranges {
 
     /// A constant that `dim` never falls below. Undeclared symbols are sizes: at least zero.
     pub fn lower_bound(&self, dim: &Dim) -> Option<i64> {
-        self.lower_bound_from(dim, self.ranges.len())
+        // A floor with a positive factor is bounded by itself or through what it divides: neither is always better.
+        let through = self.lower_bound_from(dim, self.ranges.len(), true);
+        match has_floor(dim) {
+            true => through.max(self.lower_bound_from(dim, self.ranges.len(), false)),
+            false => through,
+        }
     }
 
     /// The bound, with the symbols declared at `n` and later already eliminated.
-    fn lower_bound_from(&self, dim: &Dim, n: usize) -> Option<i64> {
-        let work = open_floors(dim);
+    fn lower_bound_from(&self, dim: &Dim, n: usize, open_all: bool) -> Option<i64> {
+        let work = open_floors(dim, open_all);
         if let Some([a, b]) = open_extremum(&work) {
-            let (a, b) = (self.lower_bound_from(&a, n), self.lower_bound_from(&b, n));
+            let (a, b) = (self.lower_bound_from(&a, n, open_all), self.lower_bound_from(&b, n, open_all));
             return a.max(b);
         }
         match n.checked_sub(1) {
-            Some(last) => self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last),
+            Some(last) => self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last, open_all),
             None => self.lower_bound_of_atoms(&work),
         }
     }
@@ -221,13 +226,20 @@ fn eliminate(dim: &Dim, range: &Range) -> Option<Dim> {
     }
 }
 
-/// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`: the remainder has tight bounds, the quotient does not.
-fn open_floors(dim: &Dim) -> Dim {
+fn has_floor(dim: &Dim) -> bool {
+    dim.terms().any(|(monomial, _)| matches!(monomial.as_slice(), [(Atom::FloorDiv(..), 1)]))
+}
+
+/// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`, where k is negative or all are asked for: the remainder has tight
+/// bounds, and what is divided may cancel.
+fn open_floors(dim: &Dim, all: bool) -> Dim {
     let mut sum = Vec::new();
     let mut extra = Dim::constant(0);
     for (monomial, coefficient) in dim.terms() {
         match monomial.as_slice() {
-            [(Atom::FloorDiv(a, b), 1)] if b.as_constant().is_some_and(|by| by > 1 && coefficient % by == 0) => {
+            [(Atom::FloorDiv(a, b), 1)]
+                if (all || coefficient < 0) && b.as_constant().is_some_and(|by| by > 1 && coefficient % by == 0) =>
+            {
                 let times = coefficient / b.as_constant().unwrap_or(1);
                 let remainder = a.modulo(b);
                 extra = &extra + &(&(a - &remainder) * times);
