@@ -5,19 +5,25 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
+use std::time::{Duration, Instant};
 
 use super::ast::dump;
 use super::parse::parse_file;
-use crate::diag::{Diagnostic, SourceMap, Theme, codes, render};
+use crate::diag::{Diagnostic, FileId, SourceMap, Theme, codes, render};
 
 fn folder(name: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/front");
     let entries = fs::read_dir(root.join(name)).expect("the folder of fixtures");
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     let read = |path: &PathBuf| {
-        let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         (stem, fs::read_to_string(path).expect("a text file"))
     };
     paths.iter().map(read).collect()
@@ -25,7 +31,10 @@ fn folder(name: &str) -> Vec<(String, String)> {
 
 fn shown(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let plain = Theme::plain();
-    diagnostics.iter().map(|found| render(found, sources, &plain)).collect()
+    diagnostics
+        .iter()
+        .map(|found| render(found, sources, &plain))
+        .collect()
 }
 
 /// The dump of a text that must parse.
@@ -75,9 +84,136 @@ fn errors_say_what_they_should() {
         let (diagnostics, shown) = errors(&format!("{name}.tw"), &text);
         assert!(!diagnostics.is_empty(), "{name} has no error");
         for found in &diagnostics {
-            assert!(codes::title(found.code).is_some(), "{} is unregistered", found.code);
-            assert!(found.span().is_some(), "{name} has an error without a place");
+            assert!(
+                codes::title(found.code).is_some(),
+                "{} is unregistered",
+                found.code
+            );
+            assert!(
+                found.span().is_some(),
+                "{name} has an error without a place"
+            );
         }
         snapshot("errors", &name, &shown);
     }
+}
+
+/// Parses, and fails where that takes longer than any spec should.
+fn parse_quickly(text: &str) -> Vec<Diagnostic> {
+    let start = Instant::now();
+    let (_, diagnostics) = parse_file(FileId(0), text);
+    let took = start.elapsed();
+    assert!(
+        took < Duration::from_secs(2),
+        "{took:?} for {:?}…",
+        text.get(..60)
+    );
+    diagnostics
+}
+
+#[test]
+fn brackets_nest_in_linear_time() {
+    let pairs = [
+        ("(", ")"),
+        ("[", "]"),
+        ("f(x, [", "])"),
+        ("[f(", ") for i in l]"),
+        ("x[", "]"),
+        ("(a: ", ")"),
+        ("if c { ", " } else { 0 }"),
+        ("[if ", " { 0 }]"),
+        ("-(", ")"),
+        ("{ ", " }"),
+        ("[(", ",)]"),
+        ("f(param [", "] = 0)"),
+        ("loop i in ", " carry x = 0 { x }"),
+    ];
+    for (open, close) in pairs {
+        for depth in [30, 60] {
+            let (open, close) = (open.repeat(depth), close.repeat(depth));
+            for inner in ["x", "x y", "1 +"] {
+                parse_quickly(&format!("const a = {open}{inner}{close}"));
+                parse_quickly(&format!("fn f(x: {open}{inner}{close}) {{ }}"));
+                parse_quickly(&format!("fn f() {{\n{open}{inner}{close}\n}}"));
+            }
+        }
+    }
+    let sixty = format!("const a = {}x{}", "(".repeat(60), ")".repeat(60));
+    assert!(parse_quickly(&sixty).is_empty());
+}
+
+#[test]
+fn statements_that_fail_deep_inside_are_read_once() {
+    for word in [
+        "minimize",
+        "metric m =",
+        "assert",
+        "let x =",
+        "h = state",
+        "x =",
+    ] {
+        let open = format!("{word} (if c {{\n").repeat(30);
+        let text = format!("fn f() {{\n{open} 1 + \n{} }}", "\n})".repeat(30));
+        assert!(!parse_quickly(&text).is_empty());
+    }
+    let types = format!(
+        "fn f(x: {}1 2{}) {{ }}",
+        "[f32[g(param ".repeat(15),
+        " = 0)]]".repeat(15)
+    );
+    parse_quickly(&types);
+}
+
+#[test]
+fn endless_input_ends_in_a_diagnostic() {
+    let chains = [
+        "(",
+        "[",
+        "{",
+        "f(",
+        "-",
+        "not ",
+        "x.",
+        "x + ",
+        "x ^ ",
+        "if ",
+        "if c { } else ",
+        "[[int], ",
+        "loop i in ",
+        "scan t in ",
+        "x |> ",
+        "fn f() {\n",
+        ")",
+        "]",
+        "}",
+        "(]",
+        "\"",
+        "'",
+        "#",
+        ";",
+        "\n",
+        ",",
+        "for ",
+        "minimize ",
+        "module A() {\n",
+        "let (",
+        "é",
+        "|> ",
+        "param [",
+        "!",
+        "a = ",
+        "use ",
+    ];
+    for chain in chains {
+        for text in [
+            chain.repeat(20_000),
+            format!("const a = {}", chain.repeat(20_000)),
+        ] {
+            let diagnostics = parse_quickly(&text);
+            assert!(diagnostics.len() <= 100 && (chain == "\n" || !diagnostics.is_empty()));
+        }
+    }
+    // Long is not deep.
+    let long = format!("const a = [{}]", "f(x, 1) + 2,\n".repeat(20_000));
+    assert!(parse_quickly(&long).is_empty());
 }

@@ -15,6 +15,7 @@ mod types;
 
 pub use build::MAX_DEPTH;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use pest::Parser;
@@ -55,6 +56,7 @@ pub fn parse_file(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
         }
         match source.parse_item(&region) {
             Some(item) => tree.items.push(item),
+            None if source.diagnostics.len() > MAX_REPORTED => break,
             None => source.recover_item(region),
         }
     }
@@ -87,6 +89,9 @@ struct Source<'a> {
     ends: Vec<bool>,
     /// What the grammar reads; as long as `text`.
     laid_out: String,
+    line_starts: Vec<usize>,
+    /// The lines on which a habit was reported.
+    habit_lines: HashSet<usize>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -97,9 +102,15 @@ impl<'a> Source<'a> {
         let ends = layout::statement_ends(text, &tokens, &brackets);
         let (mut diagnostics, repairs) = habits::find(file, text, &tokens, &ends, &brackets);
         let laid_out = layout::lay_out(text, &tokens, &ends, &repairs);
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        let line_starts: Vec<usize> = std::iter::once(0).chain(breaks).collect();
+        let spans = diagnostics.iter().filter_map(Diagnostic::span);
+        let habit_lines = spans.map(|span| line_of(&line_starts, span)).collect();
         diagnostics.append(&mut brackets.diagnostics);
         brackets.faults.sort_unstable();
         Source {
+            line_starts,
+            habit_lines,
             file,
             text,
             tokens,
@@ -112,6 +123,10 @@ impl<'a> Source<'a> {
 
     fn word(&self, at: usize) -> &'a str {
         self.tokens[at].text(self.text)
+    }
+
+    fn has_habit(&self, span: Span) -> bool {
+        self.habit_lines.contains(&line_of(&self.line_starts, span))
     }
 
     fn docs(&self) -> Vec<String> {
@@ -181,4 +196,8 @@ impl<'a> Source<'a> {
         };
         builder.item(pair).ok()
     }
+}
+
+fn line_of(line_starts: &[usize], span: Span) -> usize {
+    line_starts.partition_point(|start| *start <= span.start as usize)
 }
