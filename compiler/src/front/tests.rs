@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::ast::dump;
+use super::format::format_source;
 use super::parse::parse_file;
+use super::scan;
 use crate::diag::{Diagnostic, FileId, SourceMap, Theme, codes, render};
 
 fn folder(name: &str) -> Vec<(String, String)> {
@@ -216,4 +218,29 @@ fn endless_input_ends_in_a_diagnostic() {
     // Long is not deep.
     let long = format!("const a = [{}]", "f(x, 1) + 2,\n".repeat(20_000));
     assert!(parse_quickly(&long).is_empty());
+}
+
+#[test]
+fn formatting_keeps_the_tree_and_every_comment_and_settles_at_once() {
+    for (name, text) in folder("examples").into_iter().chain(folder("snippets")) {
+        let formatted = format_source(&text).expect("what parses can be formatted");
+        if let Ok(folder) = std::env::var("TW_FORMATTED") {
+            fs::write(Path::new(&folder).join(&name), &formatted).expect("a place to write");
+        }
+        assert_eq!(
+            tree(&name, &formatted),
+            tree(&name, &text),
+            "{name}:\n{formatted}"
+        );
+        assert_eq!(comments(&formatted), comments(&text), "{name}");
+        let again = format_source(&formatted).expect("what was formatted parses");
+        assert_eq!(again, formatted, "{name} changes when formatted again");
+    }
+}
+
+fn comments(text: &str) -> Vec<&str> {
+    let tokens = scan::scan(text).into_iter();
+    let comments =
+        tokens.filter(|token| matches!(token.kind, scan::Kind::Comment | scan::Kind::Doc));
+    comments.map(|token| token.text(text)).collect()
 }
