@@ -244,3 +244,129 @@ fn comments(text: &str) -> Vec<&str> {
         tokens.filter(|token| matches!(token.kind, scan::Kind::Comment | scan::Kind::Doc));
     comments.map(|token| token.text(text)).collect()
 }
+
+/// What formatting promises, for any text that parses.
+fn check_format(text: &str) {
+    let Ok(formatted) = format_source(text) else {
+        return;
+    };
+    assert_eq!(
+        tree("formatted", &formatted),
+        tree("source", text),
+        "{text}\n---\n{formatted}"
+    );
+    assert_eq!(comments(&formatted), comments(text), "{text}");
+    let again = format_source(&formatted).expect("what was formatted parses");
+    assert_eq!(again, formatted, "not settled:\n{text}");
+}
+
+/// A small generator of our own, so that a failure's seed says it all.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound.max(1) as u64) as usize
+    }
+
+    fn place(&mut self, text: &str) -> usize {
+        text.floor_char_boundary(self.below(text.len() + 1))
+    }
+}
+
+/// One of the changes that typing, pasting and line noise make.
+fn mutate(text: &mut String, random: &mut Random) {
+    const INSERTS: &[&str] = &[
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\n",
+        " ",
+        ",",
+        "=",
+        "<-",
+        "|>",
+        "..",
+        ":",
+        "-",
+        "\"",
+        "// c\n",
+        "\n\n",
+        "let ",
+        "if ",
+        "for ",
+        "fn ",
+        "minimize ",
+        "over ",
+        "é",
+        "\t",
+        "^",
+        "0",
+        "x",
+        ".",
+        ";",
+        "**",
+        "state [",
+        "not ",
+        "\r\n",
+        "'",
+        "#",
+        "where ",
+        "else",
+        "\\",
+    ];
+    let at = random.place(text);
+    match random.below(5) {
+        0 => {
+            let end = random.place(text).min(at + 12).max(at);
+            text.replace_range(at..text.floor_char_boundary(end), "");
+        }
+        1 => {
+            let end = text
+                .floor_char_boundary((at + random.below(60)).min(text.len()))
+                .max(at);
+            let copy = text[at..end].to_owned();
+            let to = random.place(text);
+            text.insert_str(to, &copy);
+        }
+        2 => {
+            let space = text[at..].find(' ').map_or(at, |space| at + space);
+            text.insert_str(space, ["\n", " // c\n", "\n// c\n", "  "][random.below(4)]);
+        }
+        3 => {
+            let newline = text[at..].find('\n').map_or(at, |newline| at + newline);
+            text.replace_range(newline..(newline + 1).min(text.len()), " ");
+        }
+        _ => text.insert_str(at, INSERTS[random.below(INSERTS.len())]),
+    }
+}
+
+/// `TW_MUTATIONS=100000 cargo test mutations` for more.
+#[test]
+fn mutations_never_panic_and_format_safely() {
+    let rounds = std::env::var("TW_MUTATIONS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok());
+    let sources: Vec<String> = ["examples", "snippets", "errors"]
+        .iter()
+        .flat_map(|name| folder(name))
+        .map(|(_, text)| text)
+        .collect();
+    for seed in 1..=rounds.unwrap_or(1500_u64) {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut text = sources[random.below(sources.len())].clone();
+        for _ in 0..1 + random.below(3) {
+            mutate(&mut text, &mut random);
+        }
+        let caught = std::panic::catch_unwind(|| {
+            parse_quickly(&text);
+            check_format(&text);
+        });
+        assert!(caught.is_ok(), "seed {seed}:\n{text}");
+    }
+}

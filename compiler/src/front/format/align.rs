@@ -1,13 +1,13 @@
 //! Signs under one another: the `=` and `<-` of neighbouring lines.
 //!
-//! Invariant: only lines of one kind in one block, with no empty line between, share a column; a name
-//! much longer or shorter than those before it starts a column of its own.
+//! Invariant: only lines of one kind in one block, with no empty line between, share a column; a very
+//! long name stands alone, for it would push all others far out.
 
 use super::pieces::{Break, Piece};
 use crate::front::scan::Kind;
 
-/// The most spaces that alignment may add.
-const MOST: usize = 7;
+/// The longest name that shares its column.
+const LONGEST: usize = 12;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sort {
@@ -49,11 +49,7 @@ fn fits(run: &[Row], row: &Row) -> bool {
     let Some(last) = run.last() else {
         return true;
     };
-    let widths = run.iter().map(|row| row.width).chain([row.width]);
-    let (least, most) = widths.fold((usize::MAX, 0), |(a, b), width| {
-        (a.min(width), b.max(width))
-    });
-    !last.last && last.sort == row.sort && last.block == row.block && most - least <= MOST
+    !last.last && last.sort == row.sort && last.block == row.block
 }
 
 /// Whether an empty line stands above the comments over a line.
@@ -94,17 +90,21 @@ fn row(pieces: &[Piece], start: usize, end: usize) -> Option<Row> {
     if !is_path || broken || line[0].is("metric") {
         return None;
     }
-    let width = line[..sign]
-        .iter()
-        .map(|piece| piece.text.len() + usize::from(piece.spaced))
-        .sum();
-    let closed = line.iter().rev().find(|piece| !piece.is_comment());
+    let spaces = line[1..sign].iter().filter(|piece| piece.spaced).count();
+    let width = spaces
+        + line[..sign]
+            .iter()
+            .map(|piece| piece.text.len())
+            .sum::<usize>();
+    if width > LONGEST + if is_let { "let ".len() } else { 0 } {
+        return None;
+    }
     Some(Row {
         sort,
         block,
         sign: start + sign,
         width,
-        last: closed.is_some_and(|piece| piece.is("}")) || line.iter().any(|piece| piece.has_lines),
+        last: line.iter().any(|piece| piece.has_lines),
     })
 }
 
