@@ -17,13 +17,11 @@ use crate::bytes::AlignedBytes;
 use crate::data::{Tensor, TensorMut, TensorRef};
 use crate::device::cpu::Code;
 use crate::error::{ByteCount, ErrorKind, RunError, ShapeText, similar};
-use crate::program::{DType, Entry, Program, Step, Symbol};
+use crate::program::{DType, Entry, Program, SEED_INPUT, Step, Symbol};
 use crate::weights::WeightSet;
 
 /// Plans kept for each entry; the least recently used goes first.
 const MAX_PLANS: usize = 16;
-/// An `i64` scalar input of this name need not be passed: the session knows the seed.
-pub const SEED_INPUT: &str = "seed";
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -401,10 +399,18 @@ impl Session {
         }
         let counters = &mut self.counters[index];
         let arena = self.arena.as_mut_ptr();
-        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters };
+        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters, failed_at: None };
         // SAFETY: every pointer was just taken from memory of the right size; what the program
         // only reads is never written, because its checker refuses that.
-        unsafe { executor.run() }
+        let done = unsafe { executor.run() };
+        let failed_at = executor.failed_at;
+        done.map_err(|error| {
+            let entry = &self.program.entries[index];
+            match failed_at.map(|step| entry.label(step)) {
+                Some(label) if !label.is_empty() => error.note(format!("in `{}`, at {label}", entry.name)),
+                _ => error.note(format!("in `{}`", entry.name)),
+            }
+        })
     }
 
     /// Gives initial values to those of these states whose sizes are known, or to none.

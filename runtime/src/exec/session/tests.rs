@@ -89,7 +89,8 @@ fn program(entries: Vec<Entry>) -> Program {
 }
 
 fn open(program: &Program, options: Options) -> Result<Session, RunError> {
-    let code = Code::from_functions(vec![add as KernelFn, scale, less]);
+    // SAFETY: these are the kernels that `program` declares.
+    let code = unsafe { Code::from_functions(vec![add as KernelFn, scale, less]) };
     let weights = WeightSet::from_fn(&program.params, |_, shape| (0..shape[0]).map(|i| i as f32).collect())?;
     Session::open(Arc::new(program.clone()), Arc::new(code), Arc::new(weights), options)
 }
