@@ -2,13 +2,17 @@
 
 mod attr;
 mod build;
+mod equal;
 pub mod interpret;
 mod nest;
 mod op;
+pub mod parse;
+pub mod print;
 pub mod scalar;
 mod structure;
 mod tensor;
 mod types;
+pub mod verify;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
