@@ -5,4 +5,6 @@
 pub mod diag;
 pub mod front;
 pub mod graph;
+pub mod kernel;
 pub mod ops;
+pub mod schedule;

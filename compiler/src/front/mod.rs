@@ -6,7 +6,11 @@
 
 pub mod ast;
 mod brackets;
+<<<<<<< HEAD
 pub mod elaborate;
+=======
+pub mod format;
+>>>>>>> ops
 mod habits;
 mod layout;
 pub mod load;
