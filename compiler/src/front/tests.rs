@@ -245,10 +245,10 @@ fn comments(text: &str) -> Vec<&str> {
     comments.map(|token| token.text(text)).collect()
 }
 
-/// What formatting promises, for any text that parses.
-fn check_format(text: &str) {
+/// What formatting promises, for any text that parses; whether it does.
+fn check_format(text: &str) -> bool {
     let Ok(formatted) = format_source(text) else {
-        return;
+        return false;
     };
     assert_eq!(
         tree("formatted", &formatted),
@@ -258,6 +258,7 @@ fn check_format(text: &str) {
     assert_eq!(comments(&formatted), comments(text), "{text}");
     let again = format_source(&formatted).expect("what was formatted parses");
     assert_eq!(again, formatted, "not settled:\n{text}");
+    true
 }
 
 /// A small generator of our own, so that a failure's seed says it all.
@@ -339,8 +340,9 @@ fn mutate(text: &mut String, random: &mut Random) {
             text.insert_str(space, ["\n", " // c\n", "\n// c\n", "  "][random.below(4)]);
         }
         3 => {
-            let newline = text[at..].find('\n').map_or(at, |newline| at + newline);
-            text.replace_range(newline..(newline + 1).min(text.len()), " ");
+            if let Some(newline) = text[at..].find('\n') {
+                text.replace_range(at + newline..=at + newline, " ");
+            }
         }
         _ => text.insert_str(at, INSERTS[random.below(INSERTS.len())]),
     }
@@ -352,21 +354,69 @@ fn mutations_never_panic_and_format_safely() {
     let rounds = std::env::var("TW_MUTATIONS")
         .ok()
         .and_then(|rounds| rounds.parse().ok());
-    let sources: Vec<String> = ["examples", "snippets", "errors"]
+    let sources: Vec<String> = ["examples", "snippets", "errors", "format"]
         .iter()
         .flat_map(|name| folder(name))
         .map(|(_, text)| text)
         .collect();
-    for seed in 1..=rounds.unwrap_or(1500_u64) {
+    let rounds = rounds.unwrap_or(1500_u64);
+    let mut formatted = 0;
+    for seed in 1..=rounds {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut text = sources[random.below(sources.len())].clone();
         for _ in 0..1 + random.below(3) {
             mutate(&mut text, &mut random);
         }
-        let caught = std::panic::catch_unwind(|| {
+        let checked = std::panic::catch_unwind(|| {
             parse_quickly(&text);
-            check_format(&text);
+            check_format(&text)
         });
-        assert!(caught.is_ok(), "seed {seed}:\n{text}");
+        match checked {
+            Ok(parsed) => formatted += u64::from(parsed),
+            Err(_) => panic!("seed {seed}:\n{text}"),
+        }
     }
+    assert!(
+        formatted > rounds / 10,
+        "only {formatted} of {rounds} parsed"
+    );
+}
+
+#[test]
+fn layouts_are_the_one_layout() {
+    for (name, text) in folder("format") {
+        assert!(check_format(&text), "{name} must parse");
+        let formatted = format_source(&text).expect("it parses");
+        snapshot("format", &name, &formatted);
+    }
+}
+
+#[test]
+fn long_lines_are_broken_in_linear_time() {
+    let start = Instant::now();
+    for text in [
+        format!("const a = [{}]", "f(x, 1) + 2, ".repeat(10_000)),
+        format!(
+            "fn f() {{ minimize a {} }}",
+            "over b using c ".repeat(10_000)
+        ),
+        format!("const a = x{}", " |> f".repeat(200)),
+        format!("fn f() {{\n{}}}", "x = y // c\n".repeat(10_000)),
+    ] {
+        let formatted = format_source(&text).expect("it parses");
+        assert!(formatted.lines().count() > 1);
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_says_so() {
+    let text = " ".repeat(super::parse::MAX_SOURCE + 1);
+    let (tree, diagnostics) = parse_file(FileId(0), &text);
+    assert!(tree.items.is_empty());
+    assert_eq!(diagnostics[0].code, "E0114");
 }
