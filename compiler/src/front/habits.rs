@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::brackets::Brackets;
 use super::scan::{Kind, Token};
-use crate::diag::{Diagnostic, FileId, Span};
+use crate::diag::{Diagnostic, FileId, Span, boundary_before};
 
 /// Token index to what the grammar reads in its place.
 pub type Repairs = HashMap<usize, String>;
@@ -272,7 +272,7 @@ impl Finder<'_> {
 
     fn open_text(&mut self, at: usize) {
         let word = self.word(at);
-        let kept = word.floor_char_boundary(word.len() - 1);
+        let kept = boundary_before(word, word.len() - 1);
         let repair = match kept {
             0 => "0".to_owned(),
             _ => format!("{}\"", word[..kept].replace('\\', " ")),

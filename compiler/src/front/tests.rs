@@ -11,6 +11,7 @@ use super::ast::dump;
 use super::format::format_source;
 use super::parse::parse_file;
 use super::scan;
+use crate::diag::boundary_before;
 use crate::diag::{Diagnostic, FileId, SourceMap, Theme, codes, render};
 
 fn folder(name: &str) -> Vec<(String, String)> {
@@ -273,7 +274,7 @@ impl Random {
     }
 
     fn place(&mut self, text: &str) -> usize {
-        text.floor_char_boundary(self.below(text.len() + 1))
+        boundary_before(text, self.below(text.len() + 1))
     }
 }
 
@@ -325,7 +326,7 @@ fn mutate(text: &mut String, random: &mut Random) {
     match random.below(5) {
         0 => {
             let end = random.place(text).min(at + 12).max(at);
-            text.replace_range(at..text.floor_char_boundary(end), "");
+            text.replace_range(at..boundary_before(text, end), "");
         }
         1 => {
             let end = text

@@ -4,6 +4,7 @@
 //! pattern and type is parenthesised by its structure, so precedence is visible.
 
 use std::fmt::Display;
+use std::mem::discriminant;
 
 use super::*;
 
@@ -439,9 +440,8 @@ impl Dump {
                 }
             }),
             word => {
-                let same =
-                    |kind: TypeKind| std::mem::discriminant(&kind) == std::mem::discriminant(word);
-                let row = TYPE_WORDS.iter().find(|(_, kind)| same(kind()));
+                let same = |kind: &TypeKind| discriminant(kind) == discriminant(word);
+                let row = TYPE_WORDS.iter().find(|(_, kind)| same(kind));
                 self.put(row.map_or("?", |(word, _)| word));
             }
         }

@@ -63,13 +63,13 @@ pub static DTYPES: &[&str] = &[
 ];
 
 /// The types that are one word.
-pub static TYPE_WORDS: &[(&str, fn() -> TypeKind)] = &[
-    ("int", || TypeKind::Int),
-    ("float", || TypeKind::Float),
-    ("bool", || TypeKind::Bool),
-    ("str", || TypeKind::Str),
-    ("fn", || TypeKind::Fn),
-    ("module", || TypeKind::Module),
-    ("list", || TypeKind::List),
-    ("tree", || TypeKind::Tree),
+pub static TYPE_WORDS: &[(&str, TypeKind)] = &[
+    ("int", TypeKind::Int),
+    ("float", TypeKind::Float),
+    ("bool", TypeKind::Bool),
+    ("str", TypeKind::Str),
+    ("fn", TypeKind::Fn),
+    ("module", TypeKind::Module),
+    ("list", TypeKind::List),
+    ("tree", TypeKind::Tree),
 ];

@@ -4,6 +4,8 @@
 //! `MAX_NESTING` brackets, and chains of operators count each as one. Nothing here panics: where a pair
 //! is not what the grammar promises, building stops with `Stop` and the item is left out.
 
+use std::iter::{Filter, Peekable};
+
 use pest::iterators::{Pair, Pairs};
 
 use super::grammar::Rule;
@@ -28,12 +30,14 @@ pub struct Builder<'d> {
 
 /// The parts of a pair in order, without the keywords between them.
 pub struct Parts<'i> {
-    pairs: std::iter::Peekable<std::iter::Filter<Pairs<'i, Rule>, fn(&Pair<'i, Rule>) -> bool>>,
+    pairs: Peekable<Filter<Pairs<'i, Rule>, Keep<'i>>>,
 }
+
+type Keep<'i> = fn(&Pair<'i, Rule>) -> bool;
 
 impl<'i> Parts<'i> {
     pub fn of(pair: Pair<'i, Rule>) -> Parts<'i> {
-        let keep: fn(&Pair<'i, Rule>) -> bool = |pair| !is_keyword(pair.as_rule());
+        let keep: Keep<'i> = |pair| !is_keyword(pair.as_rule());
         Parts {
             pairs: pair.into_inner().filter(keep).peekable(),
         }
