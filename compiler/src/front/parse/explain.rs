@@ -186,6 +186,15 @@ impl Source<'_> {
         let wants_block = expected.starts_with("`{`");
         let hint = match found {
             _ if first == "use" && wants_block => "name what to import: `use nn { Linear }`",
+            "const" if piece != Piece::Item && place.before.is_none() => {
+                "inside of items, `let` binds names"
+            }
+            _ if piece != Piece::Item && place.before.is_none() && ITEM_WORDS.contains(&found) => {
+                "this stands at the top of a file, outside of other items"
+            }
+            "" if expected == "`=`" && self.declares(region) => {
+                "every `param` and `state` has an initial value: `= zeros`"
+            }
             "=" if wants_block => "`==` compares; `=` binds",
             "==" => "`=` binds; `==` compares",
             ":" if place.inside.is_none() => "blocks stand in braces: `{ … }`",
@@ -226,6 +235,12 @@ impl Source<'_> {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+
+    fn declares(&self, region: &Region) -> bool {
+        region
+            .clone()
+            .any(|at| matches!(self.word(at), "param" | "state"))
     }
 
     /// Whether the refused token starts a line that the one before did not end.
