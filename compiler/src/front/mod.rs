@@ -6,11 +6,8 @@
 
 pub mod ast;
 mod brackets;
-<<<<<<< HEAD
 pub mod elaborate;
-=======
 pub mod format;
->>>>>>> ops
 mod habits;
 mod layout;
 pub mod load;

@@ -2,11 +2,8 @@
 
 mod attr;
 mod build;
-<<<<<<< HEAD
 pub mod model;
-=======
 mod equal;
->>>>>>> ops
 pub mod interpret;
 mod nest;
 mod op;
