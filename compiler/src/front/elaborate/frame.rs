@@ -44,7 +44,6 @@ pub struct Frame<'a> {
     pub stream: Option<graph::Value>,
     /// The index of the loop whose body this is.
     pub index: Option<graph::Value>,
-    pub span: Span,
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +65,7 @@ pub struct RegionArgument {
 const MAX_NODES: usize = 400_000;
 
 impl<'a> Elaborator<'a> {
-    pub fn push_frame(&mut self, kind: FrameKind, name: &str, span: Span) {
+    pub fn push_frame(&mut self, kind: FrameKind, name: &str) {
         let mut graph = Graph::new(name);
         graph.sizes = self.frames.last().map_or_else(Ranges::default, |frame| frame.graph.sizes.clone());
         self.serial += 1;
@@ -80,7 +79,6 @@ impl<'a> Elaborator<'a> {
             rebound: Vec::new(),
             stream: None,
             index: None,
-            span,
         });
     }
 
