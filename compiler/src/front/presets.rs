@@ -135,8 +135,7 @@ impl Reader {
             return None;
         };
         let span = Span::new(self.file, name.span());
-        let mut preset =
-            Preset { name: name.get_ref().as_ref().to_string(), choices: Vec::new(), expect: None, span };
+        let mut preset = Preset { name: name.get_ref().as_ref().to_string(), choices: Vec::new(), expect: None, span };
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "expect" => preset.expect = self.expect(value),
@@ -147,14 +146,7 @@ impl Reader {
     }
 
     /// Tables within a preset reach into module parameters: `unet.channels`.
-    fn choice(
-        &mut self,
-        key: String,
-        at: Range,
-        value: &Spanned<DeValue>,
-        choices: &mut Vec<Choice>,
-        depth: usize,
-    ) {
+    fn choice(&mut self, key: String, at: Range, value: &Spanned<DeValue>, choices: &mut Vec<Choice>, depth: usize) {
         if let Some(table) = value.get_ref().as_table()
             && depth < MAX_DEPTH
         {
@@ -183,7 +175,12 @@ impl Reader {
             _ => None,
         };
         if found.is_none() {
-            self.report("E0507", "config is a number, a string, true, false, or a list of them", value.span(), "neither");
+            self.report(
+                "E0507",
+                "config is a number, a string, true, false, or a list of them",
+                value.span(),
+                "neither",
+            );
         }
         found
     }

@@ -2,9 +2,9 @@
 
 mod attr;
 mod build;
-pub mod model;
 mod equal;
 pub mod interpret;
+pub mod model;
 mod nest;
 mod op;
 pub mod parse;
@@ -17,8 +17,8 @@ pub mod verify;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
-pub use model::Model;
 pub use interpret::{Context, interpret};
+pub use model::Model;
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
 pub use op::{Call, Domain, Eval, EvalError, Expand, Meaning, OpDef, OpError, Operands, Sample, Sampler};
 pub use scalar::Scalar;

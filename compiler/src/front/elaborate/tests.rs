@@ -16,7 +16,8 @@ const SPECS: &[(&str, &str)] = &[
 ];
 
 fn program(file: &str) -> Program {
-    let files: HashMap<String, String> = SPECS.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+    let files: HashMap<String, String> =
+        SPECS.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
     load(&files, file)
 }
 
@@ -103,7 +104,12 @@ fn vit_digits_elaborates() {
 
 #[test]
 fn whole_models_elaborate() {
-    for (file, name) in [("efficientnet.tw", "EfficientNet"), ("unet.tw", "UNet"), ("unet.tw", "StableDiffusion"), ("controlnet.tw", "ControlNet")] {
+    for (file, name) in [
+        ("efficientnet.tw", "EfficientNet"),
+        ("unet.tw", "UNet"),
+        ("unet.tw", "StableDiffusion"),
+        ("controlnet.tw", "ControlNet"),
+    ] {
         let program = program(file);
         let model = model(&program, name, &Options::default());
         assert!(!model.entries.is_empty());
@@ -206,7 +212,9 @@ fn state_is_written_in_program_order_and_in_loops() {
 
 #[test]
 fn a_cache_decodes_as_the_whole_does() {
-    let text = LANGUAGE_CACHE.replace("module CausalAttention", "model M").replace("dim: int, heads: int, context: int", "dim: int = 4, heads: int = 2, context: int = 6");
+    let text = LANGUAGE_CACHE
+        .replace("module CausalAttention", "model M")
+        .replace("dim: int, heads: int, context: int", "dim: int = 4, heads: int = 2, context: int = 6");
     let program = text_of(&text);
     let model = model(&program, "M", &Options::default());
     let step = model.entry("step").expect("the entry exists");
@@ -264,7 +272,7 @@ fn draws_differ_between_calls_turns_and_seeds_and_only_there() {
 #[test]
 fn indices_reach_everywhere() {
     let text = "model M() {
-        const_ = param [2] = tensor([1, 2])
+        pair = param [2] = tensor([1, 2])
         fn call(x: [B, 4], i: i64[], j: i64[3]) -> ([B], [B, 2], [B, 1, 4], [3, B], [B], [3]) {
             (x[:, -1], x[:, 1:3], x[:, new, :], rearrange(x[:, j], \"b j -> j b\"), x[:, i], x[0, j])
         }
@@ -308,6 +316,72 @@ fn initial_values_follow_their_declarations() {
     assert!(values[1].as_floats().expect("floats").iter().all(|v| v.abs() < 1.0 && *v != 0.0));
     assert_eq!(values[5].int_at(0), 7);
     assert_eq!(model.params.iter().map(|p| p.copy_of.as_deref()).collect::<Vec<_>>(), [None, None, Some("b")]);
+}
+
+/// The codes of what is wrong with a spec, in order of place.
+fn codes(text: &str) -> Vec<&'static str> {
+    let program = text_of(text);
+    let diagnostics = match elaborate(&program, "M", &Options::default()) {
+        Ok(_) => Vec::new(),
+        Err(diagnostics) => diagnostics,
+    };
+    // Whatever is wrong can be shown.
+    shown(&program, &diagnostics);
+    program.diagnostics.iter().chain(&diagnostics).map(|diagnostic| diagnostic.code).collect()
+}
+
+#[test]
+fn each_mistake_is_named() {
+    for (text, wanted) in [
+        ("model M() { fn call(x: [B, 3]) -> [B, 4] { x } }", &["E0203"][..]),
+        ("model M() { fn call(x: [B], y: [C]) -> [B] { x + y } }", &["E0208"]),
+        ("model M() { fn call(x: [3, 1], y: [4]) -> [3, 4] { x + y } }", &["E0204"]),
+        ("model M() { fn call(x: [B], y: i64[B]) -> [B] { x + y } }", &["E0206"]),
+        ("model M() { fn call(x: [B]) -> [B, B] { x } }", &["E0202"]),
+        ("model M() { fn call(x: [4]) -> [] { x[4] } }", &["E0205"]),
+        ("model M() { fn call(x: [B]) -> [B] { sofmax(x) } }", &["E0301"]),
+        ("model M() { fn call(x: [B]) -> [B] { softmax(x, axs: 0) } }", &["E0303"]),
+        ("use nn { Liner }\nmodel M() { fn call(x: [B]) -> [B] { x } }", &["E0503"]),
+        ("use n { Linear }\nmodel M() { fn call(x: [B]) -> [B] { x } }", &["E0502"]),
+        ("use ./other { A }\nmodel M() { fn call(x: [B]) -> [B] { x } }", &["E0501"]),
+        ("use nn { Linear }\nmodel M() { a = Linear(3)\n fn call(x: [3]) -> [3] { a(x) } }", &["E0303"]),
+        ("use nn { Linear }\nmodel M() { fn call(x: [3]) -> [3] { Linear(3, 3)(x) } }", &["E0307"]),
+        ("use nn { Linear }\nmodel M() { a = Linear\n fn call(x: [3]) -> [3] { x } }", &["E0311"]),
+        ("use nn { Linear }\nmodel M() { a = Linear(7 / 2, 3)\n fn call(x: [3]) -> [3] { x } }", &["E0404"]),
+        ("module A(n: int) where n % 2 == 0 { }\nmodel M() { a = A(3)\n fn call(x: [3]) -> [3] { x } }", &["E0207"]),
+        ("model M() { fn call(x: [B]) -> [B] { for i in x { x = x + i }\n x } }", &["E0403"]),
+        ("model M() { fn call(x: [B]) -> [B] { if x > 0 { x } else { -x } } }", &["E0403"]),
+        ("model M() { fn call(x: [B, 6]) -> [B, 6] { rearrange(x, \"b (h d) -> b h d\") } }", &["E0210"]),
+        ("model M() { fn call(x: [B, 6]) -> [B, 6] { rearrange(x, \"b n d -> b d n\") } }", &["E0202"]),
+        ("model M() { fn call(x: [B, 6]) -> [B, 6] { rearrange(x, \"b (h d) -> b h d\", h: 4) } }", &["E0203"]),
+        ("model M() { p = param [3] = zeros\n fn call(x: [3]) -> [3] { p <- x\n x } }", &["E0310"]),
+        ("model M() { fn call(x: [3]) -> [3] { y = x\n y } }", &["E0309", "E0301"]),
+        ("model M() { fn call(x: [3]) -> [3] { let y = x\n loop i in 0..3 carry z = x { y = z\n z } } }", &["E0308"]),
+        ("model M() { fn call(x: [H]) -> [H / 2] { x } }", &["E0208"]),
+        ("model M() { fn call(x: [3]) -> [3] { grad(sum(x), x) } }", &["E0399"]),
+        ("model M() { let a = [1, 2][5]\n let b = 1 / 0\n fn call(x: [3]) -> [3] { x } }", &["E0205", "E0404"]),
+        ("const a = b\nconst b = a\nmodel M(n: int = a) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("fn f(n: int) -> int { f(n + 1) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("module A() { a = A() }\nmodel M() { a = A()\n fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("model M() { let a = [0; 1000000000]\n fn call(x: [3]) -> [3] { x } }", &["E0407"]),
+        (
+            "fn f(n: int) -> int { sum([f(n + 1) for i in 0..60000]) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }",
+            &["E0406"],
+        ),
+    ] {
+        assert_eq!(codes(text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_in_twelve_blocks_is_one_mistake() {
+    let text = "module Block() { fn call(x: [B]) -> [B] { sofmax(x) } }
+    model M() { blocks = [Block(); 12]\n fn call(x: [B]) -> [B] { blocks[0](blocks[1](x)) + nope } }";
+    let program = text_of(text);
+    let diagnostics = elaborate(&program, "M", &Options::default()).err().expect("two mistakes");
+    let text = shown(&program, &diagnostics);
+    assert_eq!(diagnostics.len(), 2, "{text}");
+    assert!(text.contains("did you mean `softmax`?") && text.contains("while elaborating M.blocks[1]"), "{text}");
 }
 
 #[test]
