@@ -27,6 +27,7 @@ mod symbols;
 mod typing;
 
 pub use prove::Facts;
+pub use typing::is_primitive;
 
 use std::fmt;
 
