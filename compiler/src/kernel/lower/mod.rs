@@ -48,7 +48,7 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
         scopes: vec![Scope::default()],
         homes: Vec::new(),
         symbols: Vec::new(),
-        facts: Facts::new(kernel.ranges()),
+        facts: Facts::of_body(kernel),
         peel: true,
     };
     lowering.grid();
