@@ -1,7 +1,36 @@
-//! The Graph IR: what is computed.
+//! The Graph IR: what is computed. Nodes are ops applied to values; sizes are symbolic; state is explicit.
 
+mod attr;
+mod build;
+mod equal;
+pub mod interpret;
+mod nest;
+mod op;
+pub mod parse;
+pub mod print;
 pub mod scalar;
+mod structure;
+mod tensor;
+mod types;
+pub mod verify;
 
+pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
+pub use build::Builder;
+pub use interpret::{Context, interpret};
+pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
+pub use op::{Call, Domain, Eval, EvalError, Meaning, OpDef, OpError, Operands, Sample, Sampler};
 pub use scalar::Scalar;
+pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
+pub use tensor::{Data, Tensor, round, saturate, wrap};
 pub use tilewright_runtime::program::dtype::DType;
 pub use tilewright_runtime::program::size::{Atom, Dim, Range, Ranges, Symbol};
+pub use types::{Shape, Type};
+
+/// How the reference interpreter computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Every float in f64, whatever its type says.
+    Wide,
+    /// Each result rounded to its declared type.
+    Declared,
+}

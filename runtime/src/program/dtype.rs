@@ -7,6 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
+    /// A float whose precision is not decided yet. It occurs in graphs before the precision pass, never in programs.
+    Real,
     F64,
     F32,
     F16,
@@ -27,7 +29,8 @@ pub enum Kind {
 }
 
 impl DType {
-    pub const ALL: [DType; 10] = [
+    pub const ALL: [DType; 11] = [
+        DType::Real,
         DType::F64,
         DType::F32,
         DType::F16,
@@ -42,6 +45,7 @@ impl DType {
 
     pub fn name(self) -> &'static str {
         match self {
+            DType::Real => "real",
             DType::F64 => "f64",
             DType::F32 => "f32",
             DType::F16 => "f16",
@@ -59,10 +63,10 @@ impl DType {
         DType::ALL.into_iter().find(|dtype| dtype.name() == name)
     }
 
-    /// Bytes of one element in memory.
+    /// Bytes of one element in memory; an undecided float counts as the widest.
     pub fn size_of(self) -> usize {
         match self {
-            DType::F64 | DType::I64 => 8,
+            DType::Real | DType::F64 | DType::I64 => 8,
             DType::F32 | DType::I32 | DType::U32 => 4,
             DType::F16 | DType::BF16 => 2,
             DType::I8 | DType::U8 | DType::Bool => 1,
@@ -71,7 +75,7 @@ impl DType {
 
     pub fn kind(self) -> Kind {
         match self {
-            DType::F64 | DType::F32 | DType::F16 | DType::BF16 => Kind::Float,
+            DType::Real | DType::F64 | DType::F32 | DType::F16 | DType::BF16 => Kind::Float,
             DType::I64 | DType::I32 | DType::I8 | DType::U8 | DType::U32 => Kind::Int,
             DType::Bool => Kind::Bool,
         }
