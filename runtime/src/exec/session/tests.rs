@@ -436,3 +436,13 @@ fn a_launch_must_keep_to_its_kernel() {
         assert_eq!(error.kind, ErrorKind::Program);
     }
 }
+
+#[test]
+fn a_session_can_move_to_another_thread() {
+    let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
+    let y = std::thread::spawn(move || {
+        let x = TensorRef::of(&[2], &[1f32, 2.0]).unwrap();
+        floats(&mut session, "call", &[("x", x)]).unwrap()
+    });
+    assert_eq!(y.join().unwrap(), [4.0, 8.0]);
+}
