@@ -53,6 +53,15 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// Holds as many elements as the shape says, of the kind the type says.
+    pub fn is_whole(&self) -> bool {
+        let n = self.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        match &self.data {
+            Data::Float(data) => self.dtype.is_float() && n == Some(data.len()),
+            Data::Int(data) => !self.dtype.is_float() && n == Some(data.len()),
+        }
+    }
+
     pub fn as_floats(&self) -> Option<&[f64]> {
         match &self.data {
             Data::Float(data) => Some(data),
