@@ -5,3 +5,5 @@
 pub mod graph;
 
 pub mod ops;
+
+pub mod passes;
