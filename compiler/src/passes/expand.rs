@@ -15,16 +15,22 @@ pub static PASS: Pass = Pass { name: "expand", doc: "Replaces composite ops by p
 const MAX_ROUNDS: usize = 32;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
-    let mut graph = round(graph, context)?;
+    let mut graph = graph.clone();
     for _ in 0..MAX_ROUNDS {
-        let is_composite = |id: NodeId| matches!(graph.node(id).op.meaning, Meaning::Expand(_));
-        match graph.node_ids().find(|&id| is_composite(id)) {
-            None => return Ok(graph),
-            Some(_) => graph = round(&graph, context)?,
+        if !has_composites(&graph) {
+            return Ok(graph);
         }
+        graph = round(&graph, context)?;
     }
     let message = format!("composites are still left after {MAX_ROUNDS} expansions");
     Err(PassError { pass: PASS.name, origin: Default::default(), message })
+}
+
+fn has_composites(graph: &Graph) -> bool {
+    graph
+        .node_ids()
+        .map(|id| graph.node(id))
+        .any(|node| matches!(node.op.meaning, Meaning::Expand(_)) || node.regions.iter().any(has_composites))
 }
 
 fn round(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
@@ -33,7 +39,7 @@ fn round(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         match graph.node(id).op.meaning {
             Meaning::Expand(expand) => open(&mut rebuild, id, expand)?,
             _ => {
-                let regions = graph.node(id).regions.iter().map(|region| run(region, context));
+                let regions = graph.node(id).regions.iter().map(|region| round(region, context));
                 let regions = regions.collect::<Result<_, _>>()?;
                 rebuild.copy(id, regions);
             }

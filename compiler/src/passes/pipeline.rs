@@ -17,15 +17,8 @@ pub static PIPELINE: &[&Pass] = &[
 ];
 
 /// Every pass once, for the command line and the manual.
-pub static PASSES: &[&Pass] = &[
-    &expand::PASS,
-    &precision::PASS,
-    &canonicalize::PASS,
-    &fold::PASS,
-    &cse::PASS,
-    &dce::PASS,
-    &fuse::PASS,
-];
+pub static PASSES: &[&Pass] =
+    &[&expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &fuse::PASS];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {

@@ -77,8 +77,9 @@ fn broadcast_drops_units(site: &Site) -> Option<Expr> {
 
 fn reshape_adds_units(site: &Site) -> Option<Expr> {
     let below = site.defined_by(site.operands[0], "broadcast")?;
-    adds_units(&below.ty().shape, &site.ty().shape)
-        .then(|| Expr::Apply("broadcast", vec![Old(below.operands[0])], Attrs::none().with("shape", site.ty().shape.clone())))
+    adds_units(&below.ty().shape, &site.ty().shape).then(|| {
+        Expr::Apply("broadcast", vec![Old(below.operands[0])], Attrs::none().with("shape", site.ty().shape.clone()))
+    })
 }
 
 fn permute_permute(site: &Site) -> Option<Expr> {

@@ -54,14 +54,13 @@ fn reshape_broadcast(site: &Site) -> Option<Expr> {
     let below = site.defined_by(site.operands[0], "broadcast")?;
     let x = below.operands[0];
     let shape = site.ty().shape.clone();
-    has_one_element(site.type_of(x))
-        .then(|| {
-            let scalar = match site.type_of(x).rank() {
-                0 => Old(x),
-                _ => Expr::Apply("reshape", vec![Old(x)], Attrs::none().with("shape", Vec::<Dim>::new())),
-            };
-            Expr::Apply("broadcast", vec![scalar], Attrs::none().with("shape", shape))
-        })
+    has_one_element(site.type_of(x)).then(|| {
+        let scalar = match site.type_of(x).rank() {
+            0 => Old(x),
+            _ => Expr::Apply("reshape", vec![Old(x)], Attrs::none().with("shape", Vec::<Dim>::new())),
+        };
+        Expr::Apply("broadcast", vec![scalar], Attrs::none().with("shape", shape))
+    })
 }
 
 fn hoist_broadcast(site: &Site) -> Option<Expr> {

@@ -105,7 +105,8 @@ impl<'a> Growth<'a> {
                 Ok(member) => self.join(id, member),
                 Err(Some(reason)) => {
                     let (node, user) = (self.survey.graph.node(id), self.survey.graph.node(root));
-                    let message = format!("`{}` is not fused into the kernel of `{}`: {reason}", node.op.name, user.op.name);
+                    let message =
+                        format!("`{}` is not fused into the kernel of `{}`: {reason}", node.op.name, user.op.name);
                     context.remark(PASS.name, &node.origin, message);
                 }
                 Err(None) => {}

@@ -25,6 +25,9 @@ use rustc_hash::FxHashMap;
 
 pub static PASS: Pass = Pass { name: "fuse", doc: "Groups nodes that become one kernel.", run };
 
+/// The op of a group.
+const FUSED: &str = "fused";
+
 /// What a node can be in a group.
 pub enum Kind {
     /// Computes its elements one by one, or moves them.
@@ -95,7 +98,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut groups: FxHashMap<NodeId, Group> = FxHashMap::default();
     // A node is computed for itself when an output, a group or a lone node asks for its value.
     let mut asked: Vec<bool> = vec![false; live.last().map_or(0, |id| id.index() + 1)];
-    let mut ask = |asked: &mut Vec<bool>, id: NodeId| {
+    let ask = |asked: &mut Vec<bool>, id: NodeId| {
         if let Some(slot) = asked.get_mut(id.index()) {
             *slot = true;
         }
@@ -116,6 +119,8 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     for id in live {
         match groups.get(&id) {
             Some(group) if group.members.len() > 1 => emit(&mut rebuild, group, context)?,
+            // What is a group already stays as it is.
+            Some(_) if graph.node(id).op.name == FUSED => _ = rebuild.copy(id, graph.node(id).regions.clone()),
             Some(_) => {
                 let regions = graph.node(id).regions.iter().map(|region| run(region, context));
                 let regions = regions.collect::<Result<_, _>>()?;
@@ -147,7 +152,7 @@ fn emit(rebuild: &mut Rebuild, group: &Group, context: &Context) -> Result<(), P
     let names: Vec<&str> = group.members.iter().map(|&member| graph.node(member).op.name).collect();
     context.remark(PASS.name, origin, format!("one kernel: {}", names.join(", ")));
     let operands: Vec<Value> = captures.iter().map(|&value| rebuild.get(value)).collect();
-    let fused = op("fused").and_then(|op| rebuild.new.apply(op, &operands, &Attrs::none(), vec![region], origin));
+    let fused = op(FUSED).and_then(|op| rebuild.new.apply(op, &operands, &Attrs::none(), vec![region], origin));
     let node = fused.map_err(PassError::at(PASS.name, origin))?;
     rebuild.set(group.root, vec![Value { node, result: 0 }]);
     Ok(())
