@@ -8,3 +8,5 @@ pub mod graph;
 pub mod kernel;
 pub mod ops;
 pub mod schedule;
+
+pub mod passes;
