@@ -4,7 +4,16 @@
 //! statement means, and which ones are legal at the loop level, is written at the head of `types`.
 
 pub mod build;
+pub mod interpret;
+pub mod parse;
+pub mod print;
+mod random;
 pub mod types;
+pub mod verify;
 
 pub use build::{Builder, Span};
+pub use interpret::{Fault, Order, interpret};
+pub use parse::{ParseError, parse};
+pub use print::print;
 pub use types::*;
+pub use verify::{Facts, VerifyError, verify};
