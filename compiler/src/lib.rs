@@ -3,6 +3,8 @@
 //! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
 
 pub mod codegen;
+pub mod diag;
+pub mod front;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
