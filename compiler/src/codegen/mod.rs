@@ -93,3 +93,6 @@ impl fmt::Display for CodegenError {
 }
 
 impl std::error::Error for CodegenError {}
+
+#[cfg(test)]
+mod tests;

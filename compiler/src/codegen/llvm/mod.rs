@@ -12,8 +12,6 @@ mod emit;
 mod memory;
 mod print;
 mod scalar;
-#[cfg(test)]
-mod tests;
 
 use std::fmt::Write as _;
 
