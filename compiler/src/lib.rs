@@ -11,3 +11,7 @@ pub mod ops;
 pub mod schedule;
 
 pub mod passes;
+pub mod diag;
+pub mod front;
+pub mod graph;
+pub mod ops;
