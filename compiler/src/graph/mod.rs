@@ -2,12 +2,16 @@
 
 mod attr;
 mod build;
+mod equal;
 mod nest;
 mod op;
+pub mod parse;
+pub mod print;
 pub mod scalar;
 mod structure;
 mod tensor;
 mod types;
+pub mod verify;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
