@@ -3,6 +3,7 @@
 mod attr;
 mod build;
 mod equal;
+pub mod interpret;
 mod nest;
 mod op;
 pub mod parse;
@@ -15,6 +16,7 @@ pub mod verify;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
+pub use interpret::{Context, interpret};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
 pub use op::{Call, Domain, Eval, EvalError, Meaning, OpDef, OpError, Operands, Sample, Sampler};
 pub use scalar::Scalar;

@@ -1,9 +1,10 @@
 //! Nests: the meaning of a structured primitive as loops around a scalar body.
 //!
 //! Invariant: the axes are `i0, i1, …`; the first `n_parallel` are the axes of the result, in order, and the rest are
-//! reduced. The body is in order: a node refers only to earlier ones, and its last node is the element of the result (or
-//! what is reduced). A load whose guard fails, or whose data-dependent index is out of range, reads nothing and gives
-//! `otherwise`; every other index is in range.
+//! reduced. The body is in order: a node refers only to earlier ones, and its last node is the element of the result, or
+//! what is reduced: accumulated in the type of that node, floats in f32 at least, and then cast to the type of the result.
+//! A load whose guard fails, or whose data-dependent index is out of range, reads nothing and gives `otherwise`; every
+//! other index is in range.
 
 use super::{DType, Dim, Scalar};
 

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::{Attr, AttrDef, Attrs, Builder, DType, Dim, Graph, Nest, Precision, Ranges, Tensor, Type, Value};
+use super::interpret::Context;
+use super::{Attr, AttrDef, Attrs, Builder, DType, Dim, Graph, Nest, Ranges, Tensor, Type, Value};
 
 pub struct OpDef {
     /// The name in specs, in the text form and in the manual.
@@ -35,9 +36,11 @@ pub enum Meaning {
     Expand(fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, OpError>),
     /// By a nest of loops around a scalar body; fusion and tiling compose nests. `eval` is only for nests whose direct
     /// interpretation would be too slow; tests hold it against the nest.
-    Structured { nest: fn(&Call) -> Nest, eval: Option<fn(&Eval) -> Tensor> },
+    Structured { nest: fn(&Call) -> Nest, eval: Option<fn(&Eval) -> Result<Tensor, EvalError>> },
     /// The same elements in the same row-major order under another shape: no work, a view of the operand's memory.
     View,
+    /// By a procedure that no nest states, such as sorting; the schedule brings its kernel.
+    Opaque { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
     /// By running its regions.
     Control { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
     /// By nothing: arguments and constants.
@@ -55,12 +58,11 @@ pub struct Call<'a> {
 
 /// An application with values, for the reference interpreter.
 pub struct Eval<'a> {
-    pub call: Call<'a>,
+    pub call: &'a Call<'a>,
     pub operands: &'a [Tensor],
     pub results: &'a [Type],
-    /// Values of the symbolic sizes.
-    pub lookup: &'a dyn Fn(&super::Symbol) -> Option<i64>,
-    pub precision: Precision,
+    /// The values of sizes, the precision, and how to run regions.
+    pub context: &'a Context<'a>,
 }
 
 impl Call<'_> {
@@ -111,13 +113,17 @@ fn position(axis: i64, rank: usize) -> Result<usize, String> {
 
 impl Eval<'_> {
     pub fn size(&self, dim: &Dim) -> Result<usize, EvalError> {
-        dim.eval(self.lookup)
-            .and_then(|value| usize::try_from(value).ok())
-            .ok_or_else(|| EvalError::new(format!("the size {dim} has no value here, or a negative one")))
+        self.context.size(dim)
     }
 
     pub fn shape(&self, result: usize) -> Result<Vec<usize>, EvalError> {
-        self.results[result].shape.iter().map(|dim| self.size(dim)).collect()
+        self.context.shape(&self.results[result].shape)
+    }
+
+    /// Runs a region of the op.
+    pub fn region(&self, idx: usize, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, EvalError> {
+        let region = self.call.regions.get(idx).ok_or_else(|| EvalError::new("a region is missing"))?;
+        self.context.run(region, inputs)
     }
 }
 

@@ -137,7 +137,8 @@ pub fn wrap(dtype: DType, value: i64) -> i64 {
     }
 }
 
-fn saturate(dtype: DType, value: f64) -> i64 {
+/// The integer next to a float towards zero, at most the limits of the type; NaN gives zero.
+pub fn saturate(dtype: DType, value: f64) -> i64 {
     match dtype {
         DType::I32 => i64::from(value as i32),
         DType::I8 => i64::from(value as i8),

@@ -1,0 +1,275 @@
+//! The reference interpreter: what a graph means, by the plainest computation.
+//!
+//! Invariant: whatever the graph and the inputs, the answer is tensors or an error: sizes are checked for overflow, the
+//! elements alive at one time are bounded, and so is the nesting of regions and expansions. Nodes run in order, and a
+//! tensor is dropped after its last use.
+
+mod column;
+mod index;
+mod nest;
+mod values;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    Attr, Builder, Call, Eval, EvalError, Graph, Meaning, NodeId, Precision, Role, Symbol, Tensor, Type, Value,
+};
+
+pub use nest::evaluate as evaluate_nest;
+use values::Values;
+
+/// How deep regions and expansions may nest.
+const MAX_DEPTH: usize = 48;
+
+/// How many elements may be alive at one time, if nothing else is said.
+pub const MAX_ELEMENTS: usize = 1 << 31;
+
+/// What the interpretation of one graph shares: the values of sizes, limits, and expansions made so far.
+pub struct Context<'a> {
+    pub precision: Precision,
+    sizes: &'a dyn Fn(&Symbol) -> Option<i64>,
+    max_elements: usize,
+    n_alive: Cell<usize>,
+    depth: Cell<usize>,
+    /// By the address of the graph, which outlives the context or is owned here, and the node.
+    expansions: RefCell<FxHashMap<(usize, NodeId), Rc<Graph>>>,
+}
+
+/// Evaluates `graph`. A size binds where it stands alone in the type of an argument; `sizes` gives the rest.
+pub fn interpret(
+    graph: &Graph,
+    inputs: &[Tensor],
+    sizes: &dyn Fn(&Symbol) -> Option<i64>,
+    precision: Precision,
+) -> Result<Vec<Tensor>, EvalError> {
+    interpret_within(graph, inputs, sizes, precision, MAX_ELEMENTS)
+}
+
+/// As [`interpret`], with a bound on the elements alive at one time.
+pub fn interpret_within(
+    graph: &Graph,
+    inputs: &[Tensor],
+    sizes: &dyn Fn(&Symbol) -> Option<i64>,
+    precision: Precision,
+    max_elements: usize,
+) -> Result<Vec<Tensor>, EvalError> {
+    let bound = bind(graph, inputs)?;
+    let lookup = |symbol: &Symbol| bound.get(symbol).copied().or_else(|| sizes(symbol));
+    let context = Context::new(&lookup, precision, max_elements);
+    for check in &graph.checks {
+        if context.value_of(&check.not_negative)? < 0 {
+            return Err(EvalError::new(check.message.clone()));
+        }
+    }
+    context.run(graph, inputs.to_vec())
+}
+
+/// The sizes that stand alone in the types of the arguments.
+fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<FxHashMap<Symbol, i64>, EvalError> {
+    let mut bound = FxHashMap::default();
+    for (argument, input) in graph.arguments().iter().zip(inputs) {
+        for (dim, &size) in graph.type_of(argument.value).shape.iter().zip(&input.shape) {
+            let Some(symbol) = dim.as_symbol() else { continue };
+            let size = i64::try_from(size).map_err(|_| EvalError::new("a size does not fit 64 bits"))?;
+            match bound.insert(symbol.clone(), size) {
+                Some(other) if other != size => {
+                    return Err(EvalError::new(format!("`{symbol}` is {other} and {size} at once")));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(bound)
+}
+
+impl<'a> Context<'a> {
+    pub fn new(sizes: &'a dyn Fn(&Symbol) -> Option<i64>, precision: Precision, max_elements: usize) -> Context<'a> {
+        let (n_alive, depth, expansions) = (Cell::new(0), Cell::new(0), RefCell::default());
+        Context { precision, sizes, max_elements, n_alive, depth, expansions }
+    }
+
+    pub fn value_of(&self, dim: &super::Dim) -> Result<i64, EvalError> {
+        dim.eval(self.sizes).ok_or_else(|| EvalError::new(format!("the size {dim} has no value here")))
+    }
+
+    pub fn size(&self, dim: &super::Dim) -> Result<usize, EvalError> {
+        let value = self.value_of(dim)?;
+        usize::try_from(value).map_err(|_| EvalError::new(format!("the size {dim} is {value} here")))
+    }
+
+    /// The sizes of a shape, whose product is known to fit and to be within the limit.
+    pub fn shape(&self, dims: &[super::Dim]) -> Result<Vec<usize>, EvalError> {
+        let shape = dims.iter().map(|dim| self.size(dim)).collect::<Result<Vec<_>, _>>()?;
+        match n_elements(&shape) {
+            Some(n) if n <= self.max_elements => Ok(shape),
+            _ => Err(EvalError::new(format!("a tensor of shape {shape:?} exceeds {} elements", self.max_elements))),
+        }
+    }
+
+    pub(super) fn symbols(&self) -> &'a dyn Fn(&Symbol) -> Option<i64> {
+        self.sizes
+    }
+
+    /// Runs a graph or a region on its arguments.
+    pub fn run(&self, graph: &Graph, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, EvalError> {
+        self.enter()?;
+        let results = self.run_nodes(graph, inputs);
+        self.depth.set(self.depth.get() - 1);
+        results
+    }
+
+    fn enter(&self) -> Result<(), EvalError> {
+        if self.depth.get() >= MAX_DEPTH {
+            return Err(EvalError::new(format!("regions and expansions nest deeper than {MAX_DEPTH}")));
+        }
+        self.depth.set(self.depth.get() + 1);
+        Ok(())
+    }
+
+    fn run_nodes(&self, graph: &Graph, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, EvalError> {
+        let mut values = Values::new(graph);
+        self.accept(graph, inputs, &mut values)?;
+        for id in graph.node_ids() {
+            if !values.is_awaited(id) || values.is_known(id) {
+                continue;
+            }
+            let sources = graph.operands(id);
+            let operands = sources.iter().map(|&value| values.get(value)).collect::<Result<Vec<_>, _>>()?;
+            let results = self.eval_node(graph, id, &operands)?;
+            drop(operands);
+            self.reserve(values.put(id, results))?;
+            self.release(sources.iter().map(|&source| values.used(source)).sum());
+        }
+        let outputs = graph.outputs().iter().map(|output| values.get(output.value)).collect();
+        self.release(values.n_elements());
+        outputs
+    }
+
+    fn accept(&self, graph: &Graph, inputs: Vec<Tensor>, values: &mut Values) -> Result<(), EvalError> {
+        let arguments = graph.arguments();
+        if arguments.len() != inputs.len() {
+            let (wanted, found) = (arguments.len(), inputs.len());
+            return Err(EvalError::new(format!("`{}` takes {wanted} arguments, found {found}", graph.name)));
+        }
+        for (argument, input) in arguments.iter().zip(inputs) {
+            let ty = graph.type_of(argument.value);
+            let shape = self.shape(&ty.shape)?;
+            if shape != input.shape || ty.dtype.kind() != input.dtype.kind() {
+                let found = format!("{}{:?}", input.dtype, input.shape);
+                return Err(EvalError::new(format!("the argument `{}` is {ty}, found {found}", argument.name)));
+            }
+            let input = match self.precision {
+                Precision::Declared if ty.dtype != input.dtype => input.cast(ty.dtype),
+                _ => Tensor { dtype: ty.dtype, ..input },
+            };
+            self.reserve(values.put(argument.value.node, vec![input]))?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates one node on the values of its operands.
+    pub fn eval_node(&self, graph: &Graph, id: NodeId, operands: &[Tensor]) -> Result<Vec<Tensor>, EvalError> {
+        let node = graph.node(id);
+        let shapes = node.types.iter().map(|ty| self.shape(&ty.shape)).collect::<Result<Vec<_>, _>>()?;
+        let results = graph.with_call(id, |call| {
+            let eval = Eval { call, operands, results: &node.types, context: self };
+            match node.op.meaning {
+                Meaning::Source => source(&eval),
+                Meaning::View => view(&eval, &shapes),
+                Meaning::Structured { eval: Some(direct), .. } => direct(&eval).map(|result| vec![result]),
+                Meaning::Structured { nest, eval: None } => {
+                    nest::evaluate(&nest(call), &eval).map(|result| vec![result])
+                }
+                Meaning::Control { eval: run } | Meaning::Opaque { eval: run } => run(&eval),
+                Meaning::Expand(expand) => {
+                    let expansion = self.expansion(graph, id, expand, call)?;
+                    self.run(&expansion, operands.to_vec())
+                }
+            }
+        });
+        let results = results.map_err(|error| EvalError::new(format!("in `{}`: {error}", node.op.name)))?;
+        match results.iter().map(|result| &result.shape).eq(&shapes) {
+            true => Ok(results),
+            false => Err(EvalError::new(format!("`{}` did not give the shapes {shapes:?}", node.op.name))),
+        }
+    }
+
+    fn expansion(
+        &self,
+        graph: &Graph,
+        id: NodeId,
+        expand: fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, super::OpError>,
+        call: &Call,
+    ) -> Result<Rc<Graph>, EvalError> {
+        let key = (std::ptr::from_ref(graph).addr(), id);
+        if let Some(known) = self.expansions.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let expansion = expand_call(call, expand).map_err(|error| EvalError::new(error.message))?;
+        let expansion = Rc::new(expansion);
+        self.expansions.borrow_mut().insert(key, expansion.clone());
+        Ok(expansion)
+    }
+
+    fn reserve(&self, n_elements: usize) -> Result<(), EvalError> {
+        self.n_alive.set(self.n_alive.get().saturating_add(n_elements));
+        match self.n_alive.get() <= self.max_elements {
+            true => Ok(()),
+            false => Err(EvalError::new(format!("more than {} elements are alive at once", self.max_elements))),
+        }
+    }
+
+    fn release(&self, n_elements: usize) {
+        self.n_alive.set(self.n_alive.get().saturating_sub(n_elements));
+    }
+}
+
+/// The number of elements of a shape, unless it overflows on the way.
+pub fn n_elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
+}
+
+/// The expansion of one application, as a graph of its own.
+pub fn expand_call(
+    call: &Call,
+    expand: fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, super::OpError>,
+) -> Result<Graph, super::OpError> {
+    let mut graph = Graph::new(call.op.name);
+    graph.sizes = call.sizes.clone();
+    let arguments: Vec<Value> = call
+        .operands
+        .iter()
+        .enumerate()
+        .map(|(idx, ty): (usize, &Type)| graph.add_argument(format!("x{idx}"), Role::Data, ty.clone()))
+        .collect();
+    let results = expand(&mut Builder::new(&mut graph, super::Origin::default()), call, &arguments)?;
+    for (idx, value) in results.into_iter().enumerate() {
+        graph.add_output(format!("y{idx}"), Role::Data, value);
+    }
+    Ok(graph)
+}
+
+fn source(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
+    let Some(Attr::Tensor(value)) = eval.call.attrs.get("value") else {
+        return Err(EvalError::new("a value from outside is missing"));
+    };
+    let shape = eval.shape(0)?;
+    let dense = match n_elements(&value.shape) {
+        Some(1) if value.shape != shape => Tensor::splat(value.dtype, shape, value.float_at(0)),
+        _ => Tensor::clone(value),
+    };
+    Ok(vec![Tensor { dtype: eval.results[0].dtype, ..dense }])
+}
+
+fn view(eval: &Eval, shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, EvalError> {
+    let (Some(x), Some(shape)) = (eval.operands.first(), shapes.first()) else {
+        return Err(EvalError::new("there is nothing to view"));
+    };
+    match n_elements(shape) == Some(x.n_elements()) {
+        true => Ok(vec![x.reshaped(shape.clone())]),
+        false => Err(EvalError::new(format!("{:?} does not hold as many elements as {shape:?}", x.shape))),
+    }
+}
