@@ -2,7 +2,8 @@
 //!
 //! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
 
+pub mod diag;
+pub mod front;
 pub mod graph;
-
 pub mod ops;
 pub mod kernel;
