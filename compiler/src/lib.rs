@@ -5,5 +5,5 @@
 pub mod diag;
 pub mod front;
 pub mod graph;
-pub mod ops;
 pub mod kernel;
+pub mod ops;

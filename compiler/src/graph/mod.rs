@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The Graph IR: what is computed. Nodes are ops applied to values; sizes are symbolic; state is explicit.
 
 mod attr;
@@ -34,3 +35,5 @@ pub enum Precision {
     /// Each result rounded to its declared type.
     Declared,
 }
+=======
+>>>>>>> main

@@ -50,7 +50,7 @@ element! {
 macro_rules! with_element {
     ($dtype:expr, $type:ident => $body:expr) => {
         match $dtype {
-            $crate::program::DType::F64 => {
+            $crate::program::DType::F64 | $crate::program::DType::Real => {
                 type $type = f64;
                 $body
             }
