@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The Graph IR: what is computed. Nodes are ops applied to values; sizes are symbolic; state is explicit.
 
 mod attr;
@@ -35,5 +34,3 @@ pub enum Precision {
     /// Each result rounded to its declared type.
     Declared,
 }
-=======
->>>>>>> main
