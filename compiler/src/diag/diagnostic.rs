@@ -44,14 +44,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            code,
-            severity,
-            message: message.into(),
-            labels: Vec::new(),
-            notes: Vec::new(),
-            helps: Vec::new(),
-        }
+        Diagnostic { code, severity, message: message.into(), labels: Vec::new(), notes: Vec::new(), helps: Vec::new() }
     }
 
     /// The place this is about.
@@ -93,11 +86,7 @@ impl Diagnostic {
     }
 
     fn label(mut self, span: Span, text: impl Into<String>, primary: bool) -> Diagnostic {
-        self.labels.push(Label {
-            span,
-            text: text.into(),
-            primary,
-        });
+        self.labels.push(Label { span, text: text.into(), primary });
         self
     }
 }

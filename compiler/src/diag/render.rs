@@ -36,10 +36,7 @@ impl Theme {
 
 /// The diagnostic as text, ending in an empty line.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, theme: &Theme) -> String {
-    let mut painter = Painter {
-        out: Vec::new(),
-        theme,
-    };
+    let mut painter = Painter { out: Vec::new(), theme };
     let shown = translate(diagnostic, sources);
     let config = term::Config::default();
     let drawn = term::emit_to_write_style(&mut painter, &config, sources, &shown);
@@ -208,11 +205,7 @@ mod tests {
     #[test]
     fn a_theme_adds_only_its_sequences() {
         let (sources, diagnostic) = example();
-        let theme = Theme {
-            error: "<e>".into(),
-            reset: "<r>".into(),
-            ..Theme::plain()
-        };
+        let theme = Theme { error: "<e>".into(), reset: "<r>".into(), ..Theme::plain() };
         let painted = render(&diagnostic, &sources, &theme);
         assert!(painted.starts_with("<e>error[E0101]"));
         let stripped = painted.replace("<e>", "").replace("<r>", "");

@@ -143,10 +143,7 @@ impl<'a> Matcher<'a> {
         }
         self.too_deep = true;
         let diagnostic = Diagnostic::error("E0111", "this is nested too deeply")
-            .at(
-                self.span(at),
-                format!("more than {MAX_NESTING} levels here"),
-            )
+            .at(self.span(at), format!("more than {MAX_NESTING} levels here"))
             .help("name the inner parts with `let`, or move them to a `fn`");
         self.fault(at, diagnostic);
     }
@@ -217,16 +214,11 @@ impl<'a> Matcher<'a> {
 
     fn stray(&mut self, at: usize, closer: &str) {
         let message = format!("this `{closer}` closes nothing");
-        let mut diagnostic = Diagnostic::error("E0103", message).at(
-            self.span(at),
-            format!("no `{}` is open here", opener_of(closer)),
-        );
+        let mut diagnostic =
+            Diagnostic::error("E0103", message).at(self.span(at), format!("no `{}` is open here", opener_of(closer)));
         if let Some(level) = self.stack.last() {
             let opener = self.tokens[level.open].text(self.text);
-            let text = format!(
-                "this `{opener}` is open, and closes with `{}`",
-                closer_of(opener)
-            );
+            let text = format!("this `{opener}` is open, and closes with `{}`", closer_of(opener));
             diagnostic = diagnostic.also(self.span(level.open), text);
         }
         self.fault(at, diagnostic);

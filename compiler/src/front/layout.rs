@@ -10,32 +10,24 @@ use super::scan::{Kind, Token};
 
 /// Operators that need something on their right, so a line that ends in one goes on.
 const UNFINISHED: &[&str] = &[
-    "+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "=", "<-", "->", "|>", "..",
-    ".", ":", ",", "and", "or", "not", "in", "where", "carry", "else",
+    "+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "=", "<-", "->", "|>", "..", ".", ":", ",", "and",
+    "or", "not", "in", "where", "carry", "else",
 ];
 
 /// What goes on with the line before wherever it starts a line: no statement starts so.
 const CONTINUES: &[&str] = &["|>", ".", "->", "and", "or", "in", "where", "carry", "else"];
 
 /// What goes on with the line before when a space follows: `- x` subtracts, `-x` is a new value.
-const CONTINUES_SPACED: &[&str] = &[
-    "+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "=", "<-", "..",
-];
+const CONTINUES_SPACED: &[&str] = &["+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "=", "<-", ".."];
 
 /// For each token, whether it is a newline that ends a statement.
 pub fn statement_ends(text: &str, tokens: &[Token], brackets: &Brackets) -> Vec<bool> {
     let mut ends = vec![false; tokens.len()];
-    let mut lines = Lines {
-        text,
-        tokens,
-        starts: vec![None],
-    };
+    let mut lines = Lines { text, tokens, starts: vec![None] };
     let mut last: Option<usize> = None;
     for at in (0..tokens.len()).filter(|at| tokens[*at].is_code()) {
         let gap = last.map_or(0, |last| last + 1)..at;
-        let mut newlines = gap
-            .filter(|at| tokens[*at].kind == Kind::Newline)
-            .peekable();
+        let mut newlines = gap.filter(|at| tokens[*at].kind == Kind::Newline).peekable();
         let restart = brackets.restarts.binary_search(&at).is_ok();
         if restart {
             newlines.for_each(|newline| ends[newline] = true);
@@ -96,9 +88,7 @@ impl<'a> Lines<'a> {
 
     fn starts_update(&self, at: usize) -> bool {
         let follows = self.tokens.get(at + 1).map(|token| token.text(self.text));
-        self.in_minimize()
-            && matches!(self.word(at), "over" | "using")
-            && !matches!(follows, Some("=" | "<-"))
+        self.in_minimize() && matches!(self.word(at), "over" | "using") && !matches!(follows, Some("=" | "<-"))
     }
 
     fn ends_in_update_word(&self, at: usize) -> bool {

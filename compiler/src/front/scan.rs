@@ -110,11 +110,7 @@ pub fn scan(text: &str) -> Vec<Token> {
             continue;
         }
         let (kind, len) = token(&text[at..], first);
-        tokens.push(Token {
-            kind,
-            start: at,
-            end: at + len,
-        });
+        tokens.push(Token { kind, start: at, end: at + len });
         at += len;
     }
     tokens
@@ -197,8 +193,7 @@ fn string(rest: &str) -> (Kind, usize) {
 
 /// Brackets and commas that end the line were likely meant to stand after the quote that is missing.
 fn open_text(rest: &str) -> usize {
-    let text =
-        rest[..line(rest)].trim_end_matches(|c: char| c.is_whitespace() || ")]}{,".contains(c));
+    let text = rest[..line(rest)].trim_end_matches(|c: char| c.is_whitespace() || ")]}{,".contains(c));
     text.len().max(1)
 }
 
@@ -223,11 +218,7 @@ mod tests {
 
     fn shown(text: &str) -> String {
         let each = |token: Token| format!("{:?} {}", token.kind, token.text(text));
-        scan(text)
-            .into_iter()
-            .map(each)
-            .collect::<Vec<_>>()
-            .join(", ")
+        scan(text).into_iter().map(each).collect::<Vec<_>>().join(", ")
     }
 
     #[test]
@@ -235,10 +226,7 @@ mod tests {
         assert_eq!(shown("0..2"), "Number 0, Operator .., Number 2");
         assert_eq!(shown("1.5e-4+x"), "Number 1.5e-4, Operator +, Word x");
         assert_eq!(shown("1e5-2"), "Number 1e5, Operator -, Number 2");
-        assert_eq!(
-            shown("10_000:2.x"),
-            "Number 10_000, Operator :, Number 2, Operator ., Word x"
-        );
+        assert_eq!(shown("10_000:2.x"), "Number 10_000, Operator :, Number 2, Operator ., Word x");
         assert_eq!(shown("3x"), "Number 3x");
     }
 
@@ -251,10 +239,7 @@ mod tests {
     #[test]
     fn strings_end_with_their_line_and_hide_comments() {
         assert_eq!(shown(r#""a // \" b" c"#), r#"Text "a // \" b", Word c"#);
-        assert_eq!(
-            shown("\"abc\nx").replace('\n', "␤"),
-            "OpenText \"abc, Newline ␤, Word x"
-        );
+        assert_eq!(shown("\"abc\nx").replace('\n', "␤"), "OpenText \"abc, Newline ␤, Word x");
         assert_eq!(shown("x // é \""), "Word x, Comment // é \"");
     }
 

@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-
 use super::ast::dump;
 use super::parse::parse_file;
 use crate::diag::{Diagnostic, SourceMap, Theme, codes, render};

@@ -50,7 +50,8 @@ element! {
 macro_rules! with_element {
     ($dtype:expr, $type:ident => $body:expr) => {
         match $dtype {
-            $crate::program::DType::F64 | $crate::program::DType::Real => {
+            // An undecided float is kept as the widest; no program holds one.
+            $crate::program::DType::Real | $crate::program::DType::F64 => {
                 type $type = f64;
                 $body
             }

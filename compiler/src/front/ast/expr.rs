@@ -142,10 +142,7 @@ pub enum IndexKind {
     /// `i`: one place, or a list or tensor of them.
     At(Expr),
     /// `:`, `a:`, `:b`, `a:b`.
-    Slice {
-        start: Option<Expr>,
-        end: Option<Expr>,
-    },
+    Slice { start: Option<Expr>, end: Option<Expr> },
     /// `..`: the axes not named.
     Rest,
     /// `new`: an axis of size one.
@@ -216,10 +213,7 @@ impl BinaryOp {
 
     pub fn is_comparison(self) -> bool {
         use BinaryOp::*;
-        matches!(
-            self,
-            Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual
-        )
+        matches!(self, Equal | NotEqual | Less | LessEqual | Greater | GreaterEqual)
     }
 }
 

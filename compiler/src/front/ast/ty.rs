@@ -58,9 +58,8 @@ pub enum DimKind {
 }
 
 /// The element types a tensor type may be pinned to.
-pub static DTYPES: &[&str] = &[
-    "f64", "f32", "f16", "bf16", "i64", "i32", "i8", "u8", "u32", "bool", "c64", "f8e4m3", "f8e5m2",
-];
+pub static DTYPES: &[&str] =
+    &["f64", "f32", "f16", "bf16", "i64", "i32", "i8", "u8", "u32", "bool", "c64", "f8e4m3", "f8e5m2"];
 
 /// The types that are one word.
 pub static TYPE_WORDS: &[(&str, fn() -> TypeKind)] = &[

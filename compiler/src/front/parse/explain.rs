@@ -39,14 +39,12 @@ const EXPECTED: &[(Rule, &str)] = &[
 ];
 
 const RESERVED: &[&str] = &[
-    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop",
-    "while", "scan", "carry", "where", "and", "or", "not", "true", "false", "new",
+    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop", "while", "scan",
+    "carry", "where", "and", "or", "not", "true", "false", "new",
 ];
 
 /// Words a statement or an entry may start with.
-const LEADING_WORDS: &[&str] = &[
-    "let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if",
-];
+const LEADING_WORDS: &[&str] = &["let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if"];
 
 /// Where a refusal stands, between two tokens of its region.
 struct Place {
@@ -91,38 +89,24 @@ impl Source<'_> {
             (None, Some(at)) => self.tokens[at].end..self.tokens[at].end + 1,
             _ => offset..offset,
         };
-        Place {
-            before,
-            found,
-            inside: inside.filter(|open| region.contains(open)),
-            span: Span::new(self.file, span),
-        }
+        Place { before, found, inside: inside.filter(|open| region.contains(open)), span: Span::new(self.file, span) }
     }
 
     /// A habit that was reported on the same line explains the refusal already.
     fn is_excused(&self, place: &Place) -> bool {
         let lines = |span: Span| {
             let start = (span.start as usize).min(self.text.len());
-            self.text.as_bytes()[..start]
-                .iter()
-                .rposition(|byte| *byte == b'\n')
+            self.text.as_bytes()[..start].iter().rposition(|byte| *byte == b'\n')
         };
         let known = ["E0104", "E0105", "E0106", "E0108"];
-        let habits = self
-            .diagnostics
-            .iter()
-            .filter(|found| known.contains(&found.code));
-        habits
-            .filter_map(Diagnostic::span)
-            .any(|span| lines(span) == lines(place.span))
+        let habits = self.diagnostics.iter().filter(|found| known.contains(&found.code));
+        habits.filter_map(Diagnostic::span).any(|span| lines(span) == lines(place.span))
     }
 
     fn describe(&self, region: &Region, piece: Piece, place: &Place, rules: &[Rule]) -> Diagnostic {
         let found = place.found.map_or("", |at| self.word(at));
         let expected = self.expected(region, piece, place, rules);
-        let wants_name = rules
-            .iter()
-            .any(|rule| matches!(rule, Rule::name | Rule::pattern | Rule::param));
+        let wants_name = rules.iter().any(|rule| matches!(rule, Rule::name | Rule::pattern | Rule::param));
         let diagnostic = if wants_name && RESERVED.contains(&found) {
             Diagnostic::error("E0116", format!("`{found}` is a reserved word"))
                 .at(place.span, "cannot be a name")
@@ -175,14 +159,9 @@ impl Source<'_> {
     /// Signs have no rule of their own: what stands before tells when one is due.
     fn expected_sign(&self, region: &Region, place: &Place) -> Option<String> {
         let before = place.before?;
-        let is_name =
-            self.tokens[before].kind == Kind::Word && !RESERVED.contains(&self.word(before));
+        let is_name = self.tokens[before].kind == Kind::Word && !RESERVED.contains(&self.word(before));
         let code = |at: &usize| self.tokens[*at].is_code();
-        let earlier = region
-            .clone()
-            .filter(code)
-            .take_while(|at| *at < before)
-            .last();
+        let earlier = region.clone().filter(code).take_while(|at| *at < before).last();
         match place.inside {
             Some(open) if self.declares(open) => {
                 let leads = earlier == Some(open) || earlier.is_some_and(|at| self.word(at) == ",");
@@ -191,9 +170,7 @@ impl Source<'_> {
             Some(_) => None,
             None => {
                 let binds = matches!(self.word(region.start), "let" | "const" | "metric");
-                let bound = region
-                    .clone()
-                    .any(|at| at <= before && self.word(at) == "=");
+                let bound = region.clone().any(|at| at <= before && self.word(at) == "=");
                 let due = binds && !bound && before > region.start;
                 let due = due && (is_name || self.word(before) == ")");
                 due.then(|| "`=`".to_owned())
@@ -207,14 +184,7 @@ impl Source<'_> {
         self.word(open) == "(" && matches!(word, Some("fn" | "module" | "model" | "train" | "step"))
     }
 
-    fn hint(
-        &self,
-        region: &Region,
-        piece: Piece,
-        place: &Place,
-        found: &str,
-        expected: &str,
-    ) -> Option<String> {
+    fn hint(&self, region: &Region, piece: Piece, place: &Place, found: &str, expected: &str) -> Option<String> {
         let first = self.word(region.start);
         let wants_block = expected == "`{`";
         let hint = match found {
@@ -239,9 +209,7 @@ impl Source<'_> {
             return Some(format!("did you mean `{near}`?"));
         }
         let hint = match piece {
-            Piece::Item if place.before.is_none() => {
-                "a file holds `use`, `const`, `fn`, `module`, `model` and `train`"
-            }
+            Piece::Item if place.before.is_none() => "a file holds `use`, `const`, `fn`, `module`, `model` and `train`",
             Piece::Entry if place.before.is_none_or(|at| at == region.start) => {
                 "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`"
             }
@@ -254,7 +222,6 @@ impl Source<'_> {
     fn side_by_side(&self, place: &Place) -> bool {
         let kind = |at: Option<usize>| at.map(|at| self.tokens[at].kind);
         let is_value = |kind| matches!(kind, Some(Kind::Word | Kind::Number | Kind::Text));
-        is_value(kind(place.found))
-            && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
+        is_value(kind(place.found)) && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
     }
 }

@@ -55,21 +55,12 @@ impl Builder<'_> {
         let span = value.span.to(self.span(&pair));
         let value = Box::new(value);
         let kind = match pair.as_rule() {
-            Rule::call => ExprKind::Call {
-                callee: value,
-                arguments: self.arguments(pair, depth)?,
-            },
+            Rule::call => ExprKind::Call { callee: value, arguments: self.arguments(pair, depth)? },
             Rule::index => {
                 let places = Parts::of(pair).map(|place| self.place(place, depth));
-                ExprKind::Index {
-                    value,
-                    indices: places.collect::<Built<_>>()?,
-                }
+                ExprKind::Index { value, indices: places.collect::<Built<_>>()? }
             }
-            _ => ExprKind::Field {
-                value,
-                name: self.ident(Parts::of(pair).need(Rule::name)?),
-            },
+            _ => ExprKind::Field { value, name: self.ident(Parts::of(pair).need(Rule::name)?) },
         };
         Ok(Expr { kind, span })
     }
@@ -146,25 +137,16 @@ impl Builder<'_> {
     fn repeat(&mut self, element: Element, count: Expr) -> Built<ExprKind> {
         if element.spread {
             let diagnostic = Diagnostic::error("E0101", "`..` cannot be repeated")
-                .at(
-                    element.value.span,
-                    "poured into the list, so it has no count",
-                )
+                .at(element.value.span, "poured into the list, so it has no count")
                 .help("write `[..x for _ in 0..n]`");
             self.report(diagnostic);
         }
-        Ok(ExprKind::Repeat {
-            element: Box::new(element.value),
-            count: Box::new(count),
-        })
+        Ok(ExprKind::Repeat { element: Box::new(element.value), count: Box::new(count) })
     }
 
     fn element(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Element> {
         let mut parts = Parts::of(pair);
-        Ok(Element {
-            spread: parts.maybe(Rule::rest).is_some(),
-            value: self.next_expr(&mut parts, depth)?,
-        })
+        Ok(Element { spread: parts.maybe(Rule::rest).is_some(), value: self.next_expr(&mut parts, depth)? })
     }
 
     fn clause(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Clause> {
@@ -187,10 +169,7 @@ impl Builder<'_> {
             _ if parts.maybe(Rule::rest).is_some() => return Ok(place(IndexKind::Rest, span)),
             _ => match parts.maybe(Rule::expr) {
                 Some(expr) => IndexKind::At(self.expr(expr, depth)?),
-                None => IndexKind::Slice {
-                    start: None,
-                    end: None,
-                },
+                None => IndexKind::Slice { start: None, end: None },
             },
         };
         if parts.maybe(Rule::colon).is_some() {
@@ -226,10 +205,7 @@ impl Builder<'_> {
                 body: self.block(parts.need(Rule::block)?, depth)?,
             });
         }
-        Ok(ExprKind::If {
-            branches,
-            otherwise,
-        })
+        Ok(ExprKind::If { branches, otherwise })
     }
 
     /// `loop` over a range, and `scan`.
@@ -241,18 +217,8 @@ impl Builder<'_> {
         let carry = self.carry(parts.need(Rule::carry)?, depth)?;
         let body = self.block(parts.need(Rule::block)?, depth)?;
         Ok(match is_scan {
-            true => ExprKind::Scan {
-                index,
-                range,
-                carry,
-                body,
-            },
-            false => ExprKind::Loop {
-                index,
-                range,
-                carry,
-                body,
-            },
+            true => ExprKind::Scan { index, range, carry, body },
+            false => ExprKind::Loop { index, range, carry, body },
         })
     }
 

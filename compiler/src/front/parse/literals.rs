@@ -97,9 +97,6 @@ mod tests {
     fn escapes_resolve_and_wrong_ones_are_placed() {
         assert_eq!(read(r#""a\n\t\\\"\u{e9}""#), ("a\n\t\\\"é".into(), vec![]));
         assert_eq!(read(r#""a\qb\é""#).1, [r"\q", r"\é"]);
-        assert_eq!(
-            read(r#""\u{d800}\u{}\u{1234567}""#).1,
-            [r"\u", r"\u", r"\u"]
-        );
+        assert_eq!(read(r#""\u{d800}\u{}\u{1234567}""#).1, [r"\u", r"\u", r"\u"]);
     }
 }

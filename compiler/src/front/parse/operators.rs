@@ -38,9 +38,7 @@ const LEVELS: &[(&[&str], Side)] = &[
 ];
 
 fn level(symbol: &str) -> Option<(usize, Side)> {
-    let level = LEVELS
-        .iter()
-        .position(|(symbols, _)| symbols.contains(&symbol))?;
+    let level = LEVELS.iter().position(|(symbols, _)| symbols.contains(&symbol))?;
     Some((level, LEVELS[level].1))
 }
 
@@ -54,10 +52,7 @@ pub fn unary(text: &str) -> UnaryOp {
 /// The expression that the run spells; `None` where operands and operators do not alternate, which the
 /// grammar rules out.
 pub fn nest(flat: Vec<Flat>, diagnostics: &mut Vec<Diagnostic>) -> Option<Expr> {
-    let mut nester = Nester {
-        flat: flat.into_iter().peekable(),
-        diagnostics,
-    };
+    let mut nester = Nester { flat: flat.into_iter().peekable(), diagnostics };
     nester.climb(0)
 }
 
@@ -101,18 +96,16 @@ impl Nester<'_, '_> {
             UnaryOp::Not => "not",
         };
         let operand = Box::new(self.climb(level(symbol)?.0)?);
-        Some(Expr {
-            span: span.to(operand.span),
-            kind: ExprKind::Unary { op, operand },
-        })
+        Some(Expr { span: span.to(operand.span), kind: ExprKind::Unary { op, operand } })
     }
 
     fn chained(&mut self, symbol: &str, first: Span, second: Span) {
         let diagnostic = match symbol {
             ".." => Diagnostic::error("E0109", "ranges do not chain")
                 .help("a range counts by one; multiply the index for larger steps"),
-            _ => Diagnostic::error("E0109", "comparisons do not chain")
-                .help("compare two at a time: `a < b and b < c`"),
+            _ => {
+                Diagnostic::error("E0109", "comparisons do not chain").help("compare two at a time: `a < b and b < c`")
+            }
         };
         let diagnostic = diagnostic.at(second, "the second").also(first, "the first");
         self.diagnostics.push(diagnostic);
@@ -124,20 +117,9 @@ fn join(left: Expr, symbol: &str, op_span: Span, right: Expr) -> Expr {
     let (left, right) = (Box::new(left), Box::new(right));
     let binary = BINARY_OPS.iter().find(|(_, spelling)| *spelling == symbol);
     let kind = match (symbol, binary) {
-        (_, Some((op, _))) => ExprKind::Binary {
-            op: *op,
-            op_span,
-            left,
-            right,
-        },
-        ("..", _) => ExprKind::Range {
-            start: left,
-            end: right,
-        },
-        _ => ExprKind::Pipe {
-            value: left,
-            callee: right,
-        },
+        (_, Some((op, _))) => ExprKind::Binary { op: *op, op_span, left, right },
+        ("..", _) => ExprKind::Range { start: left, end: right },
+        _ => ExprKind::Pipe { value: left, callee: right },
     };
     Expr { kind, span }
 }

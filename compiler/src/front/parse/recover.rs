@@ -43,11 +43,10 @@ impl Source<'_> {
         }
         self.recover(&region, Piece::Item);
         let bytes = self.bytes(&region);
-        let excused = self.diagnostics.iter().any(|known| {
-            known
-                .span()
-                .is_some_and(|span| bytes.contains(&(span.start as usize)))
-        });
+        let excused = self
+            .diagnostics
+            .iter()
+            .any(|known| known.span().is_some_and(|span| bytes.contains(&(span.start as usize))));
         if self.diagnostics.len() == before && !excused {
             let span = crate::diag::Span::new(self.file, bytes);
             let diagnostic = Diagnostic::error("E0101", "this item cannot be read");
@@ -90,11 +89,7 @@ impl Source<'_> {
     fn read(&self, text: &str, piece: Piece, base: usize) -> Result<Vec<Diagnostic>, Box<Failure>> {
         let pairs = Grammar::parse(piece.rule(), text).map_err(Box::new)?;
         let mut diagnostics = Vec::new();
-        let mut builder = Builder {
-            file: self.file,
-            base,
-            diagnostics: &mut diagnostics,
-        };
+        let mut builder = Builder { file: self.file, base, diagnostics: &mut diagnostics };
         if let Some(pair) = pairs.flatten().nth(1) {
             // The tree is not kept, so why it could not be built is in the diagnostics alone.
             let _ = match piece {
@@ -133,10 +128,7 @@ impl Source<'_> {
 
     /// The `{` of a module's body, which holds entries.
     fn body(&self, region: &Region, piece: Piece) -> Option<usize> {
-        let is_module = matches!(
-            self.word(region.start),
-            "module" | "model" | "train" | "class" | "struct"
-        );
+        let is_module = matches!(self.word(region.start), "module" | "model" | "train" | "class" | "struct");
         let blocks = self.blocks(region);
         let body = blocks.last().map(|block| block.start);
         body.filter(|_| piece == Piece::Item && is_module)
@@ -156,8 +148,6 @@ impl Source<'_> {
 
     /// The statements or entries of a block.
     fn lines(&self, block: &Range<usize>) -> Vec<Region> {
-        self.split(block.start + 1..block.end, |at| {
-            self.ends[at] && self.brackets.inside[at] == Some(block.start)
-        })
+        self.split(block.start + 1..block.end, |at| self.ends[at] && self.brackets.inside[at] == Some(block.start))
     }
 }

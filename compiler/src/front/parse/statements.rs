@@ -19,20 +19,13 @@ impl Builder<'_> {
             statements.push(self.statement(statement, depth + 1)?);
         }
         let value = match statements.pop() {
-            Some(Statement {
-                kind: StatementKind::Expr(value),
-                ..
-            }) => Some(Box::new(value)),
+            Some(Statement { kind: StatementKind::Expr(value), .. }) => Some(Box::new(value)),
             other => {
                 statements.extend(other);
                 None
             }
         };
-        Ok(Block {
-            statements,
-            value,
-            span,
-        })
+        Ok(Block { statements, value, span })
     }
 
     pub fn statement(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Statement> {
@@ -109,10 +102,7 @@ impl Builder<'_> {
                 self.refuse(span, "=", "a name or a tuple of names", written);
             }
             _ if is_path(&left) => {
-                return Ok(StatementKind::Write {
-                    target: left,
-                    value,
-                });
+                return Ok(StatementKind::Write { target: left, value });
             }
             _ => self.refuse(span, "<-", "a `state`, by name or path", false),
         }

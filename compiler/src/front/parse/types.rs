@@ -64,23 +64,17 @@ impl Builder<'_> {
         if DTYPES.contains(&shown.as_str()) {
             diagnostic = diagnostic
                 .at(name.span, "an element type alone")
-                .help(format!(
-                    "a tensor type has a shape: `{shown}[B, N]`, or `{shown}[]` for one number"
-                ));
+                .help(format!("a tensor type has a shape: `{shown}[B, N]`, or `{shown}[]` for one number"));
         } else {
             let words = TYPE_WORDS.iter().map(|(word, _)| *word);
-            let near =
-                other_name(shown).or_else(|| suggest(shown, words.chain(DTYPES.iter().copied())));
+            let near = other_name(shown).or_else(|| suggest(shown, words.chain(DTYPES.iter().copied())));
             diagnostic = diagnostic
                 .at(name.span, "not a type")
                 .did_you_mean(near)
                 .with_note("types are `int float bool str fn module list tree`, shapes such as `[B, N]` or `i64[B]`, and tuples of types");
         }
         self.report(diagnostic);
-        let kind = TypeKind::Tensor {
-            dtype: None,
-            dims: Vec::new(),
-        };
+        let kind = TypeKind::Tensor { dtype: None, dims: Vec::new() };
         Ok(Type { kind, span })
     }
 }

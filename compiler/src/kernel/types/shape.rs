@@ -91,7 +91,7 @@ impl Literal {
     pub fn fits(self, dtype: DType) -> bool {
         let Literal::Int(value) = self else { return dtype.is_float() };
         match dtype {
-            DType::F64 | DType::F32 | DType::F16 | DType::BF16 => false,
+            DType::Real | DType::F64 | DType::F32 | DType::F16 | DType::BF16 => false,
             DType::I64 => true,
             DType::I32 => i32::try_from(value).is_ok(),
             DType::I8 => i8::try_from(value).is_ok(),
