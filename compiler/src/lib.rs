@@ -7,3 +7,4 @@ pub mod front;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
+pub mod plan;

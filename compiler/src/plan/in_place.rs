@@ -1,0 +1,131 @@
+//! Which operands a step may write its result over.
+//!
+//! Invariant: an operand is named here only if every element of it is read at the very position where the result's
+//! element is written, or if another kernel is given that touches nothing but what changes.
+
+use std::rc::Rc;
+
+use super::draft::InPlace;
+use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Value, axis};
+use crate::kernel::{Builder, Kernel, Rights, lane};
+
+pub type InPlaceWays = Vec<InPlace>;
+
+pub fn ways(graph: &Graph, id: NodeId) -> InPlaceWays {
+    let node = graph.node(id);
+    let operands = graph.operands(id);
+    if node.op.name == "update" {
+        let instead = Some((Rc::new(update_kernel(graph, id)), vec![1, 2, 3]));
+        return vec![InPlace { operand: 0, instead }];
+    }
+    let plain = |operand| InPlace { operand, instead: None };
+    match (node.op.name, node.regions.as_slice()) {
+        ("fused", [region]) => {
+            let arguments = region.arguments().iter().enumerate();
+            arguments
+                .filter(|(_, argument)| reaches_in_place(region, argument.value))
+                .map(|(idx, _)| plain(idx))
+                .collect()
+        }
+        _ => (0..operands.len()).filter(|&operand| reads_in_place(graph, id, &[operand])).map(plain).collect(),
+    }
+}
+
+/// Whether the node reads each of these operands only where it writes.
+fn reads_in_place(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
+    let node = graph.node(id);
+    let Meaning::Structured { nest, .. } = node.op.meaning else { return false };
+    let nest = graph.with_call(id, |call| nest(call));
+    let sources = graph.operands(id);
+    let same_size = |&operand: &usize| {
+        let (from, to) = (graph.type_of(sources[operand]), &node.types[0]);
+        from.shape == to.shape && from.dtype.size_of() == to.dtype.size_of()
+    };
+    nest.reduce.is_none() && operands.iter().all(same_size) && loads_straight(&nest, operands)
+}
+
+fn loads_straight(nest: &Nest, operands: &[usize]) -> bool {
+    let straight = |index: &[NestIndex]| {
+        index.iter().enumerate().all(|(idx, at)| matches!(at, NestIndex::Affine(dim) if *dim == axis(idx)))
+    };
+    nest.body.iter().all(|node| match node {
+        ScalarNode::Load { operand, index, guards, .. } if operands.contains(operand) => {
+            index.len() == nest.n_parallel && guards.is_empty() && straight(index)
+        }
+        _ => true,
+    })
+}
+
+/// Whether everything that depends on an argument of a fused region is elementwise, up to the result.
+fn reaches_in_place(region: &Graph, argument: Value) -> bool {
+    let [output] = region.outputs() else { return false };
+    let (from, to) = (region.type_of(argument), region.type_of(output.value));
+    if from.shape != to.shape || from.dtype.size_of() != to.dtype.size_of() {
+        return false;
+    }
+    let mut reached = vec![argument];
+    for id in region.node_ids() {
+        let operands = region.operands(id);
+        let touched: Vec<usize> = (0..operands.len()).filter(|&idx| reached.contains(&operands[idx])).collect();
+        if touched.is_empty() {
+            continue;
+        }
+        // Elements of other widths lie elsewhere, but they are never in memory inside a group.
+        if region.node(id).types.len() != 1 || !reads_straight(region, id, &touched) {
+            return false;
+        }
+        reached.push(Value { node: id, result: 0 });
+    }
+    true
+}
+
+fn reads_straight(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return false };
+    let nest = graph.with_call(id, |call| nest(call));
+    let sources = graph.operands(id);
+    let same_shape =
+        operands.iter().all(|&operand| graph.type_of(sources[operand]).shape == graph.node(id).types[0].shape);
+    nest.reduce.is_none() && same_shape && loads_straight(&nest, operands)
+}
+
+/// Elements of a row that one step moves.
+const STRIP: i64 = 16;
+
+/// `update(x, piece, at) {axis}` where the result lies over `x`: writes the piece and nothing else.
+fn update_kernel(graph: &Graph, id: NodeId) -> Kernel {
+    let [x, piece, _] = graph.operands(id)[..] else { unreachable!("`update` has three operands") };
+    let (x, piece) = (graph.type_of(x).clone(), graph.type_of(piece).clone());
+    let along = graph.with_call(id, |call| call.axis("axis", x.rank())).expect("inference has checked the axis");
+    let mut b = Builder::new("update_in_place");
+    declare_sizes(&mut b, graph, x.shape.iter().chain(&piece.shape));
+    let from = b.buffer("piece", piece.dtype, piece.shape.clone(), Rights::Read);
+    let offset = b.buffer("at", crate::graph::DType::I64, [], Rights::Read);
+    let to = b.buffer("x", x.dtype, x.shape.clone(), Rights::ReadWrite);
+    let last = x.rank() - 1;
+    let mut at: Vec<Dim> = (0..last).map(|axis| b.grid(&format!("g{axis}"), piece.shape[axis].clone())).collect();
+    let strip = b.grid("c", piece.shape[last].ceil_div(&Dim::constant(STRIP)));
+    at.push(&(&strip * STRIP) + &lane(0));
+    let start = b.load(offset, [], Vec::<Dim>::new(), [], 0.0);
+    let start = b.symbol("s", start, 0, &x.shape[along] - &piece.shape[along]);
+    let guards = match piece.shape[last].as_constant() {
+        Some(extent) if extent % STRIP == 0 => Vec::new(),
+        _ => vec![Builder::below(&at[last], &piece.shape[last])],
+    };
+    let moved = b.load(from, [STRIP as u64], at.iter(), guards.clone(), 0.0);
+    at[along] = &at[along] + &start;
+    b.store(to, at.iter(), guards, moved);
+    b.finish()
+}
+
+/// Declares the symbols of these sizes, with what the graph knows about them.
+fn declare_sizes<'a>(b: &mut Builder, graph: &Graph, dims: impl Iterator<Item = &'a Dim>) {
+    let mut symbols = Vec::new();
+    dims.for_each(|dim| dim.for_each_symbol(&mut |symbol| symbols.push(symbol.clone())));
+    symbols.sort();
+    symbols.dedup();
+    for symbol in symbols {
+        let dim = Dim::from(&symbol);
+        let low = graph.sizes.lower_bound(&dim).unwrap_or(0).max(0);
+        b.size(symbol.name(), low, graph.sizes.upper_bound(&dim));
+    }
+}
