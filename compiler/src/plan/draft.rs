@@ -47,8 +47,9 @@ pub struct Launch {
 #[derive(Clone)]
 pub struct InPlace {
     pub operand: usize,
-    /// The kernel to use then, and which of the arguments it takes; `None` where the kernel itself will do.
-    pub instead: Option<(Rc<Kernel>, Vec<usize>)>,
+    /// The kernel to use then, and which of the arguments it takes: the result last, but not the operand.
+    pub kernel: Rc<Kernel>,
+    pub args: Vec<usize>,
 }
 
 impl Launch {

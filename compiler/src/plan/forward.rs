@@ -6,7 +6,7 @@
 
 use tilewright_runtime::program::{Storage, ValueId};
 
-use super::draft::{Action, Draft, Step};
+use super::draft::{Action, Draft, InPlace, Step};
 use super::uses::Uses;
 
 pub fn forward_copies(draft: &mut Draft) {
@@ -70,18 +70,23 @@ fn can_forward(draft: &Draft, uses: &Uses, copy: usize, from: ValueId, to: Value
     (in_the_way == 0 && !changed_later).then_some(first)
 }
 
-/// Whether step `number` is a launch that may write its result over `operand` wherever it reads it.
+/// Whether step `number` is a launch that may write its result over `operand`, which it reads.
 fn overwrites(draft: &Draft, number: usize, operand: ValueId) -> bool {
     let mut found = false;
     visit_step(&draft.steps, number, &mut |step| {
         if let Action::Launch(launch) = &step.action {
-            let operands = &launch.args[..launch.args.len() - 1];
-            found = operands.iter().enumerate().all(|(idx, &arg)| {
-                draft.root(arg) != operand || launch.in_place.iter().any(|in_place| in_place.operand == idx)
-            });
+            found = way_over(draft, &launch.args, &launch.in_place, operand).is_some();
         }
     });
     found
+}
+
+/// The way to run a launch with its result over `operand`, if that is read once and in place.
+pub fn way_over<'a>(draft: &Draft, args: &[ValueId], ways: &'a [InPlace], operand: ValueId) -> Option<&'a InPlace> {
+    let operands = &args[..args.len() - 1];
+    let reads = || operands.iter().enumerate().filter(|&(_, &arg)| draft.root(arg) == operand);
+    let (idx, _) = reads().next().filter(|_| reads().count() == 1)?;
+    ways.iter().find(|way| way.operand == idx)
 }
 
 /// Chooses the kernel for a result that lies where `over` does, at a step that may read it.
@@ -89,12 +94,9 @@ pub fn apply_in_place(draft: &mut Draft, number: usize, over: ValueId) {
     let mut steps = std::mem::take(&mut draft.steps);
     visit_step_mut(&mut steps, number, &mut |step| {
         let Action::Launch(launch) = &mut step.action else { return };
-        let operands = &launch.args[..launch.args.len() - 1];
-        let operand = operands.iter().position(|&arg| draft.root(arg) == over);
-        let chosen = launch.in_place.iter().find(|in_place| Some(in_place.operand) == operand);
-        if let Some((kernel, args)) = chosen.and_then(|in_place| in_place.instead.clone()) {
-            launch.args = args.into_iter().map(|idx| launch.args[idx]).collect();
-            launch.kernel = kernel;
+        if let Some(way) = way_over(draft, &launch.args, &launch.in_place, over).cloned() {
+            launch.args = way.args.into_iter().map(|idx| launch.args[idx]).collect();
+            launch.kernel = way.kernel;
             launch.in_place.clear();
         }
     });

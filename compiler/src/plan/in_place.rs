@@ -1,47 +1,78 @@
 //! Which operands a step may write its result over.
 //!
 //! Invariant: an operand is named here only if every element of it is read at the very position where the result's
-//! element is written, or if another kernel is given that touches nothing but what changes.
+//! element is written, or if the kernel for it touches nothing but what changes. Buffers of a kernel never overlap, so the
+//! kernel for it has one buffer where the other had two.
 
 use std::rc::Rc;
 
 use super::draft::InPlace;
 use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Value, axis};
-use crate::kernel::{Builder, Kernel, Rights, lane};
+use crate::kernel::{Block, Builder, Kernel, Memory, Op, Rights, lane};
 
-pub type InPlaceWays = Vec<InPlace>;
-
-pub fn ways(graph: &Graph, id: NodeId) -> InPlaceWays {
+/// The ways to run a node in place, given its kernel.
+pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
     let node = graph.node(id);
-    let operands = graph.operands(id);
     if node.op.name == "update" {
-        let instead = Some((Rc::new(update_kernel(graph, id)), vec![1, 2, 3]));
-        return vec![InPlace { operand: 0, instead }];
+        return vec![InPlace { operand: 0, kernel: Rc::new(update_kernel(graph, id)), args: vec![1, 2, 3] }];
     }
-    let plain = |operand| InPlace { operand, instead: None };
-    match (node.op.name, node.regions.as_slice()) {
-        ("fused", [region]) => {
-            let arguments = region.arguments().iter().enumerate();
-            arguments
-                .filter(|(_, argument)| reaches_in_place(region, argument.value))
-                .map(|(idx, _)| plain(idx))
-                .collect()
+    let operands = 0..graph.operands(id).len();
+    let straight = |&operand: &usize| match (node.op.name, node.regions.as_slice()) {
+        ("fused", [region]) => reaches_in_place(region, region.arguments()[operand].value),
+        _ => reads_in_place(graph, id, operand),
+    };
+    let way = |operand: usize| {
+        let args = (0..kernel.buffers.len()).filter(|&idx| idx != operand).collect();
+        Some(InPlace { operand, kernel: Rc::new(joined(kernel, operand)?), args })
+    };
+    operands.filter(straight).filter_map(way).collect()
+}
+
+/// The kernel with one buffer for an operand and the result: the last, which it reads and writes.
+fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
+    let last = kernel.buffers.len() - 1;
+    let (from, to) = (&kernel.buffers[operand], &kernel.buffers[last]);
+    if (from.dtype, &from.shape) != (to.dtype, &to.shape) {
+        return None;
+    }
+    let mut joined = kernel.clone();
+    joined.buffers[last].rights = Rights::ReadWrite;
+    joined.buffers.remove(operand);
+    let renumber = |memory: &mut Memory| {
+        if let Memory::Buffer(at) = memory {
+            *at = match *at as usize {
+                at if at == operand => last as u32 - 1,
+                at if at > operand => at as u32 - 1,
+                at => at as u32,
+            };
         }
-        _ => (0..operands.len()).filter(|&operand| reads_in_place(graph, id, &[operand])).map(plain).collect(),
+    };
+    each_memory(&mut joined.body, &renumber);
+    Some(joined)
+}
+
+fn each_memory(block: &mut Block, change: &dyn Fn(&mut Memory)) {
+    for stmt in &mut block.stmts {
+        match &mut stmt.op {
+            Op::Load(access, _) | Op::Store(access, _) | Op::Accumulate(access, _) => change(&mut access.memory),
+            _ => {}
+        }
+        stmt.op.blocks_mut().into_iter().for_each(|inner| each_memory(inner, change));
     }
 }
 
-/// Whether the node reads each of these operands only where it writes.
-fn reads_in_place(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
-    let node = graph.node(id);
-    let Meaning::Structured { nest, .. } = node.op.meaning else { return false };
+/// Whether the node reads an operand only where it writes.
+fn reads_in_place(graph: &Graph, id: NodeId, operand: usize) -> bool {
+    let from = graph.operands(id)[operand];
+    graph.type_of(from) == &graph.node(id).types[0] && reads_straight(graph, id, &[operand])
+}
+
+fn reads_straight(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return false };
     let nest = graph.with_call(id, |call| nest(call));
-    let sources = graph.operands(id);
-    let same_size = |&operand: &usize| {
-        let (from, to) = (graph.type_of(sources[operand]), &node.types[0]);
-        from.shape == to.shape && from.dtype.size_of() == to.dtype.size_of()
-    };
-    nest.reduce.is_none() && operands.iter().all(same_size) && loads_straight(&nest, operands)
+    let (sources, shape) = (graph.operands(id), &graph.node(id).types[0].shape);
+    let same_shape = operands.iter().all(|&operand| graph.type_of(sources[operand]).shape == *shape);
+    nest.reduce.is_none() && same_shape && loads_straight(&nest, operands)
 }
 
 fn loads_straight(nest: &Nest, operands: &[usize]) -> bool {
@@ -59,8 +90,7 @@ fn loads_straight(nest: &Nest, operands: &[usize]) -> bool {
 /// Whether everything that depends on an argument of a fused region is elementwise, up to the result.
 fn reaches_in_place(region: &Graph, argument: Value) -> bool {
     let [output] = region.outputs() else { return false };
-    let (from, to) = (region.type_of(argument), region.type_of(output.value));
-    if from.shape != to.shape || from.dtype.size_of() != to.dtype.size_of() {
+    if region.type_of(argument) != region.type_of(output.value) {
         return false;
     }
     let mut reached = vec![argument];
@@ -70,22 +100,12 @@ fn reaches_in_place(region: &Graph, argument: Value) -> bool {
         if touched.is_empty() {
             continue;
         }
-        // Elements of other widths lie elsewhere, but they are never in memory inside a group.
         if region.node(id).types.len() != 1 || !reads_straight(region, id, &touched) {
             return false;
         }
         reached.push(Value { node: id, result: 0 });
     }
     true
-}
-
-fn reads_straight(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
-    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return false };
-    let nest = graph.with_call(id, |call| nest(call));
-    let sources = graph.operands(id);
-    let same_shape =
-        operands.iter().all(|&operand| graph.type_of(sources[operand]).shape == graph.node(id).types[0].shape);
-    nest.reduce.is_none() && same_shape && loads_straight(&nest, operands)
 }
 
 /// Elements of a row that one step moves.

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use tilewright_runtime::program::{Access, Kernel as ProgramKernel, KernelId};
 
-use super::in_place::{self, InPlaceWays};
+use super::draft::InPlace;
+use super::in_place;
 use crate::graph::{Graph, NodeId};
 use crate::kernel::{Kernel, Rights, print};
 
@@ -16,7 +17,7 @@ pub type Schedule<'a> = dyn Fn(&Graph, NodeId) -> Result<Kernel, String> + 'a;
 
 pub struct Scheduled {
     pub kernel: Rc<Kernel>,
-    pub in_place: InPlaceWays,
+    pub in_place: Vec<InPlace>,
 }
 
 pub struct Kernels<'a> {
@@ -39,7 +40,7 @@ impl<'a> Kernels<'a> {
             return known.clone();
         }
         let scheduled = (self.schedule)(graph, id).map(|kernel| {
-            let in_place = in_place::ways(graph, id);
+            let in_place = in_place::ways(graph, id, &kernel);
             Rc::new(Scheduled { kernel: Rc::new(kernel), in_place })
         });
         self.by_node.insert(key, scheduled.clone());

@@ -7,7 +7,7 @@
 use tilewright_runtime::program::{Storage, ValueId};
 
 use super::draft::{Action, Draft, InPlace, Launch, Step};
-use super::forward::apply_in_place;
+use super::forward::{apply_in_place, way_over};
 use super::uses::Uses;
 
 pub fn reuse_operands(draft: &mut Draft) {
@@ -60,10 +60,8 @@ fn can_overwrite(
     if operand == result || !in_arena(operand) || !in_arena(result) || !draft.same_bytes(operand, result) {
         return false;
     }
-    let allowed = |idx: usize| launch.in_place.iter().any(|in_place| in_place.operand == idx);
-    let operands = &launch.args[..launch.args.len() - 1];
-    let every_read = operands.iter().enumerate().all(|(idx, &arg)| draft.root(arg) != operand || allowed(idx));
+    let has_way = way_over(draft, &launch.args, &launch.in_place, operand).is_some();
     let (Some((first, last)), Some((born, _))) = (uses.lifetime(operand), uses.lifetime(result)) else { return false };
     let loops = &uses.places[number].loops;
-    every_read && last == number && born == number && loops.iter().all(|&(start, _)| start < first)
+    has_way && last == number && born == number && loops.iter().all(|&(start, _)| start < first)
 }
