@@ -8,3 +8,4 @@ pub mod graph;
 pub mod kernel;
 pub mod ops;
 pub mod plan;
+pub mod schedule;

@@ -6,6 +6,7 @@
 
 pub mod ast;
 mod brackets;
+pub mod format;
 mod habits;
 mod layout;
 pub mod parse;

@@ -135,12 +135,14 @@ pub struct OpError {
     pub operand: Option<usize>,
     /// The attribute the message is about.
     pub attr: Option<String>,
+    /// Where in that attribute, if it is a string: an offset in bytes.
+    pub at: Option<usize>,
     pub help: Option<String>,
 }
 
 impl OpError {
     pub fn new(message: impl Into<String>) -> OpError {
-        OpError { message: message.into(), operand: None, attr: None, help: None }
+        OpError { message: message.into(), operand: None, attr: None, at: None, help: None }
     }
 
     pub fn operand(idx: usize, message: impl Into<String>) -> OpError {

@@ -1,4 +1,4 @@
-//! `broadcast(x, shape, axes)`: repeats `x` along new or unit axes.
+//! `broadcast(x, shape)`: repeats `x` along new or unit axes.
 
 use crate::graph::{
     AttrKind, Call, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr, axis,

@@ -54,7 +54,7 @@ fn check_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<(), RunErr
         let (shape, len) = (ShapeText(shape), bytes.len());
         return problem(format!("{len} bytes are no {dtype} tensor of shape {shape}"));
     }
-    if bytes.as_ptr() as usize % dtype.size_of() != 0 {
+    if !(bytes.as_ptr() as usize).is_multiple_of(dtype.size_of()) {
         return problem(format!("the bytes are not aligned for {dtype}"));
     }
     Ok(())

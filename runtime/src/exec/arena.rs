@@ -107,7 +107,7 @@ mod tests {
             let packing = pack(&requests).unwrap();
             for (i, a) in requests.iter().enumerate() {
                 let start = packing.offsets[i];
-                prop_assert!(start % ALIGN == 0 && start + a.bytes <= packing.len);
+                prop_assert!(start.is_multiple_of(ALIGN) && start + a.bytes <= packing.len);
                 for (j, b) in requests.iter().enumerate().skip(i + 1) {
                     let together = a.first <= b.last && b.first <= a.last;
                     let other = packing.offsets[j];

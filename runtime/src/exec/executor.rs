@@ -23,6 +23,8 @@ pub struct Executor<'a> {
     pub args: &'a [*mut u8],
     /// By step; empty when nobody asked.
     pub counters: &'a mut [Counter],
+    /// The innermost step that failed.
+    pub failed_at: Option<usize>,
 }
 
 /// What the threads of one launch share.
@@ -58,7 +60,9 @@ impl Executor<'_> {
         for step in steps {
             let start = (!self.counters.is_empty()).then(Instant::now);
             self.poison(|poison| &poison.before[step.number]);
-            self.step(step)?;
+            self.step(step).inspect_err(|_| {
+                self.failed_at.get_or_insert(step.number);
+            })?;
             if let Some(start) = start {
                 self.counters[step.number].add(start.elapsed());
             }

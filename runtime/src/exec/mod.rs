@@ -15,4 +15,4 @@ mod state;
 
 pub use pool::Pool;
 pub use profile::{Counter, StepTime};
-pub use session::{Options, SEED_INPUT, Session};
+pub use session::{Options, Session};

@@ -1,29 +1,32 @@
 //! A session: a program with weights, its own state and its own memory, ready to be called.
 //!
+//! `prepare` holds what comes before a call's steps, `memory` the state.
+//!
 //! Invariant: whatever a caller passes is checked against the entry's ports before any step
 //! runs or any state is written. After the first call with given input shapes, `run_into`
 //! allocates nothing. Sizes that a state mentions are fixed for the session's life.
 
+mod memory;
+mod prepare;
+
 use std::sync::Arc;
 
 use super::executor::Executor;
-use super::plan::{Place, Plan, plan};
+use super::plan::{Place, Plan};
 use super::poison::POISON;
 use super::pool::Pool;
 use super::profile::{Counter, StepTime};
-use super::sizes::{self, Sizes};
+use super::sizes::Sizes;
 use super::state::States;
 use crate::bytes::AlignedBytes;
 use crate::data::{Tensor, TensorMut, TensorRef};
 use crate::device::cpu::Code;
-use crate::error::{ByteCount, ErrorKind, RunError, ShapeText, similar};
-use crate::program::{DType, Entry, Program, Step, Symbol};
+use crate::error::{ErrorKind, RunError, ShapeText, similar};
+use crate::program::{Program, Step, Symbol};
 use crate::weights::WeightSet;
 
 /// Plans kept for each entry; the least recently used goes first.
 const MAX_PLANS: usize = 16;
-/// An `i64` scalar input of this name need not be passed: the session knows the seed.
-pub const SEED_INPUT: &str = "seed";
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -112,7 +115,7 @@ impl Session {
         let n_entries = program.entries.len();
         let mut session = Session {
             states: States::new(program.states.len()),
-            max_memory: options.max_memory.unwrap_or_else(physical_memory),
+            max_memory: options.max_memory.unwrap_or_else(memory::physical_memory),
             plans: (0..n_entries).map(|_| Vec::new()).collect(),
             counters: vec![Vec::new(); n_entries],
             arena: AlignedBytes::default(),
@@ -182,36 +185,6 @@ impl Session {
         Ok(self.prepare(index, inputs)?.arena_len)
     }
 
-    pub fn state(&self, name: &str) -> Option<TensorRef<'_>> {
-        let index = self.program.states.iter().position(|state| state.name == name)?;
-        self.states.get(index).map(Tensor::view)
-    }
-
-    /// Overwrites a state that has its memory already, say from a checkpoint.
-    pub fn set_state(&mut self, name: &str, value: TensorRef) -> Result<(), RunError> {
-        let index = self.program.states.iter().position(|state| state.name == name);
-        let Some(state) = index.and_then(|index| self.states.get_mut(index)) else {
-            let message = format!("there is no state `{name}`, or its sizes are not fixed yet");
-            return Err(RunError::new(ErrorKind::Name, message));
-        };
-        if (state.dtype(), state.shape()) != (value.dtype(), value.shape()) {
-            let (expected, found) = (ShapeText(state.shape()), ShapeText(value.shape()));
-            let (dtype, other) = (state.dtype(), value.dtype());
-            let message = format!("state `{name}` is {dtype}{expected}, not {other}{found}");
-            return Err(RunError::new(ErrorKind::Input, message));
-        }
-        state.bytes_mut().copy_from_slice(value.bytes());
-        Ok(())
-    }
-
-    /// Gives every state its initial value again. Its sizes stay fixed.
-    pub fn reset(&mut self) -> Result<(), RunError> {
-        // Plans point into states, so they are found again once those are there.
-        self.plans.iter_mut().for_each(Vec::clear);
-        let started = self.states.take_started();
-        self.start_states(&started)
-    }
-
     /// The time of each step so far, for sessions that keep a profile.
     pub fn profile(&self) -> Vec<StepTime> {
         let mut lines = Vec::new();
@@ -253,126 +226,6 @@ impl Session {
         Ok(outputs)
     }
 
-    /// Matches inputs with ports, finds or makes the plan for their shapes, decides the checks
-    /// and sees to it that the memory is there.
-    fn prepare(&mut self, index: usize, inputs: &[(&str, TensorRef)]) -> Result<Arc<Plan>, RunError> {
-        let program = Arc::clone(&self.program);
-        let entry = &program.entries[index];
-        self.match_inputs(entry, inputs)?;
-        let plan = match self.plans[index].iter().position(|cached| cached.key == self.scratch.key) {
-            Some(at) => {
-                self.plans[index][..=at].rotate_right(1);
-                Arc::clone(&self.plans[index][0].plan)
-            }
-            None => self.make_plan(index, entry)?,
-        };
-        self.check_scalars(entry, &plan)?;
-        Ok(plan)
-    }
-
-    fn match_inputs(&mut self, entry: &Entry, inputs: &[(&str, TensorRef)]) -> Result<(), RunError> {
-        let known = |name: &str| entry.inputs.iter().any(|port| port.name == name);
-        if let Some((name, _)) = inputs.iter().find(|(name, _)| !known(name)) {
-            let error = RunError::new(ErrorKind::Name, format!("`{}` has no input `{name}`", entry.name));
-            return Err(with_names(error, name, entry.inputs.iter().map(|port| port.name.as_str())));
-        }
-        self.scratch.inputs.clear();
-        self.scratch.key.clear();
-        for port in &entry.inputs {
-            let mut passed = inputs.iter().filter(|(name, _)| *name == port.name);
-            let input = match (passed.next(), passed.next()) {
-                (Some((_, input)), None) => *input,
-                (None, _) if port.name == SEED_INPUT && port.dtype == DType::I64 && port.shape.is_empty() => {
-                    TensorRef::of(&[], std::slice::from_ref(&self.options.seed))?
-                }
-                (None, _) => {
-                    let (dtype, shape) = (port.dtype, ShapeText(&port.shape));
-                    let message = format!("`{}` needs the input `{}`: {dtype}{shape}", entry.name, port.name);
-                    return Err(RunError::new(ErrorKind::Name, message));
-                }
-                _ => return Err(RunError::new(ErrorKind::Name, format!("input `{}` is passed twice", port.name))),
-            };
-            if input.dtype() != port.dtype || input.shape().len() != port.shape.len() {
-                let (expected, found) = (ShapeText(&port.shape), ShapeText(input.shape()));
-                let (dtype, other) = (port.dtype, input.dtype());
-                let message = format!("input `{}` must be {dtype}{expected}, not {other}{found}", port.name);
-                return Err(RunError::new(ErrorKind::Input, message));
-            }
-            self.scratch.inputs.push(input.bytes().as_ptr());
-            self.scratch.key.extend_from_slice(input.shape());
-        }
-        Ok(())
-    }
-
-    fn make_plan(&mut self, index: usize, entry: &Entry) -> Result<Arc<Plan>, RunError> {
-        let key = self.scratch.key.clone();
-        let mut rest = &key[..];
-        let mut shapes = Vec::with_capacity(entry.inputs.len());
-        for port in &entry.inputs {
-            let (shape, others) = rest.split_at(port.shape.len());
-            shapes.push(shape.to_vec());
-            rest = others;
-        }
-        let sizes = sizes::bind(entry, &self.fixed, &shapes)?;
-        let plan = Arc::new(plan(&self.program, entry, &self.code, sizes, self.options.poison)?);
-        let missing = self.states.missing(entry);
-        let needed = plan.arena_len.max(self.arena.len()) as u64;
-        self.afford(needed, || format!("the intermediate values of `{}`", entry.name))?;
-        if !missing.is_empty() {
-            self.fix_sizes_of(&missing, &plan.sizes);
-            let inputs = std::mem::take(&mut self.scratch.inputs);
-            self.start_states(&missing)?;
-            self.scratch.inputs = inputs;
-            if let Some(&state) = self.states.missing(entry).first() {
-                let name = &self.program.states[state].name;
-                let message = format!("the sizes of state `{name}` are not known");
-                return Err(RunError::new(ErrorKind::Input, message));
-            }
-        }
-        if plan.arena_len > self.arena.len() {
-            self.arena = AlignedBytes::default();
-            self.arena = AlignedBytes::zeroed(plan.arena_len)?;
-        }
-        let plans = &mut self.plans[index];
-        plans.truncate(MAX_PLANS - 1);
-        plans.insert(0, CachedPlan { key, plan: Arc::clone(&plan) });
-        if self.options.profile {
-            self.counters[index].resize(plan.n_steps, Counter::default());
-        }
-        Ok(plan)
-    }
-
-    /// Checks that speak of run-time scalars; the others held when the plan was made.
-    fn check_scalars(&mut self, entry: &Entry, plan: &Plan) -> Result<(), RunError> {
-        if entry.scalars.is_empty() {
-            return Ok(());
-        }
-        self.scratch.scalars.clear();
-        for scalar in &entry.scalars {
-            let pointer = self.scratch.inputs[scalar.input as usize];
-            // SAFETY: the input is an `i64` scalar, checked by `match_inputs`.
-            let value = unsafe { pointer.cast::<i64>().read_unaligned() };
-            self.scratch.scalars.push((scalar.symbol.clone(), value));
-        }
-        let scalars = &self.scratch.scalars;
-        let lookup = |symbol: &Symbol| {
-            let scalar = scalars.iter().find(|(name, _)| name == symbol);
-            scalar.map(|&(_, value)| value).or_else(|| plan.sizes.get(symbol))
-        };
-        for check in &entry.checks {
-            let sides = check.left.eval(&lookup).zip(check.right.eval(&lookup));
-            if !sides.is_some_and(|(left, right)| check.relation.holds(left, right)) {
-                let mut sizes = plan.sizes.clone();
-                for (scalar, (symbol, value)) in entry.scalars.iter().zip(scalars) {
-                    let name = &entry.inputs[scalar.input as usize].name;
-                    sizes.insert(symbol, *value, format!("the input `{name}`"));
-                }
-                return sizes::decide(entry, check, &sizes);
-            }
-        }
-        Ok(())
-    }
-
     /// # Safety
     /// `scratch.inputs` and `scratch.outputs` must point to tensors of the entry's ports with
     /// the plan's shapes, borrowed for as long as this runs.
@@ -401,59 +254,18 @@ impl Session {
         }
         let counters = &mut self.counters[index];
         let arena = self.arena.as_mut_ptr();
-        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters };
+        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters, failed_at: None };
         // SAFETY: every pointer was just taken from memory of the right size; what the program
         // only reads is never written, because its checker refuses that.
-        unsafe { executor.run() }
-    }
-
-    /// Gives initial values to those of these states whose sizes are known, or to none.
-    fn start_states(&mut self, states: &[usize]) -> Result<(), RunError> {
-        self.try_start_states(states).inspect_err(|_| self.states.forget(states))
-    }
-
-    fn try_start_states(&mut self, states: &[usize]) -> Result<(), RunError> {
-        let program = Arc::clone(&self.program);
-        let mut from_entries: Vec<u32> = Vec::new();
-        for &index in states {
-            let Some(shape) = self.fixed.shape(&program.states[index].shape) else {
-                continue;
-            };
-            let name = &program.states[index].name;
-            let bytes = crate::data::byte_len(program.states[index].dtype, &shape).unwrap_or(usize::MAX);
-            self.afford(bytes as u64, || format!("state `{name}`"))?;
-            let init = self.states.start(&program, &self.weights, index, &shape)?;
-            from_entries.extend(init.filter(|entry| !from_entries.contains(entry)));
-        }
-        for entry in from_entries {
-            let outputs = self.run_entry(entry as usize, &[])?;
-            self.states.fill_from(&program, entry, &outputs, states)?;
-        }
-        Ok(())
-    }
-
-    fn fix_sizes_of(&mut self, states: &[usize], sizes: &Sizes) {
-        for &index in states {
-            for dim in &self.program.states[index].shape {
-                dim.for_each_symbol(&mut |symbol| {
-                    if let Some(value) = sizes.get(symbol) {
-                        self.fixed.insert(symbol, value, "fixed by the first call of this session that used its state");
-                    }
-                });
+        let done = unsafe { executor.run() };
+        let failed_at = executor.failed_at;
+        done.map_err(|error| {
+            let entry = &self.program.entries[index];
+            match failed_at.map(|step| entry.label(step)) {
+                Some(label) if !label.is_empty() => error.note(format!("in `{}`, at {label}", entry.name)),
+                _ => error.note(format!("in `{}`", entry.name)),
             }
-        }
-    }
-
-    /// Refuses what would not fit beside the states that there are already.
-    fn afford(&self, bytes: u64, what: impl FnOnce() -> String) -> Result<(), RunError> {
-        let taken = self.states.bytes();
-        if bytes.saturating_add(taken) <= self.max_memory {
-            return Ok(());
-        }
-        let (needed, limit) = (ByteCount(bytes), ByteCount(self.max_memory));
-        let message = format!("{} would take {needed} of memory; the limit is {limit}", what());
-        let error = RunError::new(ErrorKind::Memory, message).help("use smaller sizes, such as a smaller batch");
-        Err(if taken == 0 { error } else { error.note(format!("state takes {}", ByteCount(taken))) })
+        })
     }
 }
 
@@ -489,14 +301,7 @@ fn name_steps(program: &Program, steps: &[Step], names: &mut Vec<String>) {
     }
 }
 
-fn physical_memory() -> u64 {
-    // SAFETY: queries without side effects.
-    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
-    match (u64::try_from(pages), u64::try_from(page)) {
-        (Ok(pages), Ok(page)) => pages.saturating_mul(page),
-        _ => u64::MAX,
-    }
-}
-
+#[cfg(test)]
+mod random_plans;
 #[cfg(test)]
 mod tests;

@@ -196,3 +196,6 @@ fn beside(path: &Path) -> PathBuf {
     name.push(format!(".{}.{write}.partial", std::process::id()));
     path.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests;

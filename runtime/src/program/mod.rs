@@ -12,6 +12,10 @@ pub mod random;
 pub mod size;
 pub mod step;
 
+/// An `i64` scalar input of this name need not be passed: sessions know the seed. An entry that
+/// initialises state may take it and nothing else.
+pub const SEED_INPUT: &str = "seed";
+
 pub use check::Malformed;
 pub use dtype::DType;
 pub use entry::{Check, Entry, Port, Relation, ScalarDecl, SizeDecl, Storage, ValueDecl, ValueId};

@@ -126,7 +126,7 @@ impl WeightFiles {
             let Some((from, to)) = range else {
                 return Err(RunError::file(path, format!("tensor `{name}` does not fill its place")));
             };
-            let aligned = (map.as_ptr() as usize + from) % dtype.size_of() == 0;
+            let aligned = (map.as_ptr() as usize + from).is_multiple_of(dtype.size_of());
             let data = match aligned {
                 true => Data::Mapped { map: self.maps.len(), range: from..to },
                 false => Data::Copied(Tensor::from_bytes(dtype, &info.shape, &map[from..to])?),

@@ -6,13 +6,12 @@
 //! where the recipe loses nothing.
 
 mod pattern;
-mod reshape;
 
 use std::collections::BTreeMap;
 
 pub use pattern::{Numbers, Pattern};
 
-use crate::data::{Tensor, TensorRef};
+use crate::data::{Tensor, TensorRef, reshape};
 use crate::error::RunError;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,3 +184,6 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,6 @@ impl WeightSet {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,33 +58,16 @@ impl<'i> Iterator for Parts<'i> {
     }
 }
 
+/// Words and signs that say nothing once the rule they led to is known.
+#[rustfmt::skip]
 fn is_keyword(rule: Rule) -> bool {
     use Rule::*;
     matches!(
         rule,
-        k_use
-            | k_const
-            | k_fn
-            | k_let
-            | k_if
-            | k_else
-            | k_for
-            | k_in
-            | k_loop
-            | k_while
-            | k_scan
-            | k_carry
-            | k_where
-            | k_as
-            | k_at
-            | k_over
-            | k_using
-            | k_minimize
-            | k_assert
-            | k_metric
-            | k_step
-            | else_if
-            | EOI
+        k_use | k_const | k_fn | k_let | k_if | k_else | k_for | k_in | k_loop | k_while | k_scan | k_carry
+            | k_where | k_as | k_at | k_over | k_using | k_minimize | k_assert | k_metric | k_step | else_if
+            | open_paren | close_paren | open_square | close_square | open_brace | close_brace | comma
+            | colon_sign | semicolon | equals | arrow | times | EOI
     )
 }
 

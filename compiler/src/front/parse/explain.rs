@@ -9,42 +9,63 @@ use super::grammar::Rule;
 use super::recover::Piece;
 use super::{Region, Source};
 use crate::diag::{Diagnostic, Span, suggest};
-use crate::front::brackets::{ITEM_WORDS, closer_of};
+use crate::front::brackets::ITEM_WORDS;
 use crate::front::scan::Kind;
 
-/// Rules that can be expected, in the order in which they are told; the first that fits wins.
+/// Rules whose refusal means that a value was due.
+const VALUES: &[Rule] = &[
+    Rule::number,
+    Rule::expr,
+    Rule::argument,
+    Rule::element,
+    Rule::place,
+    Rule::prefix,
+];
+
+/// What else can be due and how to say it, the most telling first.
 #[rustfmt::skip]
 const EXPECTED: &[(Rule, &str)] = &[
     (Rule::ty, "a type"),
     (Rule::ty_field, "a type"),
     (Rule::dim, "a size"),
-    (Rule::params, "`(` and the parameters"),
-    (Rule::param, "a parameter, `name: type`"),
     (Rule::pattern, "a name or a tuple of names"),
+    (Rule::param, "a parameter, `name: type`"),
     (Rule::imported, "a name to import"),
     (Rule::use_path, "what to import from, such as `nn` or `./unet`"),
     (Rule::turn, "the name of a step"),
-    (Rule::place, "an index"),
-    (Rule::element, "a value"),
-    (Rule::argument, "a value"),
-    (Rule::expr, "a value"),
-    (Rule::carry, "`carry name = start`"),
-    (Rule::bound, "`at most` and a bound"),
-    (Rule::block, "`{`"),
-    (Rule::k_in, "`in`"),
     (Rule::update, "`over` and what to update"),
     (Rule::k_over, "`over` and what to update"),
     (Rule::k_using, "`using` and an optimizer"),
+    (Rule::carry, "`carry name = start`"),
+    (Rule::k_carry, "`carry name = start`"),
+    (Rule::k_at, "`at most` and a bound"),
+    (Rule::k_in, "`in`"),
     (Rule::name, "a name"),
+    (Rule::block, "`{`"),
+    (Rule::open_brace, "`{`"),
+    (Rule::equals, "`=`"),
+    (Rule::comma, "`,`"),
+    (Rule::close_paren, "`)`"),
+    (Rule::close_square, "`]`"),
+    (Rule::close_brace, "`}`"),
+    (Rule::params, "`(`"),
+    (Rule::colon_sign, "`:`"),
+    (Rule::open_paren, "`(`"),
+    (Rule::open_square, "`[`"),
 ];
 
+/// What may always follow a value, and is therefore not worth telling there.
+const FOLLOW_VALUES: &[Rule] = &[Rule::open_paren, Rule::open_square, Rule::colon_sign];
+
 const RESERVED: &[&str] = &[
-    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop", "while", "scan",
-    "carry", "where", "and", "or", "not", "true", "false", "new",
+    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop",
+    "while", "scan", "carry", "where", "and", "or", "not", "true", "false", "new",
 ];
 
 /// Words a statement or an entry may start with.
-const LEADING_WORDS: &[&str] = &["let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if"];
+const LEADING_WORDS: &[&str] = &[
+    "let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if",
+];
 
 /// Where a refusal stands, between two tokens of its region.
 struct Place {
@@ -66,7 +87,8 @@ impl Source<'_> {
             ErrorVariant::CustomError { .. } => &[],
         };
         let place = self.place(region, self.bytes(region).start + offset);
-        if self.is_excused(&place) {
+        if self.has_habit(place.span) {
+            // What was reported on this line explains the refusal already.
             return;
         }
         let diagnostic = self.describe(region, piece, &place, rules);
@@ -85,56 +107,47 @@ impl Source<'_> {
         };
         let span = match (found, before) {
             (Some(at), _) => self.tokens[at].range(),
-            // Past the last token, one character wide where the line goes on.
-            (None, Some(at)) => self.tokens[at].end..self.tokens[at].end + 1,
+            // Right behind the last token.
+            (None, Some(at)) => self.tokens[at].end..self.tokens[at].end,
             _ => offset..offset,
         };
-        Place { before, found, inside: inside.filter(|open| region.contains(open)), span: Span::new(self.file, span) }
-    }
-
-    /// A habit that was reported on the same line explains the refusal already.
-    fn is_excused(&self, place: &Place) -> bool {
-        let lines = |span: Span| {
-            let start = (span.start as usize).min(self.text.len());
-            self.text.as_bytes()[..start].iter().rposition(|byte| *byte == b'\n')
-        };
-        let known = ["E0104", "E0105", "E0106", "E0108"];
-        let habits = self.diagnostics.iter().filter(|found| known.contains(&found.code));
-        habits.filter_map(Diagnostic::span).any(|span| lines(span) == lines(place.span))
+        Place {
+            before,
+            found,
+            inside: inside.filter(|open| region.contains(open)),
+            span: Span::new(self.file, span),
+        }
     }
 
     fn describe(&self, region: &Region, piece: Piece, place: &Place, rules: &[Rule]) -> Diagnostic {
         let found = place.found.map_or("", |at| self.word(at));
-        let expected = self.expected(region, piece, place, rules);
-        let wants_name = rules.iter().any(|rule| matches!(rule, Rule::name | Rule::pattern | Rule::param));
-        let diagnostic = if wants_name && RESERVED.contains(&found) {
-            Diagnostic::error("E0116", format!("`{found}` is a reserved word"))
+        let expected = self.expected(piece, place, rules);
+        let names = [Rule::name, Rule::pattern, Rule::param];
+        let wants_name = expected != "a value" && rules.iter().any(|rule| names.contains(rule));
+        if wants_name && RESERVED.contains(&found) {
+            return Diagnostic::error("E0116", format!("`{found}` is a reserved word"))
                 .at(place.span, "cannot be a name")
-                .help("choose another name, such as `{found}_`".replace("{found}", found))
-        } else {
-            let shown = match place.found {
-                Some(at) if self.tokens[at].kind == Kind::Text => "a string".to_owned(),
-                Some(_) => format!("`{found}`"),
-                None => "the end of the line".to_owned(),
-            };
-            Diagnostic::error("E0101", format!("expected {expected}, found {shown}"))
-                .at(place.span, format!("expected {expected}"))
+                .help(format!("choose another name, such as `{found}_`"));
+        }
+        let shown = match place.found {
+            Some(at) if self.tokens[at].kind == Kind::Text => "a string".to_owned(),
+            Some(_) => format!("`{found}`"),
+            None => "the end of the line".to_owned(),
         };
-        let diagnostic = match place.inside {
-            Some(open) => {
-                let opener = self.word(open);
-                let span = Span::new(self.file, self.tokens[open].range());
-                diagnostic.also(span, format!("inside this `{opener}`"))
-            }
-            None => diagnostic,
-        };
+        let message = format!("expected {expected}, found {shown}");
+        let mut diagnostic =
+            Diagnostic::error("E0101", message).at(place.span, format!("expected {expected}"));
+        if let Some(open) = place.inside {
+            let span = Span::new(self.file, self.tokens[open].range());
+            diagnostic = diagnostic.also(span, format!("inside this `{}`", self.word(open)));
+        }
         match self.hint(region, piece, place, found, &expected) {
             Some(hint) => diagnostic.help(hint),
             None => diagnostic,
         }
     }
 
-    fn expected(&self, region: &Region, piece: Piece, place: &Place, rules: &[Rule]) -> String {
+    fn expected(&self, piece: Piece, place: &Place, rules: &[Rule]) -> String {
         if place.before.is_none() {
             return match piece {
                 Piece::Item => "an item",
@@ -143,51 +156,36 @@ impl Source<'_> {
             }
             .to_owned();
         }
-        if let Some(text) = self.expected_sign(region, place) {
-            return text;
+        if rules.iter().any(|rule| VALUES.contains(rule)) {
+            return "a value".to_owned();
         }
-        let told = EXPECTED.iter().find(|(rule, _)| rules.contains(rule));
-        if let Some((_, text)) = told {
-            return (*text).to_owned();
-        }
-        match place.inside.map(|open| self.word(open)) {
-            Some(opener) => format!("`,` or `{}`", closer_of(opener)),
-            None => "an operator or the end of the line".to_owned(),
-        }
-    }
-
-    /// Signs have no rule of their own: what stands before tells when one is due.
-    fn expected_sign(&self, region: &Region, place: &Place) -> Option<String> {
-        let before = place.before?;
-        let is_name = self.tokens[before].kind == Kind::Word && !RESERVED.contains(&self.word(before));
-        let code = |at: &usize| self.tokens[*at].is_code();
-        let earlier = region.clone().filter(code).take_while(|at| *at < before).last();
-        match place.inside {
-            Some(open) if self.declares(open) => {
-                let leads = earlier == Some(open) || earlier.is_some_and(|at| self.word(at) == ",");
-                (is_name && leads).then(|| "`:` and a type".to_owned())
-            }
-            Some(_) => None,
-            None => {
-                let binds = matches!(self.word(region.start), "let" | "const" | "metric");
-                let bound = region.clone().any(|at| at <= before && self.word(at) == "=");
-                let due = binds && !bound && before > region.start;
-                let due = due && (is_name || self.word(before) == ")");
-                due.then(|| "`=`".to_owned())
+        let after_value = rules.contains(&Rule::infix);
+        let mut told: Vec<&str> = Vec::new();
+        for (rule, text) in EXPECTED {
+            let obvious = after_value && FOLLOW_VALUES.contains(rule);
+            if rules.contains(rule) && !obvious && !told.contains(text) {
+                told.push(text);
             }
         }
+        match told.as_slice() {
+            [] => "an operator or the end of the line".to_owned(),
+            [only] => (*only).to_owned(),
+            [first, second, ..] => format!("{first} or {second}"),
+        }
     }
 
-    /// Whether the parenthesis holds parameters.
-    fn declares(&self, open: usize) -> bool {
-        let word = open.checked_sub(2).map(|word| self.word(word));
-        self.word(open) == "(" && matches!(word, Some("fn" | "module" | "model" | "train" | "step"))
-    }
-
-    fn hint(&self, region: &Region, piece: Piece, place: &Place, found: &str, expected: &str) -> Option<String> {
+    fn hint(
+        &self,
+        region: &Region,
+        piece: Piece,
+        place: &Place,
+        found: &str,
+        expected: &str,
+    ) -> Option<String> {
         let first = self.word(region.start);
-        let wants_block = expected == "`{`";
+        let wants_block = expected.starts_with("`{`");
         let hint = match found {
+            _ if first == "use" && wants_block => "name what to import: `use nn { Linear }`",
             "=" if wants_block => "`==` compares; `=` binds",
             "==" => "`=` binds; `==` compares",
             ":" if place.inside.is_none() => "blocks stand in braces: `{ … }`",
@@ -195,6 +193,10 @@ impl Source<'_> {
             "->" => "there are no lambdas: declare a `fn` in the block and pass its name",
             "<-" => "to compare with a negative number put a space between: `< -x`",
             "{" if piece == Piece::Item => "a `{` stands on the line of what it belongs to",
+            "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
+            "=" | ")" | "," if expected == "`:`" => {
+                "every parameter has a type: `name: type = default`"
+            }
             "" if wants_block => "the `{` stands on the same line",
             _ => "",
         };
@@ -209,19 +211,38 @@ impl Source<'_> {
             return Some(format!("did you mean `{near}`?"));
         }
         let hint = match piece {
-            Piece::Item if place.before.is_none() => "a file holds `use`, `const`, `fn`, `module`, `model` and `train`",
+            Piece::Item if place.before.is_none() => {
+                "a file holds `use`, `const`, `fn`, `module`, `model` and `train`"
+            }
             Piece::Entry if place.before.is_none_or(|at| at == region.start) => {
                 "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`"
             }
+            _ if self.goes_on(place) => "the line above ends in an operator, so it goes on here",
+            _ if found.starts_with(|c: char| c.is_ascii_digit()) && expected == "a value" => {
+                "a product is written `3 * x`, and no name starts with a digit"
+            }
+            _ if !expected.contains("`,`") && !expected.contains("operator") => return None,
             _ if self.side_by_side(place) => "is a `,` or an operator missing between the two?",
             _ => return None,
         };
         Some(hint.to_owned())
     }
 
+    /// Whether the refused token starts a line that the one before did not end.
+    fn goes_on(&self, place: &Place) -> bool {
+        let (Some(before), Some(found)) = (place.before, place.found) else {
+            return false;
+        };
+        let newline = |at: usize| self.tokens[at].kind == Kind::Newline;
+        place.inside.is_none()
+            && self.tokens[before].kind == Kind::Operator
+            && (before..found).any(newline)
+    }
+
     fn side_by_side(&self, place: &Place) -> bool {
         let kind = |at: Option<usize>| at.map(|at| self.tokens[at].kind);
         let is_value = |kind| matches!(kind, Some(Kind::Word | Kind::Number | Kind::Text));
-        is_value(kind(place.found)) && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
+        is_value(kind(place.found))
+            && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
     }
 }

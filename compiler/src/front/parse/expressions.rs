@@ -100,8 +100,8 @@ impl Builder<'_> {
     /// Parentheses around one unnamed value only group; a comma or a name makes a tuple.
     fn tuple(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Expr> {
         let span = self.span(&pair);
-        let last = pair.clone().into_inner().last();
-        let trailing = last.is_some_and(|part| part.as_rule() == Rule::trailing);
+        let mut inner = pair.clone().into_inner();
+        let trailing = inner.any(|part| part.as_rule() == Rule::trailing);
         let mut fields = self.arguments(pair, depth)?;
         let groups = fields.len() == 1 && !trailing && fields[0].name.is_none();
         match fields.pop() {

@@ -15,6 +15,7 @@ mod types;
 
 pub use build::MAX_DEPTH;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use pest::Parser;
@@ -34,11 +35,18 @@ const MAX_REPORTED: usize = 100;
 
 /// The tree of a file, without the items that have errors, and every error.
 pub fn parse_file(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
-    let mut tree = ast::File { id: file, docs: Vec::new(), items: Vec::new() };
+    let mut tree = ast::File {
+        id: file,
+        docs: Vec::new(),
+        items: Vec::new(),
+    };
     if text.len() > MAX_SOURCE {
         let message = format!("a spec is at most {} MiB of text", MAX_SOURCE >> 20);
         let start = Span::new(file, 0..0);
-        return (tree, vec![Diagnostic::error("E0114", message).at(start, "this one is longer")]);
+        return (
+            tree,
+            vec![Diagnostic::error("E0114", message).at(start, "this one is longer")],
+        );
     }
     let mut source = Source::prepare(file, text);
     tree.docs = source.docs();
@@ -48,6 +56,7 @@ pub fn parse_file(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
         }
         match source.parse_item(&region) {
             Some(item) => tree.items.push(item),
+            None if source.diagnostics.len() > MAX_REPORTED => break,
             None => source.recover_item(region),
         }
     }
@@ -80,6 +89,9 @@ struct Source<'a> {
     ends: Vec<bool>,
     /// What the grammar reads; as long as `text`.
     laid_out: String,
+    line_starts: Vec<usize>,
+    /// The lines on which a habit was reported.
+    habit_lines: HashSet<usize>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -90,13 +102,31 @@ impl<'a> Source<'a> {
         let ends = layout::statement_ends(text, &tokens, &brackets);
         let (mut diagnostics, repairs) = habits::find(file, text, &tokens, &ends, &brackets);
         let laid_out = layout::lay_out(text, &tokens, &ends, &repairs);
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        let line_starts: Vec<usize> = std::iter::once(0).chain(breaks).collect();
+        let spans = diagnostics.iter().filter_map(Diagnostic::span);
+        let habit_lines = spans.map(|span| line_of(&line_starts, span)).collect();
         diagnostics.append(&mut brackets.diagnostics);
         brackets.faults.sort_unstable();
-        Source { file, text, tokens, brackets, ends, laid_out, diagnostics }
+        Source {
+            line_starts,
+            habit_lines,
+            file,
+            text,
+            tokens,
+            brackets,
+            ends,
+            laid_out,
+            diagnostics,
+        }
     }
 
     fn word(&self, at: usize) -> &'a str {
         self.tokens[at].text(self.text)
+    }
+
+    fn has_habit(&self, span: Span) -> bool {
+        self.habit_lines.contains(&line_of(&self.line_starts, span))
     }
 
     fn docs(&self) -> Vec<String> {
@@ -113,7 +143,8 @@ impl<'a> Source<'a> {
     fn items(&self) -> Vec<Region> {
         let restarts = &self.brackets.restarts;
         self.split(0..self.tokens.len(), |at| {
-            self.ends[at] && self.brackets.inside[at].is_none() || restarts.binary_search(&(at + 1)).is_ok()
+            self.ends[at] && self.brackets.inside[at].is_none()
+                || restarts.binary_search(&(at + 1)).is_ok()
         })
     }
 
@@ -128,7 +159,10 @@ impl<'a> Source<'a> {
             }
         }
         parts.push(start..region.end);
-        parts.into_iter().filter_map(|part| self.trim(part)).collect()
+        parts
+            .into_iter()
+            .filter_map(|part| self.trim(part))
+            .collect()
     }
 
     /// The region from its first to its last token of code.
@@ -155,7 +189,15 @@ impl<'a> Source<'a> {
         let base = bytes.start;
         let pairs = Grammar::parse(Rule::only_item, &self.laid_out[bytes]).ok()?;
         let pair = pairs.flatten().nth(1)?;
-        let mut builder = Builder { file: self.file, base, diagnostics: &mut self.diagnostics };
+        let mut builder = Builder {
+            file: self.file,
+            base,
+            diagnostics: &mut self.diagnostics,
+        };
         builder.item(pair).ok()
     }
+}
+
+fn line_of(line_starts: &[usize], span: Span) -> usize {
+    line_starts.partition_point(|start| *start <= span.start as usize)
 }

@@ -58,7 +58,7 @@ impl Builder<'_> {
     /// Reported; stands as a scalar tensor.
     fn unknown(&mut self, pair: Pair<Rule>) -> Built<Type> {
         let span = self.span(&pair);
-        let name = self.ident(Parts::of(pair).need(Rule::name)?);
+        let name = self.ident(Parts::of(pair).any()?);
         let shown = &name.text;
         let mut diagnostic = Diagnostic::error("E0110", format!("no type is called `{shown}`"));
         if DTYPES.contains(&shown.as_str()) {

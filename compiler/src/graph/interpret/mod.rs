@@ -6,6 +6,7 @@
 
 mod column;
 mod index;
+pub mod matrix;
 mod nest;
 mod values;
 

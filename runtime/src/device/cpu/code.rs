@@ -47,7 +47,11 @@ impl Code {
     }
 
     /// Kernels that are functions of this process, in the order of the program's.
-    pub fn from_functions(functions: Vec<KernelFn>) -> Code {
+    ///
+    /// # Safety
+    /// Each must do with its arguments what the program's kernel of that place declares, and be
+    /// safe to run from several threads on disjoint items.
+    pub unsafe fn from_functions(functions: Vec<KernelFn>) -> Code {
         Code { functions, _objects: Vec::new() }
     }
 

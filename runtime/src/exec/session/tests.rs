@@ -3,8 +3,8 @@
 use super::*;
 use crate::device::cpu::KernelFn;
 use crate::program::{
-    Access, Bound, Check, Dim, InitValue, Kernel, KernelId, ParamDecl, Port, Relation, ScalarDecl, SizeDecl, SliceMove,
-    StateDecl, Storage, Target, ValueDecl, ValueId,
+    Access, Bound, Check, DType, Dim, Entry, InitValue, Kernel, KernelId, ParamDecl, Port, Relation, ScalarDecl,
+    SizeDecl, SliceMove, StateDecl, Storage, Target, ValueDecl, ValueId,
 };
 
 /// `out[i] = a[i] + b[i]`
@@ -38,28 +38,28 @@ unsafe extern "C" fn less(args: *const *mut u8, _: *const i64, _: i64, _: i64) {
     }
 }
 
-const ADD: KernelId = KernelId(0);
-const SCALE: KernelId = KernelId(1);
-const LESS: KernelId = KernelId(2);
+pub(super) const ADD: KernelId = KernelId(0);
+pub(super) const SCALE: KernelId = KernelId(1);
+pub(super) const LESS: KernelId = KernelId(2);
 
-fn dim(text: &str) -> Dim {
+pub(super) fn dim(text: &str) -> Dim {
     text.parse().unwrap()
 }
 
-fn port(name: &str, dtype: DType, shape: &[&str]) -> Port {
+pub(super) fn port(name: &str, dtype: DType, shape: &[&str]) -> Port {
     Port { name: name.into(), dtype, shape: shape.iter().map(|text| dim(text)).collect() }
 }
 
-fn value(dtype: DType, shape: &[&str], storage: Storage, lifetime: (u32, u32)) -> ValueDecl {
+pub(super) fn value(dtype: DType, shape: &[&str], storage: Storage, lifetime: (u32, u32)) -> ValueDecl {
     ValueDecl { dtype, shape: shape.iter().map(|text| dim(text)).collect(), storage, lifetime }
 }
 
-fn launch(kernel: KernelId, args: &[u32], sizes: &[&str], grid: &str) -> Step {
+pub(super) fn launch(kernel: KernelId, args: &[u32], sizes: &[&str], grid: &str) -> Step {
     let args = args.iter().map(|&id| ValueId(id)).collect();
     Step::Launch { kernel, args, sizes: sizes.iter().map(|text| dim(text)).collect(), grid: dim(grid), grain: dim("2") }
 }
 
-fn entry(name: &str) -> Entry {
+pub(super) fn entry(name: &str) -> Entry {
     Entry {
         name: name.into(),
         graph: String::new(),
@@ -74,7 +74,7 @@ fn entry(name: &str) -> Entry {
     }
 }
 
-fn program(entries: Vec<Entry>) -> Program {
+pub(super) fn program(entries: Vec<Entry>) -> Program {
     let mut program = Program::new("test", Target::default());
     let (read, write) = (Access::Read, Access::Write);
     let kernels =
@@ -88,13 +88,14 @@ fn program(entries: Vec<Entry>) -> Program {
     program
 }
 
-fn open(program: &Program, options: Options) -> Result<Session, RunError> {
-    let code = Code::from_functions(vec![add as KernelFn, scale, less]);
+pub(super) fn open(program: &Program, options: Options) -> Result<Session, RunError> {
+    // SAFETY: these are the kernels that `program` declares.
+    let code = unsafe { Code::from_functions(vec![add as KernelFn, scale, less]) };
     let weights = WeightSet::from_fn(&program.params, |_, shape| (0..shape[0]).map(|i| i as f32).collect())?;
     Session::open(Arc::new(program.clone()), Arc::new(code), Arc::new(weights), options)
 }
 
-fn poisoned() -> Options {
+pub(super) fn poisoned() -> Options {
     Options { threads: 2, poison: true, ..Options::default() }
 }
 
@@ -119,7 +120,7 @@ fn double_and_scale() -> Entry {
     }
 }
 
-fn floats(session: &mut Session, entry: &str, inputs: &[(&str, TensorRef)]) -> Result<Vec<f32>, RunError> {
+pub(super) fn floats(session: &mut Session, entry: &str, inputs: &[(&str, TensorRef)]) -> Result<Vec<f32>, RunError> {
     let outputs = session.run(entry, inputs)?;
     Ok(outputs[0].1.as_slice::<f32>().unwrap().to_vec())
 }

@@ -11,7 +11,7 @@ mod steps;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::{BlobId, DType, Dim, Entry, InitValue, Port, Program, Storage, Symbol, ValueDecl};
+use super::{BlobId, DType, Dim, Entry, InitValue, Port, Program, SEED_INPUT, Storage, Symbol, ValueDecl};
 use crate::error::{ErrorKind, RunError};
 
 /// Axes that a shape may have.
@@ -99,7 +99,7 @@ impl Program {
             }
             InitValue::Entry { entry, output } => {
                 let entry = get(&self.entries, entry, "entry")?;
-                let seed = |port: &Port| port.name == "seed" && port.dtype == DType::I64 && port.shape.is_empty();
+                let seed = |port: &Port| port.name == SEED_INPUT && port.dtype == DType::I64 && port.shape.is_empty();
                 ensure(entry.inputs.iter().all(seed), || {
                     format!("initialised by `{}`, which takes inputs other than the seed", entry.name)
                 })?;
@@ -209,3 +209,6 @@ fn concrete_bytes(dtype: DType, shape: &[usize]) -> Result<usize, String> {
     check_rank(shape.len())?;
     crate::data::byte_len(dtype, shape).ok_or_else(|| "larger than any memory".to_string())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

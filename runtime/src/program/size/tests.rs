@@ -17,6 +17,7 @@ fn equal_polynomials_are_equal_data() {
     assert_eq!(dim("floordiv(2*h + 1, 2)"), dim("h"));
     assert_eq!(dim("mod(8*H + 3, 8)"), dim("3"));
     assert_eq!(dim("8*floordiv(N, 8) + mod(N, 8)"), dim("N"));
+    assert_eq!(dim("9*floordiv(k, 9) + 3*mod(floordiv(k, 3), 3) + mod(k, 3)"), dim("k"));
     assert_eq!(dim("floordiv(floordiv(N, 2), 2)"), dim("floordiv(N, 4)"));
     assert_eq!(dim("min(N + 1, N)"), dim("N"));
 }
@@ -44,6 +45,9 @@ fn bounds_follow_loop_variables() {
     assert!(ranges.proves_lt(&dim("64*i + t"), &dim("N")));
     assert!(!ranges.proves_lt(&dim("64*i + t + 1"), &dim("N")));
     assert!(ranges.proves_le(&Dim::constant(0), &dim("64*i + t")));
+    assert_eq!(ranges.simplify(&dim("floordiv(64*i + t, N)")), dim("0"));
+    assert_eq!(ranges.simplify(&dim("mod(i*64 + t, 64) + floordiv(t, 64)")), dim("t"));
+    assert!(ranges.proves_le(&dim("min(N, 64) + i"), &dim("N + i")));
     ranges.declare(Symbol::new("M"), Dim::constant(1), None);
     assert!(ranges.proves_le(&dim("N"), &dim("N*M")));
     assert!(!ranges.proves_le(&dim("N*M"), &dim("N")));

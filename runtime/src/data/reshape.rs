@@ -1,14 +1,14 @@
 //! Transposing, cutting and joining whole tensors, by bytes: element types do not matter.
 
-use crate::data::{Tensor, TensorRef};
+use super::{Tensor, TensorRef};
 use crate::error::{ErrorKind, RunError};
 
-pub(super) fn problem(text: &str) -> RunError {
-    RunError::new(ErrorKind::Weights, text)
+pub(crate) fn problem(text: &str) -> RunError {
+    RunError::new(ErrorKind::Input, text)
 }
 
 /// The order of axes that undoes `axes`.
-pub(super) fn inverse(axes: &[usize]) -> Result<Vec<usize>, RunError> {
+pub(crate) fn inverse(axes: &[usize]) -> Result<Vec<usize>, RunError> {
     let mut inverse = vec![usize::MAX; axes.len()];
     for (to, &from) in axes.iter().enumerate() {
         match inverse.get_mut(from) {
@@ -20,7 +20,7 @@ pub(super) fn inverse(axes: &[usize]) -> Result<Vec<usize>, RunError> {
 }
 
 /// Axis `i` of the result is axis `axes[i]` of `tensor`.
-pub(super) fn transpose(tensor: TensorRef, axes: &[usize]) -> Result<Tensor, RunError> {
+pub(crate) fn transpose(tensor: TensorRef, axes: &[usize]) -> Result<Tensor, RunError> {
     let from = tensor.shape();
     if inverse(axes)?.len() != from.len() {
         return Err(problem(&format!("{axes:?} does not order {} axes", from.len())));
@@ -51,7 +51,7 @@ pub(super) fn transpose(tensor: TensorRef, axes: &[usize]) -> Result<Tensor, Run
 }
 
 /// One of `n_parts` equal parts along `axis`.
-pub(super) fn part(tensor: TensorRef, axis: usize, part: usize, n_parts: usize) -> Result<Tensor, RunError> {
+pub(crate) fn part(tensor: TensorRef, axis: usize, part: usize, n_parts: usize) -> Result<Tensor, RunError> {
     let all = *tensor.shape().get(axis).ok_or_else(|| problem(&format!("there is no axis {axis}")))?;
     if part >= n_parts || all % n_parts != 0 {
         return Err(problem(&format!("there is no part {part} of {n_parts} in {all}")));
@@ -69,7 +69,7 @@ pub(super) fn part(tensor: TensorRef, axis: usize, part: usize, n_parts: usize) 
     Ok(result)
 }
 
-pub(super) fn concat(parts: &[TensorRef], axis: usize) -> Result<Tensor, RunError> {
+pub(crate) fn concat(parts: &[TensorRef], axis: usize) -> Result<Tensor, RunError> {
     let first = parts.first().ok_or_else(|| problem("nothing to concatenate"))?;
     let mut shape = first.shape().to_vec();
     if axis >= shape.len() {

@@ -1,0 +1,281 @@
+//! `convolve(x, w, …)`: sums of products of a kernel with the windows of an image, of any number of axes.
+
+use super::reduction::accumulator;
+use crate::graph::interpret::matrix::multiply;
+use crate::graph::interpret::{evaluate_nest, n_elements};
+use crate::graph::{
+    Attr, AttrKind, Attrs, Call, DType, Data, Default, Dim, Eval, EvalError, Guard, Meaning, Nest, OpDef, OpError,
+    Operands, Precision, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
+};
+
+pub static OP: OpDef = OpDef {
+    name: "convolve",
+    doc: "Slides the kernel `w` [out, in / groups, …] over `x` [batch, in, …] and sums the products. `low` and `high` \
+          are zeros around `x` (negative: cropped), `dilation` spreads the kernel, `base_dilation` puts zeros between \
+          the elements of `x`. The kernel is not flipped. Narrow floats are summed in f32.",
+    operands: Operands::Fixed(&["x", "w"]),
+    attrs: &[
+        attr("stride", AttrKind::Ints, Default::Absent),
+        attr("low", AttrKind::Dims, Default::Absent),
+        attr("high", AttrKind::Dims, Default::Absent),
+        attr("dilation", AttrKind::Ints, Default::Absent),
+        attr("base_dilation", AttrKind::Ints, Default::Absent),
+        attr("groups", AttrKind::Int, Default::Int(1)),
+    ],
+    infer,
+    meaning: Meaning::Structured { nest, eval: Some(eval) },
+    aliases: &[],
+    sample: Some(sample),
+};
+
+/// How the kernel slides along one spatial axis.
+#[derive(Clone)]
+pub struct Slide {
+    pub stride: i64,
+    pub low: Dim,
+    pub high: Dim,
+    pub dilation: i64,
+    pub base_dilation: i64,
+}
+
+impl Slide {
+    /// The number of places where a kernel of `size` fits.
+    pub fn places(&self, input: &Dim, size: &Dim) -> Dim {
+        let spread = &((input - 1) * self.base_dilation) + 1;
+        let room = &(&(&spread + &self.low) + &self.high) - &((size - 1) * self.dilation);
+        (&room - 1).floor_div(&Dim::constant(self.stride)) + 1
+    }
+
+    /// The position read for one place and one tap of the kernel, before padding and spreading are undone.
+    pub fn position(&self, place: &Dim, tap: &Dim) -> Dim {
+        &(&(place * self.stride) + &(tap * self.dilation)) - &self.low
+    }
+}
+
+/// One entry per spatial axis; what is absent is one, or zero for padding.
+pub fn slides(call: &Call, n_axes: usize) -> Result<Vec<Slide>, OpError> {
+    let ints = |name: &str| match call.attrs.get(name) {
+        Some(Attr::Ints(values)) => values.clone(),
+        _ => vec![1; n_axes],
+    };
+    let dims = |name: &str| match call.attrs.get(name) {
+        Some(Attr::Dims(values)) => values.clone(),
+        _ => vec![Dim::constant(0); n_axes],
+    };
+    let (stride, dilation, base) = (ints("stride"), ints("dilation"), ints("base_dilation"));
+    let (low, high) = (dims("low"), dims("high"));
+    for (name, n) in [
+        ("stride", stride.len()),
+        ("dilation", dilation.len()),
+        ("base_dilation", base.len()),
+        ("low", low.len()),
+        ("high", high.len()),
+    ] {
+        if n != n_axes {
+            return Err(OpError::attr(name, format!("there are {n_axes} spatial axes and `{name}` has {n} entries")));
+        }
+    }
+    for (name, values) in [("stride", &stride), ("dilation", &dilation), ("base_dilation", &base)] {
+        if let Some(value) = values.iter().find(|&&value| value < 1) {
+            return Err(OpError::attr(name, format!("`{name}` must be positive, found {value}")));
+        }
+    }
+    let axes = stride.into_iter().zip(dilation).zip(base).zip(low).zip(high);
+    Ok(axes
+        .map(|((((stride, dilation), base_dilation), low), high)| Slide { stride, low, high, dilation, base_dilation })
+        .collect())
+}
+
+fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
+    let (x, w, groups) = (call.operand(0), call.operand(1), call.attrs.int("groups"));
+    if x.dtype != w.dtype || x.dtype == DType::Bool {
+        return Err(OpError::operand(1, format!("`x` is {x} and `w` is {w}: both must be numbers of one type")));
+    }
+    if x.rank() < 2 || w.rank() != x.rank() {
+        let help = "`x` is [batch, channels, …] and `w` is [channels out, channels in / groups, …]";
+        return Err(OpError::operand(1, format!("`x` is {x} and `w` is {w}")).help(help));
+    }
+    if groups < 1 {
+        return Err(OpError::attr("groups", format!("there must be one group at least, found {groups}")));
+    }
+    let expected = &w.shape[1] * groups;
+    if !call.same_size(&x.shape[1], &expected) {
+        let message =
+            format!("`x` has {} channels and `w` takes {} in each of {groups} groups", x.shape[1], w.shape[1]);
+        return Err(OpError::operand(0, message));
+    }
+    if w.shape[0].exact_div(&Dim::constant(groups)).is_none() {
+        return Err(OpError::operand(1, format!("{} channels out do not fall into {groups} groups", w.shape[0])));
+    }
+    let shape = result_shape(call)?;
+    match shape.iter().position(|size| call.sizes.proves_lt(size, &Dim::constant(0))) {
+        Some(idx) => {
+            let message = format!("the kernel {w} does not fit into axis {idx} of `x`, {x}, with its padding");
+            Err(OpError::operand(1, message))
+        }
+        None => Ok(vec![x.with_shape(shape)]),
+    }
+}
+
+fn result_shape(call: &Call) -> Result<Vec<Dim>, OpError> {
+    let (x, w) = (call.operand(0), call.operand(1));
+    let slides = slides(call, x.rank() - 2)?;
+    let places = slides.iter().zip(&x.shape[2..]).zip(&w.shape[2..]).map(|((slide, x), w)| slide.places(x, w));
+    Ok([x.shape[0].clone(), w.shape[0].clone()].into_iter().chain(places).collect())
+}
+
+fn nest(call: &Call) -> Nest {
+    let (x, w) = (call.operand(0), call.operand(1));
+    let (Ok(slides), Ok(shape)) = (slides(call, x.rank() - 2), result_shape(call)) else {
+        return Nest::pointwise(&[]);
+    };
+    let rank = x.rank();
+    let mut nest = Nest::reduction(&shape, &w.shape[1..], Scalar::Add, 0.0);
+    let per_group = w.shape[0].floor_div(&Dim::constant(call.attrs.int("groups")));
+    let channel = &(&axis(1).floor_div(&per_group) * &w.shape[1]) + &axis(rank);
+    let (mut index, mut guards) = (vec![axis(0), channel], Vec::new());
+    for (idx, slide) in slides.iter().enumerate() {
+        let at = slide.position(&axis(2 + idx), &axis(rank + 1 + idx));
+        let spread = Dim::constant(slide.base_dilation);
+        let last = &(&(&x.shape[2 + idx] - 1) * &spread) - &at;
+        guards.push(Guard(at.clone()));
+        guards.push(Guard(last));
+        if slide.base_dilation > 1 {
+            guards.push(Guard(-&at.modulo(&spread)));
+        }
+        index.push(at.floor_div(&spread));
+    }
+    let wide = accumulator(x.dtype);
+    let element = nest.load_where(0, index, guards, 0.0);
+    let weight = nest.load(1, std::iter::once(axis(1)).chain((rank..2 * rank - 1).map(axis)).collect());
+    let factors = [element, weight].map(|arg| match wide == x.dtype {
+        true => arg,
+        false => nest.push(ScalarNode::Cast { dtype: wide, arg }),
+    });
+    nest.apply(Scalar::Mul, &factors);
+    nest
+}
+
+/// Columns of windows that are laid out at a time.
+const CHUNK: usize = 2048;
+
+/// The sizes of a convolution whose symbols are known.
+struct Sizes {
+    x: Vec<usize>,
+    taps: Vec<usize>,
+    places: Vec<usize>,
+    /// Per spatial axis: stride, low, dilation, base dilation.
+    slides: Vec<[i64; 4]>,
+    channels: usize,
+    n_places: usize,
+    n_taps: usize,
+}
+
+/// Lays the windows out as the columns of a matrix and multiplies it by the kernel.
+fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
+    let (Data::Float(x), Data::Float(w)) = (&eval.operands[0].data, &eval.operands[1].data) else {
+        return evaluate_nest(&nest(eval.call), eval);
+    };
+    let shape = eval.shape(0)?;
+    let sizes = Sizes::new(eval, &shape)?;
+    let groups = eval.call.attrs.int("groups") as usize;
+    let per_group = shape[1] / groups;
+    let image: usize = sizes.x.iter().product();
+    let (depth, n_places) = (sizes.channels * sizes.n_taps, sizes.n_places);
+    let mut result = vec![0.0; n_elements(&shape).unwrap_or(0)];
+    if result.is_empty() || depth == 0 {
+        return Ok(Tensor::floats(eval.results[0].dtype, shape, result));
+    }
+    let mut columns = Vec::new();
+    for (idx, out) in result.chunks_mut(per_group * n_places).enumerate() {
+        let group = idx % groups;
+        let x = &x[idx * sizes.channels * image..(idx + 1) * sizes.channels * image];
+        let w = &w[group * per_group * depth..(group + 1) * per_group * depth];
+        for first in (0..n_places).step_by(CHUNK) {
+            let n = CHUNK.min(n_places - first);
+            sizes.lay_out(x, first, n, &mut columns);
+            multiply([per_group, depth, n], w, &columns, &mut out[first..], n_places);
+        }
+    }
+    let tensor = Tensor::floats(eval.results[0].dtype, shape, result);
+    Ok(match eval.context.precision {
+        Precision::Wide => tensor,
+        Precision::Declared => tensor.cast(tensor.dtype),
+    })
+}
+
+impl Sizes {
+    fn new(eval: &Eval, shape: &[usize]) -> Result<Sizes, EvalError> {
+        let (x, w) = (&eval.operands[0].shape, &eval.operands[1].shape);
+        let slides = slides(eval.call, x.len() - 2).map_err(|error| EvalError::new(error.message))?;
+        let slide =
+            |slide: &Slide| Ok([slide.stride, eval.context.value_of(&slide.low)?, slide.dilation, slide.base_dilation]);
+        let (taps, places) = (w[2..].to_vec(), shape[2..].to_vec());
+        Ok(Sizes {
+            slides: slides.iter().map(slide).collect::<Result<_, EvalError>>()?,
+            channels: w[1],
+            n_places: places.iter().product(),
+            n_taps: taps.iter().product(),
+            x: x[2..].to_vec(),
+            taps,
+            places,
+        })
+    }
+
+    /// For each channel and tap a row, for each of `n` places from `first` a column.
+    fn lay_out(&self, x: &[f64], first: usize, n: usize, columns: &mut Vec<f64>) {
+        columns.clear();
+        columns.resize(self.channels * self.n_taps * n, 0.0);
+        let image: usize = self.x.iter().product();
+        for tap in 0..self.n_taps {
+            let tap_position = positions(tap, &self.taps);
+            for column in 0..n {
+                let Some(at) = self.offset(&positions(first + column, &self.places), &tap_position) else { continue };
+                for channel in 0..self.channels {
+                    columns[(channel * self.n_taps + tap) * n + column] = x[channel * image + at];
+                }
+            }
+        }
+    }
+
+    /// Where one tap at one place reads, unless that is padding.
+    fn offset(&self, place: &[usize], tap: &[usize]) -> Option<usize> {
+        let mut offset = 0;
+        for (axis, &[stride, low, dilation, base]) in self.slides.iter().enumerate() {
+            let at = (place[axis] as i64).checked_mul(stride)?;
+            let at = at.checked_add((tap[axis] as i64).checked_mul(dilation)?)?.checked_sub(low)?;
+            let index = usize::try_from(at / base).ok().filter(|&index| index < self.x[axis])?;
+            if at < 0 || at % base != 0 {
+                return None;
+            }
+            offset = offset * self.x[axis] + index;
+        }
+        Some(offset)
+    }
+}
+
+/// The position along each axis of an element of a row-major tensor.
+fn positions(mut idx: usize, shape: &[usize]) -> Vec<usize> {
+    let mut position = vec![0; shape.len()];
+    for (place, size) in position.iter_mut().zip(shape).rev() {
+        *place = idx % size;
+        idx /= size;
+    }
+    position
+}
+
+fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
+    let n_axes = sampler.int(1, 2) as usize;
+    let groups = sampler.int(1, 2);
+    let (channels, out) = (sampler.int(1, 3), groups * sampler.int(1, 3));
+    let mut ints = |low: i64, high: i64| (0..n_axes).map(|_| sampler.int(low, high)).collect::<Vec<i64>>();
+    let (x, w, low, high) = (ints(3, 7), ints(1, 3), ints(-1, 2), ints(0, 2));
+    let (stride, dilation, base) = (ints(1, 3), ints(1, 2), ints(1, 2));
+    let dims = |values: &[i64]| values.iter().map(|&value| Dim::constant(value)).collect::<Vec<_>>();
+    let attrs = Attrs::none().with("stride", stride).with("dilation", dilation).with("base_dilation", base);
+    let shapes = vec![
+        [dims(&[1 + groups % 2, channels * groups]), dims(&x)].concat(),
+        [dims(&[out, channels]), dims(&w)].concat(),
+    ];
+    Sample::floats(shapes, attrs.with("low", dims(&low)).with("high", dims(&high)).with("groups", groups))
+}

@@ -1,0 +1,66 @@
+//! `pad(x, low, high, value)`: more room before and after, along each axis.
+
+use crate::graph::{
+    AttrKind, Attrs, Call, Default, Dim, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr,
+    axis,
+};
+
+pub static OP: OpDef = OpDef {
+    name: "pad",
+    doc: "Along each axis, `low` elements of `value` before `x` and `high` after it. Negative counts crop.",
+    operands: Operands::Fixed(&["x"]),
+    attrs: &[
+        attr("low", AttrKind::Dims, Default::Required),
+        attr("high", AttrKind::Dims, Default::Required),
+        attr("value", AttrKind::Float, Default::Float(0.0)),
+    ],
+    infer,
+    meaning: Meaning::Structured { nest, eval: None },
+    aliases: &[],
+    sample: Some(sample),
+};
+
+fn padded(call: &Call) -> Vec<Dim> {
+    let (low, high) = (call.attrs.dims("low"), call.attrs.dims("high"));
+    call.operand(0).shape.iter().zip(&low).zip(&high).map(|((size, low), high)| &(size + low) + high).collect()
+}
+
+fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
+    let x = call.operand(0);
+    for name in ["low", "high"] {
+        let n = call.attrs.dims(name).len();
+        if n != x.rank() {
+            return Err(OpError::attr(name, format!("`x` has {} axes and `{name}` has {n} entries", x.rank())));
+        }
+    }
+    let shape = padded(call);
+    match shape.iter().zip(&x.shape).find(|(size, _)| call.sizes.proves_lt(size, &Dim::constant(0))) {
+        Some((_, from)) => Err(OpError::operand(0, format!("more than all is cropped from an axis of size {from}"))),
+        None => Ok(vec![x.with_shape(shape)]),
+    }
+}
+
+fn nest(call: &Call) -> Nest {
+    let x = call.operand(0);
+    let mut nest = Nest::pointwise(&padded(call));
+    let (mut index, mut guards) = (Vec::new(), Vec::new());
+    for (idx, (low, high)) in call.attrs.dims("low").iter().zip(call.attrs.dims("high")).enumerate() {
+        let at = &axis(idx) - low;
+        let [after_start, before_end] = Guard::within(&at, &x.shape[idx]);
+        // Where an axis is only cropped the position is in range by itself, and can be proved so.
+        let pads = |dim: &Dim| dim.as_constant().is_none_or(|count| count > 0);
+        guards.extend(pads(low).then_some(after_start));
+        guards.extend(pads(&high).then_some(before_end));
+        index.push(at);
+    }
+    nest.load_where(0, index, guards, call.attrs.float("value"));
+    nest
+}
+
+fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
+    let rank = sampler.int(1, 3) as usize;
+    let shape = sampler.shape(rank);
+    let mut counts = |least: i64| (0..rank).map(|_| Dim::constant(sampler.int(least, 2))).collect::<Vec<_>>();
+    let attrs = Attrs::none().with("low", counts(-1)).with("high", counts(0)).with("value", 0.5);
+    Sample::floats(vec![shape], attrs)
+}

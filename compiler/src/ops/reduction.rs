@@ -1,0 +1,113 @@
+//! The reductions `reduce_sum`, `reduce_max` and the like: all elements along some axes, combined.
+
+use crate::graph::{
+    AttrDef, AttrKind, Attrs, Call, DType, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
+    Scalar, ScalarNode, Type, attr, axis,
+};
+
+/// What all reductions are told.
+pub const ATTRS: &[AttrDef] =
+    &[attr("axes", AttrKind::Axes, Default::Absent), attr("keep", AttrKind::Bool, Default::Bool(false))];
+
+pub static SUM: OpDef = op("reduce_sum", "The sum along `axes`; of nothing, zero. Narrow floats are summed in f32.");
+pub static PROD: OpDef = op("reduce_prod", "The product along `axes`; of nothing, one.");
+pub static MAX: OpDef =
+    op("reduce_max", "The largest along `axes`, NaN if any is; of nothing, -inf or the least integer.");
+pub static MIN: OpDef =
+    op("reduce_min", "The smallest along `axes`, NaN if any is; of nothing, inf or the greatest integer.");
+pub static ANY: OpDef = op("reduce_any", "Whether any boolean along `axes` is true; of nothing, false.");
+pub static ALL: OpDef = op("reduce_all", "Whether all booleans along `axes` are true; of nothing, true.");
+
+const fn op(name: &'static str, doc: &'static str) -> OpDef {
+    OpDef {
+        name,
+        doc,
+        operands: Operands::Fixed(&["x"]),
+        attrs: ATTRS,
+        infer,
+        meaning: Meaning::Structured { nest, eval: None },
+        aliases: &[],
+        sample: Some(sample),
+    }
+}
+
+/// The scalar function that combines, and what nothing combines to.
+fn combine(op: &OpDef) -> (Scalar, f64) {
+    match op.name {
+        "reduce_sum" => (Scalar::Add, 0.0),
+        "reduce_prod" => (Scalar::Mul, 1.0),
+        "reduce_max" => (Scalar::Max, f64::NEG_INFINITY),
+        "reduce_min" => (Scalar::Min, f64::INFINITY),
+        "reduce_any" => (Scalar::Or, 0.0),
+        _ => (Scalar::And, 1.0),
+    }
+}
+
+/// The shape without some axes, or with ones in their place.
+pub fn reduced_shape(shape: &[Dim], axes: &[usize], keep: bool) -> Vec<Dim> {
+    let kept = |(axis, size): (usize, &Dim)| match axes.contains(&axis) {
+        false => Some(size.clone()),
+        true => keep.then(|| Dim::constant(1)),
+    };
+    shape.iter().enumerate().filter_map(kept).collect()
+}
+
+/// The type that narrow floats are accumulated in.
+pub fn accumulator(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        _ => dtype,
+    }
+}
+
+fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
+    let x = call.operand(0);
+    let axes = call.axes("axes", x.rank())?;
+    let wants_bool = matches!(combine(call.op).0, Scalar::Or | Scalar::And);
+    if wants_bool != (x.dtype == DType::Bool) {
+        let wanted = if wants_bool { "booleans" } else { "numbers" };
+        let message = format!("`{}` takes {wanted}, found {x}", call.op.name);
+        return Err(OpError::operand(0, message).help("cast it, or compare it with something"));
+    }
+    Ok(vec![x.with_shape(reduced_shape(&x.shape, &axes, call.attrs.bool("keep")))])
+}
+
+fn nest(call: &Call) -> Nest {
+    let x = call.operand(0);
+    let axes = call.axes("axes", x.rank()).unwrap_or_default();
+    let keep = call.attrs.bool("keep");
+    let shape = reduced_shape(&x.shape, &axes, keep);
+    let reduced: Vec<Dim> = axes.iter().map(|&axis| x.shape[axis].clone()).collect();
+    let (scalar, initial) = combine(call.op);
+    let mut nest = Nest::reduction(&shape, &reduced, scalar, initial);
+    let (mut next, mut next_reduced) = (0, shape.len());
+    let mut index = Vec::with_capacity(x.rank());
+    for from in 0..x.rank() {
+        let is_reduced = axes.contains(&from);
+        index.push(axis(if is_reduced { next_reduced } else { next }));
+        next_reduced += usize::from(is_reduced);
+        next += usize::from(!is_reduced || keep);
+    }
+    let element = nest.load(0, index);
+    if matches!(scalar, Scalar::Add | Scalar::Mul) && accumulator(x.dtype) != x.dtype {
+        nest.push(ScalarNode::Cast { dtype: accumulator(x.dtype), arg: element });
+    }
+    nest
+}
+
+/// Some of the axes of a tensor of this rank, or none named, which is all.
+pub fn some_axes(sampler: &mut Sampler, rank: usize) -> Attrs {
+    let axes: Vec<i64> = (0..rank as i64).filter(|_| sampler.flip()).collect();
+    let attrs = Attrs::none().with("keep", sampler.flip());
+    if axes.is_empty() && sampler.flip() { attrs } else { attrs.with("axes", axes) }
+}
+
+fn sample(op: &'static OpDef, sampler: &mut Sampler) -> Sample {
+    let rank = sampler.int(0, 4) as usize;
+    let mut sample = Sample::floats(vec![sampler.shape(rank)], some_axes(sampler, rank));
+    sample.operands[0].dtype = match combine(op).0 {
+        Scalar::Or | Scalar::And => DType::Bool,
+        _ => *sampler.pick(&[DType::Real, DType::Real, DType::I64, DType::I32]),
+    };
+    sample
+}
