@@ -2,6 +2,7 @@
 //!
 //! The modules are stages of one road and depend only on earlier ones; `tests/structure.rs` checks that.
 
+pub mod codegen;
 pub mod diag;
 pub mod front;
 pub mod graph;

@@ -49,19 +49,20 @@ impl Number {
         let value = self.as_float();
         let bits = match dtype {
             DType::F32 => (value as f32).to_bits().into(),
-            DType::F16 => f16::from_f64(value).to_bits().into(),
-            DType::BF16 => bf16::from_f64(value).to_bits().into(),
+            DType::F16 => f16::from_f32(value as f32).to_bits().into(),
+            DType::BF16 => bf16::from_f32(value as f32).to_bits().into(),
             _ => self.0,
         };
         bits.to_ne_bytes()
     }
 }
 
+/// The narrow floats are reached by way of f32: `half` drops bits of an f64 that decide the rounding.
 pub(super) fn round(value: f64, dtype: DType) -> Number {
     Number::float(match dtype {
         DType::F32 => (value as f32).into(),
-        DType::F16 => f16::from_f64(value).into(),
-        DType::BF16 => bf16::from_f64(value).into(),
+        DType::F16 => f16::from_f32(value as f32).into(),
+        DType::BF16 => bf16::from_f32(value as f32).into(),
         _ => value,
     })
 }
