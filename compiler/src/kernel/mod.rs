@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod interpret;
+pub mod lower;
 pub mod parse;
 pub mod print;
 mod random;
@@ -13,7 +14,11 @@ pub mod verify;
 
 pub use build::{Builder, Span};
 pub use interpret::{Fault, Order, interpret};
+pub use lower::{TargetDesc, lower};
 pub use parse::{ParseError, parse};
 pub use print::print;
 pub use types::*;
 pub use verify::{Facts, VerifyError, verify};
+
+#[cfg(test)]
+mod tests;
