@@ -4,6 +4,7 @@
 pub mod broadcast;
 pub mod cast;
 pub mod concat;
+pub mod cond;
 pub mod constant;
 pub mod contract;
 pub mod convolve;
@@ -11,27 +12,49 @@ pub mod cumulate;
 pub mod dim;
 pub mod elementwise;
 pub mod fill;
+pub mod fused;
+pub mod gather;
 pub mod iota;
+pub mod r#loop;
 pub mod pad;
 pub mod pattern;
 pub mod permute;
 pub mod random_bits;
 pub mod reduction;
+mod region;
 pub mod reshape;
+pub mod scan;
+pub mod scatter;
 pub mod slice;
+pub mod slice_at;
+pub mod update;
+pub mod r#while;
 pub mod window;
 
-use std::sync::LazyLock;
-
 use crate::graph::OpDef;
+use elementwise as e;
 
 /// Every op that graphs are made of, in the order of the manual.
-pub static TABLE: LazyLock<Vec<&'static OpDef>> = LazyLock::new(|| [SOURCES, elementwise::ALL, MOVEMENT].concat());
-
-static SOURCES: &[&OpDef] = &[&constant::OP, &fill::OP, &iota::OP, &dim::OP, &random_bits::OP];
-
-static MOVEMENT: &[&OpDef] =
-    &[&cast::OP, &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP];
+#[rustfmt::skip]
+pub static TABLE: &[&OpDef] = &[
+    // sources
+    &constant::OP, &fill::OP, &iota::OP, &dim::OP, &random_bits::OP,
+    // scalar functions
+    &e::ADD, &e::SUB, &e::MUL, &e::DIV, &e::FLOOR_DIV, &e::MODULO, &e::FMA, &e::NEG, &e::ABS, &e::SIGN, &e::MIN, &e::MAX,
+    &e::SQRT, &e::FLOOR, &e::CEIL, &e::ROUND, &e::TRUNC, &e::EXP, &e::LOG, &e::SIN, &e::COS, &e::TAN, &e::ASIN, &e::ACOS,
+    &e::ATAN, &e::SINH, &e::COSH, &e::ASINH, &e::ACOSH, &e::ATANH, &e::TANH, &e::ERF, &e::LOG1P, &e::EXPM1, &e::POW,
+    &e::ATAN2, &e::EQ, &e::NE, &e::LT, &e::LE, &e::GT, &e::GE, &e::AND, &e::OR, &e::XOR, &e::NOT, &e::SHL, &e::SHR,
+    &e::SELECT, &cast::OP,
+    // movement
+    &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP,
+    // positions
+    &gather::OP, &scatter::OP, &update::OP, &slice_at::OP,
+    // reductions and products
+    &reduction::SUM, &reduction::PROD, &reduction::MAX, &reduction::MIN, &reduction::ANY, &reduction::ALL,
+    &contract::OP, &convolve::OP, &window::OP, &cumulate::OP,
+    // control
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP,
+];
 
 /// The op of this name.
 pub fn find(name: &str) -> Option<&'static OpDef> {
