@@ -2,7 +2,7 @@
 //!
 //! Invariant: `bytes.len() == byte_len(dtype, shape)`, elements are row-major and in the
 //! machine's byte order, and the first byte is aligned for the element type. Booleans are bytes;
-//! any that is not zero is true.
+//! any that is not zero is true. A float whose precision is undecided is held as f64.
 
 use std::borrow::Cow;
 
@@ -110,7 +110,7 @@ impl Tensor {
         TensorMut { dtype: self.dtype, shape: &self.shape, bytes: &mut self.bytes }
     }
 
-    /// The elements, if `T` is their type; booleans are viewed as `u8`.
+    /// The elements, if `T` is their type or how they are held.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         self.view().as_slice()
     }
@@ -133,7 +133,12 @@ impl Tensor {
 }
 
 fn views_as<T: Element>(dtype: DType) -> bool {
-    dtype == T::DTYPE || (dtype == DType::Bool && T::DTYPE == DType::U8)
+    let held_as = match dtype {
+        DType::Bool => DType::U8,
+        DType::Real => DType::F64,
+        other => other,
+    };
+    held_as == T::DTYPE
 }
 
 fn too_large(dtype: DType, shape: &[usize]) -> RunError {
