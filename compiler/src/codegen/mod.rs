@@ -4,12 +4,16 @@
 //! in the kernel lowering. Both backends give relocatable ELF objects that reach nothing outside themselves but host
 //! functions by name, so one loader serves them.
 
+mod cache;
 pub mod cranelift;
 pub mod llvm;
+mod parallel;
 pub mod target;
 
 use std::fmt;
 
+pub use cache::{Cache, VARIABLE};
+pub use parallel::{Compiled, Entry, compile_cached};
 pub use target::{Arch, Target};
 
 use crate::kernel::Kernel;

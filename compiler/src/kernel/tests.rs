@@ -120,3 +120,69 @@ fn every_lowering_computes_what_the_tiles_do() {
         }
     }
 }
+
+#[test]
+#[ignore]
+fn show() {
+    let name = std::env::var("SHOW").expect("SHOW");
+    for (fixture, text) in fixtures("") {
+        if fixture == name {
+            let kernel = parse(&text).expect("k");
+            let start = std::time::Instant::now();
+            let lowered = lower(&kernel, &TargetDesc::AVX512).expect("l");
+            eprintln!("{lowered} {:?}", start.elapsed());
+        }
+    }
+}
+
+#[test]
+fn near_misses_are_refused() {
+    let mut report = String::new();
+    for (name, text) in fixtures("refused") {
+        let kernel = parse(&text).unwrap_or_else(|error| panic!("{name}:{error}"));
+        let found = verify(&kernel).expect_err(&name);
+        let comment = text.lines().next().unwrap_or_default();
+        report.push_str(&format!("{name}.kir {comment}\n{}\n", errors(found)));
+    }
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn hostile_text_is_an_error_with_a_place() {
+    let nested = format!("kernel k tile {{ {}", "if 1 >= 0 { ".repeat(100_000));
+    let cases = [
+        "",
+        "kernel",
+        "kernel k tile {",
+        "kernel k tile { %0: f32<99999999999999999999> = const 0.0 }",
+        "kernel k tile { %0: f32<> = neg %1 }",
+        "kernel k tile { %0: f32<> = const 0.0 %0: f32<> = const 0.0 }",
+        "kernel k tile { buffer x: f32[(A + B + C + D + E + F)^16] read }",
+        "kernel k tile { %0: f32<> = load x[] }",
+        "kernel k loop 4 { argument size M }",
+        "kernel k tile {} }",
+        "kernel k tile { size é in 0.. }",
+        "kernel k tile { %0: f32<> = frobnicate %0 }",
+        &nested,
+    ];
+    let messages: Vec<String> = cases.iter().map(|text| parse(text).expect_err(text).to_string()).collect();
+    insta::assert_snapshot!(messages.join("\n"));
+}
+
+/// Any prefix of a kernel, and a kernel with one byte changed, is an error or another kernel, never a panic.
+#[test]
+fn damaged_text_never_panics() {
+    for (_, text) in fixtures("") {
+        for at in (0..text.len()).step_by(3).filter(|&at| text.is_char_boundary(at)) {
+            let _ = parse(&text[..at]);
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = b"{}%x0,]@-"[at / 3 % 9];
+            if let Ok(changed) = String::from_utf8(bytes)
+                && let Ok(kernel) = parse(&changed)
+            {
+                let _ = verify(&kernel);
+                assert_eq!(parse(&print(&kernel)), Ok(kernel));
+            }
+        }
+    }
+}
