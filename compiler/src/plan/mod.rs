@@ -24,7 +24,7 @@ use std::fmt;
 use tilewright_runtime::program::{Program, Target};
 
 pub use constants::bytes;
-pub use kernels::Schedule;
+pub use kernels::{Schedule, declaration};
 
 use self::build::Planner;
 use self::constants::Constants;
