@@ -1,8 +1,11 @@
 //! The ops: one file each, and this table. Names in specs, the text form, the manual, random graphs and gradient checks
 //! all derive from it.
 
+pub mod activation;
+pub mod argmax;
 pub mod broadcast;
 pub mod cast;
+pub mod clip;
 pub mod concat;
 pub mod cond;
 pub mod constant;
@@ -10,29 +13,49 @@ pub mod contract;
 pub mod convolve;
 pub mod cumulate;
 pub mod dim;
+pub mod dot;
+pub mod einsum;
 pub mod elementwise;
+pub mod elu;
+pub mod eye;
 pub mod fill;
+pub mod flip;
+pub mod formula;
 pub mod fused;
 pub mod gather;
+pub mod gelu;
 pub mod iota;
+pub mod leaky_relu;
+pub mod lerp;
+pub mod linspace;
 pub mod r#loop;
+pub mod matmul;
+pub mod onehot;
 pub mod pad;
 pub mod pattern;
 pub mod permute;
+pub mod pool;
 pub mod random_bits;
 pub mod reduction;
 mod region;
 pub mod reshape;
+pub mod resize;
+pub mod roll;
+pub mod running;
 pub mod scan;
 pub mod scatter;
 pub mod slice;
 pub mod slice_at;
+pub mod softmax;
+pub mod stack;
+pub mod statistic;
+pub mod triangle;
 pub mod update;
 pub mod r#while;
 pub mod window;
 
 use crate::graph::OpDef;
-use elementwise as e;
+use {activation as act, elementwise as e};
 
 /// Every op that graphs are made of, in the order of the manual.
 #[rustfmt::skip]
@@ -52,6 +75,14 @@ pub static TABLE: &[&OpDef] = &[
     // reductions and products
     &reduction::SUM, &reduction::PROD, &reduction::MAX, &reduction::MIN, &reduction::ANY, &reduction::ALL,
     &contract::OP, &convolve::OP, &window::OP, &cumulate::OP,
+    // activations
+    &act::SIGMOID, &act::SILU, &gelu::OP, &act::RELU, &act::RELU6, &leaky_relu::OP, &elu::OP, &act::SELU, &act::SOFTPLUS,
+    &act::HARDSIGMOID, &act::HARDSWISH, &act::MISH, &softmax::OP, &softmax::LOG,
+    // shorthands
+    &act::SQUARE, &act::RSQRT, &act::RECIPROCAL, &act::ISNAN, &act::ISINF, &act::ISFINITE, &clip::OP, &lerp::OP,
+    &statistic::MEAN, &statistic::VAR, &statistic::STD, &statistic::NORM, &statistic::LOGSUMEXP, &argmax::MAX, &argmax::MIN,
+    &running::SUM, &running::PROD, &dot::OP, &matmul::OP, &einsum::OP, &pool::MAX, &pool::AVG, &resize::OP, &stack::OP,
+    &flip::OP, &roll::OP, &triangle::LOWER, &triangle::UPPER, &eye::OP, &linspace::OP, &onehot::OP,
     // control
     &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP,
 ];
