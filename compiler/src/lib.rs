@@ -4,7 +4,7 @@
 
 pub mod codegen;
 pub mod diag;
-pub mod driver;
+//pub mod driver;
 pub mod front;
 pub mod graph;
 pub mod kernel;

@@ -110,7 +110,10 @@ pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileEr
             CompileError::Program(format!("the text of kernel `{}` cannot be read: {error}", kernel.name))
         })?;
         let declared = crate::plan::declaration(&parsed);
-        if (&declared.args, declared.sizes) != (&kernel.args, kernel.sizes) {
+        let interface = |kernel: &program::Kernel| {
+            (kernel.args.clone(), kernel.sizes.clone(), kernel.grid.clone(), kernel.sequential)
+        };
+        if interface(&declared) != interface(kernel) {
             let message = format!("kernel `{}` is declared otherwise than its text says", kernel.name);
             return Err(CompileError::Program(message));
         }

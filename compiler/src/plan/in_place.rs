@@ -14,7 +14,9 @@ use crate::kernel::{Block, Builder, Kernel, Memory, Op, Rights, lane};
 pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
     let node = graph.node(id);
     if node.op.name == "update" {
-        return vec![InPlace { operand: 0, kernel: Rc::new(update_kernel(graph, id)), args: vec![1, 2, 3] }];
+        let fits = piece_fits(graph, id);
+        let way = || InPlace { operand: 0, kernel: Rc::new(update_kernel(graph, id)), args: vec![1, 2, 3] };
+        return fits.then(way).into_iter().collect();
     }
     let operands = 0..graph.operands(id).len();
     let straight = |&operand: &usize| match (node.op.name, node.regions.as_slice()) {
@@ -110,6 +112,13 @@ fn reaches_in_place(region: &Graph, argument: Value) -> bool {
 
 /// Elements of a row that one step moves.
 const STRIP: i64 = 16;
+
+/// Whether the piece of an `update` is known to be no longer than what it is written over.
+fn piece_fits(graph: &Graph, id: NodeId) -> bool {
+    let [x, piece, _] = graph.operands(id)[..] else { return false };
+    let (x, piece) = (graph.type_of(x), graph.type_of(piece));
+    x.rank() > 0 && piece.shape.iter().zip(&x.shape).all(|(piece, x)| graph.sizes.proves_le(piece, x))
+}
 
 /// `update(x, piece, at) {axis}` where the result lies over `x`: writes the piece and nothing else.
 fn update_kernel(graph: &Graph, id: NodeId) -> Kernel {

@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tilewright_runtime::program::{Access, Kernel as ProgramKernel, KernelId};
+use tilewright_runtime::program::{Access, Kernel as ProgramKernel, KernelArg, KernelId, SizeDecl};
 
 use super::draft::InPlace;
 use super::in_place;
-use crate::graph::{Graph, NodeId};
-use crate::kernel::{Kernel, Rights, print};
+use crate::graph::{ARGUMENT, Graph, NodeId};
+use crate::kernel::{Buffer, Kernel, Rights, SizeParam, print};
 
 /// Makes the kernel of a structured node or a fused group, or says why it cannot.
 pub type Schedule<'a> = dyn Fn(&Graph, NodeId) -> Result<Kernel, String> + 'a;
@@ -40,6 +40,7 @@ impl<'a> Kernels<'a> {
             return known.clone();
         }
         let scheduled = (self.schedule)(graph, id).map(|kernel| {
+            let kernel = Kernel { name: name_of(graph, id), ..kernel };
             let in_place = in_place::ways(graph, id, &kernel);
             Rc::new(Scheduled { kernel: Rc::new(kernel), in_place })
         });
@@ -66,6 +67,26 @@ impl<'a> Kernels<'a> {
     }
 }
 
+/// The longest name of a kernel.
+const MAX_NAME: usize = 48;
+
+/// The ops that a kernel computes, in order, those that only move elements left out where there are others.
+fn name_of(graph: &Graph, id: NodeId) -> String {
+    let node = graph.node(id);
+    let [region] = node.regions.as_slice() else { return node.op.name.to_string() };
+    let inner = region.node_ids().map(|id| region.node(id)).filter(|node| node.op.name != ARGUMENT.name);
+    let moves = |name: &str| ["broadcast", "reshape", "permute", "slice", "constant", "cast"].contains(&name);
+    let (moving, computing): (Vec<&str>, Vec<&str>) = inner.map(|node| node.op.name).partition(|name| moves(name));
+    let mut names = if computing.is_empty() { moving } else { computing };
+    names.dedup();
+    let mut name = names.join("_");
+    if name.len() > MAX_NAME {
+        name.truncate(MAX_NAME);
+        name.truncate(name.rfind('_').unwrap_or(MAX_NAME));
+    }
+    name
+}
+
 /// Everything that the schedule of a node depends on.
 fn node_text(graph: &Graph, id: NodeId) -> String {
     let node = graph.node(id);
@@ -81,12 +102,17 @@ pub fn declaration(kernel: &Kernel) -> ProgramKernel {
         Rights::Write => Access::Write,
         Rights::ReadWrite => Access::Update,
     };
+    let arg =
+        |buffer: &Buffer| KernelArg { access: access(buffer.rights), dtype: buffer.dtype, shape: buffer.shape.clone() };
+    let size = |size: &SizeParam| SizeDecl { symbol: size.symbol.clone(), lo: size.low.max(0), hi: size.high };
     ProgramKernel {
         name: kernel.name.clone(),
         text: print(kernel),
         symbol: kernel.name.clone(),
         object: None,
-        args: kernel.buffers.iter().map(|buffer| access(buffer.rights)).collect(),
-        sizes: kernel.sizes.len() as u32,
+        sizes: kernel.sizes.iter().map(size).collect(),
+        args: kernel.buffers.iter().map(arg).collect(),
+        grid: kernel.n_items(),
+        sequential: kernel.sequential,
     }
 }

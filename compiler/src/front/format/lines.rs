@@ -94,15 +94,8 @@ impl Writer<'_, '_> {
     fn place(&mut self, at: usize, column: usize, indent: usize) {
         let outer = self.pieces[at].inside;
         let bracketed = outer.is_some_and(|outer| !self.pieces[outer].is("{"));
-        self.places[at] = Place {
-            line: self.indents.len(),
-            column,
-            base: if bracketed {
-                indent
-            } else {
-                self.statement_indent
-            },
-        };
+        self.places[at] =
+            Place { line: self.indents.len(), column, base: if bracketed { indent } else { self.statement_indent } };
     }
 
     fn indent(&self, start: usize) -> usize {
@@ -140,13 +133,8 @@ impl Writer<'_, '_> {
     fn in_list(&self, at: usize) -> bool {
         let open = self.pieces[at].inside;
         open.is_some_and(|open| {
-            let after_word = open
-                .checked_sub(1)
-                .is_some_and(|word| self.pieces[word].is("loop"));
-            let comma = self.pieces[..at]
-                .iter()
-                .rev()
-                .find(|piece| !piece.is_comment());
+            let after_word = open.checked_sub(1).is_some_and(|word| self.pieces[word].is("loop"));
+            let comma = self.pieces[..at].iter().rev().find(|piece| !piece.is_comment());
             (after_word || self.pieces[open].is("{")) && comma.is_some_and(|piece| piece.is(","))
         })
     }
@@ -155,9 +143,7 @@ impl Writer<'_, '_> {
     /// enough, the last such place; else the first there is.
     fn best(&self, breaks: &[usize]) -> usize {
         let rank = |at: &usize| {
-            let open = self.pieces[*at]
-                .inside
-                .filter(|open| !self.pieces[*open].is("{"));
+            let open = self.pieces[*at].inside.filter(|open| !self.pieces[*open].is("{"));
             let extent = open.map_or(0, |open| self.pieces[open].partner.unwrap_or(open) - open);
             (self.depth(*at), Reverse(extent), Reverse(*at))
         };
@@ -180,11 +166,7 @@ impl Writer<'_, '_> {
         match piece.inside.map(|open| &self.pieces[open]) {
             Some(open) if !open.is("{") => before.is(",") || piece.is("for") && open.is("["),
             Some(open) if !open.has_lines => false,
-            _ => {
-                piece.is("where")
-                    || piece.is("|>")
-                    || piece.is("over") && self.pieces[self.statement].is("minimize")
-            }
+            _ => piece.is("where") || piece.is("|>") || piece.is("over") && self.pieces[self.statement].is("minimize"),
         }
     }
 
@@ -195,10 +177,8 @@ impl Writer<'_, '_> {
 
     /// Writes a line whose columns are settled.
     fn line(&mut self, start: usize, end: usize) -> Line {
-        let mut line = Line {
-            blank: self.pieces[start].blank && self.pieces[start].before == Break::Hard,
-            ..Line::default()
-        };
+        let mut line =
+            Line { blank: self.pieces[start].blank && self.pieces[start].before == Break::Hard, ..Line::default() };
         for at in start..end {
             let piece = &self.pieces[at];
             if at > start && piece.is_comment() {
@@ -206,8 +186,7 @@ impl Writer<'_, '_> {
                 break;
             }
             let width = line.text.chars().count();
-            line.text
-                .extend(std::iter::repeat_n(' ', self.places[at].column - width));
+            line.text.extend(std::iter::repeat_n(' ', self.places[at].column - width));
             line.text += piece.text;
         }
         let code = (start..end).rev().find(|at| !self.pieces[*at].is_comment());
@@ -222,14 +201,8 @@ fn join(lines: Vec<Line>) -> String {
     let mut text = String::new();
     let mut at = 0;
     while at < lines.len() {
-        let run = lines[at..]
-            .iter()
-            .take_while(|line| line.comment.is_some())
-            .count()
-            .max(1);
-        let widths = lines[at..at + run]
-            .iter()
-            .map(|line| line.text.chars().count() + 2);
+        let run = lines[at..].iter().take_while(|line| line.comment.is_some()).count().max(1);
+        let widths = lines[at..at + run].iter().map(|line| line.text.chars().count() + 2);
         let column = widths.max().unwrap_or(0).max(COMMENT_COLUMN);
         for line in &lines[at..at + run] {
             if line.blank && !text.is_empty() {

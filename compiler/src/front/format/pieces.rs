@@ -99,11 +99,7 @@ pub fn take_apart(text: &str) -> Vec<Piece<'_>> {
 fn settle_blocks(pieces: &mut [Piece]) {
     for at in 0..pieces.len() {
         let closes = pieces[at].kind == Kind::Close;
-        let block = if closes {
-            pieces[at].partner
-        } else {
-            pieces[at].inside
-        };
+        let block = if closes { pieces[at].partner } else { pieces[at].inside };
         if let Some(open) = block.filter(|open| pieces[*open].is("{")) {
             pieces[open].has_lines |= pieces[at].before != Break::None;
         }
@@ -126,8 +122,7 @@ fn settle_blocks(pieces: &mut [Piece]) {
 fn join_lines(pieces: &mut [Piece]) {
     for at in 1..pieces.len() {
         let (before, piece) = (&pieces[at - 1], &pieces[at]);
-        let joins =
-            piece.is("else") || piece.is("..") && !matches!(before.kind, Kind::Comma | Kind::Open);
+        let joins = piece.is("else") || piece.is("..") && !matches!(before.kind, Kind::Comma | Kind::Open);
         if joins && piece.before == Break::Soft && !before.is_comment() {
             pieces[at].before = Break::None;
         }

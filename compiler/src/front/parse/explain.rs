@@ -13,14 +13,7 @@ use crate::front::brackets::ITEM_WORDS;
 use crate::front::scan::Kind;
 
 /// Rules whose refusal means that a value was due.
-const VALUES: &[Rule] = &[
-    Rule::number,
-    Rule::expr,
-    Rule::argument,
-    Rule::element,
-    Rule::place,
-    Rule::prefix,
-];
+const VALUES: &[Rule] = &[Rule::number, Rule::expr, Rule::argument, Rule::element, Rule::place, Rule::prefix];
 
 /// What else can be due and how to say it, the most telling first.
 #[rustfmt::skip]
@@ -58,14 +51,12 @@ const EXPECTED: &[(Rule, &str)] = &[
 const FOLLOW_VALUES: &[Rule] = &[Rule::open_paren, Rule::open_square, Rule::colon_sign];
 
 const RESERVED: &[&str] = &[
-    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop",
-    "while", "scan", "carry", "where", "and", "or", "not", "true", "false", "new",
+    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop", "while", "scan",
+    "carry", "where", "and", "or", "not", "true", "false", "new",
 ];
 
 /// Words a statement or an entry may start with.
-const LEADING_WORDS: &[&str] = &[
-    "let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if",
-];
+const LEADING_WORDS: &[&str] = &["let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if"];
 
 /// Where a refusal stands, between two tokens of its region.
 struct Place {
@@ -111,12 +102,7 @@ impl Source<'_> {
             (None, Some(at)) => self.tokens[at].end..self.tokens[at].end,
             _ => offset..offset,
         };
-        Place {
-            before,
-            found,
-            inside: inside.filter(|open| region.contains(open)),
-            span: Span::new(self.file, span),
-        }
+        Place { before, found, inside: inside.filter(|open| region.contains(open)), span: Span::new(self.file, span) }
     }
 
     fn describe(&self, region: &Region, piece: Piece, place: &Place, rules: &[Rule]) -> Diagnostic {
@@ -135,8 +121,7 @@ impl Source<'_> {
             None => "the end of the line".to_owned(),
         };
         let message = format!("expected {expected}, found {shown}");
-        let mut diagnostic =
-            Diagnostic::error("E0101", message).at(place.span, format!("expected {expected}"));
+        let mut diagnostic = Diagnostic::error("E0101", message).at(place.span, format!("expected {expected}"));
         if let Some(open) = place.inside {
             let span = Span::new(self.file, self.tokens[open].range());
             diagnostic = diagnostic.also(span, format!("inside this `{}`", self.word(open)));
@@ -174,14 +159,7 @@ impl Source<'_> {
         }
     }
 
-    fn hint(
-        &self,
-        region: &Region,
-        piece: Piece,
-        place: &Place,
-        found: &str,
-        expected: &str,
-    ) -> Option<String> {
+    fn hint(&self, region: &Region, piece: Piece, place: &Place, found: &str, expected: &str) -> Option<String> {
         let first = self.word(region.start);
         let wants_block = expected.starts_with("`{`");
         let hint = match found {
@@ -194,9 +172,7 @@ impl Source<'_> {
             "<-" => "to compare with a negative number put a space between: `< -x`",
             "{" if piece == Piece::Item => "a `{` stands on the line of what it belongs to",
             "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
-            "=" | ")" | "," if expected == "`:`" => {
-                "every parameter has a type: `name: type = default`"
-            }
+            "=" | ")" | "," if expected == "`:`" => "every parameter has a type: `name: type = default`",
             "" if wants_block => "the `{` stands on the same line",
             _ => "",
         };
@@ -211,9 +187,7 @@ impl Source<'_> {
             return Some(format!("did you mean `{near}`?"));
         }
         let hint = match piece {
-            Piece::Item if place.before.is_none() => {
-                "a file holds `use`, `const`, `fn`, `module`, `model` and `train`"
-            }
+            Piece::Item if place.before.is_none() => "a file holds `use`, `const`, `fn`, `module`, `model` and `train`",
             Piece::Entry if place.before.is_none_or(|at| at == region.start) => {
                 "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`"
             }
@@ -234,15 +208,12 @@ impl Source<'_> {
             return false;
         };
         let newline = |at: usize| self.tokens[at].kind == Kind::Newline;
-        place.inside.is_none()
-            && self.tokens[before].kind == Kind::Operator
-            && (before..found).any(newline)
+        place.inside.is_none() && self.tokens[before].kind == Kind::Operator && (before..found).any(newline)
     }
 
     fn side_by_side(&self, place: &Place) -> bool {
         let kind = |at: Option<usize>| at.map(|at| self.tokens[at].kind);
         let is_value = |kind| matches!(kind, Some(Kind::Word | Kind::Number | Kind::Text));
-        is_value(kind(place.found))
-            && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
+        is_value(kind(place.found)) && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
     }
 }

@@ -120,7 +120,7 @@ impl Lower<'_> {
 fn neutral(scalar: Scalar, dtype: crate::graph::DType) -> Literal {
     use crate::graph::DType::*;
     let (least, greatest) = match dtype {
-        F64 | F32 | F16 | BF16 => (Literal::float(f64::NEG_INFINITY), Literal::float(f64::INFINITY)),
+        Real | F64 | F32 | F16 | BF16 => (Literal::float(f64::NEG_INFINITY), Literal::float(f64::INFINITY)),
         I64 => (Literal::int(i64::MIN), Literal::int(i64::MAX)),
         I32 => (Literal::int(i32::MIN.into()), Literal::int(i32::MAX.into())),
         I8 => (Literal::int(i8::MIN.into()), Literal::int(i8::MAX.into())),
