@@ -11,3 +11,5 @@ pub mod kernel;
 pub mod ops;
 pub mod plan;
 pub mod schedule;
+
+pub mod passes;

@@ -58,7 +58,7 @@ fn errors_say_where_and_why() {
         ("data f32", "data f31", "there is no element type `f31`"),
         ("B in 0..4096", "B in 0..4096, B in 1..2", "the size B is declared twice"),
         ("return", "", "expected `:`, found"),
-        ("logits\"", "logits", "a string that does not end on its line"),
+        ("\"logits\": data, ", "\"logits: data\n", "a string that does not end on its line"),
     ] {
         let text = TEXT.replacen(from, to, 1);
         let error = parse(&text, library()).expect_err(to).to_string();
