@@ -4,12 +4,11 @@
 
 pub mod codegen;
 pub mod diag;
-//pub mod driver;
+pub mod driver;
 pub mod front;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
+pub mod passes;
 pub mod plan;
 pub mod schedule;
-
-pub mod passes;

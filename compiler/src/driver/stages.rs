@@ -47,7 +47,8 @@ pub fn lower_entries(model: &Model, options: &Options) -> Result<Lowered, Compil
 
 /// Runs the passes over one graph.
 pub fn lower_graph(graph: &Graph, options: &Options) -> Result<(Graph, Vec<String>), CompileError> {
-    let context = Context { verify: options.verify, float: options.float, ..Context::default() };
+    let mut context = Context::default();
+    (context.verify, context.float) = (options.verify, options.float);
     let lowered = run_pipeline(graph, PIPELINE, &context)?;
     let remarks = context.take_remarks().iter().map(|remark| remark.to_string()).collect();
     Ok((lowered, remarks))
