@@ -4,6 +4,7 @@
 
 pub mod codegen;
 pub mod diag;
+pub mod driver;
 pub mod front;
 pub mod graph;
 pub mod kernel;
@@ -15,3 +16,6 @@ pub mod diag;
 pub mod front;
 pub mod graph;
 pub mod ops;
+pub mod passes;
+pub mod plan;
+pub mod schedule;
