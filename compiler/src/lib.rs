@@ -9,13 +9,6 @@ pub mod front;
 pub mod graph;
 pub mod kernel;
 pub mod ops;
-pub mod schedule;
-
-pub mod passes;
-pub mod diag;
-pub mod front;
-pub mod graph;
-pub mod ops;
 pub mod passes;
 pub mod plan;
 pub mod schedule;

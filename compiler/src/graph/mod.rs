@@ -3,7 +3,6 @@
 mod attr;
 mod build;
 mod equal;
-pub mod model;
 pub mod interpret;
 mod model;
 mod nest;
@@ -18,7 +17,6 @@ pub mod verify;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
-pub use model::Model;
 pub use interpret::{Context, interpret};
 pub use model::{Member, Model, Module};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
