@@ -333,6 +333,10 @@ impl Finder<'_> {
     /// `.5` and `5.`
     fn bare_fraction(&mut self, before: Option<usize>, at: usize, after: Option<usize>) {
         let token = self.tokens[at];
+        // `5.x` reads a field, if an odd one.
+        let names = after.is_some_and(|after| {
+            self.tokens[after].kind == Kind::Word && self.tokens[after].start == token.end
+        });
         let number = |other: &usize| self.tokens[*other].kind == Kind::Number;
         let after = after
             .filter(number)
@@ -351,7 +355,7 @@ impl Finder<'_> {
                 "this number lacks its first digit",
                 format!("write `0.{}`", self.word(after)),
             ),
-            (Some(before), _) => (
+            (Some(before), _) if !names => (
                 "this number lacks its last digit",
                 format!("write `{}.0`", self.word(before)),
             ),
