@@ -166,9 +166,7 @@ impl<'a> Matcher<'a> {
         let Some(depth) = depth else {
             self.stray(at, closer);
             // A `]` in the place of a `)` was meant for it.
-            let meant = self
-                .stack
-                .pop_if(|level| self.text[self.tokens[level.open].range()] != *"{");
+            let meant = self.stack.pop_if(|level| self.text[self.tokens[level.open].range()] != *"{");
             return meant.map(|level| level.waiting);
         };
         if depth + 1 < self.stack.len() {

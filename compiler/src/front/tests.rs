@@ -11,6 +11,7 @@ use super::ast::dump;
 use super::format::format_source;
 use super::parse::parse_file;
 use super::scan;
+use crate::diag::boundary_before;
 use crate::diag::{Diagnostic, FileId, SourceMap, Theme, codes, render};
 
 fn folder(name: &str) -> Vec<(String, String)> {
@@ -106,7 +107,7 @@ fn parse_quickly(text: &str) -> Vec<Diagnostic> {
     let (_, diagnostics) = parse_file(FileId(0), text);
     let took = start.elapsed();
     assert!(
-        took < Duration::from_secs(2),
+        took < Duration::from_secs(10),
         "{took:?} for {:?}…",
         text.get(..60)
     );
@@ -245,10 +246,10 @@ fn comments(text: &str) -> Vec<&str> {
     comments.map(|token| token.text(text)).collect()
 }
 
-/// What formatting promises, for any text that parses.
-fn check_format(text: &str) {
+/// What formatting promises, for any text that parses; whether it does.
+fn check_format(text: &str) -> bool {
     let Ok(formatted) = format_source(text) else {
-        return;
+        return false;
     };
     assert_eq!(
         tree("formatted", &formatted),
@@ -258,6 +259,7 @@ fn check_format(text: &str) {
     assert_eq!(comments(&formatted), comments(text), "{text}");
     let again = format_source(&formatted).expect("what was formatted parses");
     assert_eq!(again, formatted, "not settled:\n{text}");
+    true
 }
 
 /// A small generator of our own, so that a failure's seed says it all.
@@ -272,59 +274,24 @@ impl Random {
     }
 
     fn place(&mut self, text: &str) -> usize {
-        text.floor_char_boundary(self.below(text.len() + 1))
+        boundary_before(text, self.below(text.len() + 1))
     }
 }
 
+#[rustfmt::skip]
+const INSERTS: &[&str] = &[
+    "(", ")", "[", "]", "{", "}", "\n", " ", ",", "=", "<-", "|>", "..", ":", "-", "\"", "// c\n",
+    "\n\n", "let ", "if ", "for ", "fn ", "minimize ", "over ", "é", "\t", "^", "0", "x", ".", ";",
+    "**", "state [", "not ", "\r\n", "'", "#", "where ", "else", "\\",
+];
+
 /// One of the changes that typing, pasting and line noise make.
 fn mutate(text: &mut String, random: &mut Random) {
-    const INSERTS: &[&str] = &[
-        "(",
-        ")",
-        "[",
-        "]",
-        "{",
-        "}",
-        "\n",
-        " ",
-        ",",
-        "=",
-        "<-",
-        "|>",
-        "..",
-        ":",
-        "-",
-        "\"",
-        "// c\n",
-        "\n\n",
-        "let ",
-        "if ",
-        "for ",
-        "fn ",
-        "minimize ",
-        "over ",
-        "é",
-        "\t",
-        "^",
-        "0",
-        "x",
-        ".",
-        ";",
-        "**",
-        "state [",
-        "not ",
-        "\r\n",
-        "'",
-        "#",
-        "where ",
-        "else",
-        "\\",
-    ];
     let at = random.place(text);
     match random.below(5) {
         0 => {
             let end = random.place(text).min(at + 12).max(at);
-            text.replace_range(at..text.floor_char_boundary(end), "");
+            text.replace_range(at..boundary_before(text, end), "");
         }
         1 => {
             let end = text
@@ -339,34 +306,86 @@ fn mutate(text: &mut String, random: &mut Random) {
             text.insert_str(space, ["\n", " // c\n", "\n// c\n", "  "][random.below(4)]);
         }
         3 => {
-            let newline = text[at..].find('\n').map_or(at, |newline| at + newline);
-            text.replace_range(newline..(newline + 1).min(text.len()), " ");
+            if let Some(newline) = text[at..].find('\n') {
+                text.replace_range(at + newline..=at + newline, " ");
+            }
         }
         _ => text.insert_str(at, INSERTS[random.below(INSERTS.len())]),
     }
 }
 
-/// `TW_MUTATIONS=100000 cargo test mutations` for more.
+/// `TW_MUTATIONS=100000 TW_SEED=7 cargo test mutations` for more.
 #[test]
 fn mutations_never_panic_and_format_safely() {
-    let rounds = std::env::var("TW_MUTATIONS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok());
-    let sources: Vec<String> = ["examples", "snippets", "errors"]
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|number| number.parse::<u64>().ok())
+    };
+    let rounds = number("TW_MUTATIONS").unwrap_or(1000);
+    let first = number("TW_SEED").unwrap_or(1);
+    let sources: Vec<String> = ["examples", "snippets", "errors", "format"]
         .iter()
         .flat_map(|name| folder(name))
         .map(|(_, text)| text)
         .collect();
-    for seed in 1..=rounds.unwrap_or(1500_u64) {
+    let mut formatted = 0;
+    for seed in first..first + rounds {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut text = sources[random.below(sources.len())].clone();
         for _ in 0..1 + random.below(3) {
             mutate(&mut text, &mut random);
         }
-        let caught = std::panic::catch_unwind(|| {
+        let checked = std::panic::catch_unwind(|| {
             parse_quickly(&text);
-            check_format(&text);
+            check_format(&text)
         });
-        assert!(caught.is_ok(), "seed {seed}:\n{text}");
+        match checked {
+            Ok(parsed) => formatted += u64::from(parsed),
+            Err(_) => panic!("seed {seed}:\n{text}"),
+        }
     }
+    assert!(
+        formatted > rounds / 10,
+        "only {formatted} of {rounds} parsed"
+    );
+}
+
+#[test]
+fn layouts_are_the_one_layout() {
+    for (name, text) in folder("format") {
+        assert!(check_format(&text), "{name} must parse");
+        let formatted = format_source(&text).expect("it parses");
+        snapshot("format", &name, &formatted);
+    }
+}
+
+#[test]
+fn long_lines_are_broken_in_linear_time() {
+    let start = Instant::now();
+    for text in [
+        format!("const a = [{}]", "f(x, 1) + 2, ".repeat(10_000)),
+        format!(
+            "fn f() {{ minimize a {} }}",
+            "over b using c ".repeat(10_000)
+        ),
+        format!("const a = x{}", " |> f".repeat(200)),
+        format!("fn f() {{\n{}}}", "x = y // c\n".repeat(10_000)),
+    ] {
+        let formatted = format_source(&text).expect("it parses");
+        assert!(formatted.lines().count() > 1);
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_says_so() {
+    let text = " ".repeat(super::parse::MAX_SOURCE + 1);
+    let (tree, diagnostics) = parse_file(FileId(0), &text);
+    assert!(tree.items.is_empty());
+    assert_eq!(diagnostics[0].code, "E0114");
 }

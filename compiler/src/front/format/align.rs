@@ -3,6 +3,8 @@
 //! Invariant: only lines of one kind in one block, with no empty line between, share a column; a very
 //! long name stands alone, for it would push all others far out.
 
+use std::collections::HashMap;
+
 use super::pieces::{Break, Piece};
 use crate::front::scan::Kind;
 
@@ -19,37 +21,36 @@ enum Sort {
 /// A line that may take part: its sign, and how wide the text before that is.
 struct Row {
     sort: Sort,
-    block: usize,
     sign: usize,
     width: usize,
-    /// Whether a block with lines of its own separates it from the next.
-    last: bool,
 }
 
 /// Sets the padding of every sign.
 pub fn pad(pieces: &mut [Piece]) {
+    // What closes a block goes on with the line that opened it.
+    let is_start = |piece: &Piece| {
+        piece.before == Break::Hard && !piece.is_comment() && piece.kind != Kind::Close
+    };
     let starts: Vec<usize> = (0..pieces.len())
-        .filter(|at| pieces[*at].before == Break::Hard && !pieces[*at].is_comment())
+        .filter(|at| is_start(&pieces[*at]))
         .collect();
-    let mut run: Vec<Row> = Vec::new();
+    let mut runs: HashMap<usize, Vec<Row>> = HashMap::new();
     for (nth, start) in starts.iter().enumerate() {
+        let Some(block) = pieces[*start].inside else {
+            continue;
+        };
         let end = starts.get(nth + 1).copied().unwrap_or(pieces.len());
         let row = row(pieces, *start, end);
         let apart = pieces[*start].blank || comment_apart(pieces, *start);
-        let joins = |row: &Row| !apart && fits(&run, row);
+        let run = runs.entry(block).or_default();
+        let sort = run.last().map(|last| last.sort);
+        let joins = |row: &Row| !apart && sort.is_none_or(|sort| sort == row.sort);
         if !row.as_ref().is_some_and(joins) {
-            settle(pieces, &mut run);
+            settle(pieces, run);
         }
         run.extend(row);
     }
-    settle(pieces, &mut run);
-}
-
-fn fits(run: &[Row], row: &Row) -> bool {
-    let Some(last) = run.last() else {
-        return true;
-    };
-    !last.last && last.sort == row.sort && last.block == row.block
+    runs.values_mut().for_each(|run| settle(pieces, run));
 }
 
 /// Whether an empty line stands above the comments over a line.
@@ -101,10 +102,8 @@ fn row(pieces: &[Piece], start: usize, end: usize) -> Option<Row> {
     }
     Some(Row {
         sort,
-        block,
         sign: start + sign,
         width,
-        last: line.iter().any(|piece| piece.has_lines),
     })
 }
 

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 
-use super::pieces::{Break, Piece};
+use super::pieces::{Break, Piece, open_up};
 use super::{COMMENT_COLUMN, WIDTH};
 use crate::front::scan::Kind;
 
@@ -84,7 +84,10 @@ impl Writer<'_, '_> {
             column += piece.text.chars().count();
             if column > WIDTH && !piece.is_comment() && !breaks.is_empty() {
                 let end = self.best(&breaks);
-                self.pieces[end].before = Break::Soft;
+                match self.pieces[end - 1].is("{") {
+                    true => open_up(self.pieces, end - 1),
+                    false => self.pieces[end].before = Break::Soft,
+                }
                 return end;
             }
         }
@@ -155,11 +158,17 @@ impl Writer<'_, '_> {
     /// enough, the last such place; else the first there is.
     fn best(&self, breaks: &[usize]) -> usize {
         let rank = |at: &usize| {
+            // A block is opened up at the level of what it belongs to.
+            let level = if self.pieces[at - 1].is("{") {
+                at - 1
+            } else {
+                *at
+            };
             let open = self.pieces[*at]
                 .inside
                 .filter(|open| !self.pieces[*open].is("{"));
             let extent = open.map_or(0, |open| self.pieces[open].partner.unwrap_or(open) - open);
-            (self.depth(*at), Reverse(extent), Reverse(*at))
+            (self.depth(level), Reverse(extent), Reverse(*at))
         };
         let fits = |at: &&usize| self.width(**at) <= WIDTH;
         let best = breaks.iter().filter(fits).min_by_key(|at| rank(at));
@@ -177,15 +186,20 @@ impl Writer<'_, '_> {
         if piece.kind == Kind::Close || piece.is_comment() {
             return false;
         }
-        match piece.inside.map(|open| &self.pieces[open]) {
-            Some(open) if !open.is("{") => before.is(",") || piece.is("for") && open.is("["),
-            Some(open) if !open.has_lines => false,
-            _ => {
-                piece.is("where")
-                    || piece.is("|>")
-                    || piece.is("over") && self.pieces[self.statement].is("minimize")
-            }
+        let in_lines = |at: usize| match self.pieces[at].inside.map(|open| &self.pieces[open]) {
+            Some(open) => open.is("{") && open.has_lines,
+            None => true,
+        };
+        if before.is("{") && !before.has_lines {
+            return in_lines(at - 1);
         }
+        if in_lines(at) {
+            let update = piece.is("over") && self.pieces[self.statement].is("minimize");
+            return before.is(",") || piece.is("where") || piece.is("|>") || update;
+        }
+        let open = piece.inside.map(|open| &self.pieces[open]);
+        let bracket = open.filter(|open| !open.is("{"));
+        bracket.is_some_and(|open| before.is(",") || piece.is("for") && open.is("["))
     }
 
     fn depth(&self, at: usize) -> usize {

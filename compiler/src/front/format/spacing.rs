@@ -7,15 +7,11 @@ use super::pieces::{Break, Piece};
 use crate::front::scan::Kind;
 
 /// Reserved words after which a value or a pattern starts.
-const BEFORE_VALUE: &[&str] = &[
-    "use", "const", "let", "if", "else", "for", "in", "loop", "while", "scan", "carry", "where",
-    "and", "or", "not",
-];
+const BEFORE_VALUE: &[&str] =
+    &["use", "const", "let", "if", "else", "for", "in", "loop", "while", "scan", "carry", "where", "and", "or", "not"];
 
 /// Words that are names or not by whether a space follows them.
-const BY_SPACE: &[&str] = &[
-    "minimize", "assert", "over", "using", "param", "state", "most",
-];
+const BY_SPACE: &[&str] = &["minimize", "assert", "over", "using", "param", "state", "most"];
 
 /// Sets `spaced` of every piece.
 pub fn space(pieces: &mut [Piece]) {
@@ -102,7 +98,5 @@ fn needs_space(pieces: &[Piece], last: usize, at: usize) -> bool {
 
 /// A `:` directly in square brackets takes a part of an axis; elsewhere it names or types.
 fn is_slice(pieces: &[Piece], colon: usize) -> bool {
-    pieces[colon]
-        .inside
-        .is_some_and(|open| pieces[open].is("["))
+    pieces[colon].inside.is_some_and(|open| pieces[open].is("["))
 }

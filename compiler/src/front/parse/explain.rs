@@ -182,43 +182,29 @@ impl Source<'_> {
         found: &str,
         expected: &str,
     ) -> Option<String> {
-        let first = self.word(region.start);
-        let wants_block = expected.starts_with("`{`");
-        let hint = match found {
-            _ if first == "use" && wants_block => "name what to import: `use nn { Linear }`",
-            "=" if wants_block => "`==` compares; `=` binds",
-            "==" => "`=` binds; `==` compares",
-            ":" if place.inside.is_none() => "blocks stand in braces: `{ … }`",
-            "," if place.inside.is_none() => "what ends with its line needs no comma",
-            "->" => "there are no lambdas: declare a `fn` in the block and pass its name",
-            "<-" => "to compare with a negative number put a space between: `< -x`",
-            "{" if piece == Piece::Item => "a `{` stands on the line of what it belongs to",
-            "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
-            "=" | ")" | "," if expected == "`:`" => {
-                "every parameter has a type: `name: type = default`"
-            }
-            "" if wants_block => "the `{` stands on the same line",
-            _ => "",
-        };
-        if !hint.is_empty() {
+        let leads = place.before.is_none_or(|at| at == region.start);
+        if let Some(hint) = self.sign_hint(region, piece, place, found, expected) {
             return Some(hint.to_owned());
         }
-        let near = match piece {
-            Piece::Item => suggest(first, ITEM_WORDS.iter().copied()),
-            _ => suggest(first, LEADING_WORDS.iter().copied()),
+        let words = if piece == Piece::Item {
+            ITEM_WORDS
+        } else {
+            LEADING_WORDS
         };
-        if let Some(near) = near.filter(|_| place.before.is_none_or(|at| at == region.start)) {
+        let near = suggest(self.word(region.start), words.iter().copied());
+        if let Some(near) = near.filter(|_| leads) {
             return Some(format!("did you mean `{near}`?"));
         }
+        let is_number = found.starts_with(|c: char| c.is_ascii_digit());
         let hint = match piece {
             Piece::Item if place.before.is_none() => {
                 "a file holds `use`, `const`, `fn`, `module`, `model` and `train`"
             }
-            Piece::Entry if place.before.is_none_or(|at| at == region.start) => {
+            Piece::Entry if leads => {
                 "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`"
             }
             _ if self.goes_on(place) => "the line above ends in an operator, so it goes on here",
-            _ if found.starts_with(|c: char| c.is_ascii_digit()) && expected == "a value" => {
+            _ if is_number && expected == "a value" => {
                 "a product is written `3 * x`, and no name starts with a digit"
             }
             _ if !expected.contains("`,`") && !expected.contains("operator") => return None,
@@ -226,6 +212,51 @@ impl Source<'_> {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// What the refused sign or word itself gives away.
+    fn sign_hint(
+        &self,
+        region: &Region,
+        piece: Piece,
+        place: &Place,
+        found: &str,
+        expected: &str,
+    ) -> Option<&'static str> {
+        let wants_block = expected.starts_with("`{`");
+        let bare = place.inside.is_none();
+        let nested = piece != Piece::Item && place.before.is_none();
+        Some(match found {
+            _ if wants_block && self.word(region.start) == "use" => {
+                "name what to import: `use nn { Linear }`"
+            }
+            "const" if nested => "inside of items, `let` binds names",
+            _ if nested && ITEM_WORDS.contains(&found) => {
+                "this stands at the top of a file, outside of other items"
+            }
+            "" if expected == "`=`" && self.declares(region) => {
+                "every `param` and `state` has an initial value: `= zeros`"
+            }
+            "=" if wants_block => "`==` compares; `=` binds",
+            "==" => "`=` binds; `==` compares",
+            ":" if bare => "blocks stand in braces: `{ … }`",
+            "," if bare => "what ends with its line needs no comma",
+            "->" => "there are no lambdas: declare a `fn` in the block and pass its name",
+            "<-" => "to compare with a negative number put a space between: `< -x`",
+            "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
+            "{" if place.before.is_none() => "a `{` stands on the line of what it belongs to",
+            "=" | ")" | "," if expected == "`:`" => {
+                "every parameter has a type: `name: type = default`"
+            }
+            "" if wants_block => "the `{` stands on the same line",
+            _ => return None,
+        })
+    }
+
+    fn declares(&self, region: &Region) -> bool {
+        region
+            .clone()
+            .any(|at| matches!(self.word(at), "param" | "state"))
     }
 
     /// Whether the refused token starts a line that the one before did not end.

@@ -35,18 +35,11 @@ const MAX_REPORTED: usize = 100;
 
 /// The tree of a file, without the items that have errors, and every error.
 pub fn parse_file(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
-    let mut tree = ast::File {
-        id: file,
-        docs: Vec::new(),
-        items: Vec::new(),
-    };
+    let mut tree = ast::File { id: file, docs: Vec::new(), items: Vec::new() };
     if text.len() > MAX_SOURCE {
         let message = format!("a spec is at most {} MiB of text", MAX_SOURCE >> 20);
         let start = Span::new(file, 0..0);
-        return (
-            tree,
-            vec![Diagnostic::error("E0114", message).at(start, "this one is longer")],
-        );
+        return (tree, vec![Diagnostic::error("E0114", message).at(start, "this one is longer")]);
     }
     let mut source = Source::prepare(file, text);
     tree.docs = source.docs();
@@ -108,17 +101,7 @@ impl<'a> Source<'a> {
         let habit_lines = spans.map(|span| line_of(&line_starts, span)).collect();
         diagnostics.append(&mut brackets.diagnostics);
         brackets.faults.sort_unstable();
-        Source {
-            line_starts,
-            habit_lines,
-            file,
-            text,
-            tokens,
-            brackets,
-            ends,
-            laid_out,
-            diagnostics,
-        }
+        Source { line_starts, habit_lines, file, text, tokens, brackets, ends, laid_out, diagnostics }
     }
 
     fn word(&self, at: usize) -> &'a str {
@@ -130,7 +113,8 @@ impl<'a> Source<'a> {
     }
 
     fn docs(&self) -> Vec<String> {
-        let docs = self.tokens.iter().filter(|token| token.kind == Kind::Doc);
+        let head = self.tokens.iter().take_while(|token| !token.is_code());
+        let docs = head.filter(|token| token.kind == Kind::Doc);
         let line = |token: &Token| {
             let text = &token.text(self.text)["//!".len()..];
             text.strip_prefix(' ').unwrap_or(text).to_owned()
@@ -143,8 +127,7 @@ impl<'a> Source<'a> {
     fn items(&self) -> Vec<Region> {
         let restarts = &self.brackets.restarts;
         self.split(0..self.tokens.len(), |at| {
-            self.ends[at] && self.brackets.inside[at].is_none()
-                || restarts.binary_search(&(at + 1)).is_ok()
+            self.ends[at] && self.brackets.inside[at].is_none() || restarts.binary_search(&(at + 1)).is_ok()
         })
     }
 
@@ -159,10 +142,7 @@ impl<'a> Source<'a> {
             }
         }
         parts.push(start..region.end);
-        parts
-            .into_iter()
-            .filter_map(|part| self.trim(part))
-            .collect()
+        parts.into_iter().filter_map(|part| self.trim(part)).collect()
     }
 
     /// The region from its first to its last token of code.
@@ -189,11 +169,7 @@ impl<'a> Source<'a> {
         let base = bytes.start;
         let pairs = Grammar::parse(Rule::only_item, &self.laid_out[bytes]).ok()?;
         let pair = pairs.flatten().nth(1)?;
-        let mut builder = Builder {
-            file: self.file,
-            base,
-            diagnostics: &mut self.diagnostics,
-        };
+        let mut builder = Builder { file: self.file, base, diagnostics: &mut self.diagnostics };
         builder.item(pair).ok()
     }
 }
