@@ -1,39 +1,97 @@
 //! The ops: one file each, and this table. Names in specs, the text form, the manual, random graphs and gradient checks
 //! all derive from it.
 
+pub mod activation;
+pub mod argmax;
 pub mod broadcast;
 pub mod cast;
+pub mod clip;
 pub mod concat;
+pub mod cond;
 pub mod constant;
 pub mod contract;
 pub mod convolve;
 pub mod cumulate;
 pub mod dim;
+pub mod dot;
+pub mod einsum;
 pub mod elementwise;
+pub mod elu;
+pub mod eye;
 pub mod fill;
+pub mod flip;
+pub mod formula;
+pub mod fused;
+pub mod gather;
+pub mod gelu;
 pub mod iota;
+pub mod leaky_relu;
+pub mod lerp;
+pub mod linspace;
+pub mod r#loop;
+pub mod matmul;
+pub mod onehot;
 pub mod pad;
 pub mod pattern;
 pub mod permute;
+pub mod pool;
 pub mod random_bits;
 pub mod reduction;
+mod region;
 pub mod reshape;
+pub mod resize;
+pub mod roll;
+pub mod running;
+pub mod scan;
+pub mod scatter;
 pub mod slice;
+pub mod slice_at;
+pub mod softmax;
+pub mod sort;
+pub mod stack;
+pub mod statistic;
+pub mod triangle;
+pub mod update;
+pub mod r#while;
 pub mod window;
 
-use std::sync::LazyLock;
-
 use crate::graph::OpDef;
+use {activation as act, elementwise as e};
 
 /// Every op that graphs are made of, in the order of the manual.
-pub static TABLE: LazyLock<Vec<&'static OpDef>> = LazyLock::new(|| [SOURCES, elementwise::ALL, MOVEMENT].concat());
-
-static SOURCES: &[&OpDef] = &[&constant::OP, &fill::OP, &iota::OP, &dim::OP, &random_bits::OP];
-
-static MOVEMENT: &[&OpDef] =
-    &[&cast::OP, &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP];
+#[rustfmt::skip]
+pub static TABLE: &[&OpDef] = &[
+    // sources
+    &constant::OP, &fill::OP, &iota::OP, &dim::OP, &random_bits::OP,
+    // scalar functions
+    &e::ADD, &e::SUB, &e::MUL, &e::DIV, &e::FLOOR_DIV, &e::MODULO, &e::FMA, &e::NEG, &e::ABS, &e::SIGN, &e::MIN, &e::MAX,
+    &e::SQRT, &e::FLOOR, &e::CEIL, &e::ROUND, &e::TRUNC, &e::EXP, &e::LOG, &e::SIN, &e::COS, &e::TAN, &e::ASIN, &e::ACOS,
+    &e::ATAN, &e::SINH, &e::COSH, &e::ASINH, &e::ACOSH, &e::ATANH, &e::TANH, &e::ERF, &e::LOG1P, &e::EXPM1, &e::POW,
+    &e::ATAN2, &e::EQ, &e::NE, &e::LT, &e::LE, &e::GT, &e::GE, &e::AND, &e::OR, &e::XOR, &e::NOT, &e::SHL, &e::SHR,
+    &e::SELECT, &cast::OP,
+    // movement
+    &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP,
+    // positions
+    &gather::OP, &scatter::OP, &update::OP, &slice_at::OP, &sort::SORT, &sort::ARGSORT, &sort::TOPK,
+    // reductions and products
+    &reduction::SUM, &reduction::PROD, &reduction::MAX, &reduction::MIN, &reduction::ANY, &reduction::ALL,
+    &contract::OP, &convolve::OP, &window::OP, &cumulate::OP,
+    // activations
+    &act::SIGMOID, &act::SILU, &gelu::OP, &act::RELU, &act::RELU6, &leaky_relu::OP, &elu::OP, &act::SELU, &act::SOFTPLUS,
+    &act::HARDSIGMOID, &act::HARDSWISH, &act::MISH, &softmax::OP, &softmax::LOG,
+    // shorthands
+    &act::SQUARE, &act::RSQRT, &act::RECIPROCAL, &act::ISNAN, &act::ISINF, &act::ISFINITE, &clip::OP, &lerp::OP,
+    &statistic::MEAN, &statistic::VAR, &statistic::STD, &statistic::NORM, &statistic::LOGSUMEXP, &argmax::MAX, &argmax::MIN,
+    &running::SUM, &running::PROD, &dot::OP, &matmul::OP, &einsum::OP, &pool::MAX, &pool::AVG, &resize::OP, &stack::OP,
+    &flip::OP, &roll::OP, &triangle::LOWER, &triangle::UPPER, &eye::OP, &linspace::OP, &onehot::OP,
+    // control
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP,
+];
 
 /// The op of this name.
 pub fn find(name: &str) -> Option<&'static OpDef> {
     TABLE.iter().copied().find(|op| op.name == name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ impl Column {
     pub fn splat(dtype: DType, value: f64, len: usize) -> Column {
         match dtype.is_float() {
             true => Column::Float(vec![value; len]),
-            false => Column::Int(vec![value as i64; len]),
+            false => Column::Int(vec![saturate(dtype, value); len]),
         }
     }
 

@@ -49,8 +49,8 @@ impl Number {
         let value = self.as_float();
         let bits = match dtype {
             DType::F32 => (value as f32).to_bits().into(),
-            DType::F16 => f16::from_f64(value).to_bits().into(),
-            DType::BF16 => bf16::from_f64(value).to_bits().into(),
+            DType::F16 => f16::from_f32(value as f32).to_bits().into(),
+            DType::BF16 => bf16::from_f32(value as f32).to_bits().into(),
             _ => self.0,
         };
         bits.to_ne_bytes()

@@ -1,0 +1,159 @@
+//! `scatter(base, indices…, updates, pattern)`: elements written to computed positions; the reverse of `gather`.
+
+use super::gather::{Place, check_indices, places};
+use super::pattern::{self, distinct_names, names};
+use crate::graph::{
+    AttrKind, Attrs, Call, DType, Data, Default, Dim, Domain, Eval, EvalError, Meaning, OpDef, OpError, Operands,
+    Precision, Sample, Sampler, Tensor, Type, attr, round, wrap,
+};
+
+pub static OP: OpDef = OpDef {
+    name: "scatter",
+    doc: "Writes `updates` into `base` at positions given by the index operands, as in \"b [n] c, b m, b m c\" \
+          (optionally with \"-> b n c\"). With `combine` = \"set\" later updates replace earlier ones, with \"add\" they \
+          are added. An index out of range is dropped.",
+    operands: Operands::Variadic(&["base"], "index or updates"),
+    attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("combine", AttrKind::Str, Default::Str("set"))],
+    infer,
+    meaning: Meaning::Opaque { eval },
+    aliases: &[(0, 0)],
+    sample: Some(sample),
+};
+
+struct Axes {
+    places: Vec<Place>,
+    /// The names of the axes of each operand; the updates are the last.
+    operands: Vec<Vec<String>>,
+    adds: bool,
+}
+
+fn axes(call: &Call) -> Result<Axes, OpError> {
+    let parsed = pattern::parse(&call.attrs.str("pattern"))?;
+    let n = parsed.operands.len();
+    if n != call.operands.len() || n < 2 {
+        let message = format!("the pattern has {n} operands and {} are given", call.operands.len());
+        return Err(OpError::attr("pattern", message).help("they are: base, one index per bracket, updates"));
+    }
+    let (places, base) = places(&parsed.operands[0])?;
+    let mut operands = vec![base];
+    for items in &parsed.operands[1..] {
+        operands.push(distinct_names(items)?);
+    }
+    for (idx, of) in operands.iter().enumerate() {
+        let lost = of.iter().position(|name| !name.starts_with('[') && !operands[n - 1].contains(name));
+        if let Some(lost) = lost {
+            let message = format!("`{}` is not an axis of the updates", of[lost]);
+            return Err(OpError { at: Some(parsed.operands[idx][lost].at), ..OpError::attr("pattern", message) });
+        }
+    }
+    if let Some(result) = &parsed.result {
+        let bare = operands[0].iter().map(|name| name.trim_matches(['[', ']']).to_string());
+        if names(result)? != bare.collect::<Vec<_>>() {
+            return Err(OpError::attr("pattern", "the result of a scatter has the axes of its base"));
+        }
+    }
+    let adds = match call.attrs.str("combine").as_str() {
+        "add" => true,
+        "set" => false,
+        other => {
+            let message = format!("updates combine by \"set\" or \"add\", found \"{other}\"");
+            return Err(OpError::attr("combine", message));
+        }
+    };
+    Ok(Axes { places, operands, adds })
+}
+
+fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
+    let axes = axes(call)?;
+    let last = call.operands.len() - 1;
+    check_indices(call, &axes.places, 1..last)?;
+    pattern::sizes(call, &axes.operands)?;
+    let (base, updates) = (call.operand(0), call.operand(last));
+    if base.dtype != updates.dtype || (axes.adds && base.dtype == DType::Bool) {
+        let message = format!("the updates are {} and the base is {}", updates.dtype, base.dtype);
+        return Err(OpError::operand(last, message).help("cast one of them"));
+    }
+    Ok(vec![base.clone()])
+}
+
+fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
+    let axes = axes(eval.call).map_err(|error| EvalError::new(error.message))?;
+    let (base, updates) = (&eval.operands[0], &eval.operands[eval.operands.len() - 1]);
+    let targets = targets(&axes, eval.operands);
+    let shape = base.shape.clone();
+    let declared = eval.context.precision == Precision::Declared;
+    let result = match (&base.data, &updates.data) {
+        (Data::Float(base_data), Data::Float(updates)) => {
+            let mut data = base_data.to_vec();
+            for (target, value) in targets.into_iter().zip(updates.iter()) {
+                let Some(target) = target else { continue };
+                let sum = if axes.adds { data[target] + value } else { *value };
+                data[target] = if declared { round(base.dtype, sum) } else { sum };
+            }
+            Tensor::floats(base.dtype, shape, data)
+        }
+        (Data::Int(base_data), Data::Int(updates)) => {
+            let mut data = base_data.to_vec();
+            for (target, value) in targets.into_iter().zip(updates.iter()) {
+                let Some(target) = target else { continue };
+                data[target] = if axes.adds { wrap(base.dtype, data[target].wrapping_add(*value)) } else { *value };
+            }
+            Tensor::ints(base.dtype, shape, data)
+        }
+        _ => return Err(EvalError::new("the base and the updates are of different kinds")),
+    };
+    Ok(vec![result])
+}
+
+/// Where each update goes in the base, unless it is dropped.
+fn targets(axes: &Axes, operands: &[Tensor]) -> Vec<Option<usize>> {
+    let last = operands.len() - 1;
+    let shape = &operands[last].shape;
+    let mut position = vec![0usize; shape.len()];
+    let along = |name: &String| axes.operands[last].iter().position(|other| other == name);
+    let element_of = |operand: usize, position: &[usize]| {
+        let steps = axes.operands[operand].iter().zip(&operands[operand].shape);
+        steps.fold(0, |at, (name, size)| at * size + along(name).map_or(0, |axis| position[axis]))
+    };
+    let mut targets = Vec::with_capacity(operands[last].n_elements());
+    for _ in 0..operands[last].n_elements() {
+        let target = axes.places.iter().zip(&operands[0].shape).try_fold(0usize, |at, (place, &size)| {
+            let index = match place {
+                Place::Along(name) => along(name).map_or(0, |axis| position[axis]),
+                Place::By(idx) => usize::try_from(operands[idx + 1].int_at(element_of(idx + 1, &position))).ok()?,
+            };
+            (index < size).then_some(at * size + index)
+        });
+        targets.push(target);
+        for (place, &size) in position.iter_mut().zip(shape).rev() {
+            *place += 1;
+            if *place < size {
+                break;
+            }
+            *place = 0;
+        }
+    }
+    targets
+}
+
+fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
+    let [b, n, c, m] = [sampler.int(1, 3), sampler.int(1, 6), sampler.int(1, 5), sampler.int(0, 4)].map(Dim::constant);
+    let choices = [
+        (
+            "b [n] c, b m, b m c -> b n c",
+            vec![
+                vec![b.clone(), n.clone(), c.clone()],
+                vec![b.clone(), m.clone()],
+                vec![b.clone(), m.clone(), c.clone()],
+            ],
+        ),
+        ("[n] c, m, m c", vec![vec![n.clone(), c.clone()], vec![m.clone()], vec![m.clone(), c.clone()]]),
+        ("[n], m b, m b", vec![vec![n], vec![m.clone(), b.clone()], vec![m, b]]),
+    ];
+    let (text, shapes) = sampler.pick(&choices).clone();
+    let attrs = Attrs::none().with("pattern", text).with("combine", *sampler.pick(&["set", "add"]));
+    let mut sample = Sample::floats(shapes, attrs);
+    sample.operands[1].dtype = DType::I64;
+    sample.domains[1] = Domain { low: -1.0, high: 6.0 };
+    sample
+}

@@ -1,0 +1,70 @@
+//! `softmax(x, axis)` and `log_softmax(x, axis)`: exponentials along an axis, scaled to sum to one, and their logarithms.
+
+use super::formula::check_float;
+use super::reduction;
+use crate::graph::{
+    AttrKind, Attrs, Builder, Call, Default, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value, attr,
+};
+
+pub static OP: OpDef = OpDef {
+    name: "softmax",
+    doc: "Exponentials along `axis`, scaled to sum to one. A row that is all -inf gives zeros.",
+    operands: Operands::Fixed(&["x"]),
+    attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1))],
+    infer,
+    meaning: Meaning::Expand(expand),
+    aliases: &[],
+    sample: Some(sample),
+};
+
+pub static LOG: OpDef = OpDef {
+    name: "log_softmax",
+    doc: "The logarithm of `softmax`, computed without it: precise where that vanishes. A row that is all -inf stays so.",
+    meaning: Meaning::Expand(expand_log),
+    operands: Operands::Fixed(&["x"]),
+    attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1))],
+    infer,
+    aliases: &[],
+    sample: Some(sample),
+};
+
+fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
+    check_float(call, 0)?;
+    call.axis("axis", call.operand(0).rank())?;
+    Ok(vec![call.operand(0).clone()])
+}
+
+/// `x` minus its largest along the axis, the exponential of that, and their sums, which are not zero.
+fn parts(b: &mut Builder, call: &Call, x: Value) -> Result<[Value; 3], OpError> {
+    let axes = [call.axis("axis", call.operand(0).rank())?];
+    let shape = b.shape_of(x);
+    let largest = b.reduce(&reduction::MAX, x, &axes, true)?;
+    let largest = b.finite_or_zero(largest)?;
+    let largest = b.broadcast(largest, &shape)?;
+    let shifted = b.sub(x, largest)?;
+    let e = b.exp(shifted)?;
+    let sum = b.sum(e, &axes, true)?;
+    let (zero, one) = (b.number(0.0, sum)?, b.number(1.0, sum)?);
+    let masked = b.eq(sum, zero)?;
+    let sum = b.select(masked, one, sum)?;
+    Ok([shifted, e, sum])
+}
+
+fn expand(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
+    let [_, e, sum] = parts(b, call, operands[0])?;
+    let sum = b.broadcast(sum, &call.operand(0).shape)?;
+    Ok(vec![b.div(e, sum)?])
+}
+
+fn expand_log(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
+    let [shifted, _, sum] = parts(b, call, operands[0])?;
+    let log = b.log(sum)?;
+    let log = b.broadcast(log, &call.operand(0).shape)?;
+    Ok(vec![b.sub(shifted, log)?])
+}
+
+fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
+    let rank = sampler.int(1, 3) as usize;
+    let axis = sampler.int(-(rank as i64), rank as i64 - 1);
+    Sample::floats(vec![sampler.shape(rank)], Attrs::none().with("axis", axis))
+}
