@@ -5,6 +5,9 @@
 //! the pass twice (nothing may change any more), and interpreted before and after on the same random inputs, also with
 //! infinities and NaN among them.
 
+#[path = "passes/random.rs"]
+mod random;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
@@ -124,8 +127,10 @@ fn compare(pass: &str, before: &Graph, after: &Graph, sizes: &HashMap<Symbol, i6
     let decided = after.arguments().iter().zip(&inputs);
     let decided: Vec<Tensor> = decided.map(|(argument, x)| x.cast(after.type_of(argument.value).dtype)).collect();
     let lookup = |symbol: &Symbol| sizes.get(symbol).copied();
-    let expected = interpret(before, &inputs, &lookup, precision).unwrap();
-    let found = interpret(after, &decided, &lookup, precision).unwrap();
+    let run = |graph: &Graph, inputs: &[Tensor]| {
+        interpret(graph, inputs, &lookup, precision).unwrap_or_else(|error| panic!("{error}\n{before}\n{graph}"))
+    };
+    let (expected, found) = (run(before, &inputs), run(after, &decided));
     assert_eq!(expected.len(), found.len());
     for (idx, (a, b)) in expected.iter().zip(&found).enumerate() {
         assert_eq!(a.shape, b.shape);

@@ -7,6 +7,7 @@
 //! | reduction | all its uses are inside; the group has no reduction yet; from p to the root every read is at the same position, and the shapes are equal |
 //! | pointwise or view, computed once | all its uses are inside, it is read at one position, and the group visits no more points than p has elements |
 //! | pointwise or view, repeated | its work, with that of what it is repeated for, costs at most `CHEAP`; into a reduction that reads it more than once per element, only plain movement and one cast |
+//! | the same, following a reduction | never: it is done once, in the kernel of the reduction |
 //! | the same, used outside too | moreover it reads at most one operand of its own size, and is not computed anyway (pure movement is) |
 //!
 //! Whatever does not join is captured and computed by a group of its own; a remark says why.
@@ -19,7 +20,7 @@ use crate::passes::Context;
 use crate::passes::facts::Facts;
 
 /// Work, in additions, that is rather repeated than stored and loaded.
-const CHEAP: u32 = 4;
+const CHEAP: u32 = 8;
 /// More members than this make kernels that registers do not hold.
 const MAX_MEMBERS: usize = 96;
 /// A value that is read at more positions than this is not worth following.
@@ -206,6 +207,9 @@ impl<'a> Growth<'a> {
         if member.is_private && !repeats {
             return Ok(member);
         }
+        if repeats && work > 0 && self.follows_reduction(id, 0) {
+            return Err(Some("it is done once, with the reduction before it"));
+        }
         let repeated = member.repeated + work;
         if repeats && member.in_reduction {
             let plain = member.is_plain && facts.reads.iter().all(|read| read.is_plain);
@@ -227,6 +231,18 @@ impl<'a> Growth<'a> {
             return Err(Some("it is used elsewhere, and repeating it would load more than its result"));
         }
         Ok(Member { is_private: false, repeated, ..member })
+    }
+
+    /// It would be the epilogue of a reduction.
+    fn follows_reduction(&self, id: NodeId, depth: usize) -> bool {
+        let graph = self.survey.graph;
+        let is_elementwise = matches!(self.survey.kind(id), Kind::Pointwise(facts) if facts.is_elementwise());
+        is_elementwise
+            && depth < MAX_POSITIONS
+            && graph.operands(id).into_iter().map(|value| value.node).any(|from| {
+                let is_private = self.survey.n_uses(from) == 1 && !self.survey.is_output(from);
+                is_private && (self.is_reduction(from) || self.follows_reduction(from, depth + 1))
+            })
     }
 
     /// The group visits no more points than this node has elements.
