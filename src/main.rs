@@ -1,1 +1,3 @@
+//! The `tw` command.
+
 fn main() {}

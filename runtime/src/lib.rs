@@ -1,3 +1,11 @@
 //! The runtime: what a compiled program is, and how it is executed. It never sees the compiler.
 
+pub mod bytes;
+pub mod data;
+pub mod device;
+pub mod error;
+pub mod exec;
 pub mod program;
+pub mod weights;
+
+pub use error::{ErrorKind, RunError};

@@ -31,9 +31,7 @@ class Member:
 
 def pairs(ours: str, theirs: str, leaves: str = "weight bias", transposed: bool = False) -> list[Member]:
     """The members of one layer; only the weight of a transposed layer is transposed."""
-    return [
-        Member(f"{ours}.{leaf}", f"{theirs}.{leaf}", transposed and leaf == "weight") for leaf in leaves.split()
-    ]
+    return [Member(f"{ours}.{leaf}", f"{theirs}.{leaf}", transposed and leaf == "weight") for leaf in leaves.split()]
 
 
 BATCH_NORM = "weight bias running_mean running_var"
@@ -55,7 +53,9 @@ def vit_members(depth: int) -> list[Member]:
     for i in range(depth):
         ours, theirs = f"blocks.{i}", f"encoder.layers.encoder_layer_{i}"
         members += pairs(f"{ours}.norm1", f"{theirs}.ln_1")
-        members += [Member(f"{ours}.attn.qkv.{leaf}", f"{theirs}.self_attention.in_proj_{leaf}") for leaf in ("weight", "bias")]
+        members += [
+            Member(f"{ours}.attn.qkv.{leaf}", f"{theirs}.self_attention.in_proj_{leaf}") for leaf in ("weight", "bias")
+        ]
         members += pairs(f"{ours}.attn.proj", f"{theirs}.self_attention.out_proj")
         members += pairs(f"{ours}.norm2", f"{theirs}.ln_2")
         members += pairs(f"{ours}.fc1", f"{theirs}.mlp.0")
@@ -151,7 +151,9 @@ def lstm_members() -> list[Member]:
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """Every parameter (a tied one once) and running statistic by the reference's name."""
     named = dict(model.named_parameters())
-    named |= {name: b for name, b in model.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")}
+    named |= {
+        name: b for name, b in model.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
+    }
     return named
 
 

@@ -139,7 +139,13 @@ def vectors() -> dict[str, object]:
             {"name": name, "shape": list(shape), "key": f"{fnv1a64(name):016x}", **vector(weight(name, shape))}
             for name, shape in SAMPLES
         ],
-        "uniform": [{"key_name": "input:vit_b16", "shape": [1, 3, 224, 224], **vector(uniform("input:vit_b16", (1, 3, 224, 224)))}],
+        "uniform": [
+            {
+                "key_name": "input:vit_b16",
+                "shape": [1, 3, 224, 224],
+                **vector(uniform("input:vit_b16", (1, 3, 224, 224))),
+            }
+        ],
         "tokens": [
             {
                 "key_name": "input:gpt2_prefill",

@@ -170,7 +170,10 @@ fn find_split(terms: &BTreeMap<Monomial, i64>) -> Option<(Monomial, Monomial, Di
             let mut common = monomial.clone();
             common.remove(at);
             let (divisor, scale) = b.terms().next()?;
-            let quotient = multiply(&multiply(&common, divisor), &vec![(Atom::FloorDiv(a.clone(), b.clone()), 1)]);
+            // The floor as it would be written, which may have merged with one inside `a`.
+            let floor = a.floor_div(b);
+            let Some((floor, 1)) = floor.terms().next().filter(|_| floor.n_terms() == 1) else { continue };
+            let quotient = multiply(&multiply(&common, divisor), floor);
             if terms.get(&quotient) == Some(&coefficient.saturating_mul(scale)) {
                 let whole = &Dim::from_terms([(common, coefficient)]) * a;
                 return Some((monomial.clone(), quotient, whole));

@@ -3,7 +3,7 @@
 //! Invariant: bounds are sound: a bound that is returned holds for every value the ranges allow. They are not always
 //! tight; `None` means that nothing could be shown.
 
-use super::{Atom, Dim, Symbol};
+use super::{Atom, Dim, Monomial, Symbol};
 
 /// `low <= symbol <= high`; the bounds may mention symbols declared earlier (loop variables do).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ impl Ranges {
         self.ranges.push(Range { symbol, low, high });
     }
 
+    pub fn remove(&mut self, symbol: &Symbol) {
+        self.ranges.retain(|range| range.symbol != *symbol);
+    }
+
     pub fn get(&self, symbol: &Symbol) -> Option<&Range> {
         self.ranges.iter().find(|range| range.symbol == *symbol)
     }
@@ -35,12 +39,61 @@ impl Ranges {
 
     /// A constant that `dim` never falls below. Undeclared symbols are sizes: at least zero.
     pub fn lower_bound(&self, dim: &Dim) -> Option<i64> {
-        let mut work = dim.clone();
-        for range in self.ranges.iter().rev() {
-            work = open_floors(&work);
-            work = eliminate(&work, range)?;
+        if let Some(value) = dim.as_constant() {
+            return Some(value);
         }
-        self.lower_bound_of_atoms(&open_floors(&work))
+        // A floor with a positive factor is bounded by itself or through what it divides: neither is always better.
+        let through = self.lower_bound_from(dim, self.ranges.len(), true);
+        match has_floor(dim) {
+            true => through.max(self.lower_bound_from(dim, self.ranges.len(), false)),
+            false => through,
+        }
+    }
+
+    /// The bound, with the symbols declared at `n` and later already eliminated.
+    fn lower_bound_from(&self, dim: &Dim, n: usize, open_all: bool) -> Option<i64> {
+        let work = open_floors(dim, open_all);
+        if let Some([a, b]) = open_extremum(&work) {
+            let (a, b) = (self.lower_bound_from(&a, n, open_all), self.lower_bound_from(&b, n, open_all));
+            return a.max(b);
+        }
+        match n.checked_sub(1) {
+            Some(last) if work.mentions(&self.ranges[last].symbol) => {
+                self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last, open_all)
+            }
+            Some(last) => self.lower_bound_from(&work, last, open_all),
+            None => self.lower_bound_of_atoms(&self.open_remainders(&work)),
+        }
+    }
+
+    /// An equal size in which floors and remainders that the ranges decide are gone.
+    pub fn simplify(&self, dim: &Dim) -> Dim {
+        dim.map_atoms(&|atom| match atom {
+            Atom::Symbol(_) => Dim::atom(atom.clone()),
+            Atom::FloorDiv(a, b) => match (self.simplify(a), self.simplify(b)) {
+                (a, b) if self.is_remainder(&a, &b) => Dim::constant(0),
+                (a, b) => a.floor_div(&b),
+            },
+            Atom::Mod(a, b) => match (self.simplify(a), self.simplify(b)) {
+                (a, b) if self.is_remainder(&a, &b) => a,
+                (a, b) => a.modulo(&b),
+            },
+            Atom::Min(a, b) => match (self.simplify(a), self.simplify(b)) {
+                (a, b) if self.proves_le(&a, &b) => a,
+                (a, b) if self.proves_le(&b, &a) => b,
+                (a, b) => a.least(&b),
+            },
+            Atom::Max(a, b) => match (self.simplify(a), self.simplify(b)) {
+                (a, b) if self.proves_le(&a, &b) => b,
+                (a, b) if self.proves_le(&b, &a) => a,
+                (a, b) => a.greatest(&b),
+            },
+        })
+    }
+
+    /// `0 <= a < b`
+    fn is_remainder(&self, a: &Dim, b: &Dim) -> bool {
+        self.proves_le(&Dim::constant(0), a) && self.proves_lt(a, b)
     }
 
     pub fn upper_bound(&self, dim: &Dim) -> Option<i64> {
@@ -49,7 +102,20 @@ impl Ranges {
 
     /// `left <= right` for all allowed values.
     pub fn proves_le(&self, left: &Dim, right: &Dim) -> bool {
-        self.lower_bound(&(right - left)).is_some_and(|bound| bound >= 0)
+        let gap = right - left;
+        self.lower_bound(&gap).is_some_and(|bound| bound >= 0) || self.proves_floor_below(&gap)
+    }
+
+    /// `d - floor(a / b) >= 0` exactly when `a < (d + 1)·b`, for a divisor that is positive but not a constant.
+    fn proves_floor_below(&self, gap: &Dim) -> bool {
+        gap.terms().any(|(monomial, coefficient)| match monomial.as_slice() {
+            [(Atom::FloorDiv(a, b), 1)] if coefficient == -1 && b.as_constant().is_none() => {
+                let rest = gap + &Dim::from_terms([(monomial.clone(), 1)]);
+                let room = &(&(&rest + 1) * b) - &(a + 1);
+                self.lower_bound(b).is_some_and(|low| low > 0) && self.lower_bound(&room).is_some_and(|low| low >= 0)
+            }
+            _ => false,
+        })
     }
 
     pub fn proves_lt(&self, left: &Dim, right: &Dim) -> bool {
@@ -88,14 +154,43 @@ impl Ranges {
         Some(total)
     }
 
+    /// Writes `-(a mod b)` as `-(b - 1)`, its least value, for a divisor that is positive but not a constant.
+    fn open_remainders(&self, dim: &Dim) -> Dim {
+        let mut sum = dim.clone();
+        for (monomial, coefficient) in dim.terms() {
+            if let [(Atom::Mod(_, b), 1)] = monomial.as_slice()
+                && coefficient < 0
+                && b.as_constant().is_none()
+                && self.lower_bound(b).is_some_and(|low| low > 0)
+            {
+                let term = Dim::from_terms([(monomial.clone(), coefficient)]);
+                sum = &(&sum - &term) + &(&(b - 1) * coefficient);
+            }
+        }
+        sum
+    }
+
+    /// Whether a size cannot be zero because it is a factor of the number of times a loop around here runs.
+    fn counts_iterations(&self, symbol: &Symbol) -> bool {
+        self.ranges.iter().any(|range| {
+            let Some(high) = &range.high else { return false };
+            let count = &(high - &range.low) + 1;
+            is_product_with(&count, symbol) || rounded_up(&count).is_some_and(|dim| is_product_with(&dim, symbol))
+        })
+    }
+
     fn bounds_of_atom(&self, atom: &Atom) -> (Option<i64>, Option<i64>) {
         let bounds = |dim: &Dim| (self.lower_bound(dim), self.upper_bound(dim));
         match atom {
             Atom::Symbol(symbol) => match self.get(symbol) {
                 Some(range) => {
-                    (self.lower_bound(&range.low), range.high.as_ref().and_then(|high| self.upper_bound(high)))
+                    let low = match self.lower_bound(&range.low) {
+                        Some(0) => Some(i64::from(self.counts_iterations(symbol))),
+                        low => low,
+                    };
+                    (low, range.high.as_ref().and_then(|high| self.upper_bound(high)))
                 }
-                None => (Some(0), None),
+                None => (Some(i64::from(self.counts_iterations(symbol))), None),
             },
             Atom::FloorDiv(a, b) => {
                 let Some(divisor) = b.as_constant().filter(|&value| value > 0) else {
@@ -121,6 +216,46 @@ impl Ranges {
             }
         }
     }
+}
+
+/// A positive multiple of a product of symbols, this one among them.
+fn is_product_with(dim: &Dim, symbol: &Symbol) -> bool {
+    let mut terms = dim.terms();
+    let (Some((monomial, coefficient)), None) = (terms.next(), terms.next()) else { return false };
+    coefficient > 0
+        && monomial.iter().all(|(atom, _)| matches!(atom, Atom::Symbol(_)))
+        && monomial.iter().any(|(atom, _)| matches!(atom, Atom::Symbol(s) if s == symbol))
+}
+
+/// The dividend of `floor((dim + c - 1) / c)`.
+fn rounded_up(dim: &Dim) -> Option<Dim> {
+    let mut terms = dim.terms();
+    match (terms.next()?, terms.next()) {
+        ((monomial, 1), None) => match monomial.as_slice() {
+            [(Atom::FloorDiv(a, c), 1)] => Some(&(a - c) + 1),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Since `-min(a, b) >= -a` and `max(a, b) >= a`, and likewise for b, such a term may be replaced by either side.
+fn open_extremum(dim: &Dim) -> Option<[Dim; 2]> {
+    // Each one doubles the work, so a size with many of them (no natural one has) is not worth the try.
+    let is_extremum =
+        |monomial: &Monomial| monomial.iter().any(|(atom, _)| matches!(atom, Atom::Min(..) | Atom::Max(..)));
+    if dim.terms().filter(|(monomial, _)| is_extremum(monomial)).count() > 6 {
+        return None;
+    }
+    dim.terms().find_map(|(monomial, coefficient)| {
+        let (a, b) = match monomial.as_slice() {
+            [(Atom::Min(a, b), 1)] if coefficient < 0 => (a, b),
+            [(Atom::Max(a, b), 1)] if coefficient > 0 => (a, b),
+            _ => return None,
+        };
+        let rest = dim - &Dim::from_terms([(monomial.clone(), coefficient)]);
+        Some([&rest + &(a * coefficient), &rest + &(b * coefficient)])
+    })
 }
 
 fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
@@ -160,13 +295,20 @@ fn eliminate(dim: &Dim, range: &Range) -> Option<Dim> {
     }
 }
 
-/// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`: the remainder has tight bounds, the quotient does not.
-fn open_floors(dim: &Dim) -> Dim {
+fn has_floor(dim: &Dim) -> bool {
+    dim.terms().any(|(monomial, _)| matches!(monomial.as_slice(), [(Atom::FloorDiv(..), 1)]))
+}
+
+/// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`, where k is negative or all are asked for: the remainder has tight
+/// bounds, and what is divided may cancel.
+fn open_floors(dim: &Dim, all: bool) -> Dim {
     let mut sum = Vec::new();
     let mut extra = Dim::constant(0);
     for (monomial, coefficient) in dim.terms() {
         match monomial.as_slice() {
-            [(Atom::FloorDiv(a, b), 1)] if b.as_constant().is_some_and(|by| by > 1 && coefficient % by == 0) => {
+            [(Atom::FloorDiv(a, b), 1)]
+                if (all || coefficient < 0) && b.as_constant().is_some_and(|by| by > 1 && coefficient % by == 0) =>
+            {
                 let times = coefficient / b.as_constant().unwrap_or(1);
                 let remainder = a.modulo(b);
                 extra = &extra + &(&(a - &remainder) * times);

@@ -17,6 +17,7 @@ fn equal_polynomials_are_equal_data() {
     assert_eq!(dim("floordiv(2*h + 1, 2)"), dim("h"));
     assert_eq!(dim("mod(8*H + 3, 8)"), dim("3"));
     assert_eq!(dim("8*floordiv(N, 8) + mod(N, 8)"), dim("N"));
+    assert_eq!(dim("9*floordiv(k, 9) + 3*mod(floordiv(k, 3), 3) + mod(k, 3)"), dim("k"));
     assert_eq!(dim("floordiv(floordiv(N, 2), 2)"), dim("floordiv(N, 4)"));
     assert_eq!(dim("min(N + 1, N)"), dim("N"));
 }
@@ -30,7 +31,16 @@ fn text_round_trips() {
 
 #[test]
 fn hostile_text_is_an_error() {
-    for text in ["", "N +", "floordiv(N)", "99999999999999999999", "N^99", &"(".repeat(5000), &"-".repeat(5000)] {
+    for text in [
+        "",
+        "N +",
+        "floordiv(N)",
+        "99999999999999999999",
+        "N^99",
+        &"(".repeat(5000),
+        &"-".repeat(5000),
+        "(A + B + C + D + E + F)^16",
+    ] {
         assert!(text.parse::<Dim>().is_err());
     }
 }
@@ -44,9 +54,25 @@ fn bounds_follow_loop_variables() {
     assert!(ranges.proves_lt(&dim("64*i + t"), &dim("N")));
     assert!(!ranges.proves_lt(&dim("64*i + t + 1"), &dim("N")));
     assert!(ranges.proves_le(&Dim::constant(0), &dim("64*i + t")));
+    assert_eq!(ranges.simplify(&dim("floordiv(64*i + t, N)")), dim("0"));
+    assert_eq!(ranges.simplify(&dim("mod(i*64 + t, 64) + floordiv(t, 64)")), dim("t"));
+    assert!(ranges.proves_le(&dim("min(N, 64) + i"), &dim("N + i")));
     ranges.declare(Symbol::new("M"), Dim::constant(1), None);
     assert!(ranges.proves_le(&dim("N"), &dim("N*M")));
     assert!(!ranges.proves_le(&dim("N*M"), &dim("N")));
+}
+
+#[test]
+fn bounds_inside_a_loop_know_that_it_runs() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("N"), Dim::constant(0), None);
+    assert!(!ranges.proves_le(&Dim::constant(1), &dim("N")));
+    ranges.declare(Symbol::new("g"), Dim::constant(0), Some(dim("N - 1")));
+    ranges.declare(Symbol::new("l"), Dim::constant(0), Some(Dim::constant(15)));
+    assert!(ranges.proves_le(&Dim::constant(1), &dim("N")));
+    assert!(ranges.proves_lt(&dim("mod(l + 16*g, N)"), &dim("N")));
+    assert!(ranges.proves_lt(&dim("floordiv(l + 16*g, N)"), &dim("16")));
+    assert!(!ranges.proves_lt(&dim("floordiv(l + 16*g, N)"), &dim("15")));
 }
 
 #[test]

@@ -1,0 +1,16 @@
+//! The front end: spec text becomes a syntax tree, and a tree's text one canonical layout.
+//!
+//! Invariant: text flows one way. `scan` sees characters, `brackets` and `layout` decide what nests and
+//! which newlines count, `grammar.pest` reads the result, `parse` builds the tree; spans are offsets into
+//! the original text throughout.
+
+pub mod ast;
+mod brackets;
+pub mod format;
+mod habits;
+mod layout;
+pub mod parse;
+mod scan;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The data of a kernel. Plain values with derived equality; what makes them well formed is checked by `verify`.
+//!
+//! # Both levels
+//!
+//! A value has a type `dtype<shape>`. Statements define values; a value is visible after its statement, in the block that
+//! holds it and in the blocks inside. Buffers never overlap. f16 and bf16 are memory types: they are loaded, stored,
+//! selected, broadcast and cast; arithmetic happens in f32 or f64. Integers wrap. Floats are rounded to their type after
+//! each operation. Casting a float to an integer rounds towards zero and saturates, NaN gives 0; casting to bool is `!= 0`.
+//! `reduce` combines pairwise: with h half the extent rounded up to a power of two, element i is combined with element
+//! i + h where that exists (operands in this order), then again, until one is left. The axis stays, with extent 1.
+//!
+//! # Tile level
+//!
+//! Shapes are any constants. Index expressions and guards are `Dim`s over sizes, grid symbols, loop symbols, declared
+//! symbols, and the lane symbols `l0, l1, …`: the position along axis 0, 1, … of the tile that is accessed. A guard is a
+//! `Dim` that must be at least 0. A lane whose guard fails, or whose data-dependent index is out of range, reads nothing
+//! (it gives the `otherwise` literal) and writes nothing.
+//! `contract %acc, %a, %b` is acc + a·b, one fused multiply-add after the other in order of k.
+//!
+//! # Loop level: what a backend prints
+//!
+//! Shapes are `<>` and `<L>`, with L = `Kernel::lanes`. `bool<L>` is a mask. The body runs once per call of the ABI
+//! function `fn(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64)`: buffer n is `args[n]`, and the loop over
+//! the items `begin..end` of the linearised grid is an explicit `loop` in the body. Locals are one array each, aligned to
+//! 64 bytes, their contents undefined at entry. The statements are:
+//!
+//! | text | meaning |
+//! |---|---|
+//! | `const c` | the literal in every lane |
+//! | `argument begin`, `argument end`, `argument N` | an `i64<>`: the parameters of the call, the size N |
+//! | `lanes` | 0, 1, … in an integer vector |
+//! | `broadcast %a` | `<>` to `<L>` |
+//! | `extract %v[n]`, `insert %v[n], %s` | one lane, n constant |
+//! | `cast %a`, `bitcast %a` | see below; between f32, i32 and u32, or f64 and i64 |
+//! | `reduce OP %v axis 0` | `<L>` to `<>` by the pairwise tree; add mul min max and or |
+//! | scalar functions | see below |
+//! | `quotient %a, %b` | `<>` integers, truncating; lowering makes sure that b ≠ 0 and that it does not overflow |
+//! | `call exp %a` | a host function named after a `Scalar`, `f64<>` operands and result |
+//! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
+//! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
+//! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
+//! | `if %c … else …` | `bool<>` condition; the results are what the taken block yields |
+//! | `barrier` | GPU targets only |
+//!
+//! Scalar functions, on `<>` and `<L>` alike: add sub mul neg abs min max on f32, f64 and all integers; div fma sqrt floor
+//! ceil trunc round on f32, f64; and or xor not on integers and bool; shl shr on integers, the amount within 0..width (shr
+//! is arithmetic on signed types); eq ne lt le gt ge on all types but f16, bf16 (on floats ne is true when unordered, the
+//! others false); select on all types. min and max are NaN when either operand is. Everything else is gone by then.
+//!
+//! Casts: f16 and bf16 only to and from f32 (round to nearest even); between the others any pair, except to bool.
+//! A bool in memory is one byte, 0 or 1.
+
+mod op;
+mod shape;
+mod walk;
+
+pub use op::*;
+pub use shape::{Literal, Type};
+
+use crate::graph::{DType, Dim, Ranges, Symbol};
+
+/// A value of a kernel: an index into `Kernel::values`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(pub u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    Tile,
+    Loop,
+}
+
+/// A size that is known when the kernel is called, with what is known about it before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SizeParam {
+    pub symbol: Symbol,
+    pub low: i64,
+    pub high: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rights {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+/// Memory that the caller passes in, row-major.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Buffer {
+    pub name: String,
+    pub dtype: DType,
+    pub shape: Vec<Dim>,
+    pub rights: Rights,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Of one thread.
+    Local,
+    /// Of the threads of one grid item.
+    Shared,
+}
+
+/// Scratch memory of one grid item, row-major, with undefined contents when the item starts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Local {
+    pub name: String,
+    pub dtype: DType,
+    pub shape: Vec<u64>,
+    pub scope: Scope,
+}
+
+/// One parallel axis; its symbol runs over `0..extent`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GridAxis {
+    pub symbol: Symbol,
+    pub extent: Dim,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    pub name: String,
+    pub level: Level,
+    /// Elements of a vector at the loop level; 1 at the tile level.
+    pub lanes: u32,
+    pub sizes: Vec<SizeParam>,
+    pub buffers: Vec<Buffer>,
+    pub locals: Vec<Local>,
+    /// Outermost first. Items are numbered row-major.
+    pub grid: Vec<GridAxis>,
+    /// Items must run in order on one thread; otherwise they run in any order, on any thread.
+    pub sequential: bool,
+    pub body: Block,
+    /// The type of each value.
+    pub values: Vec<Type>,
+}
+
+impl Kernel {
+    pub fn type_of(&self, value: Value) -> &Type {
+        &self.values[value.0 as usize]
+    }
+
+    /// How many items the grid has.
+    pub fn n_items(&self) -> Dim {
+        Dim::product(self.grid.iter().map(|axis| &axis.extent))
+    }
+
+    pub fn memory_name(&self, memory: Memory) -> &str {
+        match memory {
+            Memory::Buffer(at) => &self.buffers[at as usize].name,
+            Memory::Local(at) => &self.locals[at as usize].name,
+        }
+    }
+
+    pub fn memory_dtype(&self, memory: Memory) -> DType {
+        match memory {
+            Memory::Buffer(at) => self.buffers[at as usize].dtype,
+            Memory::Local(at) => self.locals[at as usize].dtype,
+        }
+    }
+
+    pub fn memory_shape(&self, memory: Memory) -> Vec<Dim> {
+        match memory {
+            Memory::Buffer(at) => self.buffers[at as usize].shape.clone(),
+            Memory::Local(at) => {
+                self.locals[at as usize].shape.iter().map(|&extent| Dim::constant(extent as i64)).collect()
+            }
+        }
+    }
+
+    /// What is known about sizes and grid symbols.
+    pub fn ranges(&self) -> Ranges {
+        let mut ranges = Ranges::default();
+        for size in &self.sizes {
+            ranges.declare(size.symbol.clone(), Dim::constant(size.low), size.high.map(Dim::constant));
+        }
+        for axis in &self.grid {
+            ranges.declare(axis.symbol.clone(), Dim::constant(0), Some(&axis.extent - &Dim::constant(1)));
+        }
+        ranges
+    }
+}
+
+/// The symbol of the position along an axis of the accessed tile.
+pub fn lane_symbol(axis: usize) -> Symbol {
+    Symbol::new(format!("l{axis}"))
+}
+
+/// The position along an axis of the accessed tile.
+pub fn lane(axis: usize) -> Dim {
+    Dim::from(&lane_symbol(axis))
+}

@@ -1,0 +1,74 @@
+//! Rights, and the proof that accesses stay inside.
+
+use super::{Facts, Verifier};
+use crate::graph::{DType, Dim};
+use crate::kernel::types::*;
+
+impl Verifier<'_> {
+    pub(super) fn access(&mut self, place: &str, access: &Access, shape: &[u64], facts: &Facts) {
+        let extents = self.kernel.memory_shape(access.memory);
+        let (found, wanted) = (access.index.len(), extents.len());
+        self.check(place, found == wanted, || format!("the memory has {wanted} axes, the access {found} indices"));
+        if found != wanted {
+            return;
+        }
+        let mut facts = facts.clone();
+        for (axis, &extent) in shape.iter().enumerate() {
+            facts.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+        }
+        for guard in &access.guards {
+            self.in_scope(place, guard, shape.len());
+        }
+        facts.assume(access.guards.iter().cloned());
+        for (axis, (index, extent)) in access.index.iter().zip(&extents).enumerate() {
+            match index {
+                Index::Dim(dim) => {
+                    self.in_scope(place, dim, shape.len());
+                    self.inside(place, axis, dim, extent, &facts);
+                }
+                Index::Value(value) => {
+                    let ty = self.kernel.type_of(*value);
+                    let fits = ty.dtype == DType::I64 && broadcasts(&ty.shape, shape);
+                    self.check(place, fits, || format!("{value} of {ty} is no index of this tile"));
+                }
+            }
+        }
+    }
+
+    fn inside(&mut self, place: &str, axis: usize, index: &Dim, extent: &Dim, facts: &Facts) {
+        let at_least = facts.proves(index);
+        self.check(place, at_least, || format!("axis {axis}: cannot prove that `{index}` is at least 0"));
+        let below = facts.proves(&(&(extent - index) - &Dim::constant(1)));
+        self.check(place, below, || format!("axis {axis}: cannot prove that `{index}` is below `{extent}`"));
+    }
+
+    fn rights(&self, memory: Memory) -> Rights {
+        match memory {
+            Memory::Buffer(at) => self.kernel.buffers[at as usize].rights,
+            Memory::Local(_) => Rights::ReadWrite,
+        }
+    }
+
+    pub(super) fn readable(&mut self, place: &str, memory: Memory) {
+        let (may, name) = (self.rights(memory) != Rights::Write, self.kernel.memory_name(memory));
+        self.check(place, may, || format!("`{name}` may only be written"));
+    }
+
+    pub(super) fn writable(&mut self, place: &str, memory: Memory) {
+        let (may, name) = (self.rights(memory) != Rights::Read, self.kernel.memory_name(memory));
+        self.check(place, may, || format!("`{name}` may only be read"));
+    }
+
+    /// Items that add to places only the data tells must not run at the same time.
+    pub(super) fn alone(&mut self, place: &str, access: &Access) {
+        let scattered = access.index.iter().any(|index| matches!(index, Index::Value(_)));
+        let shared = matches!(access.memory, Memory::Buffer(_));
+        let holds = !scattered || !shared || self.kernel.sequential || self.kernel.grid.is_empty();
+        self.check(place, holds, || "a data-dependent accumulate needs a sequential grid".into());
+    }
+}
+
+/// Whether extents of 1, and missing leading axes, can be repeated to give `to`.
+pub(super) fn broadcasts(from: &[u64], to: &[u64]) -> bool {
+    from.len() <= to.len() && from.iter().rev().zip(to.iter().rev()).all(|(&a, &b)| a == b || a == 1)
+}

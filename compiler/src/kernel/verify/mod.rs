@@ -1,0 +1,201 @@
+//! Checks that a kernel is well formed. A kernel that passes touches no memory but its own.
+//!
+//! Interface
+//! * names are identifiers, memories have distinct names, symbols are declared once and are not lane symbols;
+//! * shapes of buffers and extents of the grid are over sizes alone and never negative; a size is never negative;
+//! * precisions are decided;
+//! * locals take at most [`MAX_LOCAL_BYTES`] together.
+//!
+//! Values
+//! * each is defined once, before its uses, in the block of the use or one around it;
+//! * types follow from the statement: see `typing`; extents are at least 1, and tiles have at most [`MAX_ELEMENTS`];
+//! * at the loop level shapes are `<>` and `<L>`; f16 and bf16 are not computed with;
+//! * a statement is legal at the kernel's level;
+//! * bodies of loops yield what they carry, both blocks of an `if` yield its results.
+//!
+//! Memory (tile level; the loop level comes after the proof)
+//! * nothing is stored to a buffer that may only be read, nor loaded from one that may only be written;
+//! * an access has one index per axis; data-dependent ones are i64 and broadcast to the tile;
+//! * every other index is proved to lie within its axis, from the bounds of symbols, the access's guards and the guards
+//!   of the `if`s around it;
+//! * `accumulate` through data-dependent indices needs a sequential grid, unless the memory is local;
+//! * a declared symbol has a range that is never empty; the step of a loop is positive.
+
+mod access;
+mod prove;
+mod scope;
+mod symbols;
+mod typing;
+
+pub use prove::Facts;
+pub use typing::is_primitive;
+
+use std::fmt;
+
+use super::parse::is_name;
+use super::types::*;
+use crate::graph::{DType, Dim, Symbol};
+use scope::Scopes;
+
+pub const MAX_ELEMENTS: u64 = 1 << 20;
+pub const MAX_LOCAL_BYTES: u64 = 1 << 20;
+const MAX_RANK: usize = 8;
+
+/// What is wrong, and with which statement (as text).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyError {
+    pub place: String,
+    pub message: String,
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+/// All that is wrong with a kernel, in textual order.
+pub fn verify(kernel: &Kernel) -> Result<(), Vec<VerifyError>> {
+    let mut verifier = Verifier { kernel, scopes: Scopes::new(kernel.values.len()), errors: Vec::new() };
+    verifier.interface();
+    // The statements are judged against the interface, so a broken one would only repeat itself.
+    if verifier.errors.is_empty() {
+        let facts = Facts::of_body(kernel);
+        verifier.block(&kernel.body, &facts);
+        let yields = kernel.body.yields.len();
+        verifier.check("the body", yields == 0, || "it yields values, and nothing takes them".into());
+    }
+    if verifier.errors.is_empty() { Ok(()) } else { Err(verifier.errors) }
+}
+
+struct Verifier<'a> {
+    kernel: &'a Kernel,
+    scopes: Scopes,
+    errors: Vec<VerifyError>,
+}
+
+impl Verifier<'_> {
+    fn check(&mut self, place: &str, holds: bool, message: impl FnOnce() -> String) {
+        if !holds {
+            self.errors.push(VerifyError { place: place.to_string(), message: message() });
+        }
+    }
+
+    fn interface(&mut self) {
+        let kernel = self.kernel;
+        self.check("the kernel", is_name(&kernel.name), || format!("`{}` is no name", kernel.name));
+        let lanes_fit =
+            kernel.lanes.is_power_of_two() && kernel.lanes <= 64 && (kernel.level == Level::Loop || kernel.lanes == 1);
+        self.check("the kernel", lanes_fit, || format!("it cannot have {} lanes", kernel.lanes));
+        let names = kernel.buffers.iter().map(|b| &b.name).chain(kernel.locals.iter().map(|l| &l.name));
+        let mut seen = Vec::new();
+        for name in names {
+            self.check(name, is_name(name), || "this is no name".into());
+            self.check(name, !seen.contains(&name), || "two memories have this name".into());
+            seen.push(name);
+        }
+        self.symbols_of_interface();
+        let memories = kernel.buffers.iter().map(|b| (&b.name, b.dtype));
+        for (name, dtype) in memories.chain(kernel.locals.iter().map(|l| (&l.name, l.dtype))) {
+            self.check(name, dtype != DType::Real, || "its precision is not decided".into());
+        }
+        let mut bytes = 0u64;
+        for local in &kernel.locals {
+            let ty = Type::new(local.dtype, local.shape.clone());
+            bytes = bytes.saturating_add(ty.n_elements().saturating_mul(local.dtype.size_of() as u64));
+        }
+        self.check("the kernel", bytes <= MAX_LOCAL_BYTES, || format!("its locals take {bytes} bytes"));
+    }
+
+    fn symbols_of_interface(&mut self) {
+        let kernel = self.kernel;
+        for size in &kernel.sizes {
+            self.declare(&size.symbol);
+            let bounds = size.low >= 0 && size.high.is_none_or(|high| high >= size.low);
+            self.check(size.symbol.name(), bounds, || "its range is empty or negative".into());
+        }
+        let facts = Facts::new(kernel.ranges());
+        let extents = kernel.buffers.iter().flat_map(|b| b.shape.iter().map(move |dim| (b.name.as_str(), dim)));
+        let grid = kernel.grid.iter().map(|axis| (axis.symbol.name(), &axis.extent));
+        for (place, extent) in extents.chain(grid) {
+            self.in_scope(place, extent, 0);
+            self.check(place, facts.proves(extent), || format!("its extent `{extent}` may be negative"));
+        }
+        for axis in &kernel.grid {
+            self.declare(&axis.symbol);
+        }
+    }
+
+    fn declare(&mut self, symbol: &Symbol) {
+        let fresh = !self.scopes.knows(symbol);
+        self.check(symbol.name(), fresh, || "this symbol is declared twice".into());
+        let lane = is_lane(symbol);
+        self.check(symbol.name(), !lane, || "this is the name of a lane symbol".into());
+        self.scopes.declare(symbol.clone());
+    }
+
+    /// Each symbol is declared, or is the lane symbol of one of `rank` axes.
+    fn in_scope(&mut self, place: &str, dim: &Dim, rank: usize) {
+        let mut missing = None;
+        dim.for_each_symbol(&mut |symbol| {
+            let is_lane = (0..rank).any(|axis| lane_symbol(axis) == *symbol);
+            if !is_lane && !self.scopes.knows(symbol) {
+                missing = Some(symbol.clone());
+            }
+        });
+        if let Some(symbol) = missing {
+            self.check(place, false, || format!("`{symbol}` is not declared here"));
+        }
+    }
+
+    fn block(&mut self, block: &Block, facts: &Facts) {
+        let mark = self.scopes.mark();
+        let mut facts = facts.clone();
+        for stmt in &block.stmts {
+            self.stmt(stmt, &mut facts);
+        }
+        for &value in &block.yields {
+            let defined = self.scopes.defined(value);
+            self.check("yield", defined, || format!("{value} is not defined here"));
+        }
+        self.scopes.close(mark);
+    }
+
+    fn stmt(&mut self, stmt: &Stmt, facts: &mut Facts) {
+        let place = super::print::statement(self.kernel, stmt);
+        for value in stmt.op.operands() {
+            let known = (value.0 as usize) < self.kernel.values.len();
+            let defined = known && self.scopes.defined(value);
+            self.check(&place, defined, || format!("{value} is not defined here"));
+            if !known {
+                return;
+            }
+        }
+        if let Err(message) = typing::check(self.kernel, stmt) {
+            self.check(&place, false, || message);
+        } else {
+            self.memory_and_symbols(&place, stmt, facts);
+        }
+        for &value in &stmt.results {
+            self.define(&place, value);
+        }
+    }
+
+    fn define(&mut self, place: &str, value: Value) {
+        let fresh = self.scopes.define(value);
+        self.check(place, fresh, || format!("{value} is defined twice"));
+        let ty = self.kernel.type_of(value);
+        let shape_fits = match self.kernel.level {
+            Level::Loop => ty.is_scalar() || ty.shape == [u64::from(self.kernel.lanes)] && self.kernel.lanes > 1,
+            Level::Tile => ty.shape.len() <= MAX_RANK && !ty.shape.contains(&0) && ty.n_elements() <= MAX_ELEMENTS,
+        };
+        let shape_fits = shape_fits && ty.dtype != DType::Real;
+        self.check(place, shape_fits, || format!("a value cannot have the type {ty} here"));
+    }
+}
+
+fn is_lane(symbol: &Symbol) -> bool {
+    (0..MAX_RANK).any(|axis| lane_symbol(axis) == *symbol)
+}

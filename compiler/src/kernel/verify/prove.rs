@@ -1,0 +1,220 @@
+//! Proofs that an index expression is never negative.
+//!
+//! Invariant: sound: a proof holds for every value that the bounds of the symbols and the known guards allow. The search
+//! is bounded, so it may also give up on what is true.
+
+use std::cell::Cell;
+
+use crate::graph::{Atom, Dim, Range, Ranges, Symbol};
+use crate::kernel::types::Kernel;
+
+/// Steps of one proof. Natural accesses take fewer than twenty.
+const MAX_STEPS: u32 = 400;
+const MAX_DEPTH: u32 = 12;
+
+/// Bounds of the symbols in scope, and expressions known to be at least 0.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    ranges: Ranges,
+    known: Vec<Dim>,
+}
+
+impl Facts {
+    pub fn new(ranges: Ranges) -> Facts {
+        Facts { ranges, known: Vec::new() }
+    }
+
+    /// What holds inside the body of a kernel: sizes and grid symbols are in their ranges, and there is an item.
+    pub fn of_body(kernel: &Kernel) -> Facts {
+        let mut facts = Facts::new(kernel.ranges());
+        facts.assume(kernel.grid.iter().map(|axis| &axis.extent - &Dim::constant(1)));
+        facts
+    }
+
+    pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
+        self.ranges.declare(symbol, low, high);
+    }
+
+    /// Inside a loop: `symbol` runs over `start..end` in steps, which is not empty.
+    pub fn declare_loop(&mut self, symbol: Symbol, start: &Dim, end: &Dim, step: i64) {
+        let whole_steps = step > 0 && (end - start).modulo(&Dim::constant(step)).is(0);
+        let last = end - &Dim::constant(if whole_steps { step } else { 1 });
+        self.declare(symbol, start.clone(), Some(last));
+        self.assume([&(end - start) - &Dim::constant(1)]);
+    }
+
+    pub fn assume(&mut self, guards: impl IntoIterator<Item = Dim>) {
+        for guard in guards {
+            let guard = tighten(&guard);
+            self.known.extend(self.positive_factors(&guard));
+            self.known.push(guard);
+        }
+    }
+
+    /// A product that is at least 1, of factors that are at least 0, has no factor 0.
+    fn positive_factors(&self, guard: &Dim) -> Vec<Dim> {
+        let product = guard - &Dim::constant(guard.constant_term());
+        let [(monomial, c)] = product.terms().collect::<Vec<_>>()[..] else { return Vec::new() };
+        if c <= 0 || guard.constant_term() >= 0 || monomial.len() < 2 {
+            return Vec::new();
+        }
+        let factors: Vec<Dim> = monomial.iter().map(|(atom, _)| Dim::atom(atom.clone())).collect();
+        let all_known = factors.iter().all(|factor| self.ranges.lower_bound(factor).is_some_and(|low| low >= 0));
+        if all_known { factors.iter().map(|factor| factor - &Dim::constant(1)).collect() } else { Vec::new() }
+    }
+
+    pub fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
+    /// `dim >= 0` for all allowed values.
+    pub fn proves(&self, dim: &Dim) -> bool {
+        let search = Search { facts: self, steps: Cell::new(MAX_STEPS) };
+        search.not_negative(dim, MAX_DEPTH)
+    }
+}
+
+/// Divides by what all terms but the constant have in common; the constant rounds down, as sizes are integers.
+fn tighten(guard: &Dim) -> Dim {
+    let coefficients = guard.terms().filter(|(monomial, _)| !monomial.is_empty());
+    let common = coefficients.fold(0u64, |common, (_, c)| gcd(common, c.unsigned_abs()));
+    match i64::try_from(common) {
+        Ok(common) if common > 1 => {
+            Dim::from_terms(guard.terms().map(|(monomial, c)| (monomial.clone(), c.div_euclid(common))))
+        }
+        _ => guard.clone(),
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+struct Search<'a> {
+    facts: &'a Facts,
+    steps: Cell<u32>,
+}
+
+impl Search<'_> {
+    fn not_negative(&self, dim: &Dim, depth: u32) -> bool {
+        if self.facts.ranges.lower_bound(dim).is_some_and(|bound| bound >= 0) {
+            return true;
+        }
+        if depth == 0 || self.steps.get() == 0 {
+            return false;
+        }
+        self.steps.set(self.steps.get() - 1);
+        self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
+    }
+
+    /// `dim = fact + rest`, for facts that share a term with it.
+    fn by_known(&self, dim: &Dim, depth: u32) -> bool {
+        self.facts.known.iter().any(|fact| {
+            let shares = fact.terms().any(|(monomial, c)| {
+                !monomial.is_empty() && dim.terms().any(|(other, d)| other == monomial && (c > 0) == (d > 0))
+            });
+            shares && self.not_negative(&(dim - fact), depth)
+        })
+    }
+
+    /// Replaces one quotient, remainder, minimum or maximum by what bounds it.
+    fn by_atom(&self, dim: &Dim, depth: u32) -> bool {
+        dim.terms().any(|(monomial, coefficient)| {
+            let [(atom, 1)] = monomial.as_slice() else { return false };
+            let whole = Dim::atom(atom.clone());
+            let rest = dim - &(&whole * coefficient);
+            let with = |bound: &Dim| self.not_negative(&(&rest + &(bound * coefficient)), depth);
+            match atom {
+                Atom::Symbol(_) => false,
+                Atom::Min(a, b) if coefficient < 0 => with(a) || with(b),
+                Atom::Max(a, b) if coefficient > 0 => with(a) || with(b),
+                Atom::Min(a, b) | Atom::Max(a, b) => with(a) && with(b),
+                Atom::Mod(_, b) if !self.positive(b, depth) => false,
+                Atom::Mod(_, b) => with(&if coefficient < 0 { b - &Dim::constant(1) } else { Dim::constant(0) }),
+                Atom::FloorDiv(_, b) if !self.positive(b, depth) => false,
+                // rest - floor(a / b) >= 0 exactly when a <= rest·b + b - 1, and floor(a / b) + rest >= 0 when a >= -rest·b.
+                Atom::FloorDiv(a, b) if coefficient == -1 => {
+                    self.not_negative(&(&(&(&rest * b) + b) - &(a + &Dim::constant(1))), depth)
+                }
+                Atom::FloorDiv(a, b) if coefficient == 1 => self.not_negative(&(&(&rest * b) + a), depth),
+                Atom::FloorDiv(..) => false,
+            }
+        })
+    }
+
+    fn positive(&self, dim: &Dim, depth: u32) -> bool {
+        self.not_negative(&(dim - &Dim::constant(1)), depth)
+    }
+
+    /// Replaces the innermost symbol in which `dim` is affine by the bound that makes it smallest.
+    fn by_bound(&self, dim: &Dim, depth: u32) -> bool {
+        let ranges: Vec<&Range> = self.facts.ranges.iter().collect();
+        let found = ranges.iter().rev().find_map(|range| {
+            let (slope, rest) = dim.affine_in(&range.symbol).filter(|_| dim.mentions(&range.symbol))?;
+            if self.facts.ranges.lower_bound(&slope).is_some_and(|low| low >= 0) {
+                Some(&rest + &(&slope * &range.low))
+            } else if self.facts.ranges.upper_bound(&slope).is_some_and(|high| high <= 0) {
+                Some(&rest + &(&slope * range.high.as_ref()?))
+            } else {
+                None
+            }
+        });
+        found.is_some_and(|smaller| self.not_negative(&smaller, depth))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dim(text: &str) -> Dim {
+        text.parse().expect("a size")
+    }
+
+    fn facts(symbols: &[(&str, &str, &str)]) -> Facts {
+        let mut facts = Facts::new(Ranges::default());
+        for (symbol, low, high) in symbols {
+            let high = (!high.is_empty()).then(|| dim(high));
+            facts.declare(Symbol::new(symbol), dim(low), high);
+        }
+        facts
+    }
+
+    #[test]
+    fn natural_indices_are_proved() {
+        let f = facts(&[("N", "1", ""), ("M", "1", ""), ("k0", "0", "N - 1"), ("k", "k0", "min(k0 + 64, N) - 1")]);
+        assert!(f.proves(&dim("N - 1 - k")));
+        assert!(f.proves(&dim("k0 + 63 - k")));
+        assert!(!f.proves(&dim("N - 2 - k")));
+        let f = facts(&[("N", "1", ""), ("M", "1", ""), ("i", "0", "N*M - 1")]);
+        assert!(f.proves(&dim("N - 1 - floordiv(i, M)")), "row of a flat index");
+        assert!(f.proves(&dim("M - 1 - mod(i, M)")), "column of a flat index");
+        assert!(!f.proves(&dim("N - 2 - floordiv(i, M)")));
+    }
+
+    #[test]
+    fn guards_are_facts() {
+        let mut f = facts(&[("H", "1", ""), ("y", "0", "H - 1"), ("dy", "0", "2")]);
+        assert!(!f.proves(&dim("y + dy - 1")));
+        f.assume([dim("y + dy - 1"), dim("H - y - dy")]);
+        assert!(f.proves(&dim("y + dy - 1")));
+        assert!(f.proves(&dim("H - 1 - (y + dy - 1)")));
+    }
+
+    #[test]
+    fn what_runs_is_not_empty() {
+        let mut f = facts(&[("H", "0", ""), ("W", "0", "")]);
+        assert!(!f.proves(&dim("H - 1")));
+        f.declare_loop(Symbol::new("r"), &dim("0"), &dim("2*H*W"), 1);
+        assert!(f.proves(&dim("H - 1")) && f.proves(&dim("W - 1")));
+        assert!(f.proves(&dim("2*H - 1 - floordiv(r, W)")));
+    }
+
+    #[test]
+    fn whole_steps_reach_the_last_block() {
+        let mut f = facts(&[("N", "0", "")]);
+        f.declare_loop(Symbol::new("k"), &dim("0"), &dim("64*floordiv(N, 64)"), 64);
+        f.declare(Symbol::new("l0"), dim("0"), Some(dim("63")));
+        assert!(f.proves(&dim("N - 1 - k - l0")));
+    }
+}

@@ -1,0 +1,199 @@
+//! The scalar body of a composed nest: a hash-consed graph of terms, so that equal subexpressions are one term.
+//!
+//! Invariant: a term refers only to earlier terms. Guards protect loads: a load whose guard fails reads nothing.
+
+use rustc_hash::FxHashMap;
+
+use crate::graph::{DType, Dim, Scalar, Symbol};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TermId(u32);
+
+/// A float constant, compared by its bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Number(u64);
+
+impl Number {
+    pub fn new(value: f64) -> Number {
+        Number(value.to_bits())
+    }
+
+    pub fn value(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Term {
+    Const(Number),
+    /// An index expression as an i64.
+    Index(Dim),
+    /// Whether all of these are at least zero.
+    Test(Vec<Dim>),
+    Load(Load),
+    Apply(Scalar, Vec<TermId>),
+    Cast(TermId),
+    RandomBits {
+        seed: TermId,
+        stream: TermId,
+        counter: TermId,
+        key: u64,
+        word: u32,
+    },
+    /// What the reduction gave; in epilogues only.
+    Reduced,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Load {
+    pub operand: usize,
+    pub index: Vec<Position>,
+    pub guards: Vec<Dim>,
+    pub otherwise: Number,
+}
+
+/// A position along one axis of an operand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Position {
+    Dim(Dim),
+    /// Known only at run time; checked when used.
+    Term(TermId),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    terms: Vec<(Term, DType)>,
+    ids: FxHashMap<(Term, DType), TermId>,
+}
+
+impl Body {
+    pub fn add(&mut self, term: Term, dtype: DType) -> TermId {
+        let next = TermId(self.terms.len() as u32);
+        let key = (term, dtype);
+        let id = *self.ids.entry(key.clone()).or_insert(next);
+        if id == next {
+            self.terms.push(key);
+        }
+        id
+    }
+
+    pub fn term(&self, id: TermId) -> &Term {
+        &self.terms[id.0 as usize].0
+    }
+
+    pub fn dtype(&self, id: TermId) -> DType {
+        self.terms[id.0 as usize].1
+    }
+
+    pub fn apply(&mut self, scalar: Scalar, args: &[TermId]) -> TermId {
+        let dtypes: Vec<DType> = args.iter().map(|&arg| self.dtype(arg)).collect();
+        let dtype = scalar.result(&dtypes).unwrap_or(dtypes[0]);
+        self.add(Term::Apply(scalar, args.to_vec()), dtype)
+    }
+
+    pub fn constant(&mut self, dtype: DType, value: f64) -> TermId {
+        self.add(Term::Const(Number::new(value)), dtype)
+    }
+
+    /// The terms that `roots` need, operands first.
+    pub fn needed(&self, roots: &[TermId]) -> Vec<TermId> {
+        let mut needed = vec![false; self.terms.len()];
+        roots.iter().for_each(|root| needed[root.0 as usize] = true);
+        for idx in (0..self.terms.len()).rev() {
+            if needed[idx] {
+                self.terms[idx].0.for_each_operand(&mut |id| needed[id.0 as usize] = true);
+            }
+        }
+        (0..self.terms.len()).filter(|&idx| needed[idx]).map(|idx| TermId(idx as u32)).collect()
+    }
+
+    /// The loads that `roots` need.
+    pub fn loads(&self, roots: &[TermId]) -> Vec<&Load> {
+        let terms = self.needed(roots).into_iter().map(|id| self.term(id));
+        terms.filter_map(|term| if let Term::Load(load) = term { Some(load) } else { None }).collect()
+    }
+
+    /// The same body with every index expression rewritten, and every load as well.
+    pub fn rewrite(&self, roots: &mut [TermId], dim: &dyn Fn(&Dim) -> Dim, load: &dyn Fn(&mut Load)) -> Body {
+        let mut body = Body::default();
+        let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
+        for id in self.needed(roots) {
+            let mut term = self.term(id).clone();
+            term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
+            term.for_each_dim_mut(&mut |d| *d = dim(d));
+            if let Term::Load(access) = &mut term {
+                load(access);
+            }
+            map.insert(id, body.add(term, self.dtype(id)));
+        }
+        roots.iter_mut().for_each(|root| *root = map[root]);
+        body
+    }
+}
+
+impl Term {
+    pub fn for_each_operand(&self, visit: &mut dyn FnMut(TermId)) {
+        match self {
+            Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced => {}
+            Term::Load(load) => {
+                for position in &load.index {
+                    if let Position::Term(id) = position {
+                        visit(*id);
+                    }
+                }
+            }
+            Term::Apply(_, args) => args.iter().for_each(|&id| visit(id)),
+            Term::Cast(arg) => visit(*arg),
+            Term::RandomBits { seed, stream, counter, .. } => [*seed, *stream, *counter].into_iter().for_each(visit),
+        }
+    }
+
+    fn for_each_operand_mut(&mut self, visit: &mut dyn FnMut(&mut TermId)) {
+        match self {
+            Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced => {}
+            Term::Load(load) => {
+                for position in &mut load.index {
+                    if let Position::Term(id) = position {
+                        visit(id);
+                    }
+                }
+            }
+            Term::Apply(_, args) => args.iter_mut().for_each(visit),
+            Term::Cast(arg) => visit(arg),
+            Term::RandomBits { seed, stream, counter, .. } => [seed, stream, counter].into_iter().for_each(visit),
+        }
+    }
+
+    /// Index expressions outside of loads' positions, and those.
+    pub fn for_each_dim_mut(&mut self, visit: &mut dyn FnMut(&mut Dim)) {
+        match self {
+            Term::Index(dim) => visit(dim),
+            Term::Test(dims) => dims.iter_mut().for_each(visit),
+            Term::Load(load) => {
+                for position in &mut load.index {
+                    if let Position::Dim(dim) = position {
+                        visit(dim);
+                    }
+                }
+                load.guards.iter_mut().for_each(visit);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn mentions(&self, symbol: &Symbol) -> bool {
+        match self {
+            Term::Index(dim) => dim.mentions(symbol),
+            Term::Test(dims) => dims.iter().any(|dim| dim.mentions(symbol)),
+            Term::Load(load) => load.mentions(symbol),
+            _ => false,
+        }
+    }
+}
+
+impl Load {
+    pub fn mentions(&self, symbol: &Symbol) -> bool {
+        self.guards.iter().any(|guard| guard.mentions(symbol))
+            || self.index.iter().any(|position| matches!(position, Position::Dim(dim) if dim.mentions(symbol)))
+    }
+}

@@ -1,0 +1,343 @@
+//! Composition: a node, or a fused region, becomes one loop nest around one scalar body.
+//!
+//! Loads of inner values are replaced by the bodies of their producers with the index substituted. At most one node of a
+//! region reduces; what follows it becomes the epilogue.
+//!
+//! Invariant: the composed nest computes what the region computes; only the order of the floating-point operations inside
+//! the reduction may differ later.
+
+use rustc_hash::FxHashMap;
+
+use super::body::{Body, Load, Number, Position, Term, TermId};
+use super::views::reshape_index;
+use super::{Loops, Reduce, ScheduleError};
+use crate::graph::{
+    Atom, DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, Ranges, Scalar, ScalarNode, Symbol, Type, Value, axes,
+};
+
+/// Composes the body of a fused region.
+pub fn compose_region(region: &Graph, sizes: &Ranges) -> Result<Loops, ScheduleError> {
+    let [output] = region.outputs() else {
+        return Err(ScheduleError::new("a group has one result"));
+    };
+    let operands: Vec<Type> = region.arguments().iter().map(|arg| region.type_of(arg.value).clone()).collect();
+    let captures = region.arguments().iter().enumerate().map(|(idx, arg)| (arg.value, idx)).collect();
+    let result = region.type_of(output.value).clone();
+    Composer::new(region, sizes, captures)?.finish(output.value, operands, result)
+}
+
+/// Composes a single node, whose operands are the captures.
+pub fn compose_node(graph: &Graph, id: NodeId) -> Result<Loops, ScheduleError> {
+    let mut region = Graph::new("node");
+    region.sizes = graph.sizes.clone();
+    let operands: Vec<Value> = graph
+        .operands(id)
+        .into_iter()
+        .map(|value| region.add_argument("", crate::graph::Role::Data, graph.type_of(value).clone()))
+        .collect();
+    let node = region.push(graph.node(id).clone(), &operands);
+    region.add_output("", crate::graph::Role::Data, Value { node, result: 0 });
+    compose_region(&region, &graph.sizes)
+}
+
+struct Composer<'g> {
+    graph: &'g Graph,
+    captures: FxHashMap<Value, usize>,
+    nests: FxHashMap<NodeId, Nest>,
+    reducer: Option<NodeId>,
+    /// Sizes and axes, for simplifying index expressions.
+    ranges: Ranges,
+    body: Body,
+    memo: FxHashMap<(Value, Vec<Position>, Vec<Dim>), TermId>,
+}
+
+impl<'g> Composer<'g> {
+    fn new(graph: &'g Graph, sizes: &Ranges, captures: FxHashMap<Value, usize>) -> Result<Self, ScheduleError> {
+        let mut nests = FxHashMap::default();
+        let mut reducer = None;
+        for id in graph.node_ids() {
+            if let Meaning::Structured { nest, .. } = graph.node(id).op.meaning {
+                let nest = graph.with_call(id, |call| nest(call));
+                if nest.reduce.is_some() && reducer.replace(id).is_some() {
+                    return Err(ScheduleError::new("a group reduces at most once"));
+                }
+                nests.insert(id, nest);
+            }
+        }
+        let ranges = sizes.clone();
+        Ok(Composer { graph, captures, nests, reducer, ranges, body: Body::default(), memo: FxHashMap::default() })
+    }
+
+    fn finish(mut self, root: Value, operands: Vec<Type>, result: Type) -> Result<Loops, ScheduleError> {
+        let reducing = self.reducer.map(|id| self.nests[&id].clone());
+        let extents = reducing.as_ref().map_or(&result.shape, |nest| &nest.axes).clone();
+        let n_parallel = result.shape.len();
+        if let Some(nest) = &reducing
+            && nest.axes[..nest.n_parallel] != result.shape[..]
+        {
+            return Err(ScheduleError::new("what follows a reduction in a group has the shape of its result"));
+        }
+        for (idx, extent) in extents.iter().enumerate() {
+            self.ranges.declare(Symbol::new(format!("i{idx}")), Dim::constant(0), Some(extent - &Dim::constant(1)));
+        }
+        let reduce = match (self.reducer, reducing) {
+            (Some(id), Some(nest)) => Some(self.reduction(id, &nest)?),
+            _ => None,
+        };
+        let at: Vec<Position> = axes(n_parallel).into_iter().map(Position::Dim).collect();
+        let stored = self.value(root, &at, &[])?;
+        let (body, ranges) = (self.body, self.ranges);
+        Ok(Loops { axes: extents, n_parallel, operands, result, body, reduce, stored, ranges })
+    }
+
+    fn reduction(&mut self, id: NodeId, nest: &Nest) -> Result<Reduce, ScheduleError> {
+        let at: Vec<Position> = axes(nest.axes.len()).into_iter().map(Position::Dim).collect();
+        let element = self.nest(id, nest, &at, &[])?;
+        let reduction = nest.reduce.ok_or_else(|| ScheduleError::new("the node does not reduce"))?;
+        Ok(Reduce { element, combine: reduction.combine, initial: Number::new(reduction.initial) })
+    }
+
+    /// The element of a value at a position. `guards` hold wherever it will be used.
+    fn value(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
+        let dtype = self.graph.type_of(value).dtype;
+        if let Some(&operand) = self.captures.get(&value) {
+            let guards = if guards.is_empty() { self.unproved(value, at) } else { guards.to_vec() };
+            let load = Load { operand, index: at.to_vec(), guards, otherwise: Number::new(0.0) };
+            return Ok(self.body.add(Term::Load(load), dtype));
+        }
+        if self.reducer == Some(value.node) {
+            let here = axes(at.len()).into_iter().map(Position::Dim);
+            return match at.iter().cloned().eq(here) {
+                true => Ok(self.body.add(Term::Reduced, dtype)),
+                false => Err(ScheduleError::new("what follows a reduction in a group uses it element by element")),
+            };
+        }
+        let key = (value, at.to_vec(), guards.to_vec());
+        if let Some(&known) = self.memo.get(&key) {
+            return Ok(known);
+        }
+        let term = self.produce(value, at, guards)?;
+        self.memo.insert(key, term);
+        Ok(term)
+    }
+
+    /// Guards for positions that are in range only by a check made when the entry is called: no kernel relies on those.
+    fn unproved(&self, value: Value, at: &[Position]) -> Vec<Dim> {
+        let mut guards = Vec::new();
+        for (position, extent) in at.iter().zip(&self.graph.type_of(value).shape) {
+            let Position::Dim(dim) = position else { continue };
+            if !self.ranges.proves_le(&Dim::constant(0), dim) {
+                guards.push(dim.clone());
+            }
+            if !self.ranges.proves_lt(dim, extent) {
+                guards.push(&(extent - dim) - 1);
+            }
+        }
+        guards
+    }
+
+    fn produce(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
+        let node = self.graph.node(value.node);
+        match node.op.meaning {
+            Meaning::View => {
+                let operand = self.graph.operands(value.node)[0];
+                let at = self.view(operand, value, at)?;
+                self.value(operand, &at, guards)
+            }
+            Meaning::Source if node.op.name == "constant" => {
+                let tensor = node.attrs.tensor("value");
+                match tensor.n_elements() {
+                    1 => Ok(self.body.constant(tensor.dtype, tensor.float_at(0))),
+                    _ => Err(ScheduleError::new("a dense constant inside a group")),
+                }
+            }
+            Meaning::Structured { .. } => {
+                let nest = self.nests[&value.node].clone();
+                self.nest(value.node, &nest, at, guards)
+            }
+            _ => Err(ScheduleError::new(format!("`{}` cannot be part of a kernel", node.op.name))),
+        }
+    }
+
+    fn view(&mut self, from: Value, to: Value, at: &[Position]) -> Result<Vec<Position>, ScheduleError> {
+        let (from, to) = (&self.graph.type_of(from).shape, &self.graph.type_of(to).shape);
+        let symbols: Vec<Dim> = axes(at.len());
+        let index = reshape_index(from, to, &symbols);
+        Ok(index.iter().map(|dim| self.position(dim, at)).collect())
+    }
+
+    /// The body of a nest with its axes at `at`; the last term.
+    fn nest(&mut self, id: NodeId, nest: &Nest, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
+        let operands = self.graph.operands(id);
+        let mut terms: Vec<TermId> = Vec::with_capacity(nest.body.len());
+        for node in &nest.body {
+            let term = match node {
+                ScalarNode::Const { dtype, value } => self.body.constant(*dtype, *value),
+                ScalarNode::Index(dim) => self.dim_term(dim, at),
+                ScalarNode::Apply { scalar, args } => {
+                    let args: Vec<TermId> = args.iter().map(|&arg| terms[arg]).collect();
+                    self.body.apply(*scalar, &args)
+                }
+                ScalarNode::Cast { dtype, arg } => self.cast(terms[*arg], *dtype),
+                ScalarNode::RandomBits { seed, stream, counter, key, word } => {
+                    let (seed, stream, counter) = (terms[*seed], terms[*stream], terms[*counter]);
+                    self.body.add(Term::RandomBits { seed, stream, counter, key: *key, word: *word }, DType::U32)
+                }
+                ScalarNode::Load { operand, index, guards: own, otherwise } => {
+                    let index: Vec<Position> = index
+                        .iter()
+                        .map(|entry| match entry {
+                            NestIndex::Affine(dim) => self.position(dim, at),
+                            NestIndex::Value(idx) => Position::Term(terms[*idx]),
+                        })
+                        .collect();
+                    let own: Vec<Dim> = own.iter().map(|guard| guard.0.clone()).collect();
+                    self.load(operands[*operand], &index, &own, at, guards, *otherwise)?
+                }
+            };
+            terms.push(term);
+        }
+        terms.last().copied().ok_or_else(|| ScheduleError::new("a nest without a body"))
+    }
+
+    fn cast(&mut self, arg: TermId, dtype: DType) -> TermId {
+        if self.body.dtype(arg) == dtype { arg } else { self.body.add(Term::Cast(arg), dtype) }
+    }
+
+    /// A load with guards of its own: where they fail, `otherwise`.
+    fn load(
+        &mut self,
+        value: Value,
+        index: &[Position],
+        own: &[Dim],
+        at: &[Position],
+        outer: &[Dim],
+        otherwise: f64,
+    ) -> Result<TermId, ScheduleError> {
+        let mut tests = Vec::new();
+        let mut run_time = Vec::new();
+        for guard in own {
+            match self.position(guard, at) {
+                Position::Dim(dim) if self.ranges.proves_le(&Dim::constant(0), &dim) => {}
+                Position::Dim(dim) => tests.push(dim),
+                Position::Term(term) => run_time.push(term),
+            }
+        }
+        let mut guards = outer.to_vec();
+        guards.extend(tests.iter().filter(|test| !outer.contains(test)).cloned());
+        let inner = self.value(value, index, &guards)?;
+        let dtype = self.body.dtype(inner);
+        let mut result = inner;
+        if !tests.is_empty() {
+            result = match self.body.term(inner).clone() {
+                Term::Load(load) if load.guards == guards => {
+                    self.body.add(Term::Load(Load { otherwise: Number::new(otherwise), ..load }), dtype)
+                }
+                _ => {
+                    let test = self.body.add(Term::Test(tests), DType::Bool);
+                    self.or_else(test, inner, otherwise)
+                }
+            };
+        }
+        for term in run_time {
+            let zero = self.body.constant(DType::I64, 0.0);
+            let test = self.body.apply(Scalar::Ge, &[term, zero]);
+            result = self.or_else(test, result, otherwise);
+        }
+        if index.iter().any(|position| matches!(position, Position::Term(_))) {
+            result = self.checked(value, index, result, otherwise);
+        }
+        Ok(result)
+    }
+
+    /// Gives `otherwise` where a position that is known only at run time is out of range. A plain load checks by itself.
+    fn checked(&mut self, value: Value, index: &[Position], result: TermId, otherwise: f64) -> TermId {
+        let dtype = self.body.dtype(result);
+        if let Term::Load(load) = self.body.term(result).clone()
+            && load.index == index
+        {
+            return self.body.add(Term::Load(Load { otherwise: Number::new(otherwise), ..load }), dtype);
+        }
+        let shape = self.graph.type_of(value).shape.clone();
+        let mut result = result;
+        for (position, extent) in index.iter().zip(shape) {
+            let &Position::Term(term) = position else { continue };
+            let (zero, extent) = (self.body.constant(DType::I64, 0.0), self.body.add(Term::Index(extent), DType::I64));
+            for test in [(Scalar::Ge, zero), (Scalar::Lt, extent)] {
+                let test = self.body.apply(test.0, &[term, test.1]);
+                result = self.or_else(test, result, otherwise);
+            }
+        }
+        result
+    }
+
+    fn or_else(&mut self, test: TermId, value: TermId, otherwise: f64) -> TermId {
+        let other = self.body.constant(self.body.dtype(value), otherwise);
+        self.body.apply(Scalar::Select, &[test, value, other])
+    }
+
+    /// An index expression over the axes of a nest, at the positions where the nest is used.
+    fn position(&mut self, dim: &Dim, at: &[Position]) -> Position {
+        let run_time = |symbol: &Symbol| matches!(axis_of(symbol).and_then(|idx| at.get(idx)), Some(Position::Term(_)));
+        let mut any = false;
+        dim.for_each_symbol(&mut |symbol| any |= run_time(symbol));
+        if any {
+            return Position::Term(self.dim_term(dim, at));
+        }
+        let substituted = dim.substitute(&|symbol| match at.get(axis_of(symbol)?)? {
+            Position::Dim(dim) => Some(dim.clone()),
+            Position::Term(_) => None,
+        });
+        Position::Dim(self.ranges.simplify(&substituted))
+    }
+
+    /// The same as a term: arithmetic where a position is known only at run time.
+    fn dim_term(&mut self, dim: &Dim, at: &[Position]) -> TermId {
+        let is_run_time =
+            |symbol: &Symbol| matches!(axis_of(symbol).and_then(|idx| at.get(idx)), Some(Position::Term(_)));
+        let mut any = false;
+        dim.for_each_symbol(&mut |symbol| any |= is_run_time(symbol));
+        if !any {
+            let Position::Dim(dim) = self.position(dim, at) else { return self.body.constant(DType::I64, 0.0) };
+            return self.body.add(Term::Index(dim), DType::I64);
+        }
+        let mut sum: Option<TermId> = None;
+        for (monomial, coefficient) in dim.terms() {
+            let mut product = self.body.add(Term::Index(Dim::constant(coefficient)), DType::I64);
+            for (atom, power) in monomial {
+                let factor = self.atom_term(atom, at);
+                for _ in 0..*power {
+                    product = match self.body.term(product) {
+                        Term::Index(one) if one.is(1) => factor,
+                        _ => self.body.apply(Scalar::Mul, &[product, factor]),
+                    };
+                }
+            }
+            sum = Some(sum.map_or(product, |sum| self.body.apply(Scalar::Add, &[sum, product])));
+        }
+        sum.unwrap_or_else(|| self.body.constant(DType::I64, 0.0))
+    }
+
+    fn atom_term(&mut self, atom: &Atom, at: &[Position]) -> TermId {
+        let (scalar, a, b) = match atom {
+            Atom::Symbol(symbol) => {
+                return match axis_of(symbol).and_then(|idx| at.get(idx)) {
+                    Some(Position::Term(term)) => *term,
+                    Some(Position::Dim(dim)) => self.body.add(Term::Index(dim.clone()), DType::I64),
+                    None => self.body.add(Term::Index(Dim::from(symbol)), DType::I64),
+                };
+            }
+            Atom::FloorDiv(a, b) => (Scalar::FloorDiv, a, b),
+            Atom::Mod(a, b) => (Scalar::Modulo, a, b),
+            Atom::Min(a, b) => (Scalar::Min, a, b),
+            Atom::Max(a, b) => (Scalar::Max, a, b),
+        };
+        let (a, b) = (self.dim_term(a, at), self.dim_term(b, at));
+        self.body.apply(scalar, &[a, b])
+    }
+}
+
+/// The number of an axis symbol `i0, i1, …`.
+pub fn axis_of(symbol: &Symbol) -> Option<usize> {
+    symbol.name().strip_prefix('i')?.parse().ok()
+}

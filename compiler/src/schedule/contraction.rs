@@ -1,0 +1,315 @@
+//! Contractions: sums of products, as a register tile over packed panels.
+//!
+//! The axis that is last in the result lies along the lanes (N, columns); one that only the other factor has gives the
+//! rows (M); all reduced axes together are K. An item of the grid packs the panel K × columns of one factor, with whatever
+//! computes that factor, and then runs over its rows with the sums in registers.
+//!
+//! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
+
+use super::body::{Term, TermId};
+use super::emit::{Tile, begin};
+use super::reduction::accumulator;
+use super::tiles::{Machine, RegisterTile};
+use super::{Loops, Reduce};
+use crate::graph::{DType, Dim, Scalar};
+use crate::kernel::{Builder, Condition, Kernel, Memory, Span, Type, Value, lane};
+
+/// Bytes of one packed panel: it should stay in the second-level cache while the rows pass by.
+const PANEL_BYTES: u64 = 256 << 10;
+/// Rows that one item of the grid handles when there are more; a multiple of the rows of every register tile.
+const ROW_BLOCK: i64 = 192;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    row_axis: usize,
+    column_axis: usize,
+    row_factor: TermId,
+    column_factor: TermId,
+    tile: RegisterTile,
+    dtype: DType,
+}
+
+/// Recognises a contraction worth packing for; anything else is left to the general reduction.
+pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
+    let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
+    let dtype = accumulator(loops.body.dtype(reduce.element));
+    if reduce.combine != Scalar::Add || !dtype.is_float() || loops.n_parallel < 2 {
+        return None;
+    }
+    let column_axis = loops.n_parallel - 1;
+    let has = |factor: usize, axis: usize| mentions(loops, factors[factor], axis);
+    let column = match (has(0, column_axis), has(1, column_axis)) {
+        (true, false) => 0,
+        (false, true) => 1,
+        _ => return None,
+    };
+    let rows = (0..column_axis).filter(|&axis| has(1 - column, axis) && !has(column, axis));
+    let row_axis = rows.max_by_key(|&axis| loops.axes[axis].as_constant().unwrap_or(i64::MAX))?;
+    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
+    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
+    if !at_least(&loops.axes[row_axis], 4) || !at_least(&loops.axes[column_axis], 4) || !at_least(&depth, 4) {
+        return None;
+    }
+    let tile = machine.contraction_tile(&loops.axes[column_axis], dtype);
+    Some(Plan { row_axis, column_axis, row_factor: factors[1 - column], column_factor: factors[column], tile, dtype })
+}
+
+fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
+    let symbol = Loops::symbol(axis);
+    loops.body.needed(&[term]).into_iter().any(|id| loops.body.term(id).mentions(&symbol))
+}
+
+pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {
+    let (mut b, operands, result) = begin(loops);
+    let width = plan.tile.vectors * machine.lanes;
+    let rows = &loops.axes[plan.row_axis];
+    let columns = &loops.axes[plan.column_axis];
+    let mut at = vec![Dim::constant(0); loops.axes.len()];
+    for axis in (0..loops.n_parallel).filter(|&axis| axis != plan.row_axis && axis != plan.column_axis) {
+        at[axis] = b.grid(&format!("g{axis}"), loops.axes[axis].clone());
+    }
+    let column = b.grid("n", columns.ceil_div(&Dim::constant(width as i64)));
+    let block = row_block(rows, plan.tile.rows as i64);
+    let n_blocks = rows.ceil_div(&Dim::constant(block));
+    let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block };
+    let n_rows = match (rows.as_constant(), n_blocks.is(1)) {
+        (Some(rows), true) => Dim::constant(rows),
+        (Some(rows), _) if rows % block == 0 => Dim::constant(block),
+        _ => (rows - &row_start).least(&Dim::constant(block)),
+    };
+    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
+    let panel_rows = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
+    let panel_rows = depth.as_constant().map_or(panel_rows, |depth| depth.clamp(1, panel_rows));
+    let panel = b.local("panel", plan.dtype, [panel_rows as u64, width]);
+    let partial = (!at_most(&depth, panel_rows)).then(|| b.local("partial", plan.dtype, [block as u64, width]));
+    let start = &column * width as i64;
+    let block = Block {
+        loops,
+        reduce,
+        plan,
+        operands: &operands,
+        result,
+        at,
+        width,
+        row_start,
+        n_rows,
+        depth,
+        panel,
+        panel_rows,
+        partial,
+    };
+    let whole = Builder::at_most(&(&start + width as i64), columns);
+    match columns.as_constant().map(|columns| columns % width as i64 == 0) {
+        Some(true) => block.emit(&mut b, &start, false),
+        _ if columns.as_constant().is_some_and(|columns| columns < width as i64) => block.emit(&mut b, &start, true),
+        _ => {
+            b.if_else(
+                Condition::Guards(vec![whole]),
+                |b| {
+                    block.emit(b, &start, false);
+                    Vec::new()
+                },
+                |b| {
+                    block.emit(b, &start, true);
+                    Vec::new()
+                },
+            );
+        }
+    }
+    b.finish()
+}
+
+fn at_most(dim: &Dim, limit: i64) -> bool {
+    dim.as_constant().is_some_and(|size| size <= limit)
+}
+
+/// Rows of one item: all of them if they are few, else blocks of equal size.
+fn row_block(rows: &Dim, tile_rows: i64) -> i64 {
+    let Some(rows) = rows.as_constant() else { return ROW_BLOCK };
+    let n_blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    let even = (rows + n_blocks - 1) / n_blocks.max(1);
+    ((even + tile_rows - 1) / tile_rows * tile_rows).max(tile_rows)
+}
+
+/// One panel against one block of rows.
+struct Block<'a> {
+    loops: &'a Loops,
+    reduce: &'a Reduce,
+    plan: &'a Plan,
+    operands: &'a [Memory],
+    result: Memory,
+    /// Positions along the outer axes.
+    at: Vec<Dim>,
+    width: u64,
+    row_start: Dim,
+    n_rows: Dim,
+    depth: Dim,
+    panel: Memory,
+    panel_rows: i64,
+    /// Sums of the k-blocks so far, when K does not fit one panel.
+    partial: Option<Memory>,
+}
+
+/// A stretch of K: where it starts and how long it is.
+struct Stretch {
+    start: Dim,
+    length: Dim,
+    n: Dim,
+    idx: Dim,
+}
+
+impl Block<'_> {
+    fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+        if self.partial.is_none() {
+            let whole = Stretch {
+                start: Dim::constant(0),
+                length: self.depth.clone(),
+                n: Dim::constant(1),
+                idx: Dim::constant(0),
+            };
+            return self.stretch(b, column_start, guarded, &whole);
+        }
+        let panel_rows = Dim::constant(self.panel_rows);
+        let n = self.depth.ceil_div(&panel_rows);
+        b.for_loop(Span::new("kb", 0, n.clone(), 1), &[], |b, idx, _| {
+            let start = idx * self.panel_rows;
+            let length = (&self.depth - &start).least(&panel_rows);
+            self.stretch(b, column_start, guarded, &Stretch { start, length, n: n.clone(), idx: idx.clone() });
+            Vec::new()
+        });
+        // An empty sum has no stretch that could finish it.
+        if self.depth.as_constant().is_none() {
+            b.if_else(
+                Condition::Guards(vec![-&self.depth]),
+                |b| {
+                    self.each_rows(b, &mut |b, row, n_rows| {
+                        let zero = b.constant(Type::new(self.plan.dtype, [n_rows, self.width]), 0.0);
+                        self.finish(b, row, n_rows, column_start, guarded, zero);
+                    });
+                    Vec::new()
+                },
+                |_| Vec::new(),
+            );
+        }
+    }
+
+    fn stretch(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
+        self.pack(b, column_start, guarded, k);
+        self.each_rows(b, &mut |b, row, n_rows| {
+            let sum = self.sum_before(b, row, n_rows, k);
+            let sum = self.multiply(b, row, n_rows, k, sum);
+            match self.partial {
+                None => self.finish(b, row, n_rows, column_start, guarded, sum),
+                Some(partial) => {
+                    let last = &(&k.idx + 1) - &k.n;
+                    b.if_else(
+                        Condition::Guards(vec![last]),
+                        |b| {
+                            self.finish(b, row, n_rows, column_start, guarded, sum);
+                            Vec::new()
+                        },
+                        |b| {
+                            b.store(partial, [&(row + &lane(0)), &lane(1)], [], sum);
+                            Vec::new()
+                        },
+                    );
+                }
+            }
+        });
+    }
+
+    /// Positions along the reduced axes of the element `kk` of K.
+    fn along_depth(&self, at: &mut [Dim], kk: &Dim) {
+        let mut rest = kk.clone();
+        for axis in (self.loops.n_parallel..self.loops.axes.len()).rev() {
+            let extent = &self.loops.axes[axis];
+            let outermost = axis == self.loops.n_parallel;
+            at[axis] = if outermost { rest.clone() } else { rest.modulo(extent) };
+            rest = rest.floor_div(extent);
+        }
+    }
+
+    fn pack(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
+        b.for_loop(Span::new("p", 0, k.length.clone(), 1), &[], |b, p, _| {
+            let mut at = self.at.clone();
+            self.along_depth(&mut at, &(&k.start + p));
+            at[self.plan.column_axis] = column_start + &lane(0);
+            let guards = self.column_guard(guarded, &at);
+            let mut tile = Tile::new(self.loops, self.operands, at, vec![self.width], guards);
+            let value = tile.full(b, self.plan.column_factor);
+            let value = b.cast(value, self.plan.dtype);
+            b.store(self.panel, [p, &lane(0)], [], value);
+            Vec::new()
+        });
+    }
+
+    fn column_guard(&self, guarded: bool, at: &[Dim]) -> Vec<Dim> {
+        let column = self.plan.column_axis;
+        if guarded { vec![Builder::below(&at[column], &self.loops.axes[column])] } else { Vec::new() }
+    }
+
+    /// Runs `body` for each register tile of rows: it gets the first row, counted within the block, and how many.
+    fn each_rows(&self, b: &mut Builder, body: &mut dyn FnMut(&mut Builder, &Dim, u64)) {
+        let rows = self.plan.tile.rows as i64;
+        let tile = Dim::constant(rows);
+        if let Some(few) = self.n_rows.as_constant().filter(|&n_rows| n_rows < rows) {
+            return body(b, &Dim::constant(0), few as u64);
+        }
+        b.for_loop(Span::new("r", 0, self.n_rows.floor_div(&tile), 1), &[], |b, r, _| {
+            body(b, &(r * rows), rows as u64);
+            Vec::new()
+        });
+        let rest = self.n_rows.modulo(&tile);
+        match (rest.as_constant(), self.partial) {
+            (Some(0), _) => {}
+            // Rows of the last full tile are computed once more, to the same values: cheaper than narrower tiles.
+            (Some(_), None) => body(b, &(&self.n_rows - &tile), rows as u64),
+            _ => {
+                let start = &self.n_rows.floor_div(&tile) * rows;
+                b.for_loop(Span::new("q", 0, rest, 1), &[], |b, q, _| {
+                    body(b, &(&start + q), 1);
+                    Vec::new()
+                });
+            }
+        }
+    }
+
+    fn sum_before(&self, b: &mut Builder, row: &Dim, n_rows: u64, k: &Stretch) -> Value {
+        let ty = Type::new(self.plan.dtype, [n_rows, self.width]);
+        match self.partial {
+            None => b.constant(ty, self.reduce.initial.value()),
+            Some(partial) => {
+                let later = Condition::Guards(vec![&k.idx - 1]);
+                let index = [&(row + &lane(0)), &lane(1)];
+                let shape = ty.shape.clone();
+                let load = |b: &mut Builder| vec![b.load(partial, shape, index, [], 0.0)];
+                b.if_else(later, load, |b| vec![b.constant(ty, self.reduce.initial.value())])[0]
+            }
+        }
+    }
+
+    fn multiply(&self, b: &mut Builder, row: &Dim, n_rows: u64, k: &Stretch, sum: Value) -> Value {
+        let sums = b.for_loop(Span::new("k", 0, k.length.clone(), 1), &[sum], |b, p, carried| {
+            let mut at = self.at.clone();
+            self.along_depth(&mut at, &(&k.start + p));
+            at[self.plan.row_axis] = &(&self.row_start + row) + &lane(0);
+            let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, 1], Vec::new());
+            let left = tile.full(b, self.plan.row_factor);
+            let left = b.cast(left, self.plan.dtype);
+            let right = b.load(self.panel, [1, self.width], [p, &lane(1)], [], 0.0);
+            vec![b.contract(carried[0], left, right)]
+        });
+        sums[0]
+    }
+
+    fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
+        let mut at = self.at.clone();
+        at[self.plan.row_axis] = &(&self.row_start + row) + &lane(0);
+        at[self.plan.column_axis] = column_start + &lane(1);
+        let guards = self.column_guard(guarded, &at);
+        let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
+        tile.reduced = Some(b.cast(sum, self.loops.body.dtype(self.reduce.element)));
+        let value = tile.full(b, self.loops.stored);
+        tile.store(b, self.result, value);
+    }
+}

@@ -1,0 +1,218 @@
+//! Emission: terms of a body become statements on tiles.
+//!
+//! Invariant: a term is computed at its natural shape: an axis of the tile along which it does not vary has extent one,
+//! and is repeated only where it meets a term that varies. Half-width floats are computed in f32 and rounded to their type
+//! after each operation.
+
+use rustc_hash::FxHashMap;
+
+use super::Loops;
+use super::body::{Body, Load, Position, Term, TermId};
+use crate::graph::{DType, Dim, Scalar, Symbol};
+use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
+
+/// Where a tile lies in the iteration space, and how its terms are computed there.
+pub struct Tile<'a> {
+    pub loops: &'a Loops,
+    pub body: &'a Body,
+    /// Each axis `i0, i1, …` as an index expression over loop variables and lanes.
+    pub at: Vec<Dim>,
+    pub shape: Vec<u64>,
+    /// Hold for the lanes that take part; each mentions a lane.
+    pub guards: Vec<Dim>,
+    /// Where each operand lies.
+    pub operands: &'a [Memory],
+    pub reduced: Option<Value>,
+    memo: FxHashMap<TermId, Value>,
+}
+
+impl<'a> Tile<'a> {
+    pub fn new(loops: &'a Loops, operands: &'a [Memory], at: Vec<Dim>, shape: Vec<u64>, guards: Vec<Dim>) -> Tile<'a> {
+        Tile { loops, body: &loops.body, at, shape, guards, operands, reduced: None, memo: FxHashMap::default() }
+    }
+
+    /// Computes a term, in its natural shape.
+    pub fn value(&mut self, b: &mut Builder, root: TermId) -> Value {
+        for id in self.body.needed(&[root]) {
+            if !self.memo.contains_key(&id) {
+                let value = self.statement(b, id);
+                self.memo.insert(id, value);
+            }
+        }
+        self.memo[&root]
+    }
+
+    /// Computes a term over the whole tile.
+    pub fn full(&mut self, b: &mut Builder, root: TermId) -> Value {
+        let value = self.value(b, root);
+        b.broadcast(value, self.shape.clone())
+    }
+
+    fn statement(&mut self, b: &mut Builder, id: TermId) -> Value {
+        let dtype = self.body.dtype(id);
+        let ones = vec![1; self.shape.len()];
+        match self.body.term(id).clone() {
+            Term::Const(number) => match is_half(dtype) {
+                true => {
+                    let wide = b.constant(kernel::Type::new(DType::F32, ones), number.value());
+                    b.cast(wide, dtype)
+                }
+                false => b.constant(kernel::Type::new(dtype, ones), number.value()),
+            },
+            Term::Index(dim) => self.index(b, &dim),
+            Term::Test(dims) => self.test(b, &dims),
+            Term::Load(load) => self.load(b, &load),
+            Term::Apply(scalar, args) => self.apply(b, scalar, &args, dtype),
+            Term::Cast(arg) => self.cast(b, self.memo[&arg], dtype),
+            Term::RandomBits { seed, stream, counter, key, word } => {
+                let counter = self.memo[&counter];
+                let shape = b.type_of(counter).shape.clone();
+                let scalar = |b: &mut Builder, value: Value| b.reshape(value, []);
+                let (seed, stream) = (scalar(b, self.memo[&seed]), scalar(b, self.memo[&stream]));
+                let index = Index::Value(counter);
+                b.random_bits(shape, RandomBits { seed, stream, index, key, word: word as u8 })
+            }
+            Term::Reduced => self.reduced.expect("an epilogue is emitted after its reduction"),
+        }
+    }
+
+    fn place(&self, dim: &Dim) -> Dim {
+        dim.substitute(&|symbol| super::compose::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned())
+    }
+
+    /// The extents of the lanes that these index expressions mention.
+    fn shape_of<'d>(&self, dims: impl IntoIterator<Item = &'d Dim>) -> Vec<u64> {
+        let mut shape = vec![1; self.shape.len()];
+        for dim in dims {
+            for (axis, extent) in shape.iter_mut().enumerate() {
+                if dim.mentions(&lane_symbol(axis)) {
+                    *extent = self.shape[axis];
+                }
+            }
+        }
+        shape
+    }
+
+    fn index(&self, b: &mut Builder, dim: &Dim) -> Value {
+        let dim = self.place(dim);
+        let shape = self.shape_of([&dim]);
+        b.index(shape, dim)
+    }
+
+    fn test(&self, b: &mut Builder, dims: &[Dim]) -> Value {
+        let mut all = None;
+        for dim in dims {
+            let value = self.index(b, dim);
+            let zero = b.constant(b.type_of(value).clone(), 0.0);
+            let test = b.scalar(Scalar::Ge, &[value, zero]);
+            all = Some(all.map_or(test, |all| self.joined(b, Scalar::And, &[all, test])));
+        }
+        all.unwrap_or_else(|| b.constant(kernel::Type::new(DType::Bool, vec![1; self.shape.len()]), 1.0))
+    }
+
+    fn load(&self, b: &mut Builder, load: &Load) -> Value {
+        let positions: Vec<Index> = load
+            .index
+            .iter()
+            .map(|position| match position {
+                Position::Dim(dim) => Index::Dim(self.place(dim)),
+                Position::Term(term) => Index::Value(self.memo[term]),
+            })
+            .collect();
+        let mut guards: Vec<Dim> = load.guards.iter().map(|guard| self.place(guard)).collect();
+        let dims =
+            positions.iter().filter_map(|position| if let Index::Dim(dim) = position { Some(dim) } else { None });
+        let mut shape = self.shape_of(dims.chain(&guards));
+        for position in &positions {
+            if let Index::Value(value) = position {
+                shape = joined_shape(&shape, &b.type_of(*value).shape);
+            }
+        }
+        // A guard of the tile concerns a load only if the load varies along the lanes of the guard.
+        let varies = |symbol: &Symbol| (0..shape.len()).any(|axis| shape[axis] > 1 && *symbol == lane_symbol(axis));
+        for guard in &self.guards {
+            let mut concerned = false;
+            guard.for_each_symbol(&mut |symbol| concerned |= varies(symbol));
+            if concerned && !guards.contains(guard) {
+                guards.push(guard.clone());
+            }
+        }
+        b.load(self.operands[load.operand], shape, positions, guards, load.otherwise.value())
+    }
+
+    fn apply(&self, b: &mut Builder, scalar: Scalar, args: &[TermId], dtype: DType) -> Value {
+        let widened = |b: &mut Builder, value: Value| match is_half(b.type_of(value).dtype) && scalar != Scalar::Select
+        {
+            true => b.cast(value, DType::F32),
+            false => value,
+        };
+        let args: Vec<Value> = args.iter().map(|arg| widened(b, self.memo[arg])).collect();
+        let result = self.joined(b, scalar, &args);
+        b.cast(result, dtype)
+    }
+
+    /// Applies a scalar function to tiles of different natural shapes.
+    fn joined(&self, b: &mut Builder, scalar: Scalar, args: &[Value]) -> Value {
+        let ones = vec![1; self.shape.len()];
+        let shape = args.iter().fold(ones, |shape, &arg| joined_shape(&shape, &b.type_of(arg).shape));
+        let args: Vec<Value> = args.iter().map(|&arg| b.broadcast(arg, shape.clone())).collect();
+        b.scalar(scalar, &args)
+    }
+
+    fn cast(&self, b: &mut Builder, value: Value, dtype: DType) -> Value {
+        let from = b.type_of(value).dtype;
+        match (is_half(from), is_half(dtype)) {
+            // Half-width floats convert to and from f32 only.
+            (true, _) if dtype != DType::F32 => {
+                let wide = b.cast(value, DType::F32);
+                self.cast(b, wide, dtype)
+            }
+            (false, true) if from != DType::F32 => {
+                let wide = b.cast(value, DType::F32);
+                b.cast(wide, dtype)
+            }
+            _ if dtype == DType::Bool => {
+                let zero = b.constant(b.type_of(value).clone(), 0.0);
+                b.scalar(Scalar::Ne, &[value, zero])
+            }
+            _ => b.cast(value, dtype),
+        }
+    }
+
+    /// Stores a value of the whole tile at the position of the tile in the result.
+    pub fn store(&self, b: &mut Builder, result: Memory, value: Value) {
+        let index = self.at[..self.loops.n_parallel].to_vec();
+        b.store(result, index, self.guards.clone(), value);
+    }
+}
+
+fn joined_shape(a: &[u64], b: &[u64]) -> Vec<u64> {
+    a.iter().zip(b).map(|(&a, &b)| a.max(b)).collect()
+}
+
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
+}
+
+/// Declares the sizes and buffers that every kernel of this nest has: operands, then the result.
+pub fn begin(loops: &Loops) -> (Builder, Vec<Memory>, Memory) {
+    let mut b = Builder::new("kernel");
+    for range in loops.ranges.iter().filter(|range| super::compose::axis_of(&range.symbol).is_none()) {
+        if is_used(loops, &range.symbol) {
+            let low = range.low.as_constant().unwrap_or(0);
+            b.size(range.symbol.name(), low, range.high.as_ref().and_then(Dim::as_constant));
+        }
+    }
+    let operands = loops.operands.iter().enumerate();
+    let operands =
+        operands.map(|(idx, ty)| b.buffer(format!("a{idx}"), ty.dtype, ty.shape.clone(), kernel::Rights::Read));
+    let operands: Vec<Memory> = operands.collect();
+    let result = b.buffer("out", loops.result.dtype, loops.result.shape.clone(), kernel::Rights::Write);
+    (b, operands, result)
+}
+
+fn is_used(loops: &Loops, symbol: &Symbol) -> bool {
+    let shapes = loops.operands.iter().flat_map(|ty| &ty.shape).chain(&loops.result.shape).chain(&loops.axes);
+    shapes.into_iter().any(|dim| dim.mentions(symbol))
+        || loops.body.needed(&loops.roots()).into_iter().any(|id| loops.body.term(id).mentions(symbol))
+}

@@ -1,0 +1,101 @@
+//! Schedules: one graph node, or one fused group, becomes one tile-level kernel.
+//!
+//! Nodes are judged by their nests alone, never by name. Kernels are canonical: equal groups of different models, or of
+//! different layers, give equal text, so that each is compiled once.
+
+pub mod body;
+mod collapse;
+pub mod compose;
+mod contraction;
+mod emit;
+mod order;
+mod pointwise;
+mod reduction;
+#[cfg(test)]
+mod tests;
+mod tiles;
+mod views;
+
+use std::fmt;
+
+use self::body::{Body, Number, TermId};
+use crate::graph::{Dim, Graph, Meaning, NodeId, Ranges, Scalar, Symbol, Type};
+use crate::kernel::Kernel;
+
+pub use tiles::Machine;
+
+/// A composed nest: `axes` are `i0, i1, …`, the first `n_parallel` index the result, the rest are reduced.
+#[derive(Clone, Debug)]
+pub struct Loops {
+    pub axes: Vec<Dim>,
+    pub n_parallel: usize,
+    pub operands: Vec<Type>,
+    pub result: Type,
+    pub body: Body,
+    pub reduce: Option<Reduce>,
+    /// What is stored: over the parallel axes, with `Term::Reduced` as the result of the reduction.
+    pub stored: TermId,
+    /// Sizes, then the axes.
+    pub ranges: Ranges,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Reduce {
+    pub element: TermId,
+    pub combine: Scalar,
+    /// The neutral element of `combine`, and the result of an empty reduction.
+    pub initial: Number,
+}
+
+/// A group that cannot become a kernel: a disagreement between the fuse pass and the schedules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleError(pub String);
+
+impl ScheduleError {
+    pub fn new(message: impl Into<String>) -> ScheduleError {
+        ScheduleError(message.into())
+    }
+}
+
+impl fmt::Display for ScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ScheduleError {}
+
+/// The kernel of a structured node or a fused group. Its buffers are the operands, in order, then the result.
+pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, ScheduleError> {
+    let node = graph.node(id);
+    let loops = match (node.op.meaning, node.regions.as_slice()) {
+        (Meaning::Control { .. }, [region]) if node.op.name == "fused" => {
+            compose::compose_region(region, &graph.sizes)?
+        }
+        _ => compose::compose_node(graph, id)?,
+    };
+    Ok(schedule_loops(loops, machine))
+}
+
+/// The kernel of a composed nest.
+pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
+    let loops = collapse::collapse(loops);
+    match &loops.reduce {
+        None => pointwise::kernel(&loops, machine),
+        Some(reduce) => match contraction::find(&loops, reduce, machine) {
+            Some(plan) => contraction::kernel(&loops, reduce, &plan, machine),
+            None => reduction::kernel(&loops, reduce, machine),
+        },
+    }
+}
+
+impl Loops {
+    pub fn symbol(axis: usize) -> Symbol {
+        Symbol::new(format!("i{axis}"))
+    }
+
+    /// Every term that is computed somewhere.
+    pub fn roots(&self) -> Vec<TermId> {
+        self.reduce.iter().map(|reduce| reduce.element).chain([self.stored]).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! Choosing the axis that lies along the lanes of a vector, by what its accesses would cost.
+
+use super::body::{Load, Position, TermId};
+use super::{Loops, tiles::Machine};
+use crate::graph::Dim;
+
+/// How an access moves when one axis advances by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stride {
+    /// It stays where it is.
+    None,
+    /// The next element.
+    One,
+    /// Elsewhere: every lane is an access of its own.
+    Other,
+}
+
+/// What one vector of a load costs, in vector loads.
+fn cost(stride: Stride, machine: &Machine) -> f64 {
+    match stride {
+        Stride::None => 0.25,
+        Stride::One => 1.0,
+        Stride::Other => 1.0 + machine.lanes as f64,
+    }
+}
+
+pub fn stride(loops: &Loops, load: &Load, axis: usize) -> Stride {
+    let symbol = Loops::symbol(axis);
+    let shape = &loops.operands[load.operand].shape;
+    let mut offset = Dim::constant(0);
+    for (position, extent) in load.index.iter().zip(shape) {
+        match position {
+            Position::Dim(dim) => offset = &(&offset * extent) + dim,
+            Position::Term(term) if term_moves(loops, *term, axis) => return Stride::Other,
+            Position::Term(_) => offset = &offset * extent,
+        }
+    }
+    match offset.affine_in(&symbol) {
+        Some((slope, _)) if slope.is(0) => Stride::None,
+        Some((slope, _)) if slope.is(1) => Stride::One,
+        _ => Stride::Other,
+    }
+}
+
+fn term_moves(loops: &Loops, term: TermId, axis: usize) -> bool {
+    let symbol = Loops::symbol(axis);
+    loops.body.needed(&[term]).into_iter().any(|id| loops.body.term(id).mentions(&symbol))
+}
+
+/// The best axis for the lanes, `None` when there is no axis at all.
+pub fn vector_axis(loops: &Loops, machine: &Machine) -> Option<usize> {
+    let element = loops.reduce.map_or(loops.stored, |reduce| reduce.element);
+    let loads = loops.body.loads(&[element]);
+    let total = |axis: usize| {
+        let reading: f64 = loads.iter().map(|load| cost(stride(loops, load, axis), machine)).sum();
+        let writing = match (axis < loops.n_parallel, axis + 1 == loops.n_parallel) {
+            (true, true) => 1.0,
+            (true, false) => cost(Stride::Other, machine),
+            // Lanes along a reduced axis are combined at the end, and can only be filled whole.
+            (false, _) => 0.5,
+        };
+        (0.5 + reading + writing) / filling(&loops.axes[axis], axis < loops.n_parallel, machine)
+    };
+    (0..loops.axes.len()).min_by(|&a, &b| total(a).total_cmp(&total(b)).then(b.cmp(&a)))
+}
+
+/// Which part of the lanes does useful work, for an axis of this extent.
+fn filling(extent: &Dim, parallel: bool, machine: &Machine) -> f64 {
+    let Some(extent) = extent.as_constant() else { return 1.0 };
+    let (extent, lanes) = (extent.max(1) as u64, machine.lanes);
+    let steps = match parallel && machine.masks {
+        true => extent.div_ceil(lanes),
+        false => extent / lanes + extent % lanes,
+    };
+    extent as f64 / (steps * lanes) as f64
+}

@@ -1,0 +1,56 @@
+//! Nests without a reduction: the grid runs over all axes but one, and tiles run along that one.
+
+use super::emit::{Tile, begin};
+use super::tiles::{Machine, each_tile, segments};
+use super::{Loops, order};
+use crate::graph::Dim;
+use crate::kernel::{Builder, Kernel, lane};
+
+/// Elements of the inner axis that one item of the grid handles.
+const CHUNK: i64 = 4096;
+
+pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
+    let (mut b, operands, result) = begin(loops);
+    let inner = order::vector_axis(loops, machine);
+    let mut at = grid(&mut b, loops, inner);
+    let Some(inner) = inner else {
+        let mut tile = Tile::new(loops, &operands, at, vec![1], Vec::new());
+        let value = tile.full(&mut b, loops.stored);
+        tile.store(&mut b, result, value);
+        return b.finish();
+    };
+    let extent = loops.axes[inner].clone();
+    let (start, length) = chunk(&mut b, &extent);
+    each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
+        at[inner] = &(&start + base) + &lane(0);
+        let guards = if segment.guarded { vec![Builder::below(&at[inner], &extent)] } else { Vec::new() };
+        let mut tile = Tile::new(loops, &operands, at.clone(), vec![segment.width], guards);
+        let value = tile.full(b, loops.stored);
+        tile.store(b, result, value);
+        Vec::new()
+    });
+    b.finish()
+}
+
+/// A grid axis for every parallel axis but `inner`; gives the positions along all axes.
+pub fn grid(b: &mut Builder, loops: &Loops, inner: Option<usize>) -> Vec<Dim> {
+    (0..loops.axes.len())
+        .map(|axis| match axis < loops.n_parallel && Some(axis) != inner {
+            true => b.grid(&format!("g{axis}"), loops.axes[axis].clone()),
+            false => Dim::constant(0),
+        })
+        .collect()
+}
+
+/// Splits a long axis over the grid: the start and the length of the part of one item.
+pub fn chunk(b: &mut Builder, extent: &Dim) -> (Dim, Dim) {
+    let chunk = Dim::constant(CHUNK);
+    if extent.as_constant().is_some_and(|extent| extent <= 2 * CHUNK) {
+        return (Dim::constant(0), extent.clone());
+    }
+    let item = b.grid("c", extent.ceil_div(&chunk));
+    let start = &item * CHUNK;
+    let whole = extent.as_constant().is_some_and(|extent| extent % CHUNK == 0);
+    let length = if whole { chunk } else { (extent - &start).least(&chunk) };
+    (start, length)
+}

@@ -1,0 +1,133 @@
+//! Tile sizes as data: what fits the registers of each kind of machine, and how tiles cover an axis.
+
+use crate::graph::{DType, Dim};
+use crate::kernel::{Builder, Span, Value};
+
+/// What schedules need to know of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    /// Elements of four bytes in one vector register.
+    pub lanes: u64,
+    /// Whether a vector access can leave lanes out at no cost.
+    pub masks: bool,
+    /// How many threads the work of one kernel may be spread over.
+    pub threads: u64,
+}
+
+/// A register tile of a contraction: rows, and vectors in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisterTile {
+    pub rows: u64,
+    pub vectors: u64,
+}
+
+/// Register tiles by lanes, widest first: the accumulators `rows × vectors`, one row of the panel and one broadcast must
+/// fit the registers.
+const REGISTER_TILES: &[(u64, &[RegisterTile])] = &[
+    // AVX-512: 32 registers of 16 lanes.
+    (16, &[tile(6, 4), tile(8, 3), tile(12, 2), tile(16, 1)]),
+    // AVX2: 16 registers of 8 lanes.
+    (8, &[tile(6, 2), tile(12, 1)]),
+    // SSE and NEON: 16 registers of 4 lanes (NEON has more).
+    (4, &[tile(6, 2), tile(12, 1)]),
+    (1, &[tile(2, 4), tile(4, 1)]),
+];
+
+const fn tile(rows: u64, vectors: u64) -> RegisterTile {
+    RegisterTile { rows, vectors }
+}
+
+impl Machine {
+    /// The register tile that wastes the fewest columns; the widest of those.
+    pub fn contraction_tile(&self, columns: &Dim, dtype: DType) -> RegisterTile {
+        let fits = REGISTER_TILES.iter().find(|(lanes, _)| *lanes <= self.lanes);
+        let tiles = fits.unwrap_or(&REGISTER_TILES[REGISTER_TILES.len() - 1]).1;
+        let waste = |tile: &RegisterTile| match columns.as_constant() {
+            Some(columns) => (columns as u64).next_multiple_of(tile.vectors * self.lanes),
+            None => 0,
+        };
+        let mut best = tiles[0];
+        for tile in &tiles[1..] {
+            if waste(tile) < waste(&best) {
+                best = *tile;
+            }
+        }
+        // Elements of eight bytes take two registers for the lanes of one.
+        if dtype.size_of() == 8 && self.lanes > 1 { tile((best.rows / 2).max(1), best.vectors) } else { best }
+    }
+
+    /// Vectors that one step of a streaming loop handles, so that latencies overlap.
+    pub fn unroll(&self) -> u64 {
+        4
+    }
+
+    /// Elements of one step of a streaming loop.
+    pub fn strip(&self) -> u64 {
+        self.lanes * self.unroll()
+    }
+}
+
+/// One stretch of an axis: `count` tiles of `width` from `start`; a guarded tile may reach over the end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    pub start: Dim,
+    pub count: Dim,
+    pub width: u64,
+    pub guarded: bool,
+}
+
+/// Covers `0..extent` by tiles: wide ones, then what is left, in guarded tiles where masks are free and otherwise in
+/// narrower ones.
+pub fn segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
+    let (wide, lanes) = (Dim::constant(machine.strip() as i64), Dim::constant(machine.lanes as i64));
+    let n_wide = extent.floor_div(&wide);
+    let rest = extent.modulo(&wide);
+    let start = &n_wide * &wide;
+    let mut segments = vec![Segment { start: Dim::constant(0), count: n_wide, width: machine.strip(), guarded: false }];
+    match (machine.masks, rest.as_constant()) {
+        (true, Some(rest)) => {
+            let width = (rest as u64).div_ceil(machine.lanes) * machine.lanes;
+            let guarded = width != rest as u64;
+            segments.push(Segment { start, count: Dim::constant(i64::from(rest > 0)), width, guarded });
+        }
+        (true, None) => {
+            segments.push(Segment { start, count: rest.ceil_div(&lanes), width: machine.lanes, guarded: true });
+        }
+        (false, _) => {
+            segments.push(Segment { start, count: rest.floor_div(&lanes), width: machine.lanes, guarded: false });
+            if machine.lanes > 1 {
+                let start = &extent.floor_div(&lanes) * &lanes;
+                segments.push(Segment { start, count: extent.modulo(&lanes), width: 1, guarded: false });
+            }
+        }
+    }
+    segments.retain(|segment| !segment.count.is(0));
+    segments
+}
+
+/// Covers `0..extent` without guards: for reduced axes, where a lane too many would have to be neutral.
+pub fn exact_segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
+    segments(extent, &Machine { masks: false, ..*machine })
+}
+
+/// Runs `body` for each tile of the segments, carrying values: it gets the start of the tile and the segment.
+pub fn each_tile(
+    b: &mut Builder,
+    name: &str,
+    segments: &[Segment],
+    inits: &[Value],
+    body: &mut dyn FnMut(&mut Builder, &Dim, &Segment, &[Value]) -> Vec<Value>,
+) -> Vec<Value> {
+    let mut carried = inits.to_vec();
+    for (idx, segment) in segments.iter().enumerate() {
+        carried = match segment.count.is(1) {
+            true => body(b, &segment.start, segment, &carried),
+            false => b.for_loop(
+                Span::new(&format!("{name}{idx}"), 0, segment.count.clone(), 1),
+                &carried,
+                |b, k, carried| body(b, &(&segment.start + &(k * segment.width as i64)), segment, carried),
+            ),
+        };
+    }
+    carried
+}

@@ -1,0 +1,3 @@
+//! Where kernels run. One folder per kind of device.
+
+pub mod cpu;

@@ -1,0 +1,18 @@
+//! Running programs: threads, memory, and the walk over an entry's steps.
+//!
+//! `Session` is what callers see. A call binds sizes, finds the plan for them (made once), fills
+//! in pointers and lets the executor walk the plan.
+
+pub mod arena;
+mod executor;
+mod plan;
+mod poison;
+pub mod pool;
+mod profile;
+mod session;
+mod sizes;
+mod state;
+
+pub use pool::Pool;
+pub use profile::{Counter, StepTime};
+pub use session::{Options, Session};

@@ -1,0 +1,354 @@
+//! A thread pool for regions of a few microseconds: workers spin a while, then park.
+//!
+//! One atomic word holds the open region: its number, how many workers are inside, and the next
+//! chunk to claim. A worker enters by claiming a chunk, in one compare-and-swap; so the caller,
+//! which claims chunks like everyone else, only ever waits for chunks that someone is running.
+//!
+//! Invariant: the region's description changes only while the word is closed and nobody is
+//! inside, so whoever claims a chunk of a region sees the description of that region.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+const SPIN: Duration = Duration::from_micros(200);
+const CHUNKS_PER_THREAD: usize = 8;
+const MAX_WORKERS: usize = 255;
+
+/// Layout of the word: region number (40 bits), workers inside (8), next chunk (16). With all
+/// bits of `next` set it is closed: no region has as many chunks.
+const NEXT: u64 = 0xffff;
+const INSIDE: u64 = 1 << 16;
+const INSIDE_MASK: u64 = 0xff << 16;
+const REGION: u64 = 1 << 24;
+
+type Body<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Keeps what callers and workers write on lines of their own.
+#[repr(align(128))]
+struct Line<T>(T);
+
+struct Shared {
+    word: Line<AtomicU64>,
+    /// The open region, a `Region` on its caller's stack, and how many chunks it has.
+    region: AtomicPtr<()>,
+    n_chunks: AtomicUsize,
+    /// Set while some caller owns the region.
+    busy: Line<AtomicBool>,
+    sleepers: Line<AtomicUsize>,
+    stop: AtomicBool,
+    panicked: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    bed: Mutex<()>,
+    wake: Condvar,
+}
+
+impl Pool {
+    /// `threads` counts the caller; 0 means one for each core that this process may use.
+    pub fn new(threads: usize) -> Pool {
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = if threads == 0 { cores() } else { threads };
+        let shared = Arc::new(Shared::new());
+        let start = |index| {
+            let shared = Arc::clone(&shared);
+            let name = format!("tilewright-{index}");
+            thread::Builder::new().name(name).spawn(move || shared.serve())
+        };
+        // A machine that refuses more threads gets the work done with fewer.
+        let workers = (1..threads.min(MAX_WORKERS + 1)).map_while(|index| start(index).ok()).collect();
+        Pool { shared, workers }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `body(begin, end)` on disjoint ranges that cover `0..n_items`, each of at least
+    /// `min_chunk` items but for the last, on this thread and whichever workers are free. A
+    /// region started inside another one, or beside one, runs on its caller alone. A panic in
+    /// `body` is raised again here once nothing uses `body` any more.
+    pub fn run(&self, n_items: usize, min_chunk: usize, body: &Body<'_>) {
+        let min_chunk = min_chunk.max(1);
+        let busy = &self.shared.busy.0;
+        if n_items <= min_chunk || self.workers.is_empty() || busy.swap(true, Acquire) {
+            if n_items > 0 {
+                body(0, n_items);
+            }
+            return;
+        }
+        let most_chunks = (self.threads() * CHUNKS_PER_THREAD).min(NEXT as usize - 1);
+        let chunk = min_chunk.max(n_items.div_ceil(most_chunks));
+        let region = Region { body, n_items, chunk };
+        self.shared.run(&region);
+        let panicked = self.shared.panicked.swap(false, Relaxed);
+        let payload = panicked.then(|| self.shared.panic().take()).flatten();
+        busy.store(false, Release);
+        if let Some(payload) = payload {
+            resume_unwind(payload);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        self.shared.wake_all();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// What a thread needs to run chunks of one region.
+struct Region<'a> {
+    body: &'a Body<'a>,
+    n_items: usize,
+    chunk: usize,
+}
+
+impl Shared {
+    fn new() -> Shared {
+        Shared {
+            word: Line(AtomicU64::new(NEXT)),
+            region: AtomicPtr::default(),
+            n_chunks: AtomicUsize::new(0),
+            busy: Line(AtomicBool::new(false)),
+            sleepers: Line(AtomicUsize::new(0)),
+            stop: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            bed: Mutex::new(()),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Opens the region, works on it, waits for those inside and closes it.
+    fn run(&self, region: &Region<'_>) {
+        let address = std::ptr::from_ref(region).cast_mut().cast();
+        self.region.store(address, Relaxed);
+        self.n_chunks.store(region.n_items.div_ceil(region.chunk), Relaxed);
+        let number = (self.word.0.load(Relaxed) / REGION).wrapping_add(1);
+        self.word.0.store(number.wrapping_mul(REGION), SeqCst);
+        // Either this sees a sleeper, or the sleeper-to-be sees the region just opened.
+        if self.sleepers.0.load(SeqCst) > 0 {
+            self.wake_all();
+        }
+        self.work_off(self.claim(false));
+        let mut waits = 0u32;
+        while self.word.0.load(Acquire) & INSIDE_MASK != 0 {
+            pause(&mut waits);
+        }
+        self.word.0.fetch_or(NEXT, SeqCst);
+    }
+
+    /// Claims the next chunk, entering the region with it if `enter` says so.
+    fn claim(&self, enter: bool) -> Option<usize> {
+        let step = if enter { 1 + INSIDE } else { 1 };
+        let mut word = self.word.0.load(Acquire);
+        loop {
+            let next = (word & NEXT) as usize;
+            if next >= self.n_chunks.load(Relaxed) {
+                return None;
+            }
+            match self.word.0.compare_exchange_weak(word, word + step, SeqCst, Acquire) {
+                Ok(_) => return Some(next),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Runs the chunk already claimed, then every further one it can get.
+    fn work_off(&self, first: Option<usize>) {
+        let mut claimed = first;
+        while let Some(chunk) = claimed {
+            // SAFETY: a chunk is claimed and not yet left, so the region's caller is still in
+            // `run`, which borrows the region for all that time.
+            let region = unsafe { &*self.region.load(Relaxed).cast::<Region<'_>>() };
+            let begin = chunk * region.chunk;
+            let end = (begin + region.chunk).min(region.n_items);
+            let run = AssertUnwindSafe(|| (region.body)(begin, end));
+            if let Err(payload) = catch_unwind(run) {
+                self.panic().get_or_insert(payload);
+                self.panicked.store(true, Relaxed);
+            }
+            claimed = self.claim(false);
+        }
+    }
+
+    fn serve(&self) {
+        while let Some(chunk) = self.wait_for_chunk() {
+            self.work_off(Some(chunk));
+            self.word.0.fetch_sub(INSIDE, Release);
+        }
+    }
+
+    /// Enters the next region there is, or gives `None` when the pool ends.
+    fn wait_for_chunk(&self) -> Option<usize> {
+        loop {
+            let asleep_at = Instant::now() + SPIN;
+            let mut waits = 0;
+            while waits % 64 != 63 || Instant::now() < asleep_at {
+                if let Some(chunk) = self.claim(true) {
+                    return Some(chunk);
+                }
+                if self.stop.load(Relaxed) {
+                    return None;
+                }
+                waits += 1;
+                std::hint::spin_loop();
+            }
+            self.sleep();
+        }
+    }
+
+    fn sleep(&self) {
+        let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sleepers.0.fetch_add(1, SeqCst);
+        let word = self.word.0.load(SeqCst);
+        let nothing = (word & NEXT) as usize >= self.n_chunks.load(Relaxed);
+        if nothing && !self.stop.load(SeqCst) {
+            drop(self.wake.wait(bed).unwrap_or_else(PoisonError::into_inner));
+        }
+        self.sleepers.0.fetch_sub(1, SeqCst);
+    }
+
+    fn wake_all(&self) {
+        drop(self.bed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_all();
+    }
+
+    fn panic(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Spins, and after a while lets others run: the thread waited for may need this core.
+fn pause(waits: &mut u32) {
+    *waits += 1;
+    if *waits < 4096 {
+        std::hint::spin_loop();
+    } else {
+        thread::yield_now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers_each_item_once(pool: &Pool, n_items: usize, min_chunk: usize) {
+        let hits: Vec<AtomicUsize> = (0..n_items).map(|_| AtomicUsize::new(0)).collect();
+        pool.run(n_items, min_chunk, &|begin, end| {
+            assert!(begin < end && end <= n_items);
+            for hit in &hits[begin..end] {
+                hit.fetch_add(1, Relaxed);
+            }
+        });
+        assert!(hits.iter().all(|hit| hit.load(Relaxed) == 1));
+    }
+
+    #[test]
+    fn every_item_runs_once() {
+        for threads in [1, 2, 5] {
+            let pool = Pool::new(threads);
+            assert_eq!(pool.threads(), threads);
+            for n_items in [0, 1, 2, 3, 17, 1000, 70_001] {
+                for min_chunk in [0, 1, 7, 5000] {
+                    covers_each_item_once(&pool, n_items, min_chunk);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_small_regions_see_their_own_data() {
+        let pool = Pool::new(4);
+        for round in 0..20_000usize {
+            let n_items = 2 + round % 61;
+            let sum = AtomicUsize::new(0);
+            pool.run(n_items, 1, &|begin, end| {
+                sum.fetch_add((begin..end).map(|item| item + round).sum(), Relaxed);
+            });
+            let expected = n_items * (n_items - 1) / 2 + n_items * round;
+            assert_eq!(sum.into_inner(), expected);
+        }
+    }
+
+    #[test]
+    fn workers_that_fell_asleep_come_back() {
+        let pool = Pool::new(3);
+        for _ in 0..5 {
+            thread::sleep(SPIN * 20);
+            assert!(pool.shared.sleepers.0.load(SeqCst) <= 2);
+            let threads = Mutex::new(std::collections::HashSet::new());
+            pool.run(3, 1, &|_, _| {
+                thread::sleep(Duration::from_millis(20));
+                threads.lock().unwrap().insert(thread::current().id());
+            });
+            assert!(threads.into_inner().unwrap().len() > 1);
+        }
+    }
+
+    #[test]
+    fn nested_and_neighbouring_regions_end() {
+        let pool = Pool::new(3);
+        let total = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        pool.run(8, 1, &|begin, end| {
+                            pool.run(end - begin, 1, &|from, to| {
+                                total.fetch_add(to - from, Relaxed);
+                            });
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 3 * 200 * 8);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::new(3);
+        for bad in 0..20 {
+            let run = AssertUnwindSafe(|| {
+                pool.run(20, 1, &|begin, end| {
+                    assert!(!(begin..end).contains(&bad), "item {bad}");
+                });
+            });
+            let payload = catch_unwind(run).unwrap_err();
+            let message = payload.downcast_ref::<String>().unwrap();
+            assert!(message.contains(&format!("item {bad}")));
+            covers_each_item_once(&pool, 100, 1);
+        }
+    }
+
+    #[test]
+    fn a_caller_never_waits_for_a_worker_that_has_nothing() {
+        let pool = Pool::new(2);
+        let release = AtomicBool::new(false);
+        let caller = thread::current().id();
+        // The worker is held inside the first region by its own chunk; nothing else can hold
+        // the caller, which gets all the rest.
+        pool.run(64, 1, &|begin, end| {
+            if thread::current().id() != caller {
+                while !release.load(SeqCst) {
+                    thread::yield_now();
+                }
+            } else if end == 64 || begin > 50 {
+                release.store(true, SeqCst);
+            }
+        });
+    }
+}

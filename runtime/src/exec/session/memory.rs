@@ -1,0 +1,101 @@
+//! A session's state: started when its sizes are known, read, overwritten and reset.
+//!
+//! Invariant: sizes that a started state mentions never change again, and what states and
+//! intermediate values take together is compared with the limit before it is allocated.
+
+use std::sync::Arc;
+
+use super::Session;
+use crate::data::{Tensor, TensorRef, byte_len};
+use crate::error::{ByteCount, ErrorKind, RunError, ShapeText};
+use crate::exec::sizes::Sizes;
+
+impl Session {
+    pub fn state(&self, name: &str) -> Option<TensorRef<'_>> {
+        let index = self.program.states.iter().position(|state| state.name == name)?;
+        self.states.get(index).map(Tensor::view)
+    }
+
+    /// Overwrites a state that has its memory already, say from a checkpoint.
+    pub fn set_state(&mut self, name: &str, value: TensorRef) -> Result<(), RunError> {
+        let index = self.program.states.iter().position(|state| state.name == name);
+        let Some(state) = index.and_then(|index| self.states.get_mut(index)) else {
+            let message = format!("there is no state `{name}`, or its sizes are not fixed yet");
+            return Err(RunError::new(ErrorKind::Name, message));
+        };
+        if (state.dtype(), state.shape()) != (value.dtype(), value.shape()) {
+            let (expected, found) = (ShapeText(state.shape()), ShapeText(value.shape()));
+            let (dtype, other) = (state.dtype(), value.dtype());
+            let message = format!("state `{name}` is {dtype}{expected}, not {other}{found}");
+            return Err(RunError::new(ErrorKind::Input, message));
+        }
+        state.bytes_mut().copy_from_slice(value.bytes());
+        Ok(())
+    }
+
+    /// Gives every state its initial value again. Its sizes stay fixed.
+    pub fn reset(&mut self) -> Result<(), RunError> {
+        // Plans point into states, so they are found again once those are there.
+        self.plans.iter_mut().for_each(Vec::clear);
+        let started = self.states.take_started();
+        self.start_states(&started)
+    }
+
+    /// Gives initial values to those of these states whose sizes are known, or to none.
+    pub(super) fn start_states(&mut self, states: &[usize]) -> Result<(), RunError> {
+        self.try_start_states(states).inspect_err(|_| self.states.forget(states))
+    }
+
+    fn try_start_states(&mut self, states: &[usize]) -> Result<(), RunError> {
+        let program = Arc::clone(&self.program);
+        let mut from_entries: Vec<u32> = Vec::new();
+        for &index in states {
+            let Some(shape) = self.fixed.shape(&program.states[index].shape) else {
+                continue;
+            };
+            let name = &program.states[index].name;
+            let bytes = byte_len(program.states[index].dtype, &shape).unwrap_or(usize::MAX);
+            self.afford(bytes as u64, || format!("state `{name}`"))?;
+            let init = self.states.start(&program, &self.weights, index, &shape)?;
+            from_entries.extend(init.filter(|entry| !from_entries.contains(entry)));
+        }
+        for entry in from_entries {
+            let outputs = self.run_entry(entry as usize, &[])?;
+            self.states.fill_from(&program, entry, &outputs, states)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn fix_sizes_of(&mut self, states: &[usize], sizes: &Sizes) {
+        for &index in states {
+            for dim in &self.program.states[index].shape {
+                dim.for_each_symbol(&mut |symbol| {
+                    if let Some(value) = sizes.get(symbol) {
+                        self.fixed.insert(symbol, value, "fixed by the first call of this session that used its state");
+                    }
+                });
+            }
+        }
+    }
+
+    /// Refuses what would not fit beside the states that there are already.
+    pub(super) fn afford(&self, bytes: u64, what: impl FnOnce() -> String) -> Result<(), RunError> {
+        let taken = self.states.bytes();
+        if bytes.saturating_add(taken) <= self.max_memory {
+            return Ok(());
+        }
+        let (needed, limit) = (ByteCount(bytes), ByteCount(self.max_memory));
+        let message = format!("{} would take {needed} of memory; the limit is {limit}", what());
+        let error = RunError::new(ErrorKind::Memory, message).help("use smaller sizes, such as a smaller batch");
+        Err(if taken == 0 { error } else { error.note(format!("state takes {}", ByteCount(taken))) })
+    }
+}
+
+pub(super) fn physical_memory() -> u64 {
+    // SAFETY: queries without side effects.
+    let (pages, page) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    match (u64::try_from(pages), u64::try_from(page)) {
+        (Ok(pages), Ok(page)) => pages.saturating_mul(page),
+        _ => u64::MAX,
+    }
+}

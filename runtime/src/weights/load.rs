@@ -1,0 +1,145 @@
+//! Matches the tensors of weight files with declared parameters.
+//!
+//! Invariant: one look at the files finds every problem there is: the report lists all missing,
+//! unused and unfit tensors, and weights come out only if none is missing or unfit.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Source, Weight, WeightFiles, WeightMap, WeightSet};
+use crate::data::TensorRef;
+use crate::error::{ErrorKind, RunError, ShapeText, similar};
+use crate::program::ParamDecl;
+
+/// How many names of one kind an error lists.
+const MAX_LISTED: usize = 12;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchReport {
+    pub matched: usize,
+    pub missing: Vec<Missing>,
+    /// Tensors of the files that no parameter asked for, in the files' order.
+    pub unused: Vec<String>,
+    /// Tensors that were found but do not fit, each as a sentence.
+    pub unfit: Vec<String>,
+}
+
+/// A parameter whose tensors the files do not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub param: String,
+    /// What it is called in the files.
+    pub wanted: Vec<String>,
+    /// Names in the files that nobody else asked for and that look alike.
+    pub candidates: Vec<String>,
+}
+
+impl MatchReport {
+    pub fn is_complete(&self) -> bool {
+        self.missing.is_empty() && self.unfit.is_empty()
+    }
+
+    pub fn into_error(self) -> RunError {
+        let (missing, unfit) = (self.missing.len(), self.unfit.len());
+        let message = format!("the weights do not fit: {missing} missing, {unfit} of the wrong shape or type");
+        let mut error = RunError::new(ErrorKind::Weights, message);
+        let missing = self.missing.iter().map(Missing::to_string);
+        list(&mut error.notes, missing.collect());
+        list(&mut error.notes, self.unfit);
+        list(&mut error.notes, self.unused.iter().map(|name| format!("unused in the file: `{name}`")).collect());
+        error
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "missing from the file: `{}`", self.param)?;
+        let other = self.wanted.iter().filter(|name| **name != self.param);
+        for (index, name) in other.enumerate() {
+            write!(f, "{}`{name}`", if index == 0 { ", there called " } else { ", " })?;
+        }
+        match self.candidates.first() {
+            Some(name) => write!(f, "; did you mean `{name}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn list(notes: &mut Vec<String>, lines: Vec<String>) {
+    let more = lines.len().saturating_sub(MAX_LISTED);
+    notes.extend(lines.into_iter().take(MAX_LISTED));
+    if more > 0 {
+        notes.push(format!("… and {more} more"));
+    }
+}
+
+/// Weights for these parameters, or none of them if any is missing or unfit. Floating-point
+/// tensors are converted to the declared type; every other type must agree.
+pub fn load<P: AsRef<Path>>(
+    paths: &[P],
+    decls: &[ParamDecl],
+    map: &WeightMap,
+) -> Result<(Option<WeightSet>, MatchReport), RunError> {
+    let files = Arc::new(WeightFiles::open(paths)?);
+    let mut report = MatchReport::default();
+    let mut used: HashSet<String> = HashSet::new();
+    let mut weights = Vec::with_capacity(decls.len());
+    for decl in decls {
+        let source = map.source(&decl.name);
+        let mut absent = Vec::new();
+        source.for_each_name(&mut |name| match files.position(name) {
+            Some(_) => drop(used.insert(name.to_string())),
+            None => absent.push(name.to_string()),
+        });
+        if let Some(name) = absent.iter().find_map(|name| files.foreign().iter().find(|(foreign, _)| foreign == name)) {
+            report.unfit.push(format!("`{}` is stored as {}, which is not supported", name.0, name.1));
+        } else if !absent.is_empty() {
+            report.missing.push(Missing { param: decl.name.clone(), wanted: absent, candidates: Vec::new() });
+        } else {
+            match fetch(&files, decl, &source) {
+                Ok(weight) => weights.push(weight),
+                Err(problem) => report.unfit.push(problem.message),
+            }
+        }
+    }
+    let foreign = files.foreign().iter().map(|(name, _)| name.as_str());
+    let unused: Vec<&str> = files.names().chain(foreign).filter(|name| !used.contains(*name)).collect();
+    for missing in report.missing.iter_mut().take(MAX_LISTED) {
+        let near = missing.wanted.iter().flat_map(|wanted| similar(wanted, unused.iter().copied()));
+        missing.candidates = near.map(str::to_string).collect();
+    }
+    report.unused = unused.into_iter().map(str::to_string).collect();
+    report.matched = weights.len();
+    let weights = report.is_complete().then(|| WeightSet::new(weights));
+    Ok((weights, report))
+}
+
+fn fetch(files: &Arc<WeightFiles>, decl: &ParamDecl, source: &Source) -> Result<Weight, RunError> {
+    if let Some(position) = source.as_name().and_then(|name| files.position(name)) {
+        let found = files.tensor(position);
+        check_fit(decl, found)?;
+        return Ok(match found.dtype() == decl.dtype {
+            true => Weight::Mapped(Arc::clone(files), position),
+            false => Weight::Owned(found.cast(decl.dtype)?),
+        });
+    }
+    let built = source.build(&decl.shape, &|name| files.get(name));
+    let built = built.map_err(|error| RunError { message: format!("`{}`: {}", decl.name, error.message), ..error })?;
+    check_fit(decl, built.view())?;
+    Ok(Weight::Owned(match built.dtype() == decl.dtype {
+        true => built,
+        false => built.view().cast(decl.dtype)?,
+    }))
+}
+
+fn check_fit(decl: &ParamDecl, found: TensorRef) -> Result<(), RunError> {
+    let (dtype, shape) = (found.dtype(), found.shape());
+    let convertible = dtype == decl.dtype || (dtype.is_float() && decl.dtype.is_float());
+    if shape == decl.shape && convertible {
+        return Ok(());
+    }
+    let (expected, found) = (ShapeText(&decl.shape), ShapeText(shape));
+    let message = format!("`{}` is {}{expected}, but the file has {dtype}{found}", decl.name, decl.dtype);
+    Err(RunError::new(ErrorKind::Weights, message))
+}

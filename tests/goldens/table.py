@@ -1,0 +1,249 @@
+"""The goldens: which model, from which inputs, through which calls, and what is kept of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import models
+import weights
+from models import Member
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = Path("specs/vision/digits")
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One operand of a call: generated under `key`, read from a file, or a plain scalar."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    source: dict[str, Any]
+
+    def value(self) -> torch.Tensor:
+        if "key" in self.source and self.dtype == "i64":
+            return torch.from_numpy(weights.tokens(self.source["key"], self.shape, self.source["vocabulary"]))
+        if "key" in self.source:
+            return torch.from_numpy(weights.uniform(self.source["key"], self.shape))
+        if "file" in self.source:
+            return torch.from_numpy(np.load(ROOT / self.source["file"])[self.source["array"]])
+        return torch.tensor(self.source["value"])
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`start..stop by step` along one axis: the part of an output that is kept."""
+
+    axis: int
+    start: int
+    stop: int
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array of the `.npz`: an output of one call, cut by the slices in turn."""
+
+    array: str
+    output: str
+    slices: tuple[Slice, ...] = ()
+
+    def cut(self, tensor: torch.Tensor) -> torch.Tensor:
+        for s in self.slices:
+            tensor = tensor.movedim(s.axis, 0)[s.start : s.stop : s.step].movedim(0, s.axis)
+        return tensor
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an entry; the calls of a golden share their state and run in order."""
+
+    entry: str
+    inputs: tuple[Input, ...]
+    stored: tuple[Stored, ...]
+
+
+WHOLE = Stored("logits", "logits")
+
+Run = Callable[[nn.Module, list[Tensors]], list[Tensors]]
+
+
+@dataclass(frozen=True)
+class Golden:
+    name: str
+    spec: str
+    model: str
+    preset: str
+    config: dict[str, Any]
+    build: Callable[[], nn.Module]
+    members: list[Member]
+    calls: tuple[Call, ...]
+    run: Run
+    published: int | None = None
+    trained: str | None = None
+    names: bool = field(default=False)  # whether names.json lists its members
+
+
+def run_plain(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    return [{"logits": model(inputs["pixels"])} for inputs in calls]
+
+
+def run_lstm(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    outputs = []
+    for inputs in calls:
+        sequence, (h, c) = model(inputs["x"])
+        outputs.append({"output": sequence, "h": h[0], "c": c[0]})
+    return outputs
+
+
+def run_gpt2(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    cache, outputs = None, []
+    for inputs in calls:
+        result = model(input_ids=inputs["tokens"], past_key_values=cache, use_cache=True)
+        cache = result.past_key_values
+        outputs.append({"logits": result.logits})
+    return outputs
+
+
+def vit(
+    name: str, preset: str, batch: int = 1, published: int | None = None, names: bool = False, **config: int
+) -> Golden:
+    pixels = Input(
+        "pixels", "f32", (batch, config.get("channels", 3), config["image"], config["image"]), {"key": f"input:{name}"}
+    )
+    return Golden(
+        name, "specs/vision/vit.tw", "ViT", preset, config,
+        lambda: models.vit(**config), models.vit_members(config["depth"]),
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=names,
+    )  # fmt: skip
+
+
+def vit_digits_trained() -> Golden:
+    held_out = Input("pixels", "f32", (360, 1, 8, 8), {"file": str(DIGITS / "held_out.npz"), "array": "pixels"})
+    return Golden(
+        "vit_digits", "specs/vision/vit.tw", "ViT", "digits", DIGITS_CONFIG,
+        lambda: models.vit(**DIGITS_CONFIG), models.vit_members(DIGITS_CONFIG["depth"]),
+        (Call("call", (held_out,), (WHOLE,)),), run_plain,
+        trained=str(DIGITS / "weights.safetensors"), names=True,
+    )  # fmt: skip
+
+
+def resnet(
+    name: str, preset: str, batch: int, size: int, published: int | None = None, names: bool = False, **config: Any
+) -> Golden:
+    pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
+    return Golden(
+        name, "specs/vision/resnet.tw", "ResNet", preset, config,
+        lambda: models.resnet(**config), models.resnet_members(config["blocks"], config["bottleneck"]),
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=names,
+    )  # fmt: skip
+
+
+def mobilenet_v2(name: str, batch: int, size: int, names: bool = False) -> Golden:
+    pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
+    return Golden(
+        name, "specs/vision/mobilenet_v2.tw", "MobileNetV2", "", {},
+        models.mobilenet_v2, models.mobilenet_v2_members(),
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, 3_504_872, names=names,
+    )  # fmt: skip
+
+
+def gpt2(
+    name: str, preset: str, calls: tuple[Call, ...], published: int | None = None, names: bool = False, **config: int
+) -> Golden:
+    return Golden(
+        name, "specs/language/gpt2.tw", "GPT2", preset, config,
+        lambda: models.gpt2(**config), models.gpt2_members(config["depth"]), calls, run_gpt2, published, names=names,
+    )  # fmt: skip
+
+
+def prefill(key: str, batch: int, length: int, vocabulary: int, stored: tuple[Stored, ...]) -> Call:
+    tokens = Input("tokens", "i64", (batch, length), {"key": key, "vocabulary": vocabulary})
+    return Call("prefill", (tokens,), stored)
+
+
+def decode(key: str, batch: int, vocabulary: int, at: int, stored: tuple[Stored, ...]) -> Call:
+    token = Input("tokens", "i64", (batch, 1), {"key": f"{key}:{at}", "vocabulary": vocabulary})
+    return Call("decode", (token, Input("at", "i64", (), {"value": at})), stored)
+
+
+def lstm(
+    name: str, preset: str, size: int, length: int, every: int, published: int | None = None, names: bool = False
+) -> Golden:
+    x = Input("x", "f32", (2, length, size), {"key": f"input:{name}"})
+    start = (length - 1) % every
+    steps = (Slice(1, start, length, every),) if every > 1 else ()
+    stored = (Stored("output", "output", steps), Stored("h", "h"), Stored("c", "c"))
+    return Golden(
+        name, "specs/recurrent/lstm.tw", "LSTM", preset, {"input": size, "hidden": size},
+        lambda: models.lstm(size, size), models.lstm_members(),
+        (Call("call", (x,), stored),), run_lstm, published, names=names,
+    )  # fmt: skip
+
+
+VIT = dict(image=224, classes=1000)
+DIGITS_CONFIG = dict(image=8, patch=2, dim=64, depth=4, heads=4, classes=10, channels=1)
+VOCABULARY = 50257
+SPREAD = Slice(2, 0, VOCABULARY, 101)  # a sample of the vocabulary, and its end where a last tile would be short
+END = Slice(2, VOCABULARY - 65, VOCABULARY)
+GPT2 = dict(dim=768, depth=12, heads=12, vocab=VOCABULARY, context=1024)
+GPT2_TINY = dict(dim=64, depth=2, heads=4, vocab=256, context=32)
+
+
+def spread(call: int | str = "") -> tuple[Stored, ...]:
+    suffix = f"_{call}" if call else ""
+    return (Stored(f"logits{suffix}", "logits", (SPREAD,)), Stored(f"logits_end{suffix}", "logits", (END,)))
+
+
+def goldens() -> list[Golden]:
+    return [
+        vit("vit_b16", "b16", published=86_567_656, names=True, **VIT, patch=16, dim=768, depth=12, heads=12),
+        vit("vit_b32", "b32", published=88_224_232, **VIT, patch=32, dim=768, depth=12, heads=12),
+        vit("vit_l16", "l16", published=304_326_632, **VIT, patch=16, dim=1024, depth=24, heads=16),
+        vit("vit_tiny", "tiny", batch=2, names=True, image=32, patch=8, dim=48, depth=2, heads=3, classes=10),
+        vit("vit_digits_generated", "digits", batch=3, **DIGITS_CONFIG),
+        vit_digits_trained(),
+        resnet("resnet18", "18", 1, 224, 11_689_512, names=True, blocks=[2, 2, 2, 2], bottleneck=False),
+        resnet("resnet18_64", "18", 2, 64, 11_689_512, blocks=[2, 2, 2, 2], bottleneck=False),
+        resnet("resnet50", "50", 1, 224, 25_557_032, names=True, blocks=[3, 4, 6, 3], bottleneck=True),
+        resnet("resnet50_64", "50", 2, 64, 25_557_032, blocks=[3, 4, 6, 3], bottleneck=True),
+        mobilenet_v2("mobilenet_v2", 1, 224, names=True),
+        mobilenet_v2("mobilenet_v2_64", 2, 64),
+        gpt2(
+            "gpt2_prefill", "small",
+            (prefill("input:gpt2_prefill", 1, 16, VOCABULARY, spread()),),
+            124_439_808, names=True, **GPT2,
+        ),
+        gpt2(
+            "gpt2_decode", "small",
+            (prefill("input:gpt2_prefill", 1, 16, VOCABULARY, ()),)
+            + tuple(decode("input:gpt2_decode", 1, VOCABULARY, at, spread(at)) for at in range(16, 20)),
+            124_439_808, **GPT2,
+        ),
+        gpt2(
+            "gpt2_tiny", "tiny",
+            (prefill("input:gpt2_tiny", 2, 12, 256, (WHOLE,)),),
+            names=True, **GPT2_TINY,
+        ),
+        gpt2(
+            "gpt2_tiny_decode", "tiny",
+            (prefill("input:gpt2_tiny", 2, 12, 256, ()),)
+            + tuple(
+                decode("input:gpt2_tiny_decode", 2, 256, at, (Stored(f"logits_{at}", "logits"),))
+                for at in range(12, 16)
+            ),
+            **GPT2_TINY,
+        ),
+        lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
+        lstm("lstm_tiny", "tiny", 16, 5, 1),
+    ]  # fmt: skip
