@@ -7,7 +7,7 @@
 //! | reduction | all its uses are inside; the group has no reduction yet; from p to the root every read is at the same position, and the shapes are equal |
 //! | pointwise or view, computed once | all its uses are inside, it is read at one position, and the group visits no more points than p has elements |
 //! | pointwise or view, repeated | its work, with that of what it is repeated for, costs at most `CHEAP`; into a reduction that reads it more than once per element, only plain movement and one cast |
-//! | the same, following a reduction | never: it is done once, in the kernel of the reduction |
+//! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
 //! | the same, used outside too | moreover it reads at most one operand of its own size, and is not computed anyway (pure movement is) |
 //!
 //! Whatever does not join is captured and computed by a group of its own; a remark says why.
@@ -207,7 +207,7 @@ impl<'a> Growth<'a> {
         if member.is_private && !repeats {
             return Ok(member);
         }
-        if repeats && work > 0 && self.follows_reduction(id, 0) {
+        if work > 0 && self.ends_reduction(id) {
             return Err(Some("it is done once, with the reduction before it"));
         }
         let repeated = member.repeated + work;
@@ -233,16 +233,23 @@ impl<'a> Growth<'a> {
         Ok(Member { is_private: false, repeated, ..member })
     }
 
-    /// It would be the epilogue of a reduction.
-    fn follows_reduction(&self, id: NodeId, depth: usize) -> bool {
+    /// It would be the root of a group around a reduction: going back from it element by element, one is met whose uses
+    /// have all been passed. Repeating it would save nothing, since the reduction's result is stored in any case.
+    fn ends_reduction(&self, id: NodeId) -> bool {
         let graph = self.survey.graph;
-        let is_elementwise = matches!(self.survey.kind(id), Kind::Pointwise(facts) if facts.is_elementwise());
-        is_elementwise
-            && depth < MAX_POSITIONS
-            && graph.operands(id).into_iter().map(|value| value.node).any(|from| {
-                let is_private = self.survey.n_uses(from) == 1 && !self.survey.is_output(from);
-                is_private && (self.is_reduction(from) || self.follows_reduction(from, depth + 1))
-            })
+        let mut behind = BTreeMap::from([(id, 0)]);
+        for _ in 0..MAX_MEMBERS {
+            let Some((from, n_passed)) = behind.pop_last() else { return false };
+            let is_ours = from == id || (n_passed == self.survey.n_uses(from) && !self.survey.is_output(from));
+            match self.survey.kind(from) {
+                Kind::Reduction(_) if is_ours => return true,
+                Kind::Pointwise(facts) if is_ours && facts.is_elementwise() => {
+                    graph.operands(from).iter().for_each(|value| *behind.entry(value.node).or_insert(0) += 1);
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// The group visits no more points than this node has elements.
