@@ -10,6 +10,7 @@ mod cast;
 #[cfg(feature = "inkwell")]
 mod emit;
 mod memory;
+mod narrow;
 mod print;
 mod scalar;
 
