@@ -5,15 +5,19 @@
 
 pub mod build;
 pub mod interpret;
+pub mod lower;
 pub mod parse;
 pub mod print;
-mod random;
 pub mod types;
 pub mod verify;
 
 pub use build::{Builder, Span};
 pub use interpret::{Fault, Order, interpret};
+pub use lower::{TargetDesc, lower};
 pub use parse::{ParseError, parse};
 pub use print::print;
 pub use types::*;
 pub use verify::{Facts, VerifyError, verify};
+
+#[cfg(test)]
+mod tests;

@@ -73,15 +73,14 @@ pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
     Ok(tensor)
 }
 
-/// NumPy has no bf16: such tensors are written as f32, which holds the same values.
+/// Types that NumPy does not have are written as the next wider one, with the same values.
 pub fn npy_to_bytes(tensor: TensorRef) -> Result<Vec<u8>, RunError> {
-    let widened;
-    let tensor = if tensor.dtype() == DType::BF16 {
-        widened = tensor.cast(DType::F32)?;
-        widened.view()
-    } else {
-        tensor
+    let widened = match tensor.dtype() {
+        DType::BF16 => Some(tensor.cast(DType::F32)?),
+        DType::Real => Some(tensor.cast(DType::F64)?),
+        _ => None,
     };
+    let tensor = widened.as_ref().map_or(tensor, Tensor::view);
     let code = TYPES.iter().find(|(_, dtype)| *dtype == tensor.dtype()).map(|(code, _)| code);
     let code = code.ok_or_else(|| bad("no such element type"))?;
     let order = match (tensor.dtype().size_of(), cfg!(target_endian = "little")) {
@@ -201,7 +200,12 @@ mod tests {
             assert_eq!(start % 64, 0);
             let back = npy_from_bytes(&bytes).unwrap();
             assert_eq!(back.view().to_f64(), tensor.view().to_f64());
-            assert_eq!(back.dtype(), if dtype == DType::BF16 { DType::F32 } else { dtype });
+            let stored = match dtype {
+                DType::BF16 => DType::F32,
+                DType::Real => DType::F64,
+                other => other,
+            };
+            assert_eq!(back.dtype(), stored);
         }
         let scalar = Tensor::from_slice(&[], &[2.5f32]).unwrap();
         let back = npy_from_bytes(&npy_to_bytes(scalar.view()).unwrap()).unwrap();

@@ -1,7 +1,8 @@
 //! An entry with numbers for its sizes: what is left is to fill in pointers and go.
 //!
 //! Invariant: a plan is made from a checked program and checks what only numbers can tell:
-//! every value has exactly the bytes of its storage, aliases and copies agree in bytes, rows fit.
+//! every value has exactly the bytes of its storage, aliases and copies agree in bytes, rows fit,
+//! and each kernel gets sizes in its ranges, its own number of items and buffers long enough.
 //! After that no step of the plan touches memory outside its values, kernels apart.
 
 use std::ops::Range;
@@ -12,7 +13,7 @@ use super::sizes::Sizes;
 use crate::data::byte_len;
 use crate::device::cpu::{Code, KernelFn};
 use crate::error::{ErrorKind, RunError};
-use crate::program::{Bound, Dim, Entry, Port, Program, SliceMove, Step, Storage, ValueId};
+use crate::program::{Bound, Dim, Entry, Kernel, Port, Program, SliceMove, Step, Storage, ValueId};
 
 pub struct Plan {
     pub sizes: Sizes,
@@ -200,12 +201,15 @@ impl Planner<'_> {
                     let size = self.sizes.eval(size).ok_or_else(|| self.unsized_step(number))?;
                     self.launch_sizes.push(size);
                 }
+                let grid = self.count(grid, number)?;
+                let declared = &self.program.kernels[kernel.0 as usize];
+                self.check_launch(declared, args, &self.launch_sizes[first_size..], grid, number)?;
                 Action::Launch(Launch {
                     function: self.code.function(*kernel),
                     args: first_arg..self.args.len(),
                     sizes: first_size..self.launch_sizes.len(),
-                    grid: self.count(grid, number)?,
-                    grain: self.count(grain, number)?,
+                    grid,
+                    grain: if declared.sequential { grid } else { self.count(grain, number)? },
                 })
             }
             Step::Copy { from, to } => {
@@ -238,6 +242,41 @@ impl Planner<'_> {
                 Action::Cond { cond: *cond, then: self.block(then)?, otherwise: self.block(otherwise)? }
             }
         })
+    }
+
+    /// That the kernel gets what its code was proved in bounds for.
+    fn check_launch(
+        &self,
+        kernel: &Kernel,
+        args: &[ValueId],
+        sizes: &[i64],
+        grid: usize,
+        number: usize,
+    ) -> Result<(), RunError> {
+        let problem = |text: String| Err(self.broken(format!("step {number} launches `{}` {text}", kernel.name)));
+        let mut own = Sizes::default();
+        for (decl, &size) in kernel.sizes.iter().zip(sizes) {
+            if grid > 0 && (size < decl.lo || decl.hi.is_some_and(|hi| size > hi)) {
+                return problem(format!("with {} = {size}, out of its range", decl.symbol));
+            }
+            own.insert(&decl.symbol, size, "");
+        }
+        let items = own.eval(&kernel.grid).and_then(|items| usize::try_from(items).ok());
+        if items != Some(grid) {
+            return problem(format!("over {grid} items instead of {}", items.unwrap_or(0)));
+        }
+        if grid == 0 {
+            return Ok(());
+        }
+        for (index, (arg, declared)) in args.iter().zip(&kernel.args).enumerate() {
+            let needed = own.shape(&declared.shape).and_then(|shape| byte_len(declared.dtype, &shape));
+            let found = self.bytes[arg.0 as usize];
+            if needed.is_none_or(|needed| needed > found) {
+                let needed = needed.map_or("more".to_string(), |needed| needed.to_string());
+                return problem(format!("with {found} bytes as argument {index}, which takes {needed}"));
+            }
+        }
+        Ok(())
     }
 
     fn copy_slice(

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DType, Dim, Entry};
+use super::{DType, Dim, Entry, SizeDecl};
 use crate::bytes::Blob;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,7 +39,10 @@ pub struct Target {
     pub features: String,
 }
 
-/// One compiled function.
+/// One compiled function, and what it may be given.
+///
+/// Each launch is checked against `sizes`, `args` and `grid` before it runs; that the code keeps
+/// to them is vouched for by whoever built it from `text`.
 ///
 /// Its code is called as `KernelFn`: pointers in the order of
 /// `args`, then as many `i64` sizes as `sizes` says, then the range of grid items to run.
@@ -52,11 +55,23 @@ pub struct Kernel {
     pub symbol: String,
     /// A relocatable object; `None` until a backend has run.
     pub object: Option<BlobId>,
-    /// What the kernel does with each buffer; whoever builds code from `text` must check that
-    /// the text agrees.
-    pub args: Vec<Access>,
-    /// How many sizes a launch passes.
-    pub sizes: u32,
+    /// The sizes that a launch passes. The code is right for these ranges only.
+    pub sizes: Vec<SizeDecl>,
+    pub args: Vec<KernelArg>,
+    /// How many items there are, over the kernel's own sizes.
+    pub grid: Dim,
+    /// Items must run in order, on one thread.
+    #[serde(default)]
+    pub sequential: bool,
+}
+
+/// A buffer that a kernel takes: at least a tensor of this type and shape, over the kernel's
+/// own sizes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KernelArg {
+    pub access: Access,
+    pub dtype: DType,
+    pub shape: Vec<Dim>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

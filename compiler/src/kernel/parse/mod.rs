@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
             if shape.len() == MAX_RANK {
                 return Err(self.cursor.error("a shape of too many axes"));
             }
-            shape.push(self.cursor.integer()? as u64);
+            shape.push(self.cursor.unsigned()?);
         }
         Ok(Type { dtype, shape })
     }

@@ -21,12 +21,14 @@
 //! * a declared symbol has a range that is never empty; the step of a loop is positive.
 
 mod access;
+mod points;
 mod prove;
 mod scope;
 mod symbols;
 mod typing;
 
 pub use prove::Facts;
+pub use typing::is_primitive;
 
 use std::fmt;
 
@@ -60,7 +62,7 @@ pub fn verify(kernel: &Kernel) -> Result<(), Vec<VerifyError>> {
     verifier.interface();
     // The statements are judged against the interface, so a broken one would only repeat itself.
     if verifier.errors.is_empty() {
-        let facts = Facts::new(kernel.ranges());
+        let facts = Facts::of_body(kernel);
         verifier.block(&kernel.body, &facts);
         let yields = kernel.body.yields.len();
         verifier.check("the body", yields == 0, || "it yields values, and nothing takes them".into());

@@ -1,11 +1,13 @@
 //! Proofs that an index expression is never negative.
 //!
 //! Invariant: sound: a proof holds for every value that the bounds of the symbols and the known guards allow. The search
-//! is bounded, so it may also give up on what is true.
+//! is bounded, so it may also give up on what is true; what an example refutes is not searched for.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
+use super::points::{self, Point};
 use crate::graph::{Atom, Dim, Range, Ranges, Symbol};
+use crate::kernel::types::Kernel;
 
 /// Steps of one proof. Natural accesses take fewer than twenty.
 const MAX_STEPS: u32 = 400;
@@ -16,26 +18,54 @@ const MAX_DEPTH: u32 = 12;
 pub struct Facts {
     ranges: Ranges,
     known: Vec<Dim>,
+    /// Examples of what the facts allow; found when first needed.
+    points: OnceCell<Vec<Point>>,
 }
 
 impl Facts {
     pub fn new(ranges: Ranges) -> Facts {
-        Facts { ranges, known: Vec::new() }
+        Facts { ranges, known: Vec::new(), points: OnceCell::new() }
+    }
+
+    /// What holds inside the body of a kernel: sizes and grid symbols are in their ranges, and there is an item.
+    pub fn of_body(kernel: &Kernel) -> Facts {
+        let mut facts = Facts::new(kernel.ranges());
+        facts.assume(kernel.grid.iter().map(|axis| &axis.extent - &Dim::constant(1)));
+        facts
     }
 
     pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
         self.ranges.declare(symbol, low, high);
+        self.points.take();
     }
 
-    /// `symbol` runs over `start..end` in steps.
+    /// Inside a loop: `symbol` runs over `start..end` in steps, which is not empty.
     pub fn declare_loop(&mut self, symbol: Symbol, start: &Dim, end: &Dim, step: i64) {
         let whole_steps = step > 0 && (end - start).modulo(&Dim::constant(step)).is(0);
         let last = end - &Dim::constant(if whole_steps { step } else { 1 });
         self.declare(symbol, start.clone(), Some(last));
+        self.assume([&(end - start) - &Dim::constant(1)]);
     }
 
     pub fn assume(&mut self, guards: impl IntoIterator<Item = Dim>) {
-        self.known.extend(guards);
+        for guard in guards {
+            let guard = tighten(&guard);
+            self.known.extend(self.positive_factors(&guard));
+            self.known.push(guard);
+        }
+        self.points.take();
+    }
+
+    /// A product that is at least 1, of factors that are at least 0, has no factor 0.
+    fn positive_factors(&self, guard: &Dim) -> Vec<Dim> {
+        let product = guard - &Dim::constant(guard.constant_term());
+        let [(monomial, c)] = product.terms().collect::<Vec<_>>()[..] else { return Vec::new() };
+        if c <= 0 || guard.constant_term() >= 0 || monomial.len() < 2 {
+            return Vec::new();
+        }
+        let factors: Vec<Dim> = monomial.iter().map(|(atom, _)| Dim::atom(atom.clone())).collect();
+        let all_known = factors.iter().all(|factor| self.ranges.lower_bound(factor).is_some_and(|low| low >= 0));
+        if all_known { factors.iter().map(|factor| factor - &Dim::constant(1)).collect() } else { Vec::new() }
     }
 
     pub fn ranges(&self) -> &Ranges {
@@ -44,9 +74,45 @@ impl Facts {
 
     /// `dim >= 0` for all allowed values.
     pub fn proves(&self, dim: &Dim) -> bool {
+        if self.plain(dim) {
+            return true;
+        }
+        let points = self.points.get_or_init(|| points::allowed(&self.ranges, &self.known));
+        if points.iter().any(|point| point.eval(dim).is_some_and(|value| value < 0)) {
+            return false;
+        }
         let search = Search { facts: self, steps: Cell::new(MAX_STEPS) };
         search.not_negative(dim, MAX_DEPTH)
     }
+}
+
+impl Facts {
+    /// A sum of what is not negative, or what is known up to a constant: most proofs are no more than this.
+    fn plain(&self, dim: &Dim) -> bool {
+        let not_negative = |symbol: &Symbol| {
+            let low = self.ranges.get(symbol).map(|range| range.low.as_constant());
+            low.flatten().is_some_and(|low| low >= 0)
+        };
+        let symbol = |atom: &Atom| matches!(atom, Atom::Symbol(symbol) if not_negative(symbol));
+        dim.terms().all(|(monomial, c)| c >= 0 && monomial.iter().all(|(atom, _)| symbol(atom)))
+            || self.known.iter().any(|known| (dim - known).as_constant().is_some_and(|rest| rest >= 0))
+    }
+}
+
+/// Divides by what all terms but the constant have in common; the constant rounds down, as sizes are integers.
+fn tighten(guard: &Dim) -> Dim {
+    let coefficients = guard.terms().filter(|(monomial, _)| !monomial.is_empty());
+    let common = coefficients.fold(0u64, |common, (_, c)| gcd(common, c.unsigned_abs()));
+    match i64::try_from(common) {
+        Ok(common) if common > 1 => {
+            Dim::from_terms(guard.terms().map(|(monomial, c)| (monomial.clone(), c.div_euclid(common))))
+        }
+        _ => guard.clone(),
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 struct Search<'a> {
@@ -158,6 +224,15 @@ mod tests {
         f.assume([dim("y + dy - 1"), dim("H - y - dy")]);
         assert!(f.proves(&dim("y + dy - 1")));
         assert!(f.proves(&dim("H - 1 - (y + dy - 1)")));
+    }
+
+    #[test]
+    fn what_runs_is_not_empty() {
+        let mut f = facts(&[("H", "0", ""), ("W", "0", "")]);
+        assert!(!f.proves(&dim("H - 1")));
+        f.declare_loop(Symbol::new("r"), &dim("0"), &dim("2*H*W"), 1);
+        assert!(f.proves(&dim("H - 1")) && f.proves(&dim("W - 1")));
+        assert!(f.proves(&dim("2*H - 1 - floordiv(r, W)")));
     }
 
     #[test]

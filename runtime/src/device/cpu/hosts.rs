@@ -5,13 +5,16 @@
 
 use rustc_hash::FxHashMap;
 
+use super::math;
+
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     addresses: FxHashMap<String, usize>,
 }
 
 impl Hosts {
-    /// What every code generator may ask for: copies and fills of memory.
+    /// What every code generator may ask for: copies and fills of memory, and functions
+    /// of numbers.
     pub fn standard() -> Hosts {
         let mut hosts = Hosts::default();
         let functions = [
@@ -19,7 +22,7 @@ impl Hosts {
             ("memmove", libc::memmove as *const ()),
             ("memset", libc::memset as *const ()),
         ];
-        for (name, function) in functions {
+        for (name, function) in functions.into_iter().chain(math::functions()) {
             hosts.addresses.insert(name.to_string(), function as usize);
         }
         hosts

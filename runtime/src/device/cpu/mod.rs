@@ -6,6 +6,7 @@
 mod code;
 mod hosts;
 mod loader;
+mod math;
 mod pages;
 mod relocate;
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::device::cpu::KernelFn;
 use crate::program::{
-    Access, Bound, Check, DType, Dim, Entry, InitValue, Kernel, KernelId, ParamDecl, Port, Relation, ScalarDecl,
-    SizeDecl, SliceMove, StateDecl, Storage, Target, ValueDecl, ValueId,
+    Access, Bound, Check, DType, Dim, Entry, InitValue, Kernel, KernelArg, KernelId, ParamDecl, Port, Relation,
+    ScalarDecl, SizeDecl, SliceMove, StateDecl, Storage, Target, ValueDecl, ValueId,
 };
 
 /// `out[i] = a[i] + b[i]`
@@ -56,7 +56,8 @@ pub(super) fn value(dtype: DType, shape: &[&str], storage: Storage, lifetime: (u
 
 pub(super) fn launch(kernel: KernelId, args: &[u32], sizes: &[&str], grid: &str) -> Step {
     let args = args.iter().map(|&id| ValueId(id)).collect();
-    Step::Launch { kernel, args, sizes: sizes.iter().map(|text| dim(text)).collect(), grid: dim(grid), grain: dim("2") }
+    let sizes = sizes.iter().copied().chain([grid]).map(dim).collect();
+    Step::Launch { kernel, args, sizes, grid: dim(grid), grain: dim("2") }
 }
 
 pub(super) fn entry(name: &str) -> Entry {
@@ -76,12 +77,27 @@ pub(super) fn entry(name: &str) -> Entry {
 
 pub(super) fn program(entries: Vec<Entry>) -> Program {
     let mut program = Program::new("test", Target::default());
-    let (read, write) = (Access::Read, Access::Write);
-    let kernels =
-        [("add", vec![read, read, write], 0), ("scale", vec![read, write], 1), ("less", vec![read, read, write], 0)];
-    for (name, args, sizes) in kernels {
+    let arg = |access, dtype, shape: &str| KernelArg { access, dtype, shape: vec![dim(shape)] };
+    let (read, write) = (arg(Access::Read, DType::F32, "n"), arg(Access::Write, DType::F32, "n"));
+    let bool_out = arg(Access::Write, DType::Bool, "1");
+    let kernels = [
+        ("add", vec![read.clone(), read.clone(), write.clone()], vec!["n"], "n"),
+        ("scale", vec![read.clone(), write], vec!["by", "n"], "n"),
+        ("less", vec![read.clone(), read, bool_out], vec!["n"], "n"),
+    ];
+    for (name, args, sizes, grid) in kernels {
         let (name, text) = (name.to_string(), String::new());
-        program.kernels.push(Kernel { symbol: name.clone(), name, text, object: None, args, sizes });
+        let size = |name: &str| SizeDecl { symbol: Symbol::new(name), lo: 0, hi: Some(1 << 20) };
+        program.kernels.push(Kernel {
+            symbol: name.clone(),
+            name,
+            text,
+            object: None,
+            sizes: sizes.into_iter().map(size).collect(),
+            args,
+            grid: dim(grid),
+            sequential: false,
+        });
     }
     program.params.push(ParamDecl { name: "w".into(), dtype: DType::F32, shape: vec![4] });
     program.entries = entries;
@@ -399,4 +415,66 @@ fn a_profile_counts_each_step() {
     let lines: Vec<_> =
         profile.iter().map(|line| (line.what.as_str(), line.label.as_str(), line.counter.calls)).collect();
     assert_eq!(lines, [("add", "x + x", 3), ("scale", "* N", 3), ("copy", "y", 3)]);
+}
+
+#[test]
+fn a_launch_must_keep_to_its_kernel() {
+    type Edit = fn(&mut Program);
+    let edits: [(&str, Edit); 5] = [
+        ("`add` with n = 5, out of its range", |p| p.kernels[0].sizes[0].hi = Some(4)),
+        ("`add` over 5 items instead of 10", |p| p.kernels[0].grid = dim("2*n")),
+        ("with 20 bytes as argument 2, which takes 24", |p| p.kernels[0].args[2].shape = vec![dim("n + 1")]),
+        ("with 20 bytes as argument 0, which takes more", |p| p.kernels[0].args[0].shape = vec![dim("n - 6")]),
+        ("value 3 has 20 bytes, its storage 80", |p| p.entries[0].outputs[0].shape = vec![dim("4*N")]),
+    ];
+    for (message, edit) in edits {
+        let mut program = program(vec![double_and_scale()]);
+        edit(&mut program);
+        let mut session = open(&program, poisoned()).unwrap();
+        let error = session.run("call", &[("x", TensorRef::of(&[5], &[0f32; 5]).unwrap())]).unwrap_err();
+        assert!(error.message.contains(message), "expected {message:?}, found {error}");
+        assert_eq!(error.kind, ErrorKind::Program);
+    }
+}
+
+#[test]
+fn a_session_can_move_to_another_thread() {
+    let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
+    let y = std::thread::spawn(move || {
+        let x = TensorRef::of(&[2], &[1f32, 2.0]).unwrap();
+        floats(&mut session, "call", &[("x", x)]).unwrap()
+    });
+    assert_eq!(y.join().unwrap(), [4.0, 8.0]);
+}
+
+/// The state waits for N, which the first call says; then it starts from an entry that is given
+/// the seed, while the inputs of that first call wait.
+#[test]
+fn a_late_state_starts_from_an_entry_with_the_seed() {
+    let start = Entry {
+        inputs: vec![port("seed", DType::I64, &[])],
+        outputs: vec![port("rows", DType::F32, &["N", "4"])],
+        values: vec![
+            value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
+            value(DType::I64, &[], Storage::Input(0), (0, 0)),
+            value(DType::F32, &["N", "4"], Storage::Output(0), (0, 0)),
+        ],
+        steps: vec![Step::CopySlice { from: ValueId(0), to: ValueId(2), at: ValueId(1), direction: SliceMove::Write }],
+        ..entry("start")
+    };
+    let (call, mut state) = rows(true);
+    state.init = InitValue::Entry { entry: 1, output: 0 };
+    let mut program = program(vec![call, start]);
+    program.states.push(state);
+    let mut session = open(&program, Options { seed: 1, ..Options::default() }).unwrap();
+    let x = TensorRef::of(&[4], &[5f32; 4]).unwrap();
+    let n = TensorRef::of(&[3], &[0u8; 3]).unwrap();
+    let y = floats(&mut session, "call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap();
+    assert_eq!(y, [5.0; 4]);
+    let expected = [5.0, 5.0, 5.0, 5.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0];
+    assert_eq!(session.state("rows").unwrap().to_f64(), expected);
+    let mut late = open(&program, Options { seed: 9, ..Options::default() }).unwrap();
+    let error = late.run("call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap_err();
+    assert!(error.message.contains("row 9 of a tensor with 3 rows"), "{error}");
+    assert!(late.state("rows").is_none());
 }

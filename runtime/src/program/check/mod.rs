@@ -11,7 +11,9 @@ mod steps;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::{BlobId, DType, Dim, Entry, InitValue, Port, Program, SEED_INPUT, Storage, Symbol, ValueDecl};
+use super::{
+    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, Program, SEED_INPUT, SizeDecl, Storage, Symbol, ValueDecl,
+};
 use crate::error::{ErrorKind, RunError};
 
 /// Axes that a shape may have.
@@ -53,9 +55,10 @@ impl Program {
         distinct("entry", self.entries.iter().map(|entry| &entry.name))
             .and_then(|()| distinct("param", self.params.iter().map(|param| &param.name)))
             .map_err(at(format!("program `{}`", self.name)))?;
+        let decided = self.dtypes().all(|dtype| dtype != DType::Real);
+        ensure(decided, || "a float's precision is not decided".to_string()).map_err(at("a type".to_string()))?;
         for kernel in &self.kernels {
-            let object = kernel.object.map_or(Ok(()), |blob| self.has_blob(blob));
-            object.map_err(at(format!("kernel `{}`", kernel.name)))?;
+            self.check_kernel(kernel).map_err(at(format!("kernel `{}`", kernel.name)))?;
         }
         for constant in &self.constants {
             self.has_blob(constant.data)
@@ -80,8 +83,28 @@ impl Program {
         Ok(())
     }
 
+    fn dtypes(&self) -> impl Iterator<Item = DType> {
+        let args = self.kernels.iter().flat_map(|kernel| &kernel.args).map(|arg| arg.dtype);
+        let constants = self.constants.iter().map(|constant| constant.dtype);
+        let params = self.params.iter().map(|param| param.dtype);
+        let states = self.states.iter().map(|state| state.dtype);
+        let in_entry = |entry: &Entry| {
+            let ports = entry.inputs.iter().chain(&entry.outputs).map(|port| port.dtype);
+            ports.chain(entry.values.iter().map(|value| value.dtype)).collect::<Vec<_>>()
+        };
+        args.chain(constants).chain(params).chain(states).chain(self.entries.iter().flat_map(in_entry))
+    }
+
     fn has_blob(&self, id: BlobId) -> Checked {
         ensure((id.0 as usize) < self.blobs.len(), || format!("no blob {}", id.0))
+    }
+
+    fn check_kernel(&self, kernel: &Kernel) -> Checked {
+        kernel.object.map_or(Ok(()), |blob| self.has_blob(blob))?;
+        check_sizes(&kernel.sizes)?;
+        let sizes: HashSet<&Symbol> = kernel.sizes.iter().map(|size| &size.symbol).collect();
+        only_mentions(&kernel.grid, &sizes)?;
+        kernel.args.iter().try_for_each(|arg| check_shape(&arg.shape, &sizes))
     }
 
     fn check_state(&self, index: usize) -> Checked {
@@ -115,13 +138,9 @@ impl Program {
     }
 
     fn check_entry(&self, entry: &Entry) -> Checked {
-        distinct("size", entry.sizes.iter().map(|size| &size.symbol))?;
+        check_sizes(&entry.sizes)?;
         distinct("input", entry.inputs.iter().map(|port| &port.name))?;
         distinct("output", entry.outputs.iter().map(|port| &port.name))?;
-        for size in &entry.sizes {
-            let ordered = size.lo >= 0 && size.hi.is_none_or(|hi| size.lo <= hi);
-            ensure(ordered, || format!("the range of {} is empty or negative", size.symbol))?;
-        }
         let sizes: HashSet<&Symbol> = entry.sizes.iter().map(|size| &size.symbol).collect();
         let mut known = sizes.clone();
         for scalar in &entry.scalars {
@@ -179,6 +198,15 @@ fn distinct<T: Eq + std::hash::Hash + fmt::Display>(what: &str, names: impl Iter
             return Err(format!("two {what}s are called `{name}`"));
         }
         seen.insert(name);
+    }
+    Ok(())
+}
+
+fn check_sizes(sizes: &[SizeDecl]) -> Checked {
+    distinct("size", sizes.iter().map(|size| &size.symbol))?;
+    for size in sizes {
+        let ordered = size.lo >= 0 && size.hi.is_none_or(|hi| size.lo <= hi);
+        ensure(ordered, || format!("the range of {} is empty or negative", size.symbol))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::{Checked, MAX_NESTING, ensure, get, only_mentions};
-use crate::program::{Bound, DType, Dim, Entry, Program, Step, Storage, Symbol, ValueId};
+use crate::program::{Bound, DType, Entry, Program, Step, Storage, Symbol, ValueId};
 
 pub(super) fn check(program: &Program, entry: &Entry, sizes: &HashSet<&Symbol>) -> Checked {
     let mut walk = Walk { program, entry, sizes, number: 0, loops: Vec::new(), depth: 0 };
@@ -56,18 +56,22 @@ impl Walk<'_> {
         match step {
             Step::Launch { kernel, args, sizes, grid, grain } => {
                 let kernel = get(&self.program.kernels, kernel.0, "kernel")?;
-                let (n_args, n_sizes) = (kernel.args.len(), kernel.sizes as usize);
+                let (n_args, n_sizes) = (kernel.args.len(), kernel.sizes.len());
                 ensure(args.len() == n_args && sizes.len() == n_sizes, || {
                     format!("`{}` takes {n_args} values, {n_sizes} sizes", kernel.name)
                 })?;
-                for (&arg, access) in args.iter().zip(&kernel.args) {
+                for (&arg, declared) in args.iter().zip(&kernel.args) {
                     self.uses(arg, number)?;
-                    if access.writes() {
+                    let dtype = self.entry.value(arg).dtype;
+                    ensure(dtype == declared.dtype, || {
+                        format!("`{}` takes {} where value {} is {dtype}", kernel.name, declared.dtype, arg.0)
+                    })?;
+                    if declared.access.writes() {
                         self.writes(arg)?;
                     }
                 }
-                check_sizes(sizes, self.sizes)?;
-                check_sizes([grid, grain], self.sizes)
+                let mut dims = sizes.iter().chain([grid, grain]);
+                dims.try_for_each(|dim| only_mentions(dim, self.sizes))
             }
             Step::Copy { from, to } => {
                 self.uses(*from, number)?;
@@ -160,8 +164,4 @@ impl Walk<'_> {
             Bound::Value(id) => self.scalar(*id, DType::I64, number),
         }
     }
-}
-
-fn check_sizes<'a>(dims: impl IntoIterator<Item = &'a Dim>, sizes: &HashSet<&Symbol>) -> Checked {
-    dims.into_iter().try_for_each(|dim| only_mentions(dim, sizes))
 }

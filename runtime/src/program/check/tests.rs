@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::program::{
-    Access, Bound, Check, Constant, Kernel, KernelId, ParamDecl, Relation, ScalarDecl, SizeDecl, SliceMove, StateDecl,
-    Step, Target, ValueId,
+    Access, Bound, Check, Constant, Kernel, KernelArg, KernelId, ParamDecl, Relation, ScalarDecl, SizeDecl, SliceMove,
+    StateDecl, Step, Target, ValueId,
 };
 
 fn dim(text: &str) -> Dim {
@@ -29,8 +29,12 @@ pub(crate) fn good() -> Program {
         text: "kernel".into(),
         symbol: "k".into(),
         object: Some(object),
-        args: vec![Access::Read, Access::Write],
-        sizes: 1,
+        sizes: vec![SizeDecl { symbol: Symbol::new("n"), lo: 1, hi: None }],
+        args: [Access::Read, Access::Write]
+            .map(|access| KernelArg { access, dtype: DType::F32, shape: vec![dim("n"), dim("4")] })
+            .to_vec(),
+        grid: dim("n"),
+        sequential: false,
     });
     program.constants.push(Constant { name: "c".into(), dtype: DType::F32, shape: vec![4], data });
     program.params.push(ParamDecl { name: "w".into(), dtype: DType::F32, shape: vec![4] });
@@ -104,6 +108,11 @@ type Break = fn(&mut Program);
 static BROKEN: &[(&str, Break)] = &[
     ("two entrys are called `call`", |p| p.entries[1].name = "call".into()),
     ("kernel `k`: no blob 9", |p| p.kernels[0].object = Some(BlobId(9))),
+    ("kernel `k`: size m is not declared", |p| p.kernels[0].grid = dim("m")),
+    ("kernel `k`: size m is not declared", |p| p.kernels[0].args[0].shape = vec![dim("m")]),
+    ("kernel `k`: the range of n is empty", |p| p.kernels[0].sizes[0].lo = -1),
+    ("step 0: `k` takes i32 where value 0 is f32", |p| p.kernels[0].args[0].dtype = DType::I32),
+    ("a float's precision is not decided", |p| p.entries[0].values[3].dtype = DType::Real),
     ("constant `c`: no blob 9", |p| p.constants[0].data = BlobId(9)),
     ("constant `c`: 16 bytes, not 20", |p| p.constants[0].shape = vec![5]),
     ("constant `c`: larger than any memory", |p| p.constants[0].shape = vec![usize::MAX, 2]),

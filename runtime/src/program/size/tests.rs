@@ -31,7 +31,16 @@ fn text_round_trips() {
 
 #[test]
 fn hostile_text_is_an_error() {
-    for text in ["", "N +", "floordiv(N)", "99999999999999999999", "N^99", &"(".repeat(5000), &"-".repeat(5000)] {
+    for text in [
+        "",
+        "N +",
+        "floordiv(N)",
+        "99999999999999999999",
+        "N^99",
+        &"(".repeat(5000),
+        &"-".repeat(5000),
+        "(A + B + C + D + E + F)^16",
+    ] {
         assert!(text.parse::<Dim>().is_err());
     }
 }
@@ -51,6 +60,19 @@ fn bounds_follow_loop_variables() {
     ranges.declare(Symbol::new("M"), Dim::constant(1), None);
     assert!(ranges.proves_le(&dim("N"), &dim("N*M")));
     assert!(!ranges.proves_le(&dim("N*M"), &dim("N")));
+}
+
+#[test]
+fn bounds_inside_a_loop_know_that_it_runs() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("N"), Dim::constant(0), None);
+    assert!(!ranges.proves_le(&Dim::constant(1), &dim("N")));
+    ranges.declare(Symbol::new("g"), Dim::constant(0), Some(dim("N - 1")));
+    ranges.declare(Symbol::new("l"), Dim::constant(0), Some(Dim::constant(15)));
+    assert!(ranges.proves_le(&Dim::constant(1), &dim("N")));
+    assert!(ranges.proves_lt(&dim("mod(l + 16*g, N)"), &dim("N")));
+    assert!(ranges.proves_lt(&dim("floordiv(l + 16*g, N)"), &dim("16")));
+    assert!(!ranges.proves_lt(&dim("floordiv(l + 16*g, N)"), &dim("15")));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{Atom, Dim};
 
 const MAX_DEPTH: usize = 64;
 const MAX_POWER: i64 = 16;
+const MAX_TERMS: usize = 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseDimError {
@@ -122,7 +123,8 @@ impl<'a> DimParser<'a> {
         }
         let mut product = self.power(depth)?;
         while self.eat(b'*') {
-            product = &product * &self.power(depth)?;
+            let factor = self.power(depth)?;
+            product = self.multiply(&product, &factor)?;
         }
         Ok(product)
     }
@@ -137,7 +139,14 @@ impl<'a> DimParser<'a> {
         if !(0..=MAX_POWER).contains(&exponent) {
             return Err(self.error("a power of a size outside 0..=16"));
         }
-        Ok(base.pow(exponent as u32))
+        (0..exponent).try_fold(Dim::constant(1), |power, _| self.multiply(&power, &base))
+    }
+
+    fn multiply(&self, left: &Dim, right: &Dim) -> Result<Dim, ParseDimError> {
+        if left.n_terms().saturating_mul(right.n_terms()) > MAX_TERMS {
+            return Err(self.error("a size of too many terms"));
+        }
+        Ok(left * right)
     }
 
     fn factor(&mut self, depth: usize) -> Result<Dim, ParseDimError> {

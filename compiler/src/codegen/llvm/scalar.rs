@@ -1,0 +1,137 @@
+//! Scalar functions as LLVM instructions.
+//!
+//! Invariant: results are those of the table in `graph::scalar`, rounded to the type: no fast-math flag is ever written,
+//! and integer arithmetic has no flag that makes overflow undefined.
+
+use super::print::{Printer, splat, text_of, with_lanes};
+use crate::codegen::CodegenError;
+use crate::graph::{DType, Scalar};
+use crate::kernel::{Type, Value};
+
+#[derive(Clone, Copy)]
+enum Form {
+    /// An instruction with its operands.
+    Plain(&'static str),
+    /// A comparison, with its predicate.
+    Compare(&'static str),
+    Intrinsic(&'static str),
+    /// Minimum or maximum: the ordered predicate that picks the first operand. NaN operands win.
+    Pick(&'static str),
+    /// Zero minus the operand.
+    Negate,
+    /// The absolute value of a signed integer.
+    Absolute,
+    /// The operand itself.
+    Same,
+    /// Every bit flipped.
+    Flip,
+    None,
+}
+
+use Form::{Compare, Intrinsic, Pick, Plain};
+
+struct Row {
+    scalar: Scalar,
+    float: Form,
+    signed: Form,
+    unsigned: Form,
+}
+
+const fn row(scalar: Scalar, float: Form, signed: Form, unsigned: Form) -> Row {
+    Row { scalar, float, signed, unsigned }
+}
+
+const NONE: Form = Form::None;
+
+#[rustfmt::skip]
+static ROWS: &[Row] = &[
+    row(Scalar::Add, Plain("fadd"), Plain("add"), Plain("add")),
+    row(Scalar::Sub, Plain("fsub"), Plain("sub"), Plain("sub")),
+    row(Scalar::Mul, Plain("fmul"), Plain("mul"), Plain("mul")),
+    row(Scalar::Div, Plain("fdiv"), NONE, NONE),
+    row(Scalar::Fma, Intrinsic("fma"), NONE, NONE),
+    row(Scalar::Neg, Plain("fneg"), Form::Negate, Form::Negate),
+    row(Scalar::Abs, Intrinsic("fabs"), Form::Absolute, Form::Same),
+    row(Scalar::Min, Pick("olt"), Intrinsic("smin"), Intrinsic("umin")),
+    row(Scalar::Max, Pick("ogt"), Intrinsic("smax"), Intrinsic("umax")),
+    row(Scalar::Sqrt, Intrinsic("sqrt"), NONE, NONE),
+    row(Scalar::Floor, Intrinsic("floor"), NONE, NONE),
+    row(Scalar::Ceil, Intrinsic("ceil"), NONE, NONE),
+    row(Scalar::Round, Intrinsic("roundeven"), NONE, NONE),
+    row(Scalar::Trunc, Intrinsic("trunc"), NONE, NONE),
+    row(Scalar::Eq, Compare("fcmp oeq"), Compare("icmp eq"), Compare("icmp eq")),
+    row(Scalar::Ne, Compare("fcmp une"), Compare("icmp ne"), Compare("icmp ne")),
+    row(Scalar::Lt, Compare("fcmp olt"), Compare("icmp slt"), Compare("icmp ult")),
+    row(Scalar::Le, Compare("fcmp ole"), Compare("icmp sle"), Compare("icmp ule")),
+    row(Scalar::Gt, Compare("fcmp ogt"), Compare("icmp sgt"), Compare("icmp ugt")),
+    row(Scalar::Ge, Compare("fcmp oge"), Compare("icmp sge"), Compare("icmp uge")),
+    row(Scalar::And, NONE, Plain("and"), Plain("and")),
+    row(Scalar::Or, NONE, Plain("or"), Plain("or")),
+    row(Scalar::Xor, NONE, Plain("xor"), Plain("xor")),
+    row(Scalar::Not, NONE, Form::Flip, Form::Flip),
+    row(Scalar::Shl, NONE, Plain("shl"), Plain("shl")),
+    row(Scalar::Shr, NONE, Plain("ashr"), Plain("lshr")),
+];
+
+impl Printer<'_> {
+    pub fn scalar(&mut self, scalar: Scalar, operands: &[Value]) -> Result<String, CodegenError> {
+        if let (Scalar::Select, &[condition, a, b]) = (scalar, operands) {
+            return Ok(format!("select {}, {}, {}", self.typed(condition)?, self.typed(a)?, self.typed(b)?));
+        }
+        let ty = self.kernel.type_of(operands[0]).clone();
+        let operands: Vec<String> = operands.iter().map(|&value| self.operand(value)).collect();
+        self.scalar_of(scalar, &ty, &operands)
+    }
+
+    /// The function on operands of one type.
+    pub fn scalar_of(&mut self, scalar: Scalar, ty: &Type, operands: &[String]) -> Result<String, CodegenError> {
+        let text = text_of(ty)?;
+        let list = operands.join(", ");
+        Ok(match (form_of(scalar, ty.dtype), operands) {
+            (Plain(opcode) | Compare(opcode), _) => format!("{opcode} {text} {list}"),
+            (Intrinsic(name), _) => {
+                let typed: Vec<String> = operands.iter().map(|operand| format!("{text} {operand}")).collect();
+                format!("call {text} @llvm.{name}.{}({})", mangled(ty)?, typed.join(", "))
+            }
+            (Pick(predicate), [a, b]) => {
+                let mask = with_lanes("i1", ty);
+                let first = self.temp(format!("fcmp {predicate} {text} {a}, {b}"));
+                let picked = self.temp(format!("select {mask} {first}, {text} {a}, {text} {b}"));
+                let nan = self.temp(format!("fcmp uno {text} {a}, {a}"));
+                format!("select {mask} {nan}, {text} {a}, {text} {picked}")
+            }
+            (Form::Negate, [a]) => format!("sub {text} {}, {a}", zero(ty)),
+            (Form::Absolute, [a]) => format!("call {text} @llvm.abs.{}({text} {a}, i1 false)", mangled(ty)?),
+            (Form::Same, [a]) => format!("or {text} {a}, {}", zero(ty)),
+            (Form::Flip, [a]) => {
+                let ones = if ty.dtype == DType::Bool { "true" } else { "-1" };
+                format!("xor {text} {a}, {}", splat(super::print::element(ty.dtype)?, ones, ty))
+            }
+            _ => return Err(CodegenError::new(format!("no backend prints `{scalar}` on {ty}"))),
+        })
+    }
+}
+
+fn form_of(scalar: Scalar, dtype: DType) -> Form {
+    let Some(row) = ROWS.iter().find(|row| row.scalar == scalar) else { return NONE };
+    match dtype {
+        DType::F64 | DType::F32 => row.float,
+        DType::F16 | DType::BF16 | DType::Real => NONE,
+        _ if dtype.is_signed() => row.signed,
+        _ => row.unsigned,
+    }
+}
+
+fn zero(ty: &Type) -> &'static str {
+    if ty.is_scalar() { "0" } else { "zeroinitializer" }
+}
+
+/// The suffix of an intrinsic's name.
+pub fn mangled(ty: &Type) -> Result<String, CodegenError> {
+    let element = match ty.dtype {
+        DType::F64 => "f64",
+        DType::F32 => "f32",
+        other => super::print::element(other)?,
+    };
+    Ok(if ty.is_scalar() { element.to_string() } else { format!("v{}{element}", ty.n_elements()) })
+}

@@ -1,0 +1,209 @@
+//! Many kernels to objects: equal ones once, on several threads, through the cache.
+//!
+//! Invariant: kernels are equal when the backends would print the same: names and shapes of the interface do not count,
+//! since addresses are explicit at the loop level. The symbol of a kernel follows from its text, so an object means the
+//! same wherever it is found.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use indexmap::IndexMap;
+
+use super::{Backend, Cache, CodegenError, Target, Unit, compile};
+use crate::graph::Symbol;
+use crate::kernel::{Buffer, Kernel, Level, Local, SizeParam};
+
+/// Code generators recurse over what they are given; the default stack of a thread is small.
+const STACK: usize = 16 << 20;
+
+/// Where the function of a kernel is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// An index into `Compiled::objects`.
+    pub object: usize,
+    pub symbol: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    pub objects: Vec<Vec<u8>>,
+    /// One for each kernel, in order.
+    pub entries: Vec<Entry>,
+}
+
+pub fn compile_cached(
+    kernels: &[Kernel],
+    backend: Backend,
+    target: &Target,
+    n_threads: usize,
+    cache: &Cache,
+) -> Result<Compiled, CodegenError> {
+    let context = format!("tilewright 1\n{}\n{}\n{target}\n", backend.name(), backend.version());
+    let mut jobs: IndexMap<String, &Kernel> = IndexMap::new();
+    let mut entries = Vec::with_capacity(kernels.len());
+    for kernel in kernels {
+        if kernel.level != Level::Loop {
+            return Err(CodegenError::new("it is not lowered to the loop level").in_kernel(&kernel.name));
+        }
+        let key = key_of(&context, kernel);
+        let job = jobs.entry(key.clone());
+        let object = job.index();
+        job.or_insert(kernel);
+        entries.push(Entry { object, symbol: symbol_of(&key) });
+    }
+    let jobs: Vec<(String, &Kernel)> = jobs.into_iter().collect();
+    let objects = on_threads(n_threads, jobs.len(), |idx| {
+        let (key, kernel) = &jobs[idx];
+        object_of(key, kernel, backend, target, cache)
+    })?;
+    if objects.iter().any(|&(_, fresh)| fresh) {
+        cache.trim();
+    }
+    Ok(Compiled { objects: objects.into_iter().map(|(object, _)| object).collect(), entries })
+}
+
+/// The object, and whether it was made just now.
+fn object_of(
+    key: &str,
+    kernel: &Kernel,
+    backend: Backend,
+    target: &Target,
+    cache: &Cache,
+) -> Result<(Vec<u8>, bool), CodegenError> {
+    if let Some(object) = cache.get(key) {
+        return Ok((object, false));
+    }
+    let symbol = symbol_of(key);
+    let object = compile(&[Unit { symbol: &symbol, kernel }], backend, target)?;
+    cache.put(key, &object);
+    Ok((object, true))
+}
+
+/// A hash of all that the object depends on.
+fn key_of(context: &str, kernel: &Kernel) -> String {
+    let bare = Kernel {
+        name: "kernel".to_string(),
+        level: kernel.level,
+        lanes: kernel.lanes,
+        sizes: (0..kernel.sizes.len())
+            .map(|idx| SizeParam { symbol: Symbol::new(format!("S{idx}")), low: 0, high: None })
+            .collect(),
+        buffers: numbered(&kernel.buffers, |buffer, name| Buffer {
+            name,
+            dtype: buffer.dtype,
+            shape: Vec::new(),
+            rights: buffer.rights,
+        }),
+        locals: numbered(&kernel.locals, |local, name| Local { name: format!("local_{name}"), ..local.clone() }),
+        grid: Vec::new(),
+        sequential: false,
+        body: kernel.body.clone(),
+        values: kernel.values.clone(),
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(context.as_bytes());
+    hasher.update(bare.to_string().as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+fn numbered<T>(items: &[T], renamed: impl Fn(&T, String) -> T) -> Vec<T> {
+    items.iter().enumerate().map(|(idx, item)| renamed(item, format!("m{idx}"))).collect()
+}
+
+fn symbol_of(key: &str) -> String {
+    format!("kernel_{}", &key[..32])
+}
+
+/// Runs jobs `0..n_jobs`; the first error, in their order, is returned.
+fn on_threads<T: Send>(
+    n_threads: usize,
+    n_jobs: usize,
+    job: impl Fn(usize) -> Result<T, CodegenError> + Sync,
+) -> Result<Vec<T>, CodegenError> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(n_jobs));
+    let work = || {
+        loop {
+            let idx = next.fetch_add(1, Ordering::Relaxed);
+            if idx >= n_jobs {
+                break;
+            }
+            let result = job(idx);
+            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((idx, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads.clamp(1, n_jobs.max(1)) {
+            let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+            if spawned.is_err() {
+                // No thread to be had: the caller works itself.
+                work();
+            }
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    done.sort_by_key(|&(idx, _)| idx);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codegen::tests::{at, vector, vector_kernel};
+    use crate::graph::{DType, Dim, Scalar};
+    use crate::kernel::{Op, Rights};
+
+    fn scale(name: &str, factor: f64) -> Kernel {
+        vector_kernel(
+            name,
+            4,
+            8,
+            |b| vec![b.buffer(format!("{name}_x"), DType::F32, [Dim::constant(32)], Rights::ReadWrite)],
+            |b, memories, offset| {
+                let value = b.load_at(at(memories[0], offset), vector(DType::F32, 4));
+                let factor = b.constant(vector(DType::F32, 4), factor);
+                let scaled = b.scalar(Scalar::Mul, &[value, factor]);
+                b.store_at(at(memories[0], offset), scaled);
+            },
+        )
+    }
+
+    #[test]
+    fn equal_kernels_are_compiled_once_and_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        let kernels = [scale("a", 2.0), scale("b", 3.0), scale("c", 2.0)];
+        let target = Target::host();
+        for &backend in Backend::AVAILABLE {
+            let compiled = compile_cached(&kernels, backend, &target, 2, &cache).unwrap();
+            let objects: Vec<usize> = compiled.entries.iter().map(|entry| entry.object).collect();
+            assert_eq!(objects, [0, 1, 0]);
+            assert_eq!(compiled.objects.len(), 2);
+            assert_eq!(compiled.entries[0], compiled.entries[2]);
+            let again = compile_cached(&kernels, backend, &target, 1, &cache).unwrap();
+            assert_eq!(again, compiled);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2 * Backend::AVAILABLE.len());
+    }
+
+    #[test]
+    fn what_cannot_be_printed_is_an_error_that_names_the_kernel() {
+        let mut kernel = scale("odd", 2.0);
+        kernel.body.stmts.iter_mut().for_each(|stmt| {
+            if let Op::Loop(inner) = &mut stmt.op {
+                inner.body.stmts.iter_mut().for_each(|stmt| {
+                    if let Op::Scalar(scalar, _) = &mut stmt.op {
+                        *scalar = Scalar::FloorDiv;
+                    }
+                });
+            }
+        });
+        for &backend in Backend::AVAILABLE {
+            let kernels = [kernel.clone()];
+            let error = compile_cached(&kernels, backend, &Target::host(), 2, &Cache::off()).unwrap_err();
+            assert!(error.message.contains("odd") && error.message.contains("floor_div"), "{error}");
+        }
+        let tile = Kernel { level: Level::Tile, ..scale("tile", 1.0) };
+        assert!(compile_cached(&[tile], Backend::Cranelift, &Target::host(), 1, &Cache::off()).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! The reference interpreter behind the interface of a session: weights, inputs, states that stay between calls.
+//!
+//! Invariant: a state changes only if the whole call succeeded.
+
+use std::collections::HashMap;
+
+use crate::graph::{DType, EvalError, Graph, Model, Precision, Role, Symbol, Tensor, interpret};
+
+use super::initial::initial_params;
+
+pub struct Interpreter {
+    model: Model,
+    params: HashMap<String, Tensor>,
+    states: HashMap<String, Tensor>,
+    /// Sizes fixed for the whole session.
+    sizes: HashMap<Symbol, i64>,
+    seed: i64,
+    precision: Precision,
+}
+
+impl Interpreter {
+    /// Params by path; those that are missing are an error when an entry uses them.
+    pub fn new(model: Model, params: HashMap<String, Tensor>, precision: Precision) -> Interpreter {
+        Interpreter { model, params, states: HashMap::new(), sizes: HashMap::new(), seed: 0, precision }
+    }
+
+    pub fn with_seed(self, seed: i64) -> Interpreter {
+        Interpreter { seed, ..self }
+    }
+
+    pub fn with_size(mut self, name: &str, value: i64) -> Interpreter {
+        self.sizes.insert(Symbol::new(name), value);
+        self
+    }
+
+    /// Gives all params their initial values.
+    pub fn initialize(&mut self) -> Result<(), EvalError> {
+        let model = initial_params(&self.model);
+        let outputs = self.evaluate(&model.entries[0], &HashMap::new())?;
+        self.params.extend(outputs.into_iter().map(|(name, _, tensor)| (name, tensor)));
+        Ok(())
+    }
+
+    /// Runs an entry; gives its outputs by name, in order.
+    pub fn run(&mut self, entry: &str, inputs: &HashMap<String, Tensor>) -> Result<Vec<(String, Tensor)>, EvalError> {
+        let graph = self.model.entry(entry).ok_or_else(|| EvalError::new(format!("there is no entry `{entry}`")))?;
+        let graph = graph.clone();
+        self.start_states(&graph, inputs)?;
+        let mut results = Vec::new();
+        for (name, role, tensor) in self.evaluate(&graph, inputs)? {
+            match role {
+                Role::State => _ = self.states.insert(name, tensor),
+                _ => results.push((name, tensor)),
+            }
+        }
+        Ok(results)
+    }
+
+    fn evaluate(
+        &self,
+        graph: &Graph,
+        inputs: &HashMap<String, Tensor>,
+    ) -> Result<Vec<(String, Role, Tensor)>, EvalError> {
+        let mut arguments = Vec::new();
+        for argument in graph.arguments() {
+            let source = match argument.role {
+                Role::Data => inputs,
+                Role::Param => &self.params,
+                Role::State => &self.states,
+            };
+            let given = source.get(&argument.name).cloned();
+            let default = || match (argument.name.as_str(), argument.role) {
+                ("seed", Role::Data) => Some(Tensor::int_scalar(DType::I64, self.seed)),
+                ("step", Role::Data) => Some(Tensor::int_scalar(DType::I64, 0)),
+                _ => None,
+            };
+            let missing = || {
+                let (name, ty) = (&argument.name, graph.type_of(argument.value));
+                EvalError::new(format!("`{}` needs the {} `{name}`: {ty}", graph.name, argument.role.name()))
+            };
+            arguments.push(given.or_else(default).ok_or_else(missing)?);
+        }
+        let sizes = |symbol: &Symbol| self.sizes.get(symbol).copied();
+        let values = interpret(graph, &arguments, &sizes, self.precision)?;
+        let named = graph.outputs().iter().zip(values);
+        Ok(named.map(|(output, value)| (output.name.clone(), output.role, value)).collect())
+    }
+
+    /// States that an entry uses for the first time get their initial values, at the sizes of this call.
+    fn start_states(&mut self, graph: &Graph, inputs: &HashMap<String, Tensor>) -> Result<(), EvalError> {
+        let is_new = |name: &String| !self.states.contains_key(name);
+        let used = graph.arguments().iter().filter(|argument| argument.role == Role::State);
+        let missing: Vec<String> = used.map(|argument| argument.name.clone()).filter(is_new).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for argument in graph.arguments().iter().filter(|argument| argument.role == Role::Data) {
+            let Some(input) = inputs.get(&argument.name) else { continue };
+            for (dim, &size) in graph.type_of(argument.value).shape.iter().zip(&input.shape) {
+                if let (Some(symbol), Ok(size)) = (dim.as_symbol(), i64::try_from(size)) {
+                    self.sizes.entry(symbol.clone()).or_insert(size);
+                }
+            }
+        }
+        let init = self.model.init.clone();
+        for (name, _, tensor) in self.evaluate_some(&init, &missing)? {
+            self.states.insert(name, tensor);
+        }
+        Ok(())
+    }
+
+    fn evaluate_some(&self, init: &Graph, names: &[String]) -> Result<Vec<(String, Role, Tensor)>, EvalError> {
+        let wanted = super::initial::outputs_named(init, names);
+        self.evaluate(&wanted, &HashMap::new())
+    }
+}

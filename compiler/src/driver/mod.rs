@@ -1,0 +1,234 @@
+//! The driver joins the stages: a model becomes a program with machine code in it.
+//!
+//! Invariant: pure. Nothing is read or written but the cache that the options name, and equal inputs give equal programs,
+//! whatever the number of threads.
+
+mod initial;
+mod interpreter;
+mod machine;
+mod stages;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use tilewright_runtime::program::{self, Program};
+
+pub use initial::{initial_params, initial_states};
+pub use interpreter::Interpreter;
+pub use machine::{describe, machine};
+pub use stages::{Lowered, lower_entries, lower_kernels, plan_entries};
+
+use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
+use crate::diag::suggest;
+use crate::graph::{DType, Model};
+use crate::kernel::Kernel;
+use crate::passes::PassError;
+use crate::plan::PlanError;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub backend: Backend,
+    /// What floats without a written type become.
+    pub float: DType,
+    /// Threads that compile, and that kernels are cut up for; 0 for one per core.
+    pub threads: usize,
+    pub target: Target,
+    /// Check every graph and kernel after each stage. Kernels are checked in any case before they are lowered.
+    pub verify: bool,
+    pub cache: Cache,
+    /// The entries to compile; all of them if this is empty.
+    pub entries: Vec<String>,
+}
+
+impl Options {
+    /// For this machine, with the better backend and the user's cache.
+    pub fn new() -> Options {
+        Options {
+            backend: Backend::AVAILABLE[0],
+            float: DType::F32,
+            threads: 0,
+            target: Target::host(),
+            verify: cfg!(debug_assertions),
+            cache: Cache::from_env(),
+            entries: Vec::new(),
+        }
+    }
+
+    pub fn n_threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
+}
+
+pub struct Compiled {
+    pub program: Program,
+    /// Decisions of passes and of planning.
+    pub remarks: Vec<String>,
+    pub times: Times,
+}
+
+/// How long each stage took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    pub passes: Duration,
+    pub plan: Duration,
+    pub lower: Duration,
+    pub codegen: Duration,
+}
+
+impl Times {
+    pub fn total(&self) -> Duration {
+        self.passes + self.plan + self.lower + self.codegen
+    }
+}
+
+/// Compiles the entries of a model.
+pub fn compile(model: &Model, options: &Options) -> Result<Compiled, CompileError> {
+    let mut times = Times::default();
+    let lowered = timed(&mut times.passes, || lower_entries(model, options))?;
+    let planned = timed(&mut times.plan, || plan_entries(model, &lowered, options))?;
+    let kernels = timed(&mut times.lower, || lower_kernels(&planned.kernels, options))?;
+    let mut program = planned.program;
+    timed(&mut times.codegen, || add_code(&mut program, &kernels, options))?;
+    let remarks = lowered.remarks.into_iter().chain(planned.remarks).collect();
+    Ok(Compiled { program, remarks, times })
+}
+
+/// Makes machine code for the kernels of a program, say one that was read from a file.
+pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileError> {
+    let mut kernels = Vec::with_capacity(program.kernels.len());
+    for kernel in &program.kernels {
+        let parsed = crate::kernel::parse(&kernel.text).map_err(|error| {
+            CompileError::Program(format!("the text of kernel `{}` cannot be read: {error}", kernel.name))
+        })?;
+        let declared = crate::plan::declaration(&parsed);
+        let interface = |kernel: &program::Kernel| {
+            (kernel.args.clone(), kernel.sizes.clone(), kernel.grid.clone(), kernel.sequential)
+        };
+        if interface(&declared) != interface(kernel) {
+            let message = format!("kernel `{}` is declared otherwise than its text says", kernel.name);
+            return Err(CompileError::Program(message));
+        }
+        kernels.push(parsed);
+    }
+    let lowered = lower_kernels(&kernels, options).map_err(|error| CompileError::Program(error.to_string()))?;
+    add_code(program, &lowered, options)
+}
+
+fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
+    let compiled = compile_cached(kernels, options.backend, &options.target, options.n_threads(), &options.cache)?;
+    let objects: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
+    for (kernel, entry) in program.kernels.iter_mut().zip(compiled.entries) {
+        kernel.object = Some(objects[entry.object]);
+        kernel.symbol = entry.symbol;
+    }
+    program.target = program::Target {
+        backend: format!("{} {}", options.backend.name(), options.backend.version()),
+        triple: options.target.arch.triple().to_string(),
+        cpu: options.target.tune.clone(),
+        features: options.target.features.join(" "),
+    };
+    Ok(())
+}
+
+fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *total += start.elapsed();
+    result
+}
+
+/// Why a model could not be compiled. All but `Name` and `Program` are faults of the compiler and carry what they are about.
+#[derive(Debug)]
+pub enum CompileError {
+    /// Something was asked for that the model does not have.
+    Name {
+        message: String,
+        help: Option<String>,
+    },
+    /// A program that was read from somewhere is not what it claims to be.
+    Program(String),
+    Pass(PassError),
+    Plan(PlanError),
+    /// A kernel that does not verify: the problems, then its text.
+    Kernel {
+        message: String,
+        dump: String,
+    },
+    Codegen(CodegenError),
+}
+
+impl CompileError {
+    pub fn unknown_entry(model: &Model, name: &str) -> CompileError {
+        let known: Vec<&str> = model.entries.iter().map(|entry| entry.name.as_str()).collect();
+        let help = suggest(name, known.iter().copied()).map(|close| format!("did you mean `{close}`?"));
+        let skipped = model.skipped.iter().find(|(skipped, _)| skipped == name);
+        let message = match skipped {
+            Some((_, reason)) => format!("`{name}` of `{}` is no entry: {reason}", model.name),
+            None => format!("`{}` has no entry `{name}`: there is {}", model.name, list(&known)),
+        };
+        CompileError::Name { message, help }
+    }
+
+    /// Whether this is a fault of ours.
+    pub fn is_internal(&self) -> bool {
+        !matches!(self, CompileError::Name { .. } | CompileError::Program(_))
+    }
+
+    /// The graph, kernel or assembly that an internal error is about.
+    pub fn dump(&self) -> Option<&str> {
+        match self {
+            CompileError::Plan(error) => error.dump.as_deref(),
+            CompileError::Kernel { dump, .. } => Some(dump),
+            CompileError::Codegen(error) => error.dump.as_deref(),
+            CompileError::Name { .. } | CompileError::Program(_) | CompileError::Pass(_) => None,
+        }
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => "none".to_string(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CompileError::Name { message, .. } | CompileError::Program(message) => f.write_str(message),
+            CompileError::Pass(error) => write!(f, "{error}"),
+            CompileError::Plan(error) => write!(f, "planning: {error}"),
+            CompileError::Kernel { message, .. } => f.write_str(message),
+            CompileError::Codegen(error) => f.write_str(&error.message),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl From<PassError> for CompileError {
+    fn from(error: PassError) -> CompileError {
+        CompileError::Pass(error)
+    }
+}
+
+impl From<PlanError> for CompileError {
+    fn from(error: PlanError) -> CompileError {
+        CompileError::Plan(error)
+    }
+}
+
+impl From<CodegenError> for CompileError {
+    fn from(error: CodegenError) -> CompileError {
+        CompileError::Codegen(error)
+    }
+}

@@ -1,0 +1,127 @@
+//! The stages one by one, for the driver and for everyone who wants to look between them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::machine::{describe, machine};
+use super::{CompileError, Options, initial_states};
+use crate::graph::{DType, Graph, Member, Model, Type};
+use crate::kernel::lower::lower;
+use crate::kernel::{Kernel, verify};
+use crate::passes::pipeline::PIPELINE;
+use crate::passes::{Context, run_pipeline};
+use crate::plan::{Interface, Planned, State, plan};
+use crate::schedule::schedule;
+
+/// Kernels and graphs are trees; lowering recurses over them.
+const STACK: usize = 64 << 20;
+
+/// Entries after all passes.
+pub struct Lowered {
+    /// Those that were asked for, then the one that makes initial states, if any are not zero.
+    pub entries: Vec<Graph>,
+    pub remarks: Vec<String>,
+}
+
+/// Runs the passes over the entries that the options name.
+pub fn lower_entries(model: &Model, options: &Options) -> Result<Lowered, CompileError> {
+    let mut chosen: Vec<&Graph> = Vec::new();
+    for name in &options.entries {
+        let entry = model.entry(name).ok_or_else(|| CompileError::unknown_entry(model, name))?;
+        if !chosen.iter().any(|other| other.name == entry.name) {
+            chosen.push(entry);
+        }
+    }
+    if options.entries.is_empty() {
+        chosen = model.entries.iter().collect();
+    }
+    let initial = initial_states(model);
+    let mut lowered = Lowered { entries: Vec::new(), remarks: Vec::new() };
+    for graph in chosen.into_iter().chain(&initial) {
+        let (graph, remarks) = lower_graph(graph, options)?;
+        lowered.entries.push(graph);
+        lowered.remarks.extend(remarks);
+    }
+    Ok(lowered)
+}
+
+/// Runs the passes over one graph.
+pub fn lower_graph(graph: &Graph, options: &Options) -> Result<(Graph, Vec<String>), CompileError> {
+    let mut context = Context::default();
+    (context.verify, context.float) = (options.verify, options.float);
+    let lowered = run_pipeline(graph, PIPELINE, &context)?;
+    let remarks = context.take_remarks().iter().map(|remark| remark.to_string()).collect();
+    Ok((lowered, remarks))
+}
+
+/// Kernels, steps and memory for lowered entries.
+pub fn plan_entries(model: &Model, lowered: &Lowered, options: &Options) -> Result<Planned, CompileError> {
+    let decided = |ty: &Type| if ty.dtype == DType::Real { ty.with_dtype(options.float) } else { ty.clone() };
+    let initial = lowered.entries.iter().position(|entry| entry.name == super::initial::STATES);
+    let output = |member: &Member| {
+        let entry = initial?;
+        let outputs = lowered.entries[entry].outputs();
+        Some((entry, outputs.iter().position(|output| output.name == member.path)?))
+    };
+    let state = |member: &Member| State { name: member.path.clone(), ty: decided(&member.ty), initial: output(member) };
+    let interface = Interface {
+        name: model.name.clone(),
+        params: model.params.iter().map(|member| (member.path.clone(), decided(&member.ty))).collect(),
+        states: model.states.iter().map(state).collect(),
+    };
+    plan_graphs(&interface, &lowered.entries, options)
+}
+
+/// The same for graphs that belong to no model.
+pub fn plan_graphs(interface: &Interface, entries: &[Graph], options: &Options) -> Result<Planned, CompileError> {
+    let machine = machine(options.backend, &options.target, options.n_threads());
+    let scheduler = |graph: &Graph, id| schedule(graph, id, &machine).map_err(|error| error.to_string());
+    Ok(plan(interface, entries, &scheduler)?)
+}
+
+/// Tile kernels become loop kernels, on several threads.
+pub fn lower_kernels(kernels: &[Kernel], options: &Options) -> Result<Vec<Kernel>, CompileError> {
+    let desc = describe(options.backend, &options.target);
+    let lower_one = |kernel: &Kernel| {
+        let lowered = lower(kernel, &desc).map_err(|errors| malformed(kernel, &errors, "does not verify"))?;
+        if options.verify {
+            verify(&lowered).map_err(|errors| malformed(&lowered, &errors, "does not verify once lowered"))?;
+        }
+        Ok(lowered)
+    };
+    on_threads(options.n_threads(), kernels, &lower_one)
+}
+
+fn malformed(kernel: &Kernel, errors: &[crate::kernel::VerifyError], what: &str) -> CompileError {
+    let problems: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+    let message = format!("kernel `{}` {what}: {}", kernel.name, problems.join("; "));
+    CompileError::Kernel { message, dump: crate::kernel::print(kernel) }
+}
+
+/// `work` on each item; results in the order of the items, and the first error in that order.
+fn on_threads<T: Sync, R: Send, E: Send>(
+    n_threads: usize,
+    items: &[T],
+    work: &(dyn Fn(&T) -> Result<R, E> + Sync),
+) -> Result<Vec<R>, E> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let serve = || {
+        while let Some((idx, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        {
+            let result = work(item);
+            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((idx, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads.clamp(1, items.len().max(1)) {
+            let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, serve);
+            if spawned.is_err() {
+                serve();
+            }
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    done.sort_by_key(|&(idx, _)| idx);
+    done.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,188 @@
+//! Tile loads and stores as vector accesses.
+//!
+//! Invariant: a vector access happens only where its lanes are consecutive elements, and touches only the lanes that take
+//! part: all of them, or those of a mask. What cannot be one, and on targets without masks what is partial, goes lane by
+//! lane.
+
+use super::Lower;
+use super::dims::{Truth, along_lanes};
+use super::element::strides;
+use super::layout::{Part, Tile, parts};
+use crate::graph::{Dim, Scalar};
+use crate::kernel::types::*;
+
+/// The lanes that take part in a vector access.
+struct Participants {
+    truth: Truth,
+    mask: Option<Value>,
+}
+
+impl Lower<'_> {
+    pub(super) fn load(&mut self, access: &Access, otherwise: Literal, ty: &Type) -> Tile {
+        let access = &self.without_proved_guards(access, &ty.shape);
+        let part_type = self.part_type(ty);
+        let parts = parts(&ty.shape, self.lanes);
+        let made = parts.iter().map(|part| match self.lane_slope(access, part) {
+            Some(1) if part.vector => self.load_row(access, part, otherwise, &part_type),
+            Some(0) if part.vector && self.same_for_all_lanes(access, part) => {
+                let scalar = self.load_element(access, &part.index, otherwise, ty);
+                self.splat(scalar)
+            }
+            _ if part.vector => self.load_lanes(access, part, otherwise, ty),
+            _ => self.load_element(access, &part.index, otherwise, ty),
+        });
+        let parts = made.collect();
+        Tile { shape: ty.shape.clone(), parts }
+    }
+
+    pub(super) fn store(&mut self, access: &Access, value: Value, accumulate: bool) {
+        let tile = self.tile(value);
+        let access = &self.without_proved_guards(access, &tile.shape);
+        for (part, &value) in parts(&tile.shape, self.lanes).iter().zip(&tile.parts) {
+            if part.vector
+                && self.lane_slope(access, part) == Some(1)
+                && self.store_row(access, part, value, accumulate)
+            {
+                continue;
+            }
+            for lane in 0..part.valid {
+                let index = lane_index(part, lane);
+                let (place, truth) = self.locate(access, &index, true);
+                let scalar = self.extract(value, lane);
+                self.when(truth, |lower| lower.write(place, scalar, accumulate));
+            }
+        }
+    }
+
+    fn write(&mut self, place: Place, value: Value, accumulate: bool) {
+        if !accumulate {
+            return self.b.store_at(place, value);
+        }
+        let ty = self.type_of(value).clone();
+        let mask = place.mask.map(|mask| {
+            let zero = self.literal(&ty, Literal::zero(ty.dtype));
+            Mask { otherwise: Some(zero), ..mask }
+        });
+        let old = self.load_place(Place { mask, ..place.clone() }, ty);
+        let sum = self.op(Scalar::Add, &[old, value]);
+        self.b.store_at(place, sum);
+    }
+
+    /// Drops the guards that hold for every lane of the tile.
+    fn without_proved_guards(&mut self, access: &Access, shape: &[u64]) -> Access {
+        let mut access = access.clone();
+        if access.guards.is_empty() {
+            return access;
+        }
+        let mut facts = self.facts.clone();
+        for (axis, &extent) in shape.iter().enumerate() {
+            facts.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+        }
+        access.guards.retain(|guard| !facts.proves(&self.resolve(guard)));
+        access
+    }
+
+    /// By how many elements neighbouring lanes are apart, where that is one constant.
+    fn lane_slope(&self, access: &Access, part: &Part) -> Option<i64> {
+        let strides = strides(&self.source.memory_shape(access.memory));
+        let mut flat = Dim::constant(0);
+        for (index, stride) in access.index.iter().zip(&strides) {
+            match index {
+                Index::Dim(dim) => flat = &flat + &(&self.resolve(dim) * stride),
+                Index::Value(value) => {
+                    let varies = self.source.type_of(*value).shape.last().is_some_and(|&extent| extent > 1);
+                    if varies {
+                        return None;
+                    }
+                }
+            }
+        }
+        along_lanes(&flat, &part.index).map(|(_, slope)| slope)
+    }
+
+    fn same_for_all_lanes(&self, access: &Access, part: &Part) -> bool {
+        let last = lane_symbol(part.index.len().saturating_sub(1));
+        !access.guards.iter().any(|guard| guard.mentions(&last))
+    }
+
+    fn participants(&mut self, access: &Access, part: &Part) -> Option<Participants> {
+        let mut found = Participants { truth: Truth::Always, mask: None };
+        if part.valid < self.lanes {
+            found.mask = Some(self.first_lanes(part.valid.into()));
+        }
+        for guard in &access.guards {
+            let (base, slope) = along_lanes(&self.resolve(guard), &part.index)?;
+            if slope == 0 {
+                let holds = self.truth(&base);
+                found.truth = self.both(found.truth, holds);
+                continue;
+            }
+            let last = &base + &Dim::constant(slope.saturating_mul(i64::from(part.valid) - 1));
+            if self.proves(&base) && self.proves(&last) {
+                continue;
+            }
+            let mask = self.lanes_where(&base, slope);
+            found.mask = Some(match found.mask {
+                Some(other) => self.op(Scalar::And, &[other, mask]),
+                None => mask,
+            });
+        }
+        Some(found)
+    }
+
+    /// A condition that is the same for all lanes joins the mask, if there is one: a branch costs more.
+    fn mask_of(&mut self, found: Participants) -> (Truth, Option<Value>) {
+        match (found.truth, found.mask) {
+            (Truth::If(condition), Some(mask)) => {
+                let condition = self.truth_mask(condition);
+                (Truth::Always, Some(self.op(Scalar::And, &[mask, condition])))
+            }
+            other => other,
+        }
+    }
+
+    fn load_row(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
+        let Some(found) = self.participants(access, part).filter(|found| found.mask.is_none() || self.target.masks)
+        else {
+            return self.load_lanes(access, part, otherwise, ty);
+        };
+        let (place, inside) = self.locate(access, &part.index, false);
+        let truth = self.both(found.truth, inside);
+        let (truth, mask) = self.mask_of(Participants { truth, ..found });
+        let mask = mask.map(|mask| Mask { mask, otherwise: Some(self.literal(ty, otherwise)) });
+        self.load_when(truth, Place { mask, ..place }, ty, otherwise)
+    }
+
+    /// False if it cannot be one vector store.
+    fn store_row(&mut self, access: &Access, part: &Part, value: Value, accumulate: bool) -> bool {
+        let Some(found) = self.participants(access, part).filter(|found| found.mask.is_none() || self.target.masks)
+        else {
+            return false;
+        };
+        let (place, inside) = self.locate(access, &part.index, false);
+        let truth = self.both(found.truth, inside);
+        let (truth, mask) = self.mask_of(Participants { truth, ..found });
+        let mask = mask.map(|mask| Mask { mask, otherwise: None });
+        self.when(truth, |lower| lower.write(Place { mask, ..place }, value, accumulate));
+        true
+    }
+
+    fn load_element(&mut self, access: &Access, index: &[i64], otherwise: Literal, ty: &Type) -> Value {
+        let (place, truth) = self.locate(access, index, true);
+        self.load_when(truth, place, &Type::scalar(ty.dtype), otherwise)
+    }
+
+    fn load_lanes(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
+        let lanes: Vec<Value> =
+            (0..part.valid).map(|lane| self.load_element(access, &lane_index(part, lane), otherwise, ty)).collect();
+        self.gather_lanes(&lanes)
+    }
+}
+
+fn lane_index(part: &Part, lane: u32) -> Vec<i64> {
+    let mut index = part.index.clone();
+    if let Some(last) = index.last_mut() {
+        *last += i64::from(lane);
+    }
+    index
+}

@@ -1,0 +1,90 @@
+//! Transcendental functions of f32, expanded into arithmetic that every target has.
+//!
+//! Invariant: each agrees with its function to the relative error stated beside it, and exactly at infinities, NaN and
+//! where it overflows; denormal results may be flushed. Polynomials interpolate at Chebyshev nodes, computed for this file
+//! from the functions themselves; what is not here calls the host's f64 function lane by lane.
+
+mod erf;
+mod exp;
+mod hyperbolic;
+mod log;
+mod trigonometric;
+
+use super::{Lower, TargetDesc};
+use crate::graph::{DType, Scalar};
+use crate::kernel::types::*;
+
+pub(in crate::kernel) struct Expansion {
+    pub scalar: Scalar,
+    pub expand: fn(&mut Lower, &[Value]) -> Value,
+    /// The largest relative error, in f32 arithmetic.
+    pub error: f64,
+}
+
+static EXPANSIONS: &[Expansion] = &[
+    Expansion { scalar: Scalar::Exp, expand: |lower, x| lower.exp(x[0]), error: 2e-7 },
+    Expansion { scalar: Scalar::Expm1, expand: |lower, x| lower.expm1(x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Log, expand: |lower, x| lower.log(x[0]), error: 2e-7 },
+    Expansion { scalar: Scalar::Log1p, expand: |lower, x| lower.log1p(x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Tanh, expand: |lower, x| lower.tanh(x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Erf, expand: |lower, x| lower.erf(x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Sin, expand: |lower, x| lower.sin_or_cos(Scalar::Sin, x[0]), error: 2e-7 },
+    Expansion { scalar: Scalar::Cos, expand: |lower, x| lower.sin_or_cos(Scalar::Cos, x[0]), error: 2e-7 },
+];
+
+/// The reduction of angles is exact only where multiply-adds are fused.
+pub(super) fn expansion(scalar: Scalar, target: &TargetDesc) -> Option<&'static Expansion> {
+    let exact = target.fma || !matches!(scalar, Scalar::Sin | Scalar::Cos);
+    EXPANSIONS.iter().find(|expansion| exact && expansion.scalar == scalar)
+}
+
+/// Adding this to a small f32 leaves its nearest integer in the low bits of the sum.
+const ROUNDER: f64 = 12_582_912.0;
+
+impl Lower<'_> {
+    /// The polynomial with these coefficients, lowest first.
+    fn polynomial(&mut self, x: Value, coefficients: &[f64]) -> Value {
+        let mut rest = coefficients.iter().rev();
+        let mut sum = self.like(x, rest.next().copied().unwrap_or(0.0));
+        for &coefficient in rest {
+            let coefficient = self.like(x, coefficient);
+            sum = self.scalar(Scalar::Fma, &[sum, x, coefficient]);
+        }
+        sum
+    }
+
+    fn fma(&mut self, a: Value, b: Value, c: Value) -> Value {
+        self.scalar(Scalar::Fma, &[a, b, c])
+    }
+
+    /// `scalar(x, number)`
+    fn with(&mut self, scalar: Scalar, x: Value, number: f64) -> Value {
+        let number = self.like(x, number);
+        self.op(scalar, &[x, number])
+    }
+
+    fn select(&mut self, condition: Value, a: Value, b: Value) -> Value {
+        self.op(Scalar::Select, &[condition, a, b])
+    }
+
+    /// The integer nearest to `x · factor`, as a float and as an i32.
+    fn nearest(&mut self, x: Value, factor: f64) -> (Value, Value) {
+        let (factor, rounder) = (self.like(x, factor), self.like(x, ROUNDER));
+        let shifted = self.fma(x, factor, rounder);
+        let float = self.op(Scalar::Sub, &[shifted, rounder]);
+        let bits = self.bitcast(shifted, DType::I32);
+        let origin = self.int_like(bits, i64::from((ROUNDER as f32).to_bits()));
+        (float, self.op(Scalar::Sub, &[bits, origin]))
+    }
+
+    /// 2^n for an i32 in the range of normal exponents.
+    fn power_of_two(&mut self, n: Value) -> Value {
+        let (bias, shift) = (self.int_like(n, 127), self.int_like(n, 23));
+        let exponent = self.op(Scalar::Add, &[n, bias]);
+        let bits = self.op(Scalar::Shl, &[exponent, shift]);
+        self.bitcast(bits, DType::F32)
+    }
+}
+
+#[cfg(test)]
+mod tests;

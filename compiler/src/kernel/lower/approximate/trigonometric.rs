@@ -1,0 +1,69 @@
+//! sin and cos: with n the integer nearest to x·2/π and r = x - n·π/2, |r| <= π/4, one of ±sin(r), ±cos(r).
+//!
+//! π/2 is a sum of three f32, subtracted with fused multiply-adds: exact enough up to the limit below. A vector with a
+//! lane beyond it (or NaN) goes to the host, lane by lane. The polynomials err by 2e-11.
+
+use super::Lower;
+use crate::graph::{DType, Scalar};
+use crate::kernel::types::*;
+
+const LIMIT: f64 = 1e5;
+const HALF_PI: [f64; 3] = [1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15];
+const SIN: [f64; 4] =
+    [-0.166_666_671_633_720_4, 0.008_333_331_905_305_386, -0.000_198_400_812_223_553_66, 2.724_914_793_361_677e-6];
+const COS: [f64; 4] =
+    [0.041_666_667_908_430_1, -0.001_388_888_806_104_66, 2.480_059_447_407_256_8e-5, -2.730_030_814_745_987_3e-7];
+
+impl Lower<'_> {
+    pub(super) fn sin_or_cos(&mut self, scalar: Scalar, x: Value) -> Value {
+        let ty = self.type_of(x).clone();
+        let mut largest = self.op(Scalar::Abs, &[x]);
+        if !ty.is_scalar() {
+            let op = Op::Reduce { scalar: Scalar::Max, value: largest, axis: 0 };
+            largest = self.pure(op, Type::scalar(DType::F32));
+        }
+        let reducible = self.with(Scalar::Le, largest, LIMIT);
+        self.open(true);
+        let near = self.reduced(scalar, x);
+        let then = self.close(vec![near]);
+        self.open(true);
+        let far = self.each_lane(&[x], |lower, operands| {
+            let wide = lower.cast(operands[0], DType::F64);
+            let called = lower.pure(Op::Call(scalar, vec![wide]), Type::scalar(DType::F64));
+            lower.cast(called, DType::F32)
+        });
+        let otherwise = self.close(vec![far]);
+        self.push_if(reducible, then, otherwise, &[ty])[0]
+    }
+
+    fn reduced(&mut self, scalar: Scalar, x: Value) -> Value {
+        let (n, quadrant) = self.nearest(x, std::f64::consts::FRAC_2_PI);
+        let mut r = x;
+        for part in HALF_PI {
+            let part = self.like(x, -part);
+            r = self.fma(n, part, r);
+        }
+        let square = self.op(Scalar::Mul, &[r, r]);
+        let sin = self.polynomial(square, &SIN);
+        let cube = self.op(Scalar::Mul, &[square, r]);
+        let sin = self.fma(cube, sin, r);
+        let cos = self.polynomial(square, &COS);
+        let (minus_half, one) = (self.like(x, -0.5), self.like(x, 1.0));
+        let cos = self.fma(square, cos, minus_half);
+        let cos = self.fma(square, cos, one);
+        // cos(x) = sin(x + π/2)
+        let one = self.int_like(quadrant, 1);
+        let quadrant = if scalar == Scalar::Cos { self.op(Scalar::Add, &[quadrant, one]) } else { quadrant };
+        let odd = self.bit(quadrant, 1);
+        let value = self.select(odd, cos, sin);
+        let negative = self.bit(quadrant, 2);
+        let negated = self.op(Scalar::Neg, &[value]);
+        self.select(negative, negated, value)
+    }
+
+    fn bit(&mut self, value: Value, bit: i64) -> Value {
+        let (bit, zero) = (self.int_like(value, bit), self.int_like(value, 0));
+        let masked = self.op(Scalar::And, &[value, bit]);
+        self.op(Scalar::Ne, &[masked, zero])
+    }
+}

@@ -1,0 +1,45 @@
+//! Scalar functions: those that backends print as they are, the others expanded.
+
+use super::Lower;
+use super::approximate::{self, Expansion};
+use crate::graph::{DType, Scalar};
+use crate::kernel::types::*;
+
+impl Lower<'_> {
+    /// A scalar function on parts of one shape.
+    pub(super) fn scalar(&mut self, scalar: Scalar, operands: &[Value]) -> Value {
+        use Scalar::*;
+        let dtype = self.type_of(operands[operands.len() - 1]).dtype;
+        let a = operands[0];
+        match scalar {
+            Shl | Shr => self.shift(scalar, a, operands[1]),
+            Sign => self.sign(a),
+            Abs if !dtype.is_signed() => a,
+            FloorDiv if !dtype.is_float() => self.floor_div(a, operands[1]),
+            Modulo if !dtype.is_float() => self.int_modulo(a, operands[1]),
+            FloorDiv => {
+                let quotient = self.op(Div, operands);
+                self.op(Floor, &[quotient])
+            }
+            Fma if !self.target.fma => {
+                let product = self.op(Mul, &[a, operands[1]]);
+                self.op(Add, &[product, operands[2]])
+            }
+            _ if crate::kernel::verify::is_primitive(scalar) => self.op(scalar, operands),
+            _ => self.transcendental(scalar, operands, dtype),
+        }
+    }
+
+    fn transcendental(&mut self, scalar: Scalar, operands: &[Value], dtype: DType) -> Value {
+        if dtype == DType::F32
+            && let Some(Expansion { expand, .. }) = approximate::expansion(scalar, self.target)
+        {
+            return expand(self, operands);
+        }
+        self.each_lane(operands, |lower, scalars| {
+            let wide: Vec<Value> = scalars.iter().map(|&value| lower.cast(value, DType::F64)).collect();
+            let called = lower.pure(Op::Call(scalar, wide), Type::scalar(DType::F64));
+            lower.cast(called, dtype)
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! Statements that move elements or combine them across a tile: broadcast, reshape, reduce, contract.
+
+use super::Lower;
+use super::layout::{Tile, is_vector, parts, row_parts};
+use crate::graph::Scalar;
+use crate::kernel::types::*;
+
+impl Lower<'_> {
+    pub(super) fn broadcast_tile(&mut self, value: Value, ty: &Type) -> Tile {
+        let source = self.tile(value);
+        let skipped = ty.shape.len() - source.shape.len();
+        let repeats_last = source.shape.last().is_none_or(|&extent| extent == 1);
+        let made = parts(&ty.shape, self.lanes).into_iter().map(|part| {
+            let own = part.index[skipped..].iter().zip(&source.shape);
+            let index: Vec<i64> = own.map(|(&at, &extent)| if extent == 1 { 0 } else { at }).collect();
+            let found = source.parts[self.part_of(&source, &index)];
+            if repeats_last && part.vector { self.splat(found) } else { found }
+        });
+        let parts = made.collect();
+        Tile { shape: ty.shape.clone(), parts }
+    }
+
+    /// Which part holds an element.
+    fn part_of(&self, tile: &Tile, index: &[i64]) -> usize {
+        let Some((&column, leading)) = index.split_last() else { return 0 };
+        let row = leading.iter().zip(&tile.shape).fold(0, |row, (&at, &extent)| row * extent as i64 + at);
+        (row * row_parts(&tile.shape, self.lanes) as i64 + column / i64::from(self.lanes)) as usize
+    }
+
+    pub(super) fn reshape(&mut self, value: Value, ty: &Type) -> Tile {
+        let source = self.tile(value);
+        let last = |shape: &[u64]| shape.last().copied().unwrap_or(1);
+        if last(&source.shape) == last(&ty.shape) {
+            return Tile { shape: ty.shape.clone(), parts: source.parts };
+        }
+        let elements: Vec<Value> = parts(&source.shape, 1).iter().map(|p| self.element(&source, &p.index)).collect();
+        let mut rest = &elements[..];
+        let made = parts(&ty.shape, self.lanes).into_iter().map(|part| {
+            let (own, others) = rest.split_at(part.valid as usize);
+            rest = others;
+            if part.vector { self.gather_lanes(own) } else { own[0] }
+        });
+        let parts = made.collect();
+        Tile { shape: ty.shape.clone(), parts }
+    }
+
+    pub(super) fn reduce(&mut self, scalar: Scalar, value: Value, axis: usize, ty: &Type) -> Tile {
+        let source = self.tile(value);
+        let shape = &source.shape;
+        let per_row = row_parts(shape, self.lanes) as usize;
+        let parts = if axis + 1 == shape.len() {
+            source.parts.chunks(per_row).map(|row| self.reduce_row(scalar, row, shape)).collect()
+        } else {
+            let inner = shape[axis + 1..shape.len() - 1].iter().product::<u64>() as usize * per_row;
+            let extent = shape[axis] as usize;
+            let mut results = Vec::new();
+            for block in source.parts.chunks(inner * extent) {
+                for start in 0..inner {
+                    let line = (0..extent).map(|at| block[start + at * inner]).collect();
+                    results.push(self.pairwise(scalar, line));
+                }
+            }
+            results
+        };
+        Tile { shape: ty.shape.clone(), parts }
+    }
+
+    fn reduce_row(&mut self, scalar: Scalar, row: &[Value], shape: &[u64]) -> Value {
+        let mut row = row.to_vec();
+        if !is_vector(shape, self.lanes) {
+            return self.pairwise(scalar, row);
+        }
+        let valid = shape.last().map_or(0, |&extent| extent % u64::from(self.lanes));
+        if let Some(last) = row.last_mut().filter(|_| valid != 0) {
+            *last = self.fill_lanes(scalar, *last, valid as i64);
+        }
+        let vector = self.pairwise(scalar, row);
+        let ty = Type::scalar(self.type_of(vector).dtype);
+        self.pure(Op::Reduce { scalar, value: vector, axis: 0 }, ty)
+    }
+
+    /// Puts the neutral element into the lanes from `valid` on.
+    fn fill_lanes(&mut self, scalar: Scalar, vector: Value, valid: i64) -> Value {
+        let ty = self.type_of(vector).clone();
+        let neutral = self.literal(&ty, neutral(scalar, ty.dtype));
+        let mask = self.first_lanes(valid);
+        self.op(Scalar::Select, &[mask, vector, neutral])
+    }
+
+    fn pairwise(&mut self, scalar: Scalar, mut line: Vec<Value>) -> Value {
+        while line.len() > 1 {
+            let half = line.len().next_power_of_two() / 2;
+            for at in half..line.len() {
+                line[at - half] = self.scalar(scalar, &[line[at - half], line[at]]);
+            }
+            line.truncate(half);
+        }
+        line[0]
+    }
+
+    pub(super) fn contract(&mut self, acc: Value, a: Value, b: Value, ty: &Type) -> Tile {
+        let (acc, a, b) = (self.tile(acc), self.tile(a), self.tile(b));
+        let per_row = row_parts(&ty.shape, self.lanes) as usize;
+        let mut sums = acc.parts;
+        for k in 0..a.shape[1] as usize {
+            for row in 0..a.shape[0] as usize {
+                let factor = self.element(&a, &[row as i64, k as i64]);
+                let factor = if is_vector(&ty.shape, self.lanes) { self.splat(factor) } else { factor };
+                for part in 0..per_row {
+                    let sum = &mut sums[row * per_row + part];
+                    *sum = self.scalar(Scalar::Fma, &[factor, b.parts[k * per_row + part], *sum]);
+                }
+            }
+        }
+        Tile { shape: ty.shape.clone(), parts: sums }
+    }
+}
+
+/// What leaves every element as it is, down to the sign of zero.
+fn neutral(scalar: Scalar, dtype: crate::graph::DType) -> Literal {
+    use crate::graph::DType::*;
+    let (least, greatest) = match dtype {
+        Real | F64 | F32 | F16 | BF16 => (Literal::float(f64::NEG_INFINITY), Literal::float(f64::INFINITY)),
+        I64 => (Literal::int(i64::MIN), Literal::int(i64::MAX)),
+        I32 => (Literal::int(i32::MIN.into()), Literal::int(i32::MAX.into())),
+        I8 => (Literal::int(i8::MIN.into()), Literal::int(i8::MAX.into())),
+        U8 => (Literal::int(0), Literal::int(u8::MAX.into())),
+        U32 => (Literal::int(0), Literal::int(u32::MAX.into())),
+        Bool => (Literal::int(0), Literal::int(1)),
+    };
+    match scalar {
+        Scalar::Min => greatest,
+        Scalar::Max => least,
+        Scalar::Mul => Literal::of(dtype, 1.0),
+        Scalar::And if dtype == Bool => greatest,
+        Scalar::And if matches!(dtype, U8 | U32) => greatest,
+        Scalar::And => Literal::int(-1),
+        _ => Literal::of(dtype, -0.0),
+    }
+}

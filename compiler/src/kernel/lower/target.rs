@@ -1,0 +1,43 @@
+//! What a machine can do, as far as lowering cares.
+
+use crate::graph::DType;
+use crate::kernel::types::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TargetDesc {
+    pub vector_bytes: u32,
+    /// Vector loads and stores can leave lanes out.
+    pub masks: bool,
+    /// Fused multiply-add is one instruction.
+    pub fma: bool,
+    /// Loads can take an address per lane.
+    pub gather: bool,
+    /// Vectors hold elements of four bytes and nothing else.
+    pub only_words: bool,
+}
+
+impl TargetDesc {
+    pub const AVX512: TargetDesc =
+        TargetDesc { vector_bytes: 64, masks: true, fma: true, gather: true, only_words: false };
+    pub const AVX2: TargetDesc =
+        TargetDesc { vector_bytes: 32, masks: true, fma: true, gather: true, only_words: false };
+    pub const NEON: TargetDesc =
+        TargetDesc { vector_bytes: 16, masks: false, fma: true, gather: false, only_words: false };
+    pub const SSE: TargetDesc =
+        TargetDesc { vector_bytes: 16, masks: false, fma: false, gather: false, only_words: false };
+    /// Cranelift: 128 bits, and lane types that need no conversion between widths.
+    pub const WORDS: TargetDesc =
+        TargetDesc { vector_bytes: 16, masks: false, fma: true, gather: false, only_words: true };
+    pub const SCALAR: TargetDesc =
+        TargetDesc { vector_bytes: 4, masks: false, fma: true, gather: false, only_words: false };
+
+    /// Elements of a vector in this kernel, counted in elements of four bytes.
+    pub fn lanes(&self, kernel: &Kernel) -> u32 {
+        let word = |dtype: DType| dtype.size_of() == 4;
+        let vector_fits = |ty: &Type| ty.n_elements() == 1 || word(ty.dtype) || ty.dtype == DType::Bool;
+        let words = kernel.values.iter().all(vector_fits)
+            && kernel.buffers.iter().all(|buffer| word(buffer.dtype) || buffer.dtype == DType::I64)
+            && kernel.locals.iter().all(|local| word(local.dtype));
+        if self.only_words && !words { 1 } else { (self.vector_bytes / 4).max(1) }
+    }
+}

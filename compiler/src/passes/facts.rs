@@ -1,0 +1,135 @@
+//! What passes know of a node, read from its record and its nest, never from its name.
+
+use crate::graph::scalar::Scalar;
+use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, axes};
+
+/// Rough costs of scalar functions, in additions; those not listed cost one.
+#[rustfmt::skip]
+static COSTS: &[(&[Scalar], u32)] = &[
+    (&[Scalar::Div, Scalar::Sqrt, Scalar::FloorDiv, Scalar::Modulo], 4),
+    (&[Scalar::Exp, Scalar::Log, Scalar::Log1p, Scalar::Expm1, Scalar::Tanh, Scalar::Erf], 16),
+    (&[Scalar::Sin, Scalar::Cos, Scalar::Tan, Scalar::Asin, Scalar::Acos, Scalar::Atan, Scalar::Sinh, Scalar::Cosh], 16),
+    (&[Scalar::Asinh, Scalar::Acosh, Scalar::Atanh, Scalar::Pow, Scalar::Atan2], 32),
+];
+const RANDOM_BITS: u32 = 32;
+
+/// One place where a nest reads an operand.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    pub operand: usize,
+    /// Of the shape of the result, at the very position that is computed.
+    pub is_identity: bool,
+    /// At a position that is affine in the axes, always within the operand.
+    pub is_plain: bool,
+}
+
+/// A nest in short.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub reduces: bool,
+    /// Points at which the body is computed.
+    pub domain: Dim,
+    pub reads: Vec<Read>,
+    /// Scalar work of one point, without casts.
+    pub arithmetic: u32,
+    pub casts: u32,
+    /// The element depends on its position, not only on what is read.
+    pub uses_position: bool,
+}
+
+impl Facts {
+    pub fn of(graph: &Graph, id: NodeId) -> Option<Facts> {
+        match graph.node(id).op.meaning {
+            Meaning::Structured { nest, .. } => {
+                Some(graph.with_call(id, |call| Facts::of_nest(&nest(call), call.operands)))
+            }
+            _ => None,
+        }
+    }
+
+    fn of_nest(nest: &Nest, operands: &[Type]) -> Facts {
+        let mut facts = Facts {
+            reduces: nest.reduce.is_some(),
+            domain: Dim::product(&nest.axes),
+            reads: Vec::new(),
+            arithmetic: 0,
+            casts: 0,
+            uses_position: false,
+        };
+        let here: Vec<NestIndex> = axes(nest.n_parallel).into_iter().map(NestIndex::Affine).collect();
+        for node in &nest.body {
+            match node {
+                ScalarNode::Const { .. } => {}
+                ScalarNode::Index(_) => facts.uses_position = true,
+                ScalarNode::Load { operand, index, guards, .. } => facts.reads.push(Read {
+                    operand: *operand,
+                    is_identity: guards.is_empty() && *index == here && operands[*operand].shape == nest.axes,
+                    is_plain: guards.is_empty() && index.iter().all(|at| matches!(at, NestIndex::Affine(_))),
+                }),
+                ScalarNode::Apply { scalar, .. } => facts.arithmetic += cost(*scalar),
+                ScalarNode::Cast { .. } => facts.casts += 1,
+                ScalarNode::RandomBits { .. } => {
+                    facts.arithmetic += RANDOM_BITS;
+                    facts.uses_position = true;
+                }
+            }
+        }
+        facts
+    }
+
+    /// Of a view: no work, read once.
+    pub fn movement() -> Facts {
+        let reads = vec![Read { operand: 0, is_identity: false, is_plain: true }];
+        Facts { reduces: false, domain: Dim::constant(0), reads, arithmetic: 0, casts: 0, uses_position: false }
+    }
+
+    pub fn is_elementwise(&self) -> bool {
+        !self.reduces && self.reads.iter().all(|read| read.is_identity)
+    }
+}
+
+fn cost(scalar: Scalar) -> u32 {
+    COSTS.iter().find(|(scalars, _)| scalars.contains(&scalar)).map_or(1, |(_, cost)| *cost)
+}
+
+/// The node computes each element from the elements of its operands at the same place, and from nothing else.
+pub fn is_elementwise(graph: &Graph, id: NodeId) -> bool {
+    Facts::of(graph, id).is_some_and(|facts| facts.is_elementwise() && !facts.uses_position && !facts.reads.is_empty())
+}
+
+/// A reshape that only splits axes and moves ones: positions in the old shape are affine in those of the new one.
+pub fn only_splits(from: &[Dim], to: &[Dim]) -> bool {
+    let mut to = to.iter().filter(|dim| !dim.is(1));
+    let from = from.iter().filter(|dim| !dim.is(1));
+    for whole in from {
+        let mut product = Dim::constant(1);
+        while product != *whole {
+            match to.next() {
+                Some(part) => product = &product * part,
+                None => return false,
+            }
+        }
+    }
+    to.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitting_is_told_from_merging() {
+        let shape = |text: &str| text.split(' ').map(|dim| dim.parse().unwrap()).collect::<Vec<Dim>>();
+        for (from, to, expected) in [
+            ("B 6*d", "B 6 d", true),
+            ("B N", "B 1 N", true),
+            ("B 1 N", "B N", true),
+            ("B H W", "B H*W", false),
+            ("4 6", "2 12", false),
+            ("12", "2 3 2", true),
+            ("B N C", "B N C", true),
+        ] {
+            assert_eq!(only_splits(&shape(from), &shape(to)), expected, "{from} -> {to}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Groups nodes into `fused` regions, each of which becomes one kernel.
+//!
+//! ```text
+//! c = g(x); y = f(c, z)   =>   y = fused(x, z) { f(g(x), z) }
+//! ```
+//! A group has one result, its root, and grows from there towards its operands. `grow` has the rules; in short: pointwise
+//! work and movement join where that repeats nothing; cheap work joins although it is repeated; one reduction joins, of
+//! which everything after it takes element by element. Nodes are judged by their nests, never by name.
+//!
+//! **Groups are convex** (so the graph of groups has no cycle): each member but the root is a private copy, or has all its
+//! users inside. A path that leaves the group therefore leaves from the root; were it to return, it would enter a member,
+//! from which the root is reached again: a cycle through the root in a graph that has none.
+//!
+//! Reshapes are views. One stays outside unless what it reshapes is inside; a lone one costs nothing. Dense constants and
+//! arguments are captured; constants of one element are copied inside. Control stays outside; its regions are fused apart.
+
+mod grow;
+
+use super::facts::{Facts, only_splits};
+use super::rebuild::Rebuild;
+use super::{Context, Pass, PassError, op};
+use crate::graph::{Attrs, Graph, Meaning, NodeId, Role, Value};
+use grow::{Group, Growth};
+use rustc_hash::FxHashMap;
+
+pub static PASS: Pass = Pass { name: "fuse", doc: "Groups nodes that become one kernel.", run };
+
+/// The op of a group.
+const FUSED: &str = "fused";
+
+/// What a node can be in a group.
+pub enum Kind {
+    /// Computes its elements one by one, or moves them.
+    Pointwise(Facts),
+    Reduction(Facts),
+    /// A view whose positions stay affine.
+    Split,
+    /// A constant of one element.
+    Number,
+    /// Never in a group.
+    Alone,
+}
+
+/// The graph with what the rules ask about it.
+pub struct Survey<'g> {
+    pub graph: &'g Graph,
+    kinds: FxHashMap<NodeId, Kind>,
+    uses: FxHashMap<NodeId, usize>,
+}
+
+impl<'g> Survey<'g> {
+    fn of(graph: &'g Graph, live: &[NodeId]) -> Survey<'g> {
+        let mut uses: FxHashMap<NodeId, usize> = FxHashMap::default();
+        for value in live.iter().flat_map(|&id| graph.operands(id)) {
+            *uses.entry(value.node).or_default() += 1;
+        }
+        Survey { graph, kinds: live.iter().map(|&id| (id, kind(graph, id))).collect(), uses }
+    }
+
+    pub fn kind(&self, id: NodeId) -> &Kind {
+        self.kinds.get(&id).unwrap_or(&Kind::Alone)
+    }
+
+    /// Uses by live nodes.
+    pub fn n_uses(&self, id: NodeId) -> usize {
+        self.uses.get(&id).copied().unwrap_or(0)
+    }
+
+    pub fn is_output(&self, id: NodeId) -> bool {
+        self.graph.outputs().iter().any(|output| output.value.node == id)
+    }
+}
+
+fn kind(graph: &Graph, id: NodeId) -> Kind {
+    let node = graph.node(id);
+    let result = &node.types[0];
+    match node.op.meaning {
+        Meaning::View => {
+            let from = &graph.type_of(graph.operands(id)[0]).shape;
+            if only_splits(from, &result.shape) { Kind::Split } else { Kind::Alone }
+        }
+        // The only source inside a kernel is a number.
+        Meaning::Source if node.attrs.iter().next().is_some() && result.n_elements().is(1) => Kind::Number,
+        _ => match Facts::of(graph, id) {
+            // An op that may be written over its operand, and reads other places of it than it writes, keeps its own
+            // node: the memory plan sees the alias there, and writes only what changes.
+            Some(facts) if !node.op.aliases.is_empty() && !facts.is_elementwise() => Kind::Alone,
+            Some(facts) if facts.reduces => Kind::Reduction(facts),
+            Some(facts) => Kind::Pointwise(facts),
+            None => Kind::Alone,
+        },
+    }
+}
+
+fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    let live = Rebuild::live(graph);
+    let survey = Survey::of(graph, &live);
+    let mut groups: FxHashMap<NodeId, Group> = FxHashMap::default();
+    // A node is computed for itself when an output, a group or a lone node asks for its value.
+    let mut asked: Vec<bool> = vec![false; live.last().map_or(0, |id| id.index() + 1)];
+    let ask = |asked: &mut Vec<bool>, id: NodeId| {
+        if let Some(slot) = asked.get_mut(id.index()) {
+            *slot = true;
+        }
+    };
+    graph.outputs().iter().for_each(|output| ask(&mut asked, output.value.node));
+    for &id in live.iter().rev() {
+        if !asked[id.index()] {
+            continue;
+        }
+        let group = match survey.kind(id) {
+            Kind::Pointwise(_) | Kind::Reduction(_) => Growth::new(&survey, id, &asked).grow(context),
+            Kind::Split | Kind::Number | Kind::Alone => Group::alone(id),
+        };
+        group.captures(graph).into_iter().for_each(|value| ask(&mut asked, value.node));
+        groups.insert(id, group);
+    }
+    let mut rebuild = Rebuild::new(graph);
+    for id in live {
+        match groups.get(&id) {
+            Some(group) if group.members.len() > 1 => emit(&mut rebuild, group, context)?,
+            // What is a group already stays as it is.
+            Some(_) if graph.node(id).op.name == FUSED => _ = rebuild.copy(id, graph.node(id).regions.clone()),
+            Some(_) => {
+                let regions = graph.node(id).regions.iter().map(|region| run(region, context));
+                let regions = regions.collect::<Result<_, _>>()?;
+                rebuild.copy(id, regions);
+            }
+            None => {}
+        }
+    }
+    Ok(rebuild.finish())
+}
+
+/// Builds the region of a group and the node around it.
+fn emit(rebuild: &mut Rebuild, group: &Group, context: &Context) -> Result<(), PassError> {
+    let graph = rebuild.old;
+    let captures = group.captures(graph);
+    let mut region = Graph::new("fused");
+    region.sizes = graph.sizes.clone();
+    let mut inside: FxHashMap<Value, Value> = FxHashMap::default();
+    for (idx, &value) in captures.iter().enumerate() {
+        inside.insert(value, region.add_argument(format!("x{idx}"), Role::Data, graph.type_of(value).clone()));
+    }
+    for &member in &group.members {
+        let operands: Vec<Value> = graph.operands(member).iter().map(|value| inside[value]).collect();
+        let node = region.push(graph.node(member).clone(), &operands);
+        inside.insert(Value { node: member, result: 0 }, Value { node, result: 0 });
+    }
+    region.add_output("y", Role::Data, inside[&Value { node: group.root, result: 0 }]);
+    let origin = &graph.node(group.root).origin;
+    let names: Vec<&str> = group.members.iter().map(|&member| graph.node(member).op.name).collect();
+    context.remark(PASS.name, origin, format!("one kernel: {}", names.join(", ")));
+    let operands: Vec<Value> = captures.iter().map(|&value| rebuild.get(value)).collect();
+    let fused = op(FUSED).and_then(|op| rebuild.new.apply(op, &operands, &Attrs::none(), vec![region], origin));
+    let node = fused.map_err(PassError::at(PASS.name, origin))?;
+    rebuild.set(group.root, vec![Value { node, result: 0 }]);
+    Ok(())
+}

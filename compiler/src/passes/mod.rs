@@ -1,0 +1,127 @@
+//! Passes: graph in, graph out, one rewrite each; `pipeline` is the list in the order of running.
+//!
+//! Invariant: a pass keeps what the graph computes (up to rounding), its arguments, outputs, sizes and checks, and does
+//! the same inside every region. It never edits a graph: it builds a new one.
+
+pub mod canonicalize;
+pub mod cse;
+pub mod dce;
+pub mod expand;
+mod facts;
+pub mod fold;
+pub mod fuse;
+pub mod pipeline;
+pub mod precision;
+mod rebuild;
+
+use std::cell::RefCell;
+use std::fmt;
+
+use crate::graph::verify::{Violation, verify};
+use crate::graph::{DType, Graph, OpDef, OpError, Origin};
+use crate::ops;
+
+/// One rewrite, as a record.
+pub struct Pass {
+    /// In kebab form, as the command line names it.
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub run: fn(&Graph, &Context) -> Result<Graph, PassError>,
+}
+
+/// What a run of the pipeline is told, and what it tells.
+pub struct Context<'a> {
+    /// Verify the graph before the first pass and after each.
+    pub verify: bool,
+    /// What undecided floats become.
+    pub float: DType,
+    /// Called after each pass with its name and the graph.
+    pub dump: Option<&'a dyn Fn(&'static str, &Graph)>,
+    remarks: RefCell<Vec<Remark>>,
+}
+
+impl std::default::Default for Context<'_> {
+    fn default() -> Self {
+        Context { verify: true, float: DType::F32, dump: None, remarks: RefCell::default() }
+    }
+}
+
+impl Context<'_> {
+    pub fn remark(&self, pass: &'static str, origin: &Origin, message: impl Into<String>) {
+        self.remarks.borrow_mut().push(Remark { pass, origin: origin.clone(), message: message.into() });
+    }
+
+    /// The remarks made since they were last taken.
+    pub fn take_remarks(&self) -> Vec<Remark> {
+        self.remarks.take()
+    }
+}
+
+/// A decision of a pass, and the line of the spec that it concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    pub pass: &'static str,
+    pub origin: Origin,
+    pub message: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.origin, self.pass, self.message)
+    }
+}
+
+/// A bug of ours: a pass failed, or left a malformed graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassError {
+    pub pass: &'static str,
+    pub origin: Origin,
+    pub message: String,
+}
+
+impl PassError {
+    /// The error of an application that a pass made for a node of this origin.
+    pub fn at(pass: &'static str, origin: &Origin) -> impl Fn(OpError) -> PassError {
+        move |error| PassError { pass, origin: origin.clone(), message: error.message }
+    }
+
+    fn malformed(pass: &'static str, violations: &[Violation], graph: &Graph) -> PassError {
+        let list: Vec<String> = violations.iter().map(Violation::to_string).collect();
+        PassError { pass, origin: Origin::default(), message: format!("{}\n{graph}", list.join("\n")) }
+    }
+}
+
+impl fmt::Display for PassError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "internal error in the pass `{}`: {}", self.pass, self.message)?;
+        if self.origin == Origin::default() { Ok(()) } else { write!(f, " ({})", self.origin) }
+    }
+}
+
+impl std::error::Error for PassError {}
+
+/// Runs passes one after another.
+pub fn run_pipeline(graph: &Graph, passes: &[&Pass], context: &Context) -> Result<Graph, PassError> {
+    check("input", graph, context)?;
+    let mut graph = graph.clone();
+    for pass in passes {
+        graph = (pass.run)(&graph, context)?;
+        check(pass.name, &graph, context)?;
+        if let Some(dump) = context.dump {
+            dump(pass.name, &graph);
+        }
+    }
+    Ok(graph)
+}
+
+fn check(pass: &'static str, graph: &Graph, context: &Context) -> Result<(), PassError> {
+    match context.verify {
+        true => verify(graph).map_err(|violations| PassError::malformed(pass, &violations, graph)),
+        false => Ok(()),
+    }
+}
+
+/// The record of an op that passes build with.
+fn op(name: &str) -> Result<&'static OpDef, OpError> {
+    ops::find(name).ok_or_else(|| OpError::new(format!("there is no op `{name}`")))
+}

@@ -1,0 +1,26 @@
+//! The pipeline: every pass, in the order of running.
+//!
+//! Composites are opened first, so that each later pass sees primitives only; types are decided before constants are
+//! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run.
+
+use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, precision};
+
+pub static PIPELINE: &[&Pass] = &[
+    &expand::PASS,
+    &precision::PASS,
+    &canonicalize::PASS,
+    &fold::PASS,
+    &canonicalize::PASS,
+    &cse::PASS,
+    &dce::PASS,
+    &fuse::PASS,
+];
+
+/// Every pass once, for the command line and the manual.
+pub static PASSES: &[&Pass] =
+    &[&expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &fuse::PASS];
+
+/// The pass of this name.
+pub fn find(name: &str) -> Option<&'static Pass> {
+    PASSES.iter().copied().find(|pass| pass.name == name)
+}

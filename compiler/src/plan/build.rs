@@ -1,0 +1,134 @@
+//! From a graph to a draft: one step per structured node or fused group, control flow by `control`.
+//!
+//! Invariant: when a node is reached, every operand has its value; regions see the values of the graph around them only
+//! through their arguments.
+
+use std::collections::HashMap;
+
+use tilewright_runtime::program::{Bound, Storage, ValueId};
+
+use super::PlanError;
+use super::constants::Constants;
+use super::draft::{Action, Draft, Launch, Step};
+use super::kernels::Kernels;
+use crate::graph::{ARGUMENT, DType, Graph, Meaning, NodeId, Origin, Value};
+
+/// As deep as a program may nest.
+const MAX_NESTING: usize = tilewright_runtime::program::check::MAX_NESTING - 1;
+
+pub struct Planner<'p, 'k> {
+    pub draft: Draft,
+    pub kernels: &'p mut Kernels<'k>,
+    pub constants: &'p mut Constants,
+    pub remarks: Vec<String>,
+    pub depth: usize,
+}
+
+/// Values of one graph.
+pub type Scope = HashMap<Value, ValueId>;
+
+impl Planner<'_, '_> {
+    /// The steps of a graph whose arguments have these values, and the values of its outputs.
+    pub fn graph(&mut self, graph: &Graph, arguments: &[ValueId]) -> Result<(Vec<Step>, Vec<ValueId>), PlanError> {
+        if self.depth >= MAX_NESTING {
+            return Err(PlanError::new(format!("control flow nests deeper than {MAX_NESTING}")));
+        }
+        self.depth += 1;
+        let mut scope: Scope = graph.arguments().iter().map(|a| a.value).zip(arguments.iter().copied()).collect();
+        let mut steps = Vec::new();
+        for id in graph.node_ids() {
+            self.node(graph, id, &mut scope, &mut steps)?;
+        }
+        self.depth -= 1;
+        Ok((steps, graph.outputs().iter().map(|output| scope[&output.value]).collect()))
+    }
+
+    fn node(&mut self, graph: &Graph, id: NodeId, scope: &mut Scope, steps: &mut Vec<Step>) -> Result<(), PlanError> {
+        let node = graph.node(id);
+        let operands: Vec<ValueId> = graph.operands(id).iter().map(|value| scope[value]).collect();
+        let results = match node.op.meaning {
+            _ if node.op.name == ARGUMENT.name => return Ok(()),
+            Meaning::Source => vec![self.constant(graph, id)?],
+            Meaning::View => vec![self.draft.add(node.types[0].clone(), Storage::Alias(operands[0]))],
+            Meaning::Structured { .. } => self.launch(graph, id, &operands, steps)?,
+            Meaning::Control { .. } if node.op.name == "fused" => self.group(graph, id, &operands, steps)?,
+            Meaning::Control { .. } => self.control(graph, id, &operands, steps)?,
+            _ => return Err(PlanError::of(graph, format!("`{}` has no kernel", node.op.name))),
+        };
+        scope.extend(graph.results(id).zip(results));
+        Ok(())
+    }
+
+    fn constant(&mut self, graph: &Graph, id: NodeId) -> Result<ValueId, PlanError> {
+        let node = graph.node(id);
+        if node.op.name != "constant" {
+            return Err(PlanError::of(graph, format!("`{}` has no value", node.op.name)));
+        }
+        let number = self.constants.number(&node.attrs.tensor("value"));
+        Ok(self.draft.add(node.types[0].clone(), Storage::Constant(number)))
+    }
+
+    fn launch(
+        &mut self,
+        graph: &Graph,
+        id: NodeId,
+        operands: &[ValueId],
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<ValueId>, PlanError> {
+        let scheduled = self.kernels.of_node(graph, id);
+        let scheduled = scheduled.map_err(|problem| PlanError::of(graph, problem))?;
+        let node = graph.node(id);
+        let result = self.draft.add(node.types[0].clone(), Storage::Arena);
+        let args: Vec<ValueId> = operands.iter().copied().chain([result]).collect();
+        if scheduled.kernel.buffers.len() != args.len() {
+            let (name, found) = (&scheduled.kernel.name, scheduled.kernel.buffers.len());
+            return Err(PlanError::of(graph, format!("kernel `{name}` takes {found} buffers, not {}", args.len())));
+        }
+        let launch = Launch { kernel: scheduled.kernel.clone(), args, in_place: scheduled.in_place.clone() };
+        steps.push(Step { label: label(&node.origin), action: Action::Launch(launch) });
+        Ok(vec![result])
+    }
+
+    /// A fused group is one kernel; if it cannot be, its nodes are steps of their own.
+    fn group(
+        &mut self,
+        graph: &Graph,
+        id: NodeId,
+        operands: &[ValueId],
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<ValueId>, PlanError> {
+        let node = graph.node(id);
+        if node.types.len() == 1 {
+            match self.kernels.of_node(graph, id) {
+                Ok(_) => return self.launch(graph, id, operands, steps),
+                Err(problem) => {
+                    let place = label(&node.origin);
+                    self.remarks.push(format!("{place}: a group of nodes runs one by one: {problem}"));
+                }
+            }
+        }
+        let (inner, results) = self.graph(&node.regions[0], operands)?;
+        steps.extend(inner);
+        Ok(results)
+    }
+
+    /// A bound of a loop: a number where it is known, else the scalar.
+    pub fn bound(&self, graph: &Graph, value: Value, id: ValueId) -> Bound {
+        let node = graph.node(value.node);
+        match node.op.name {
+            "constant" => Bound::Size(node.attrs.tensor("value").int_at(0).into()),
+            "dim" => Bound::Size(node.attrs.dim("size")),
+            _ => Bound::Value(id),
+        }
+    }
+
+    pub fn counter(&mut self) -> ValueId {
+        self.draft.add(crate::graph::Type::scalar(DType::I64), Storage::Arena)
+    }
+}
+
+/// `blocks.0.attn vit.tw:16`.
+pub fn label(origin: &Origin) -> String {
+    let place = if origin.file.is_empty() { String::new() } else { format!("{}:{}", origin.file, origin.line) };
+    format!("{} {place}", origin.path).trim().to_string()
+}

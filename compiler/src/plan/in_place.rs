@@ -1,0 +1,160 @@
+//! Which operands a step may write its result over.
+//!
+//! Invariant: an operand is named here only if every element of it is read at the very position where the result's
+//! element is written, or if the kernel for it touches nothing but what changes. Buffers of a kernel never overlap, so the
+//! kernel for it has one buffer where the other had two.
+
+use std::rc::Rc;
+
+use super::draft::InPlace;
+use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Value, axis};
+use crate::kernel::{Block, Builder, Kernel, Memory, Op, Rights, lane};
+
+/// The ways to run a node in place, given its kernel.
+pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
+    let node = graph.node(id);
+    if node.op.name == "update" {
+        let fits = piece_fits(graph, id);
+        let way = || InPlace { operand: 0, kernel: Rc::new(update_kernel(graph, id)), args: vec![1, 2, 3] };
+        return fits.then(way).into_iter().collect();
+    }
+    let operands = 0..graph.operands(id).len();
+    let straight = |&operand: &usize| match (node.op.name, node.regions.as_slice()) {
+        ("fused", [region]) => reaches_in_place(region, region.arguments()[operand].value),
+        _ => reads_in_place(graph, id, operand),
+    };
+    let way = |operand: usize| {
+        let args = (0..kernel.buffers.len()).filter(|&idx| idx != operand).collect();
+        Some(InPlace { operand, kernel: Rc::new(joined(kernel, operand)?), args })
+    };
+    operands.filter(straight).filter_map(way).collect()
+}
+
+/// The kernel with one buffer for an operand and the result: the last, which it reads and writes.
+fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
+    let last = kernel.buffers.len() - 1;
+    let (from, to) = (&kernel.buffers[operand], &kernel.buffers[last]);
+    if (from.dtype, &from.shape) != (to.dtype, &to.shape) {
+        return None;
+    }
+    let mut joined = kernel.clone();
+    joined.buffers[last].rights = Rights::ReadWrite;
+    joined.buffers.remove(operand);
+    let renumber = |memory: &mut Memory| {
+        if let Memory::Buffer(at) = memory {
+            *at = match *at as usize {
+                at if at == operand => last as u32 - 1,
+                at if at > operand => at as u32 - 1,
+                at => at as u32,
+            };
+        }
+    };
+    each_memory(&mut joined.body, &renumber);
+    Some(joined)
+}
+
+fn each_memory(block: &mut Block, change: &dyn Fn(&mut Memory)) {
+    for stmt in &mut block.stmts {
+        match &mut stmt.op {
+            Op::Load(access, _) | Op::Store(access, _) | Op::Accumulate(access, _) => change(&mut access.memory),
+            _ => {}
+        }
+        stmt.op.blocks_mut().into_iter().for_each(|inner| each_memory(inner, change));
+    }
+}
+
+/// Whether the node reads an operand only where it writes.
+fn reads_in_place(graph: &Graph, id: NodeId, operand: usize) -> bool {
+    let from = graph.operands(id)[operand];
+    graph.type_of(from) == &graph.node(id).types[0] && reads_straight(graph, id, &[operand])
+}
+
+fn reads_straight(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return false };
+    let nest = graph.with_call(id, |call| nest(call));
+    let (sources, shape) = (graph.operands(id), &graph.node(id).types[0].shape);
+    let same_shape = operands.iter().all(|&operand| graph.type_of(sources[operand]).shape == *shape);
+    nest.reduce.is_none() && same_shape && loads_straight(&nest, operands)
+}
+
+fn loads_straight(nest: &Nest, operands: &[usize]) -> bool {
+    let straight = |index: &[NestIndex]| {
+        index.iter().enumerate().all(|(idx, at)| matches!(at, NestIndex::Affine(dim) if *dim == axis(idx)))
+    };
+    nest.body.iter().all(|node| match node {
+        ScalarNode::Load { operand, index, guards, .. } if operands.contains(operand) => {
+            index.len() == nest.n_parallel && guards.is_empty() && straight(index)
+        }
+        _ => true,
+    })
+}
+
+/// Whether everything that depends on an argument of a fused region is elementwise, up to the result.
+fn reaches_in_place(region: &Graph, argument: Value) -> bool {
+    let [output] = region.outputs() else { return false };
+    if region.type_of(argument) != region.type_of(output.value) {
+        return false;
+    }
+    let mut reached = vec![argument];
+    for id in region.node_ids() {
+        let operands = region.operands(id);
+        let touched: Vec<usize> = (0..operands.len()).filter(|&idx| reached.contains(&operands[idx])).collect();
+        if touched.is_empty() {
+            continue;
+        }
+        if region.node(id).types.len() != 1 || !reads_straight(region, id, &touched) {
+            return false;
+        }
+        reached.push(Value { node: id, result: 0 });
+    }
+    true
+}
+
+/// Elements of a row that one step moves.
+const STRIP: i64 = 16;
+
+/// Whether the piece of an `update` is known to be no longer than what it is written over.
+fn piece_fits(graph: &Graph, id: NodeId) -> bool {
+    let [x, piece, _] = graph.operands(id)[..] else { return false };
+    let (x, piece) = (graph.type_of(x), graph.type_of(piece));
+    x.rank() > 0 && piece.shape.iter().zip(&x.shape).all(|(piece, x)| graph.sizes.proves_le(piece, x))
+}
+
+/// `update(x, piece, at) {axis}` where the result lies over `x`: writes the piece and nothing else.
+fn update_kernel(graph: &Graph, id: NodeId) -> Kernel {
+    let [x, piece, _] = graph.operands(id)[..] else { unreachable!("`update` has three operands") };
+    let (x, piece) = (graph.type_of(x).clone(), graph.type_of(piece).clone());
+    let along = graph.with_call(id, |call| call.axis("axis", x.rank())).expect("inference has checked the axis");
+    let mut b = Builder::new("update_in_place");
+    declare_sizes(&mut b, graph, x.shape.iter().chain(&piece.shape));
+    let from = b.buffer("piece", piece.dtype, piece.shape.clone(), Rights::Read);
+    let offset = b.buffer("at", crate::graph::DType::I64, [], Rights::Read);
+    let to = b.buffer("x", x.dtype, x.shape.clone(), Rights::ReadWrite);
+    let last = x.rank() - 1;
+    let mut at: Vec<Dim> = (0..last).map(|axis| b.grid(&format!("g{axis}"), piece.shape[axis].clone())).collect();
+    let strip = b.grid("c", piece.shape[last].ceil_div(&Dim::constant(STRIP)));
+    at.push(&(&strip * STRIP) + &lane(0));
+    let start = b.load(offset, [], Vec::<Dim>::new(), [], 0.0);
+    let start = b.symbol("s", start, 0, &x.shape[along] - &piece.shape[along]);
+    let guards = match piece.shape[last].as_constant() {
+        Some(extent) if extent % STRIP == 0 => Vec::new(),
+        _ => vec![Builder::below(&at[last], &piece.shape[last])],
+    };
+    let moved = b.load(from, [STRIP as u64], at.iter(), guards.clone(), 0.0);
+    at[along] = &at[along] + &start;
+    b.store(to, at.iter(), guards, moved);
+    b.finish()
+}
+
+/// Declares the symbols of these sizes, with what the graph knows about them.
+fn declare_sizes<'a>(b: &mut Builder, graph: &Graph, dims: impl Iterator<Item = &'a Dim>) {
+    let mut symbols = Vec::new();
+    dims.for_each(|dim| dim.for_each_symbol(&mut |symbol| symbols.push(symbol.clone())));
+    symbols.sort();
+    symbols.dedup();
+    for symbol in symbols {
+        let dim = Dim::from(&symbol);
+        let low = graph.sizes.lower_bound(&dim).unwrap_or(0).max(0);
+        b.size(symbol.name(), low, graph.sizes.upper_bound(&dim));
+    }
+}
