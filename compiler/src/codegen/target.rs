@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use super::CodegenError;
+use super::{Backend, CodegenError};
+use crate::kernel::TargetDesc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arch {
@@ -147,6 +148,17 @@ impl Target {
             Arch::X86_64 if avx512 => 64,
             Arch::X86_64 if self.has("avx2") => 32,
             _ => 16,
+        }
+    }
+
+    /// What the kernel lowering may use.
+    pub fn desc(&self, backend: Backend) -> TargetDesc {
+        let fma = self.has_fma();
+        match (backend, self.vector_bytes()) {
+            (Backend::Cranelift, _) => TargetDesc { fma, ..TargetDesc::WORDS },
+            (Backend::Llvm, 64) => TargetDesc { fma, ..TargetDesc::AVX512 },
+            (Backend::Llvm, 32) => TargetDesc { fma, ..TargetDesc::AVX2 },
+            (Backend::Llvm, _) => TargetDesc { fma, ..TargetDesc::SSE },
         }
     }
 

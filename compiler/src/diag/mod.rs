@@ -11,5 +11,6 @@ mod suggest;
 
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use render::{Theme, render};
+pub(crate) use source::boundary_before;
 pub use source::{FileId, SourceMap, Span};
 pub use suggest::suggest;

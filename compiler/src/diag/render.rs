@@ -11,6 +11,7 @@ use codespan_reporting::diagnostic as shown;
 use codespan_reporting::files;
 use codespan_reporting::term::{self, WriteStyle};
 
+use super::source::boundary_before;
 use super::{Diagnostic, FileId, Severity, SourceMap};
 
 /// The escape sequences that a terminal needs for each part; empty strings draw plainly.
@@ -73,8 +74,8 @@ fn translate(diagnostic: &Diagnostic, sources: &SourceMap) -> shown::Diagnostic<
 }
 
 fn fit(range: Range<usize>, text: &str) -> Range<usize> {
-    let start = text.floor_char_boundary(range.start.min(text.len()));
-    let end = text.ceil_char_boundary(range.end.clamp(start, text.len()));
+    let start = boundary_before(text, range.start);
+    let end = boundary_before(text, range.end).max(start);
     start..end
 }
 
@@ -114,12 +115,12 @@ struct Painter<'a> {
     theme: &'a Theme,
 }
 
-impl Painter<'_> {
+impl<'a> Painter<'a> {
     fn paint(&mut self, sequence: &str) -> io::Result<()> {
         self.out.write_all(sequence.as_bytes())
     }
 
-    fn of(&self, severity: shown::Severity) -> &str {
+    fn of(&self, severity: shown::Severity) -> &'a str {
         match severity {
             shown::Severity::Bug | shown::Severity::Error => &self.theme.error,
             shown::Severity::Warning => &self.theme.warning,
@@ -140,7 +141,8 @@ impl Write for Painter<'_> {
 
 impl WriteStyle for Painter<'_> {
     fn set_header(&mut self, severity: shown::Severity) -> io::Result<()> {
-        self.paint(&self.of(severity).to_owned())
+        let sequence = self.of(severity);
+        self.out.write_all(sequence.as_bytes())
     }
 
     fn set_header_message(&mut self) -> io::Result<()> {
@@ -216,8 +218,9 @@ mod tests {
     fn spans_that_do_not_fit_still_render() {
         let mut sources = SourceMap::new();
         let file = sources.add("a.tw", "é");
-        for (file, range) in [(file, 1..9), (file, 7..3), (FileId(9), 0..4)] {
-            let diagnostic = Diagnostic::error("E0101", "odd").at(Span::new(file, range), "here");
+        for (file, start, end) in [(file, 1, 9), (file, 7, 3), (FileId(9), 0, 4)] {
+            let span = Span { file, start, end };
+            let diagnostic = Diagnostic::error("E0101", "odd").at(span, "here");
             assert!(render(&diagnostic, &sources, &Theme::plain()).contains("odd"));
         }
     }

@@ -5,6 +5,14 @@
 
 use std::ops::Range;
 
+/// The last place at or before `at` where a character starts.
+pub(crate) fn boundary_before(text: &str, at: usize) -> usize {
+    let mut places = (0..=at.min(text.len())).rev();
+    places
+        .find(|place| text.is_char_boundary(*place))
+        .unwrap_or(0)
+}
+
 /// A file of a [`SourceMap`], in order of insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
@@ -78,7 +86,7 @@ impl SourceMap {
         let Some(file) = self.get(span.file) else {
             return (1, 1);
         };
-        let start = file.text.floor_char_boundary(span.start as usize);
+        let start = boundary_before(&file.text, span.start as usize);
         let line = file.line_index(start);
         let column = file.text[file.line_starts[line]..start].chars().count();
         (line + 1, column + 1)

@@ -1,14 +1,14 @@
 //! Spellings that other languages taught: each gets its own message, and a repair so that the rest of
 //! the file is still read.
 //!
-//! Invariant: only what can mean nothing in a spec is reported, so a correct file never meets this. A
-//! repair is never longer than what it replaces: offsets stay.
+//! Invariant: only what can mean nothing in a spec is reported, besides a few words (`return`, `None`)
+//! that are no good names. A repair is never longer than what it replaces: offsets stay.
 
 use std::collections::HashMap;
 
 use super::brackets::Brackets;
 use super::scan::{Kind, Token};
-use crate::diag::{Diagnostic, FileId, Span};
+use crate::diag::{Diagnostic, FileId, Span, boundary_before};
 
 /// Token index to what the grammar reads in its place.
 pub type Repairs = HashMap<usize, String>;
@@ -22,6 +22,8 @@ enum When {
     BeforeWord,
     /// At the start of a statement, followed by something that starts a value.
     Leads,
+    /// Behind the `}` of a block, on its line.
+    AfterBlock,
 }
 
 struct Habit {
@@ -40,7 +42,13 @@ const fn habit(
     message: &'static str,
     help: &'static str,
 ) -> Habit {
-    Habit { found, when, repair, message, help }
+    Habit {
+        found,
+        when,
+        repair,
+        message,
+        help,
+    }
 }
 
 use When::*;
@@ -90,9 +98,9 @@ const WORDS: &[Habit] = &[
     habit("mut", BeforeWord, Some(""), "there is no `mut`", "`x = …` rebinds inside `for` and `if`; a `state` lasts"),
     habit("var", BeforeWord, Some("let"), "names are not bound with `var`", "write `let x = …`"),
     habit("lambda", BeforeWord, None, "there are no lambdas", "declare a `fn` in the block and pass its name"),
-    habit("elif", BeforeWord, None, "`elif` is spelt out", "write `else if`"),
-    habit("import", Leads, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
-    habit("from", Leads, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
+    habit("elif", AfterBlock, None, "`elif` is spelt out", "write `else if`"),
+    habit("import", BeforeWord, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
+    habit("from", BeforeWord, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
     habit("return", Leads, Some(""), "there is no `return`", "a block's last expression is its value"),
     habit("while", Leads, None, "there is no `while` on its own", "write `loop while c, at most n carry x = x0 { … }`"),
 ];
@@ -105,8 +113,18 @@ pub fn find(
     ends: &[bool],
     brackets: &Brackets,
 ) -> (Vec<Diagnostic>, Repairs) {
-    let mut finder = Finder { file, text, tokens, ends, brackets, diagnostics: Vec::new(), repairs: Repairs::new() };
-    let code: Vec<usize> = (0..tokens.len()).filter(|at| tokens[*at].is_code()).collect();
+    let mut finder = Finder {
+        file,
+        text,
+        tokens,
+        ends,
+        brackets,
+        diagnostics: Vec::new(),
+        repairs: Repairs::new(),
+    };
+    let code: Vec<usize> = (0..tokens.len())
+        .filter(|at| tokens[*at].is_code())
+        .collect();
     for (nth, at) in code.iter().enumerate() {
         let before = nth.checked_sub(1).map(|before| code[before]);
         finder.look(before, *at, code.get(nth + 1).copied());
@@ -165,13 +183,21 @@ impl Finder<'_> {
             Value => !named,
             BeforeWord => {
                 let follows = matches!(self.kind(after), Some(Kind::Word | Kind::Number));
-                let operator = after.is_some_and(|after| OPERATOR_WORDS.contains(&self.word(after)));
+                let operator =
+                    after.is_some_and(|after| OPERATOR_WORDS.contains(&self.word(after)));
                 same_line && follows && !operator
             }
+            AfterBlock => before.is_some_and(|before| {
+                self.is(Some(before), "}") && !self.newline_between(before, at)
+            }),
             Leads => {
-                let starts = before.is_none_or(|before| self.is(Some(before), "{") || self.newline_between(before, at));
-                let value = matches!(self.kind(after), Some(Kind::Word | Kind::Number | Kind::Text))
-                    || self.is(after, "-")
+                let starts = before.is_none_or(|before| {
+                    self.is(Some(before), "{") || self.newline_between(before, at)
+                });
+                let value = matches!(
+                    self.kind(after),
+                    Some(Kind::Word | Kind::Number | Kind::Text)
+                ) || self.is(after, "-")
                     || self.kind(after) == Some(Kind::Open) && self.is_spaced(at);
                 starts && same_line && value
             }
@@ -208,15 +234,27 @@ impl Finder<'_> {
             return self.take(at, habit);
         }
         let (message, help, repair) = if word.starts_with('#') {
-            ("comments do not start with `#`", "write `// …`", String::new())
+            (
+                "comments do not start with `#`",
+                "write `// …`",
+                String::new(),
+            )
         } else if word.starts_with("/*") {
-            ("comments do not span lines", "start each line with `//`", String::new())
+            (
+                "comments do not span lines",
+                "start each line with `//`",
+                String::new(),
+            )
         } else if word.starts_with("\"\"\"") {
             let help = "write `//!` lines at the top of a file, `//` lines elsewhere";
             ("there are no doc strings", help, String::new())
         } else if word.starts_with('\'') && word.len() > 1 {
             let inner = word[1..word.len() - 1].replace('"', " ");
-            ("strings are not written in single quotes", "write `\"…\"`", format!("\"{inner}\""))
+            (
+                "strings are not written in single quotes",
+                "write `\"…\"`",
+                format!("\"{inner}\""),
+            )
         } else {
             return self.unknown(at);
         };
@@ -239,13 +277,18 @@ impl Finder<'_> {
 
     fn open_text(&mut self, at: usize) {
         let word = self.word(at);
-        let kept = word.floor_char_boundary(word.len() - 1);
+        let kept = boundary_before(word, word.len() - 1);
         let repair = match kept {
             0 => "0".to_owned(),
             _ => format!("{}\"", word[..kept].replace('\\', " ")),
         };
         self.repairs.insert(at, repair);
-        self.report("E0104", "this string is never closed", at, "close it with `\"` on its line");
+        self.report(
+            "E0104",
+            "this string is never closed",
+            at,
+            "close it with `\"` on its line",
+        );
     }
 
     /// Only `[x; n]` has one.
@@ -257,7 +300,12 @@ impl Finder<'_> {
         let last = after.is_none_or(|after| self.newline_between(at, after)) || self.is(after, "}");
         let repair = if last || self.is(open, "(") { "" } else { "\n" };
         self.repairs.insert(at, repair.to_owned());
-        self.report("E0108", "statements do not end in `;`", at, "a statement ends with its line");
+        self.report(
+            "E0108",
+            "statements do not end in `;`",
+            at,
+            "a statement ends with its line",
+        );
     }
 
     /// `f(x = 1)`: a call's arguments are named with `:`; a parameter's default has a type before it.
@@ -266,9 +314,14 @@ impl Finder<'_> {
         let (Some(open), Some(before)) = (open, before) else {
             return;
         };
-        let leads = before.checked_sub(1).is_some_and(|first| first == open || self.tokens[first].kind == Kind::Comma);
+        let leads = before
+            .checked_sub(1)
+            .is_some_and(|first| first == open || self.tokens[first].kind == Kind::Comma);
         let declares = open.checked_sub(2).is_some_and(|word| {
-            matches!(self.word(word), "fn" | "module" | "model" | "train" | "step" | "def" | "class")
+            matches!(
+                self.word(word),
+                "fn" | "module" | "model" | "train" | "step" | "def" | "class"
+            )
         });
         if leads && !declares && self.tokens[before].kind == Kind::Word {
             self.repairs.insert(at, ":".to_owned());
@@ -277,19 +330,39 @@ impl Finder<'_> {
         }
     }
 
-    /// `.5`
+    /// `.5` and `5.`
     fn bare_fraction(&mut self, before: Option<usize>, at: usize, after: Option<usize>) {
-        let touching = after.filter(|after| self.tokens[*after].start == self.tokens[at].end);
-        let value =
-            before.is_some_and(|before| matches!(self.tokens[before].kind, Kind::Word | Kind::Number | Kind::Close));
-        if let Some(after) = touching
-            && self.tokens[after].kind == Kind::Number
-            && !value
-        {
-            let help = format!("write `0.{}`", self.word(after));
-            self.repairs.insert(at, String::new());
-            self.report("E0106", "this number lacks its first digit", at, &help);
-        }
+        let token = self.tokens[at];
+        // `5.x` reads a field, if an odd one.
+        let names = after.is_some_and(|after| {
+            self.tokens[after].kind == Kind::Word && self.tokens[after].start == token.end
+        });
+        let number = |other: &usize| self.tokens[*other].kind == Kind::Number;
+        let after = after
+            .filter(number)
+            .filter(|after| self.tokens[*after].start == token.end);
+        let value = before.is_some_and(|before| {
+            matches!(
+                self.tokens[before].kind,
+                Kind::Word | Kind::Number | Kind::Close
+            )
+        });
+        let before = before
+            .filter(number)
+            .filter(|before| self.tokens[*before].end == token.start);
+        let (message, help) = match (before, after) {
+            (_, Some(after)) if !value => (
+                "this number lacks its first digit",
+                format!("write `0.{}`", self.word(after)),
+            ),
+            (Some(before), _) if !names => (
+                "this number lacks its last digit",
+                format!("write `{}.0`", self.word(before)),
+            ),
+            _ => return,
+        };
+        self.repairs.insert(at, String::new());
+        self.report("E0106", message, at, &help);
     }
 
     fn self_dot(&mut self, at: usize, dot: Option<usize>) {
@@ -300,4 +373,6 @@ impl Finder<'_> {
     }
 }
 
-const OPERATOR_WORDS: &[&str] = &["and", "or", "in", "for", "if", "else", "where", "carry", "over", "using"];
+const OPERATOR_WORDS: &[&str] = &[
+    "and", "or", "in", "for", "if", "else", "where", "carry", "over", "using",
+];

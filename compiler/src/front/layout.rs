@@ -68,6 +68,9 @@ impl<'a> Lines<'a> {
 
     /// Whether the statement of `last` goes on with `next`, which is on a later line.
     fn goes_on(&self, last: usize, next: usize) -> bool {
+        if self.word(last) == "{" {
+            return false;
+        }
         UNFINISHED.contains(&self.word(last))
             || self.ends_in_update_word(last)
             || CONTINUES.contains(&self.word(next))

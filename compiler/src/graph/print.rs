@@ -1,6 +1,7 @@
 //! The text form of graphs, outwards: `%2: f32[B, 128] = softmax(%1) {axis = -1}  // vit.tw:16 blocks.0.attn`.
 //!
 //! Invariant: `parse` inverts this. Values are numbered in the canonical order, arguments first, anew in each region;
+//! a region has the sizes of the graph around it unless it says otherwise;
 //! floats are written in their shortest exact form; a constant is written whole up to `MAX_INLINE` elements, as a splat
 //! when all its elements agree, and else by the hash of its content, which the reader resolves from a store.
 
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use super::{Attr, DType, Data, Graph, Node, NodeId, Origin, Range, Shape, Tensor, Value};
+use super::{Attr, DType, Data, Graph, Node, NodeId, Origin, Range, Ranges, Shape, Tensor, Value};
 
 /// The most elements of a constant that are written one by one.
 pub const MAX_INLINE: usize = 4096;
@@ -18,7 +19,7 @@ pub const MAX_SPLAT: usize = 1 << 20;
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut printer = Printer { out: String::from("graph "), depth: 0, origins: true };
-        printer.graph(self)?;
+        printer.graph(self, None)?;
         f.write_str(&printer.out)
     }
 }
@@ -33,7 +34,7 @@ impl Graph {
     /// The text without the origins of nodes: equal for equal graphs.
     pub fn text_without_origins(&self) -> String {
         let mut printer = Printer { out: String::from("graph "), depth: 0, origins: false };
-        printer.graph(self).expect("writing to a string succeeds");
+        printer.graph(self, None).expect("writing to a string succeeds");
         printer.out
     }
 
@@ -135,10 +136,11 @@ impl Printer {
         (0..self.depth).for_each(|_| self.out.push_str("  "));
     }
 
-    fn graph(&mut self, graph: &Graph) -> fmt::Result {
+    fn graph(&mut self, graph: &Graph, outer: Option<&Ranges>) -> fmt::Result {
         let order = graph.canonical_order();
         let numbers = Numbers::of(graph, &order);
         self.header(graph, &numbers)?;
+        self.sizes(&graph.sizes, outer)?;
         self.depth += 1;
         for check in &graph.checks {
             self.indent();
@@ -178,11 +180,22 @@ impl Printer {
             self.indent();
         }
         self.out.push(')');
-        for (idx, Range { symbol, low, high }) in graph.sizes.iter().enumerate() {
-            self.out.push_str(if idx > 0 { ", " } else { " where " });
-            write!(self.out, "{symbol} in {low}..")?;
-            if let Some(high) = high {
-                write!(self.out, "{high}")?;
+        Ok(())
+    }
+
+    fn sizes(&mut self, sizes: &Ranges, outer: Option<&Ranges>) -> fmt::Result {
+        let is_empty = sizes.iter().next().is_none();
+        match outer {
+            Some(outer) if outer == sizes => {}
+            Some(_) if is_empty => self.out.push_str(" where none"),
+            _ => {
+                for (idx, Range { symbol, low, high }) in sizes.iter().enumerate() {
+                    self.out.push_str(if idx > 0 { ", " } else { " where " });
+                    write!(self.out, "{symbol} in {low}..")?;
+                    if let Some(high) = high {
+                        write!(self.out, "{high}")?;
+                    }
+                }
             }
         }
         self.out.push_str(" {\n");
@@ -207,7 +220,7 @@ impl Printer {
         self.depth += 1;
         for region in &node.regions {
             self.indent();
-            self.graph(region)?;
+            self.graph(region, Some(&graph.sizes))?;
         }
         self.depth -= 1;
         Ok(())

@@ -53,6 +53,15 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// Holds as many elements as the shape says, of the kind the type says.
+    pub fn is_whole(&self) -> bool {
+        let n = self.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        match &self.data {
+            Data::Float(data) => self.dtype.is_float() && n == Some(data.len()),
+            Data::Int(data) => !self.dtype.is_float() && n == Some(data.len()),
+        }
+    }
+
     pub fn as_floats(&self) -> Option<&[f64]> {
         match &self.data {
             Data::Float(data) => Some(data),
@@ -119,8 +128,9 @@ impl Tensor {
 pub fn round(dtype: DType, value: f64) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
-        DType::F16 => f16::from_f64(value).to_f64(),
-        DType::BF16 => bf16::from_f64(value).to_f64(),
+        // By way of f32: `half` drops bits of an f64 that decide the rounding.
+        DType::F16 => f16::from_f32(value as f32).to_f64(),
+        DType::BF16 => bf16::from_f32(value as f32).to_f64(),
         _ => value,
     }
 }

@@ -8,7 +8,6 @@ pub mod interpret;
 pub mod lower;
 pub mod parse;
 pub mod print;
-mod random;
 pub mod types;
 pub mod verify;
 

@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::graph::DType;
+use crate::graph::{DType, Scalar};
 use interpret::Number;
+use tilewright_runtime::program::random;
 
 fn fixtures(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kernels").join(folder);
@@ -121,18 +122,35 @@ fn every_lowering_computes_what_the_tiles_do() {
     }
 }
 
+/// The statements of the innermost loop of the first version, by name.
+fn hot_loop(block: &Block) -> Option<&Block> {
+    let inner = block.stmts.iter().flat_map(|stmt| stmt.op.blocks());
+    let hotter = inner.into_iter().find_map(hot_loop);
+    hotter.or_else(|| {
+        block.stmts.iter().find_map(|stmt| match &stmt.op {
+            Op::Loop(inner) => Some(&inner.body),
+            _ => None,
+        })
+    })
+}
+
 #[test]
-#[ignore]
-fn show() {
-    let name = std::env::var("SHOW").expect("SHOW");
-    for (fixture, text) in fixtures("") {
-        if fixture == name {
-            let kernel = parse(&text).expect("k");
-            let start = std::time::Instant::now();
-            let lowered = lower(&kernel, &TargetDesc::AVX512).expect("l");
-            eprintln!("{lowered} {:?}", start.elapsed());
-        }
-    }
+fn the_inner_loop_of_a_product_is_what_one_would_write() {
+    let (_, text) = fixtures("").into_iter().find(|(name, _)| name == "matmul").expect("the fixture");
+    let kernel = parse(&text).expect("a kernel");
+    let lowered = lower(&kernel, &TargetDesc::AVX512).expect("a loop kernel");
+    let body = hot_loop(&lowered.body).expect("a loop");
+    let count = |wanted: &dyn Fn(&Op) -> bool| body.stmts.iter().filter(|stmt| wanted(&stmt.op)).count();
+    let vector = |stmt: &Stmt| !lowered.type_of(stmt.results[0]).is_scalar();
+    assert_eq!(count(&|op| matches!(op, Op::Scalar(Scalar::Fma, _))), 24);
+    let (vectors, scalars): (Vec<&Stmt>, Vec<&Stmt>) =
+        body.stmts.iter().filter(|stmt| matches!(stmt.op, Op::LoadAt(_))).partition(|stmt| vector(stmt));
+    assert_eq!((vectors.len(), scalars.len()), (4, 6));
+    assert_eq!(count(&|op| matches!(op, Op::Broadcast(_))), 6);
+    assert_eq!(count(&|op| matches!(op, Op::Const(_))), 0);
+    // One addition for each row of A and one for B, with one product for B's row.
+    assert_eq!(count(&|op| matches!(op, Op::Scalar(Scalar::Add, _))), 7);
+    assert_eq!(body.stmts.len(), 24 + 4 + 6 + 6 + 7 + 1, "{lowered}");
 }
 
 #[test]

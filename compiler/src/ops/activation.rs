@@ -38,7 +38,7 @@ activations! {
         let gate = b.apply(&SIGMOID, &[x], Attrs::none())?;
         b.mul(x, gate)
     }
-    RELU "relu" "max(x, 0)." |b, x| { b.max_number(x, 0.0) }
+    RELU "relu" "The rectifier, max(x, 0)." |b, x| { b.max_number(x, 0.0) }
     RELU6 "relu6" "min(max(x, 0), 6) (Howard et al., 2017)." |b, x| {
         let x = b.max_number(x, 0.0)?;
         b.min_number(x, 6.0)
@@ -69,16 +69,16 @@ activations! {
         let x = b.apply(&super::elu::OP, &[x], Attrs::none().with("alpha", 1.673_263_242_354_377_2))?;
         b.mul_number(x, 1.050_700_987_355_480_5)
     }
-    RSQRT "rsqrt" "1 / sqrt(x)." |b, x| {
+    RSQRT "rsqrt" "The reciprocal square root, 1 / sqrt(x)." |b, x| {
         let root = b.sqrt(x)?;
         let one = b.number(1.0, x)?;
         b.div(one, root)
     }
-    RECIPROCAL "reciprocal" "1 / x." |b, x| {
+    RECIPROCAL "reciprocal" "The reciprocal, 1 / x." |b, x| {
         let one = b.number(1.0, x)?;
         b.div(one, x)
     }
-    SQUARE "square" "x * x." |b, x| { b.mul(x, x) }
+    SQUARE "square" "The square, x * x." |b, x| { b.mul(x, x) }
     ISNAN "isnan" "True where `x` is NaN." |b, x| { b.ne(x, x) }
     ISINF "isinf" "True where `x` is infinite, of either sign." |b, x| {
         let size = b.abs(x)?;

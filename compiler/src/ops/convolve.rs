@@ -156,8 +156,9 @@ fn nest(call: &Call) -> Nest {
     nest
 }
 
-/// Columns of windows that are laid out at a time.
-const CHUNK: usize = 2048;
+/// How many windows are laid out at a time, and how many of their elements.
+const MAX_WINDOWS: usize = 2048;
+const MAX_LAID_OUT: usize = 1 << 23;
 
 /// The sizes of a convolution whose symbols are known.
 struct Sizes {
@@ -191,8 +192,9 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
         let group = idx % groups;
         let x = &x[idx * sizes.channels * image..(idx + 1) * sizes.channels * image];
         let w = &w[group * per_group * depth..(group + 1) * per_group * depth];
-        for first in (0..n_places).step_by(CHUNK) {
-            let n = CHUNK.min(n_places - first);
+        let n_windows = (MAX_LAID_OUT / depth).clamp(1, MAX_WINDOWS);
+        for first in (0..n_places).step_by(n_windows) {
+            let n = n_windows.min(n_places - first);
             sizes.lay_out(x, first, n, &mut columns);
             multiply([per_group, depth, n], w, &columns, &mut out[first..], n_places);
         }

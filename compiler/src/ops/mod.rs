@@ -47,6 +47,7 @@ pub mod scatter;
 pub mod slice;
 pub mod slice_at;
 pub mod softmax;
+pub mod sort;
 pub mod stack;
 pub mod statistic;
 pub mod triangle;
@@ -71,7 +72,7 @@ pub static TABLE: &[&OpDef] = &[
     // movement
     &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP,
     // positions
-    &gather::OP, &scatter::OP, &update::OP, &slice_at::OP,
+    &gather::OP, &scatter::OP, &update::OP, &slice_at::OP, &sort::SORT, &sort::ARGSORT, &sort::TOPK,
     // reductions and products
     &reduction::SUM, &reduction::PROD, &reduction::MAX, &reduction::MIN, &reduction::ANY, &reduction::ALL,
     &contract::OP, &convolve::OP, &window::OP, &cumulate::OP,
@@ -91,3 +92,6 @@ pub static TABLE: &[&OpDef] = &[
 pub fn find(name: &str) -> Option<&'static OpDef> {
     TABLE.iter().copied().find(|op| op.name == name)
 }
+
+#[cfg(test)]
+mod tests;

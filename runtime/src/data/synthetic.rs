@@ -5,13 +5,35 @@
 //! name, as a number `u` in [-1, 1). Matrices and kernels scale it by sqrt(3 / fan-in), so that
 //! activations keep their size; norms' weights and variances stay near one.
 
+use std::thread;
+
 use crate::program::random::{fnv1a_64, random_bits};
+
+/// Elements below which another thread is not worth starting.
+const SMALLEST_SHARE: usize = 1 << 16;
 
 pub fn synthetic(name: &str, shape: &[usize]) -> Vec<f32> {
     let key = fnv1a_64(name.as_bytes());
-    let n_elements = super::n_elements(shape).unwrap_or(0);
     let (offset, scale) = offset_and_scale(name, shape);
-    (0..n_elements as u64).map(|index| offset + scale * uniform(key, index)).collect()
+    let mut values = vec![0f32; super::n_elements(shape).unwrap_or(0)];
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = values.len().div_ceil(threads).max(SMALLEST_SHARE);
+    let fill = |start: usize, part: &mut [f32]| {
+        for (index, value) in part.iter_mut().enumerate() {
+            *value = offset + scale * uniform(key, (start + index) as u64);
+        }
+    };
+    thread::scope(|scope| {
+        let mut parts = values.chunks_mut(share).enumerate();
+        let first = parts.next();
+        for (index, part) in parts {
+            scope.spawn(move || fill(index * share, part));
+        }
+        if let Some((_, part)) = first {
+            fill(0, part);
+        }
+    });
+    values
 }
 
 /// A multiple of 2⁻²³ in [-1, 1).
@@ -48,6 +70,9 @@ mod tests {
         assert_eq!(kernel[5], 0.5 * u(5));
         assert_eq!(synthetic("head.weight", &[3])[2], 1.0 + 0.1 * u(2));
         assert_eq!(synthetic("head.weight", &[])[0], 0.1 * u(0));
+        let long = synthetic("head.bias", &[3 * SMALLEST_SHARE]);
+        let last = long.len() - 1;
+        assert_eq!(long[last], 0.1 * (uniform(fnv1a_64(b"head.bias"), last as u64)));
         let variance = synthetic("bn.running_var", &[100]);
         assert!(variance.iter().all(|v| (0.5..=1.5).contains(v)));
         let bias = synthetic("head.bias", &[100]);

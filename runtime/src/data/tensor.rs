@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
 use super::element::{Element, with_element};
 use crate::bytes::AlignedBytes;
 use crate::error::{ErrorKind, RunError, ShapeText};
@@ -206,6 +209,9 @@ impl<'a> TensorRef<'a> {
             return self.to_tensor();
         }
         let mut tensor = Tensor::zeros(dtype, self.shape)?;
+        if self.widen_halves(&mut tensor) {
+            return Ok(tensor);
+        }
         with_element!(self.dtype, From => with_element!(dtype, To => {
             let from = self.as_slice::<From>().unwrap_or_default();
             let to = tensor.as_mut_slice::<To>().unwrap_or_default();
@@ -216,6 +222,21 @@ impl<'a> TensorRef<'a> {
             }
         }));
         Ok(tensor)
+    }
+
+    /// The most common cast of weights, with the machine's own instructions.
+    fn widen_halves(&self, to: &mut Tensor) -> bool {
+        let Some(to) = to.as_mut_slice::<f32>() else {
+            return false;
+        };
+        if let Some(halves) = self.as_slice::<f16>() {
+            halves.convert_to_f32_slice(to);
+        } else if let Some(halves) = self.as_slice::<bf16>() {
+            halves.convert_to_f32_slice(to);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// The elements as `f32`, without a copy where that is what they are.
@@ -250,7 +271,6 @@ impl<'a> TensorMut<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use half::f16;
 
     #[test]
     fn bytes_must_match_the_shape() {
@@ -278,6 +298,8 @@ mod tests {
         let tensor = Tensor::from_slice(&[4], &[0.1f64, -3.7, 1e9, f64::NAN]).unwrap();
         let cast = |dtype| tensor.view().cast(dtype).unwrap();
         let half = f16::from_f64(0.1);
+        let back = cast(DType::BF16).view().cast(DType::F32).unwrap();
+        assert_eq!(back.as_slice::<f32>().unwrap()[1], bf16::from_f64(-3.7).to_f32());
         assert_eq!(cast(DType::F16).as_slice::<f16>().unwrap()[0], half);
         let small = cast(DType::I8);
         assert_eq!(small.as_slice::<i8>(), Some(&[0, -3, 127, 0][..]));

@@ -9,7 +9,7 @@ mod pattern;
 
 use std::collections::BTreeMap;
 
-pub use pattern::{Numbers, Pattern};
+pub use pattern::{Numbers, Pattern, PatternError};
 
 use crate::data::{Tensor, TensorRef, reshape};
 use crate::error::RunError;

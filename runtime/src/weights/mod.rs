@@ -14,8 +14,8 @@ use crate::error::{ErrorKind, RunError, ShapeText};
 use crate::program::{DType, ParamDecl};
 
 pub use file::{WeightFiles, write_safetensors};
-pub use load::{MatchReport, load};
-pub use map::{Pattern, Recipe, Rule, Source, WeightMap};
+pub use load::{MatchReport, Missing, load};
+pub use map::{Pattern, PatternError, Recipe, Rule, Source, WeightMap};
 
 #[derive(Debug, Default)]
 pub struct WeightSet {

@@ -2,6 +2,7 @@
 
 mod casts;
 mod control;
+mod fixtures;
 mod memory;
 mod scalars;
 

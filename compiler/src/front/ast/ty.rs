@@ -62,13 +62,13 @@ pub static DTYPES: &[&str] =
     &["f64", "f32", "f16", "bf16", "i64", "i32", "i8", "u8", "u32", "bool", "c64", "f8e4m3", "f8e5m2"];
 
 /// The types that are one word.
-pub static TYPE_WORDS: &[(&str, fn() -> TypeKind)] = &[
-    ("int", || TypeKind::Int),
-    ("float", || TypeKind::Float),
-    ("bool", || TypeKind::Bool),
-    ("str", || TypeKind::Str),
-    ("fn", || TypeKind::Fn),
-    ("module", || TypeKind::Module),
-    ("list", || TypeKind::List),
-    ("tree", || TypeKind::Tree),
+pub static TYPE_WORDS: &[(&str, TypeKind)] = &[
+    ("int", TypeKind::Int),
+    ("float", TypeKind::Float),
+    ("bool", TypeKind::Bool),
+    ("str", TypeKind::Str),
+    ("fn", TypeKind::Fn),
+    ("module", TypeKind::Module),
+    ("list", TypeKind::List),
+    ("tree", TypeKind::Tree),
 ];

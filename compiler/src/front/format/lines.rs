@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 
-use super::pieces::{Break, Piece};
+use super::pieces::{Break, Piece, open_up};
 use super::{COMMENT_COLUMN, WIDTH};
 use crate::front::scan::Kind;
 
@@ -84,7 +84,10 @@ impl Writer<'_, '_> {
             column += piece.text.chars().count();
             if column > WIDTH && !piece.is_comment() && !breaks.is_empty() {
                 let end = self.best(&breaks);
-                self.pieces[end].before = Break::Soft;
+                match self.pieces[end - 1].is("{") {
+                    true => open_up(self.pieces, end - 1),
+                    false => self.pieces[end].before = Break::Soft,
+                }
                 return end;
             }
         }
@@ -94,8 +97,15 @@ impl Writer<'_, '_> {
     fn place(&mut self, at: usize, column: usize, indent: usize) {
         let outer = self.pieces[at].inside;
         let bracketed = outer.is_some_and(|outer| !self.pieces[outer].is("{"));
-        self.places[at] =
-            Place { line: self.indents.len(), column, base: if bracketed { indent } else { self.statement_indent } };
+        self.places[at] = Place {
+            line: self.indents.len(),
+            column,
+            base: if bracketed {
+                indent
+            } else {
+                self.statement_indent
+            },
+        };
     }
 
     fn indent(&self, start: usize) -> usize {
@@ -133,8 +143,13 @@ impl Writer<'_, '_> {
     fn in_list(&self, at: usize) -> bool {
         let open = self.pieces[at].inside;
         open.is_some_and(|open| {
-            let after_word = open.checked_sub(1).is_some_and(|word| self.pieces[word].is("loop"));
-            let comma = self.pieces[..at].iter().rev().find(|piece| !piece.is_comment());
+            let after_word = open
+                .checked_sub(1)
+                .is_some_and(|word| self.pieces[word].is("loop"));
+            let comma = self.pieces[..at]
+                .iter()
+                .rev()
+                .find(|piece| !piece.is_comment());
             (after_word || self.pieces[open].is("{")) && comma.is_some_and(|piece| piece.is(","))
         })
     }
@@ -143,9 +158,17 @@ impl Writer<'_, '_> {
     /// enough, the last such place; else the first there is.
     fn best(&self, breaks: &[usize]) -> usize {
         let rank = |at: &usize| {
-            let open = self.pieces[*at].inside.filter(|open| !self.pieces[*open].is("{"));
+            // A block is opened up at the level of what it belongs to.
+            let level = if self.pieces[at - 1].is("{") {
+                at - 1
+            } else {
+                *at
+            };
+            let open = self.pieces[*at]
+                .inside
+                .filter(|open| !self.pieces[*open].is("{"));
             let extent = open.map_or(0, |open| self.pieces[open].partner.unwrap_or(open) - open);
-            (self.depth(*at), Reverse(extent), Reverse(*at))
+            (self.depth(level), Reverse(extent), Reverse(*at))
         };
         let fits = |at: &&usize| self.width(**at) <= WIDTH;
         let best = breaks.iter().filter(fits).min_by_key(|at| rank(at));
@@ -163,11 +186,20 @@ impl Writer<'_, '_> {
         if piece.kind == Kind::Close || piece.is_comment() {
             return false;
         }
-        match piece.inside.map(|open| &self.pieces[open]) {
-            Some(open) if !open.is("{") => before.is(",") || piece.is("for") && open.is("["),
-            Some(open) if !open.has_lines => false,
-            _ => piece.is("where") || piece.is("|>") || piece.is("over") && self.pieces[self.statement].is("minimize"),
+        let in_lines = |at: usize| match self.pieces[at].inside.map(|open| &self.pieces[open]) {
+            Some(open) => open.is("{") && open.has_lines,
+            None => true,
+        };
+        if before.is("{") && !before.has_lines {
+            return in_lines(at - 1);
         }
+        if in_lines(at) {
+            let update = piece.is("over") && self.pieces[self.statement].is("minimize");
+            return before.is(",") || piece.is("where") || piece.is("|>") || update;
+        }
+        let open = piece.inside.map(|open| &self.pieces[open]);
+        let bracket = open.filter(|open| !open.is("{"));
+        bracket.is_some_and(|open| before.is(",") || piece.is("for") && open.is("["))
     }
 
     fn depth(&self, at: usize) -> usize {
@@ -177,8 +209,10 @@ impl Writer<'_, '_> {
 
     /// Writes a line whose columns are settled.
     fn line(&mut self, start: usize, end: usize) -> Line {
-        let mut line =
-            Line { blank: self.pieces[start].blank && self.pieces[start].before == Break::Hard, ..Line::default() };
+        let mut line = Line {
+            blank: self.pieces[start].blank && self.pieces[start].before == Break::Hard,
+            ..Line::default()
+        };
         for at in start..end {
             let piece = &self.pieces[at];
             if at > start && piece.is_comment() {
@@ -186,7 +220,8 @@ impl Writer<'_, '_> {
                 break;
             }
             let width = line.text.chars().count();
-            line.text.extend(std::iter::repeat_n(' ', self.places[at].column - width));
+            line.text
+                .extend(std::iter::repeat_n(' ', self.places[at].column - width));
             line.text += piece.text;
         }
         let code = (start..end).rev().find(|at| !self.pieces[*at].is_comment());
@@ -201,8 +236,14 @@ fn join(lines: Vec<Line>) -> String {
     let mut text = String::new();
     let mut at = 0;
     while at < lines.len() {
-        let run = lines[at..].iter().take_while(|line| line.comment.is_some()).count().max(1);
-        let widths = lines[at..at + run].iter().map(|line| line.text.chars().count() + 2);
+        let run = lines[at..]
+            .iter()
+            .take_while(|line| line.comment.is_some())
+            .count()
+            .max(1);
+        let widths = lines[at..at + run]
+            .iter()
+            .map(|line| line.text.chars().count() + 2);
         let column = widths.max().unwrap_or(0).max(COMMENT_COLUMN);
         for line in &lines[at..at + run] {
             if line.blank && !text.is_empty() {

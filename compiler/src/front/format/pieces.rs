@@ -90,31 +90,60 @@ pub fn take_apart(text: &str) -> Vec<Piece<'_>> {
         }
     }
     settle_blocks(&mut pieces);
+    settle_brackets(&mut pieces);
     join_lines(&mut pieces);
     spacing::space(&mut pieces);
     pieces
 }
 
-/// A block with any line break of its own starts and ends its content on new lines.
+/// A block with any line break of its own, or a block of lines directly in it, starts and ends its
+/// content on new lines.
 fn settle_blocks(pieces: &mut [Piece]) {
-    for at in 0..pieces.len() {
+    for at in (0..pieces.len()).rev() {
         let closes = pieces[at].kind == Kind::Close;
         let block = if closes { pieces[at].partner } else { pieces[at].inside };
         if let Some(open) = block.filter(|open| pieces[*open].is("{")) {
-            pieces[open].has_lines |= pieces[at].before != Break::None;
+            pieces[open].has_lines |= pieces[at].before != Break::None || pieces[at].has_lines;
         }
     }
     for open in 0..pieces.len() {
-        let Some(close) = pieces[open].partner.filter(|_| pieces[open].has_lines) else {
+        if pieces[open].has_lines {
+            open_up(pieces, open);
+        }
+    }
+}
+
+/// Gives a block lines of its own.
+pub fn open_up(pieces: &mut [Piece], open: usize) {
+    let Some(close) = pieces[open].partner else {
+        return;
+    };
+    pieces[open].has_lines = true;
+    let first = &mut pieces[open + 1];
+    if !(first.is_comment() && first.before == Break::None) {
+        first.before = Break::Hard;
+    }
+    first.blank = false;
+    pieces[close].before = Break::Hard;
+    pieces[close].blank = false;
+}
+
+/// A round or square bracket closes on a line of its own exactly when its content starts on one.
+fn settle_brackets(pieces: &mut [Piece]) {
+    for open in 0..pieces.len() {
+        let Some(close) = pieces[open].partner.filter(|close| open + 1 < *close) else {
             continue;
         };
-        let first = &mut pieces[open + 1];
-        if !(first.is_comment() && first.before == Break::None) {
-            first.before = Break::Hard;
+        if pieces[open].is("{") {
+            continue;
         }
-        first.blank = false;
-        pieces[close].before = Break::Hard;
-        pieces[close].blank = false;
+        let content = pieces[open + 1..close]
+            .iter()
+            .find(|piece| !piece.is_comment());
+        let hangs = content.is_some_and(|piece| piece.before != Break::None);
+        if hangs || !pieces[close - 1].is_comment() {
+            pieces[close].before = if hangs { Break::Soft } else { Break::None };
+        }
     }
 }
 

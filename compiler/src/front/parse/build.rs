@@ -4,6 +4,8 @@
 //! `MAX_NESTING` brackets, and chains of operators count each as one. Nothing here panics: where a pair
 //! is not what the grammar promises, building stops with `Stop` and the item is left out.
 
+use std::iter::{Filter, Peekable};
+
 use pest::iterators::{Pair, Pairs};
 
 use super::grammar::Rule;
@@ -28,13 +30,17 @@ pub struct Builder<'d> {
 
 /// The parts of a pair in order, without the keywords between them.
 pub struct Parts<'i> {
-    pairs: std::iter::Peekable<std::iter::Filter<Pairs<'i, Rule>, fn(&Pair<'i, Rule>) -> bool>>,
+    pairs: Peekable<Filter<Pairs<'i, Rule>, Keep<'i>>>,
 }
+
+type Keep<'i> = fn(&Pair<'i, Rule>) -> bool;
 
 impl<'i> Parts<'i> {
     pub fn of(pair: Pair<'i, Rule>) -> Parts<'i> {
-        let keep: fn(&Pair<'i, Rule>) -> bool = |pair| !is_keyword(pair.as_rule());
-        Parts { pairs: pair.into_inner().filter(keep).peekable() }
+        let keep: Keep<'i> = |pair| !is_keyword(pair.as_rule());
+        Parts {
+            pairs: pair.into_inner().filter(keep).peekable(),
+        }
     }
 
     pub fn maybe(&mut self, rule: Rule) -> Option<Pair<'i, Rule>> {
@@ -83,7 +89,10 @@ impl Builder<'_> {
     }
 
     pub fn ident(&self, pair: Pair<Rule>) -> Ident {
-        Ident { text: pair.as_str().to_owned(), span: self.span(&pair) }
+        Ident {
+            text: pair.as_str().to_owned(),
+            span: self.span(&pair),
+        }
     }
 
     pub fn item(&mut self, pair: Pair<Rule>) -> Built<Item> {
@@ -91,7 +100,12 @@ impl Builder<'_> {
             Rule::use_item => self.imports(pair).map(Item::Use),
             Rule::const_item => {
                 let (pattern, ty, value, span) = self.binding(pair, 0)?;
-                Ok(Item::Const(Const { pattern, ty, value, span }))
+                Ok(Item::Const(Const {
+                    pattern,
+                    ty,
+                    value,
+                    span,
+                }))
             }
             Rule::function => self.function(pair, 0).map(Item::Fn),
             Rule::module => self.module(pair).map(Item::Module),
@@ -121,7 +135,11 @@ impl Builder<'_> {
     }
 
     /// `pattern: type = value`, which `let` and `const` share.
-    fn binding(&mut self, pair: Pair<Rule>, depth: usize) -> Built<(Pattern, Option<Type>, Expr, Span)> {
+    fn binding(
+        &mut self,
+        pair: Pair<Rule>,
+        depth: usize,
+    ) -> Built<(Pattern, Option<Type>, Expr, Span)> {
         let span = self.span(&pair);
         let mut parts = Parts::of(pair);
         let pattern = self.pattern(parts.need(Rule::pattern)?)?;
@@ -135,7 +153,12 @@ impl Builder<'_> {
 
     pub fn let_binding(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Let> {
         let (pattern, ty, value, span) = self.binding(pair, depth)?;
-        Ok(Let { pattern, ty, value, span })
+        Ok(Let {
+            pattern,
+            ty,
+            value,
+            span,
+        })
     }
 
     /// A `fn` or a `step`, which has no result.
@@ -150,7 +173,14 @@ impl Builder<'_> {
         };
         let condition = self.condition(&mut parts, depth)?;
         let body = self.block(parts.need(Rule::block)?, depth + 1)?;
-        Ok(Function { name, params, result, condition, body, span })
+        Ok(Function {
+            name,
+            params,
+            result,
+            condition,
+            body,
+            span,
+        })
     }
 
     fn params(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Vec<Param>> {
@@ -198,7 +228,14 @@ impl Builder<'_> {
             self.check_home(kind, &name, &entry);
             entries.push(entry);
         }
-        Ok(Module { kind, name, params, condition, entries, span })
+        Ok(Module {
+            kind,
+            name,
+            params,
+            condition,
+            entries,
+            span,
+        })
     }
 
     pub fn entry(&mut self, pair: Pair<Rule>) -> Built<Entry> {

@@ -113,7 +113,8 @@ impl<'a> Source<'a> {
     }
 
     fn docs(&self) -> Vec<String> {
-        let docs = self.tokens.iter().filter(|token| token.kind == Kind::Doc);
+        let head = self.tokens.iter().take_while(|token| !token.is_code());
+        let docs = head.filter(|token| token.kind == Kind::Doc);
         let line = |token: &Token| {
             let text = &token.text(self.text)["//!".len()..];
             text.strip_prefix(' ').unwrap_or(text).to_owned()

@@ -81,7 +81,7 @@ impl Builder<'_> {
 
 fn word(text: &str) -> Option<TypeKind> {
     let row = TYPE_WORDS.iter().find(|(word, _)| *word == text)?;
-    Some(row.1())
+    Some(row.1.clone())
 }
 
 /// What other languages call the types of this one.

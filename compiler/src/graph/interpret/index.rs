@@ -7,6 +7,9 @@ use std::cell::OnceCell;
 
 use super::super::{Atom, Dim, EvalError, Symbol};
 
+/// Beyond this, powers only serve to exhaust time.
+const MAX_POWER: u32 = 64;
+
 /// A sum of products, over the axes of a nest.
 #[derive(Clone, Debug)]
 pub struct Index {
@@ -29,6 +32,9 @@ impl Index {
         for (monomial, coefficient) in dim.terms() {
             let (mut coefficient, mut factors) = (coefficient, Vec::new());
             for (atom, power) in monomial {
+                if *power > MAX_POWER {
+                    return Err(EvalError::new(format!("the index {dim} has a power above {MAX_POWER}")));
+                }
                 for _ in 0..*power {
                     match Factor::compile(atom, n_axes, sizes)? {
                         Ok(value) => coefficient = coefficient.wrapping_mul(value),

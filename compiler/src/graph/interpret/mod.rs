@@ -110,6 +110,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    fn n_elements(&self, types: &[Type]) -> Result<usize, EvalError> {
+        let mut sum = 0usize;
+        for ty in types {
+            sum = sum.saturating_add(self.shape(&ty.shape)?.iter().product());
+        }
+        Ok(sum)
+    }
+
     pub(super) fn symbols(&self) -> &'a dyn Fn(&Symbol) -> Option<i64> {
         self.sizes
     }
@@ -139,9 +147,11 @@ impl<'a> Context<'a> {
             }
             let sources = graph.operands(id);
             let operands = sources.iter().map(|&value| values.get(value)).collect::<Result<Vec<_>, _>>()?;
+            let n_results = self.n_elements(&graph.node(id).types)?;
+            self.reserve(n_results)?;
             let results = self.eval_node(graph, id, &operands)?;
             drop(operands);
-            self.reserve(values.put(id, results))?;
+            self.release(n_results.saturating_sub(values.put(id, results)));
             self.release(sources.iter().map(|&source| values.used(source)).sum());
         }
         let outputs = graph.outputs().iter().map(|output| values.get(output.value)).collect();
@@ -158,7 +168,7 @@ impl<'a> Context<'a> {
         for (argument, input) in arguments.iter().zip(inputs) {
             let ty = graph.type_of(argument.value);
             let shape = self.shape(&ty.shape)?;
-            if shape != input.shape || ty.dtype.kind() != input.dtype.kind() {
+            if shape != input.shape || ty.dtype.kind() != input.dtype.kind() || !input.is_whole() {
                 let found = format!("{}{:?}", input.dtype, input.shape);
                 return Err(EvalError::new(format!("the argument `{}` is {ty}, found {found}", argument.name)));
             }
@@ -257,6 +267,9 @@ fn source(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
     let Some(Attr::Tensor(value)) = eval.call.attrs.get("value") else {
         return Err(EvalError::new("a value from outside is missing"));
     };
+    if !value.is_whole() {
+        return Err(EvalError::new("a constant holds another number of elements than its shape"));
+    }
     let shape = eval.shape(0)?;
     let dense = match n_elements(&value.shape) {
         Some(1) if value.shape != shape => Tensor::splat(value.dtype, shape, value.float_at(0)),

@@ -19,12 +19,12 @@ impl Values {
             n_uses[id.index()] = vec![0; graph.node(id).types.len()];
         }
         for output in graph.outputs() {
-            n_uses[output.value.node.index()][output.value.result as usize] += 1;
+            count(&mut n_uses, output.value);
         }
         for id in graph.node_ids().rev() {
             if n_uses[id.index()].iter().any(|&n| n > 0) {
                 for value in graph.operands(id) {
-                    n_uses[value.node.index()][value.result as usize] += 1;
+                    count(&mut n_uses, value);
                 }
             }
         }
@@ -54,14 +54,22 @@ impl Values {
     /// Counts one use; gives the number of elements freed by it.
     pub fn used(&mut self, value: Value) -> usize {
         let (node, result) = (value.node.index(), value.result as usize);
-        self.n_uses[node][result] = self.n_uses[node][result].saturating_sub(1);
-        match self.n_uses[node][result] {
-            0 => self.tensors[node][result].take().map_or(0, |tensor| tensor.n_elements()),
+        let Some(n_uses) = self.n_uses[node].get_mut(result) else { return 0 };
+        *n_uses = n_uses.saturating_sub(1);
+        match (*n_uses, self.tensors[node].get_mut(result)) {
+            (0, Some(tensor)) => tensor.take().map_or(0, |tensor| tensor.n_elements()),
             _ => 0,
         }
     }
 
     pub fn n_elements(&self) -> usize {
         self.tensors.iter().flatten().flatten().map(Tensor::n_elements).sum()
+    }
+}
+
+/// A result that the node does not have is missed when it is read.
+fn count(n_uses: &mut [Vec<usize>], value: Value) {
+    if let Some(n) = n_uses[value.node.index()].get_mut(value.result as usize) {
+        *n += 1;
     }
 }

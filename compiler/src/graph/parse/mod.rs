@@ -10,7 +10,7 @@ mod cursor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Check, Graph, OpDef, Origin, Role, Symbol, Tensor, Type, Value};
+use super::{Check, Graph, OpDef, Origin, Ranges, Role, Symbol, Tensor, Type, Value};
 use cursor::Cursor;
 pub use cursor::{ParseError, Parsed};
 
@@ -72,12 +72,12 @@ impl<'a> Parser<'a> {
 
     fn entry(&mut self) -> Parsed<Graph> {
         match self.cursor.eat_word("graph") {
-            true => self.graph(0),
+            true => self.graph(0, &Ranges::default()),
             false => self.cursor.error("expected `graph`"),
         }
     }
 
-    fn graph(&mut self, depth: usize) -> Parsed<Graph> {
+    fn graph(&mut self, depth: usize, outer: &Ranges) -> Parsed<Graph> {
         if depth > MAX_DEPTH {
             return self.cursor.error("regions nested too deeply");
         }
@@ -85,7 +85,7 @@ impl<'a> Parser<'a> {
         let mut graph = Graph::new(self.cursor.name("the name of the graph")?);
         let mut values = Numbered::new();
         self.arguments(&mut graph, &mut values)?;
-        self.sizes(&mut graph)?;
+        self.sizes(&mut graph, outer)?;
         self.cursor.expect("{")?;
         loop {
             if self.cursor.eat_word("return") {
@@ -120,8 +120,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn sizes(&mut self, graph: &mut Graph) -> Parsed<()> {
+    fn sizes(&mut self, graph: &mut Graph, outer: &Ranges) -> Parsed<()> {
         if !self.cursor.eat_word("where") {
+            graph.sizes = outer.clone();
+            return Ok(());
+        }
+        if self.cursor.eat_word("none") {
             return Ok(());
         }
         loop {
@@ -190,7 +194,7 @@ impl<'a> Parser<'a> {
         let origin = self.cursor.line_comment().and_then(origin).unwrap_or_default();
         let mut regions = Vec::new();
         while self.cursor.peek("@") {
-            regions.push(self.graph(depth + 1)?);
+            regions.push(self.graph(depth + 1, &graph.sizes)?);
         }
         let id = match graph.apply(op, &operands, &attrs, regions, &origin) {
             Ok(id) => id,

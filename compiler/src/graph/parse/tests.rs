@@ -49,7 +49,7 @@ fn errors_say_where_and_why() {
         ("add(%0, %2)", "add(%0, %9)", "4:32: %9 is not defined above"),
         ("add(%0, %2)", "ad(%0, %2)", "4:24: there is no op `ad`"),
         ("add(%0, %2)", "add(%0)", "4:24: `add`: `add` takes 2 operands (a, b), found 1"),
-        ("add(%0, %2)", "add(%0, %1)", "4:24: `add`: the shapes"),
+        ("add(%0, %2)", "add(%0, %1)", "4:24: `add`: `a` is"),
         ("%3: f32[B, 3, 8*H]", "%3: f32[B, 3, 7*H]", "4:7: the results of `add` have the types f32[B, 3, 8*H]"),
         ("%3: f32", "%2: f32", "4:3: %2 is defined twice"),
         ("{shape = [B, 3, 8*H]}", "{size = 3}", "3:39: `broadcast` has no attribute `size`"),
@@ -156,6 +156,12 @@ fn regions_nest_and_are_bounded() {
     let text = "graph @a(%0 \"x\": data f32[]) {\n  %1, %2: (f32[], f32[]) = group(%0)  // a.tw:1\n    @body(%0 \"y\": data f32[]) {\n      %1: f32[] = exp(%0)\n      return %0 \"a\": data, %1 \"b\": data\n    }\n  return %2 \"out\": data\n}\n";
     let graph = parse(text, Library::of_ops(&find)).unwrap();
     assert_eq!(graph.to_string(), text);
+    for (outer, inner) in [(" where N in 1..", ""), (" where N in 1..", " where none"), ("", " where N in 1..9")] {
+        let (first, second) = text.split_once("data f32[]) {").unwrap();
+        let (middle, rest) = second.split_once("data f32[]) {").unwrap();
+        let text = format!("{first}data f32[]){outer} {{{middle}data f32[]){inner} {{{rest}");
+        assert_eq!(parse(&text, Library::of_ops(&find)).unwrap().to_string(), text);
+    }
     let open = "%1: f32[] = group(%0) @b(%0 \"y\": data f32[]) { ";
     let deep = format!("graph @a(%0 \"x\": data f32[]) {{ {}", open.repeat(10_000));
     assert!(parse(&deep, Library::of_ops(&find)).unwrap_err().message.contains("too deeply"));

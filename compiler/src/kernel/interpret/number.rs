@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 
-use crate::graph::{DType, Scalar};
+use crate::graph::{self, DType, Scalar};
 use crate::kernel::types::Literal;
 
 /// The bits of an f64, or of an i64; the element type says which.
@@ -57,25 +57,12 @@ impl Number {
     }
 }
 
-/// The narrow floats are reached by way of f32: `half` drops bits of an f64 that decide the rounding.
 pub(super) fn round(value: f64, dtype: DType) -> Number {
-    Number::float(match dtype {
-        DType::F32 => (value as f32).into(),
-        DType::F16 => f16::from_f32(value as f32).into(),
-        DType::BF16 => bf16::from_f32(value as f32).into(),
-        _ => value,
-    })
+    Number::float(graph::round(dtype, value))
 }
 
 pub(super) fn wrap(value: i64, dtype: DType) -> Number {
-    Number::int(match dtype {
-        DType::I32 => (value as i32).into(),
-        DType::I8 => (value as i8).into(),
-        DType::U8 => (value as u8).into(),
-        DType::U32 => (value as u32).into(),
-        DType::Bool => value & 1,
-        _ => value,
-    })
+    Number::int(graph::wrap(dtype, value))
 }
 
 /// The function on operands of type `from` (of the values, for a select), giving one of type `to`.
@@ -109,16 +96,6 @@ pub(super) fn cast(value: Number, from: DType, to: DType) -> Number {
         // Narrower floats are reached by way of f32, with one rounding to it.
         (false, _) if to.is_float() => round((value.as_int() as f32).into(), to),
         (false, _) => wrap(value.as_int(), to),
-        (true, _) => Number::int(saturate(value.as_float(), to)),
-    }
-}
-
-fn saturate(value: f64, to: DType) -> i64 {
-    match to {
-        DType::I32 => (value as i32).into(),
-        DType::I8 => (value as i8).into(),
-        DType::U8 => (value as u8).into(),
-        DType::U32 => (value as u32).into(),
-        _ => value as i64,
+        (true, _) => Number::int(graph::saturate(to, value.as_float())),
     }
 }

@@ -5,8 +5,8 @@ use super::number::{self, Number};
 use super::statements::{broadcast_offset, indices};
 use super::thread::{Ran, Thread};
 use crate::graph::{DType, Scalar};
-use crate::kernel::random;
 use crate::kernel::types::*;
+use tilewright_runtime::program::random;
 
 impl Thread<'_> {
     pub(super) fn tile_statement(&mut self, memories: &mut Memories, op: &Op, ty: &Type) -> Ran<Vec<Number>> {

@@ -21,14 +21,28 @@ impl Session {
         let program = Arc::clone(&self.program);
         let entry = &program.entries[index];
         self.match_inputs(entry, inputs)?;
-        let plan = match self.plans[index].iter().position(|cached| cached.key == self.scratch.key) {
+        let cached = self.plans[index].iter().position(|cached| cached.key == self.scratch.key);
+        let plan = match cached {
             Some(at) => {
                 self.plans[index][..=at].rotate_right(1);
                 Arc::clone(&self.plans[index][0].plan)
             }
-            None => self.make_plan(index, entry)?,
+            None => Arc::new(self.make_plan(entry)?),
         };
         self.check_scalars(entry, &plan)?;
+        if cached.is_none() {
+            let key = self.scratch.key.clone();
+            self.bring_about_states(entry, &plan)?;
+            self.plans[index].truncate(MAX_PLANS - 1);
+            self.plans[index].insert(0, CachedPlan { key, plan: Arc::clone(&plan) });
+        }
+        if plan.arena_len > self.arena.len() {
+            self.arena = AlignedBytes::default();
+            self.arena = AlignedBytes::zeroed(plan.arena_len)?;
+        }
+        if self.options.profile {
+            self.counters[index].resize(plan.n_steps, Counter::default());
+        }
         Ok(plan)
     }
 
@@ -66,9 +80,8 @@ impl Session {
         Ok(())
     }
 
-    fn make_plan(&mut self, index: usize, entry: &Entry) -> Result<Arc<Plan>, RunError> {
-        let key = self.scratch.key.clone();
-        let mut rest = &key[..];
+    fn make_plan(&self, entry: &Entry) -> Result<Plan, RunError> {
+        let mut rest = &self.scratch.key[..];
         let mut shapes = Vec::with_capacity(entry.inputs.len());
         for port in &entry.inputs {
             let (shape, others) = rest.split_at(port.shape.len());
@@ -76,32 +89,28 @@ impl Session {
             rest = others;
         }
         let sizes = sizes::bind(entry, &self.fixed, &shapes)?;
-        let plan = Arc::new(plan(&self.program, entry, &self.code, sizes, self.options.poison)?);
-        let missing = self.states.missing(entry);
+        let plan = plan(&self.program, entry, &self.code, sizes, self.options.poison)?;
         let needed = plan.arena_len.max(self.arena.len()) as u64;
         self.afford(needed, || format!("the intermediate values of `{}`", entry.name))?;
-        if !missing.is_empty() {
-            self.fix_sizes_of(&missing, &plan.sizes);
-            let inputs = std::mem::take(&mut self.scratch.inputs);
-            self.start_states(&missing)?;
-            self.scratch.inputs = inputs;
-            if let Some(&state) = self.states.missing(entry).first() {
-                let name = &self.program.states[state].name;
-                let message = format!("the sizes of state `{name}` are not known");
-                return Err(RunError::new(ErrorKind::Input, message));
-            }
-        }
-        if plan.arena_len > self.arena.len() {
-            self.arena = AlignedBytes::default();
-            self.arena = AlignedBytes::zeroed(plan.arena_len)?;
-        }
-        let plans = &mut self.plans[index];
-        plans.truncate(MAX_PLANS - 1);
-        plans.insert(0, CachedPlan { key, plan: Arc::clone(&plan) });
-        if self.options.profile {
-            self.counters[index].resize(plan.n_steps, Counter::default());
-        }
         Ok(plan)
+    }
+
+    /// Starts the states that the entry uses and that waited for sizes which are known now.
+    fn bring_about_states(&mut self, entry: &Entry, plan: &Plan) -> Result<(), RunError> {
+        let missing = self.states.missing(entry);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.fix_sizes_of(&missing, &plan.sizes);
+        // An entry that computes initial values matches its own inputs.
+        let inputs = std::mem::take(&mut self.scratch.inputs);
+        self.start_states(&missing)?;
+        self.scratch.inputs = inputs;
+        let Some(&state) = self.states.missing(entry).first() else {
+            return Ok(());
+        };
+        let name = &self.program.states[state].name;
+        Err(RunError::new(ErrorKind::Input, format!("the sizes of state `{name}` are not known")))
     }
 
     /// Checks that speak of run-time scalars; the others held when the plan was made.

@@ -436,3 +436,45 @@ fn a_launch_must_keep_to_its_kernel() {
         assert_eq!(error.kind, ErrorKind::Program);
     }
 }
+
+#[test]
+fn a_session_can_move_to_another_thread() {
+    let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
+    let y = std::thread::spawn(move || {
+        let x = TensorRef::of(&[2], &[1f32, 2.0]).unwrap();
+        floats(&mut session, "call", &[("x", x)]).unwrap()
+    });
+    assert_eq!(y.join().unwrap(), [4.0, 8.0]);
+}
+
+/// The state waits for N, which the first call says; then it starts from an entry that is given
+/// the seed, while the inputs of that first call wait.
+#[test]
+fn a_late_state_starts_from_an_entry_with_the_seed() {
+    let start = Entry {
+        inputs: vec![port("seed", DType::I64, &[])],
+        outputs: vec![port("rows", DType::F32, &["N", "4"])],
+        values: vec![
+            value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
+            value(DType::I64, &[], Storage::Input(0), (0, 0)),
+            value(DType::F32, &["N", "4"], Storage::Output(0), (0, 0)),
+        ],
+        steps: vec![Step::CopySlice { from: ValueId(0), to: ValueId(2), at: ValueId(1), direction: SliceMove::Write }],
+        ..entry("start")
+    };
+    let (call, mut state) = rows(true);
+    state.init = InitValue::Entry { entry: 1, output: 0 };
+    let mut program = program(vec![call, start]);
+    program.states.push(state);
+    let mut session = open(&program, Options { seed: 1, ..Options::default() }).unwrap();
+    let x = TensorRef::of(&[4], &[5f32; 4]).unwrap();
+    let n = TensorRef::of(&[3], &[0u8; 3]).unwrap();
+    let y = floats(&mut session, "call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap();
+    assert_eq!(y, [5.0; 4]);
+    let expected = [5.0, 5.0, 5.0, 5.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0];
+    assert_eq!(session.state("rows").unwrap().to_f64(), expected);
+    let mut late = open(&program, Options { seed: 9, ..Options::default() }).unwrap();
+    let error = late.run("call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap_err();
+    assert!(error.message.contains("row 9 of a tensor with 3 rows"), "{error}");
+    assert!(late.state("rows").is_none());
+}

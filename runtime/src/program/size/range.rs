@@ -39,6 +39,9 @@ impl Ranges {
 
     /// A constant that `dim` never falls below. Undeclared symbols are sizes: at least zero.
     pub fn lower_bound(&self, dim: &Dim) -> Option<i64> {
+        if let Some(value) = dim.as_constant() {
+            return Some(value);
+        }
         // A floor with a positive factor is bounded by itself or through what it divides: neither is always better.
         let through = self.lower_bound_from(dim, self.ranges.len(), true);
         match has_floor(dim) {
@@ -55,8 +58,11 @@ impl Ranges {
             return a.max(b);
         }
         match n.checked_sub(1) {
-            Some(last) => self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last, open_all),
-            None => self.lower_bound_of_atoms(&work),
+            Some(last) if work.mentions(&self.ranges[last].symbol) => {
+                self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last, open_all)
+            }
+            Some(last) => self.lower_bound_from(&work, last, open_all),
+            None => self.lower_bound_of_atoms(&self.open_remainders(&work)),
         }
     }
 
@@ -96,7 +102,20 @@ impl Ranges {
 
     /// `left <= right` for all allowed values.
     pub fn proves_le(&self, left: &Dim, right: &Dim) -> bool {
-        self.lower_bound(&(right - left)).is_some_and(|bound| bound >= 0)
+        let gap = right - left;
+        self.lower_bound(&gap).is_some_and(|bound| bound >= 0) || self.proves_floor_below(&gap)
+    }
+
+    /// `d - floor(a / b) >= 0` exactly when `a < (d + 1)·b`, for a divisor that is positive but not a constant.
+    fn proves_floor_below(&self, gap: &Dim) -> bool {
+        gap.terms().any(|(monomial, coefficient)| match monomial.as_slice() {
+            [(Atom::FloorDiv(a, b), 1)] if coefficient == -1 && b.as_constant().is_none() => {
+                let rest = gap + &Dim::from_terms([(monomial.clone(), 1)]);
+                let room = &(&(&rest + 1) * b) - &(a + 1);
+                self.lower_bound(b).is_some_and(|low| low > 0) && self.lower_bound(&room).is_some_and(|low| low >= 0)
+            }
+            _ => false,
+        })
     }
 
     pub fn proves_lt(&self, left: &Dim, right: &Dim) -> bool {
@@ -135,14 +154,43 @@ impl Ranges {
         Some(total)
     }
 
+    /// Writes `-(a mod b)` as `-(b - 1)`, its least value, for a divisor that is positive but not a constant.
+    fn open_remainders(&self, dim: &Dim) -> Dim {
+        let mut sum = dim.clone();
+        for (monomial, coefficient) in dim.terms() {
+            if let [(Atom::Mod(_, b), 1)] = monomial.as_slice()
+                && coefficient < 0
+                && b.as_constant().is_none()
+                && self.lower_bound(b).is_some_and(|low| low > 0)
+            {
+                let term = Dim::from_terms([(monomial.clone(), coefficient)]);
+                sum = &(&sum - &term) + &(&(b - 1) * coefficient);
+            }
+        }
+        sum
+    }
+
+    /// Whether a size cannot be zero because it is a factor of the number of times a loop around here runs.
+    fn counts_iterations(&self, symbol: &Symbol) -> bool {
+        self.ranges.iter().any(|range| {
+            let Some(high) = &range.high else { return false };
+            let count = &(high - &range.low) + 1;
+            is_product_with(&count, symbol) || rounded_up(&count).is_some_and(|dim| is_product_with(&dim, symbol))
+        })
+    }
+
     fn bounds_of_atom(&self, atom: &Atom) -> (Option<i64>, Option<i64>) {
         let bounds = |dim: &Dim| (self.lower_bound(dim), self.upper_bound(dim));
         match atom {
             Atom::Symbol(symbol) => match self.get(symbol) {
                 Some(range) => {
-                    (self.lower_bound(&range.low), range.high.as_ref().and_then(|high| self.upper_bound(high)))
+                    let low = match self.lower_bound(&range.low) {
+                        Some(0) => Some(i64::from(self.counts_iterations(symbol))),
+                        low => low,
+                    };
+                    (low, range.high.as_ref().and_then(|high| self.upper_bound(high)))
                 }
-                None => (Some(0), None),
+                None => (Some(i64::from(self.counts_iterations(symbol))), None),
             },
             Atom::FloorDiv(a, b) => {
                 let Some(divisor) = b.as_constant().filter(|&value| value > 0) else {
@@ -167,6 +215,27 @@ impl Ranges {
                 (least(low_a.map(|v| -v), low_b.map(|v| -v)).map(|v| -v), high_a.zip(high_b).map(|(a, b)| a.max(b)))
             }
         }
+    }
+}
+
+/// A positive multiple of a product of symbols, this one among them.
+fn is_product_with(dim: &Dim, symbol: &Symbol) -> bool {
+    let mut terms = dim.terms();
+    let (Some((monomial, coefficient)), None) = (terms.next(), terms.next()) else { return false };
+    coefficient > 0
+        && monomial.iter().all(|(atom, _)| matches!(atom, Atom::Symbol(_)))
+        && monomial.iter().any(|(atom, _)| matches!(atom, Atom::Symbol(s) if s == symbol))
+}
+
+/// The dividend of `floor((dim + c - 1) / c)`.
+fn rounded_up(dim: &Dim) -> Option<Dim> {
+    let mut terms = dim.terms();
+    match (terms.next()?, terms.next()) {
+        ((monomial, 1), None) => match monomial.as_slice() {
+            [(Atom::FloorDiv(a, c), 1)] => Some(&(a - c) + 1),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

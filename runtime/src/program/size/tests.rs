@@ -63,6 +63,19 @@ fn bounds_follow_loop_variables() {
 }
 
 #[test]
+fn bounds_inside_a_loop_know_that_it_runs() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("N"), Dim::constant(0), None);
+    assert!(!ranges.proves_le(&Dim::constant(1), &dim("N")));
+    ranges.declare(Symbol::new("g"), Dim::constant(0), Some(dim("N - 1")));
+    ranges.declare(Symbol::new("l"), Dim::constant(0), Some(Dim::constant(15)));
+    assert!(ranges.proves_le(&Dim::constant(1), &dim("N")));
+    assert!(ranges.proves_lt(&dim("mod(l + 16*g, N)"), &dim("N")));
+    assert!(ranges.proves_lt(&dim("floordiv(l + 16*g, N)"), &dim("16")));
+    assert!(!ranges.proves_lt(&dim("floordiv(l + 16*g, N)"), &dim("15")));
+}
+
+#[test]
 fn affine_parts() {
     let (slope, rest) = dim("3*i*W + j + 2").affine_in(&Symbol::new("i")).expect("affine");
     assert_eq!((slope, rest), (dim("3*W"), dim("j + 2")));

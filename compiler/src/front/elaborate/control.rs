@@ -1,0 +1,437 @@
+//! `loop`, `loop while` and `scan`: one node each, whose body is a region over what it carries.
+//!
+//! Invariant: a carry keeps its type from turn to turn. A number or an index that starts one may take the type that the body
+//! gives it; the body is then read once more. States that the body writes are carried behind the written carries.
+
+use std::rc::Rc;
+
+use super::branch::capture;
+use super::frame::{Frame, FrameKind, RegionArgument, close};
+use super::report::{Outcome, Reports};
+use super::scope::Env;
+use super::structure::rebuild;
+use super::value::{Value, Wire};
+use super::Elaborator;
+use crate::diag::{Diagnostic, Span};
+use crate::front::ast::{Block, Carry, Expr, ExprKind, Pattern};
+use crate::graph::{self, Attrs, DType, Dim, Graph, Role, Type};
+
+/// What goes on around a body.
+struct Turns<'a> {
+    op: &'static str,
+    index: Option<&'a Pattern>,
+    /// Added to the index that the region counts.
+    offset: Option<Wire>,
+    condition: Option<&'a Expr>,
+    /// Operands before the carries.
+    bounds: Vec<Wire>,
+    attrs: Attrs,
+    span: Span,
+}
+
+/// A body that has been read: its graph and what it gives.
+struct Body<'a> {
+    frame: Frame<'a>,
+    test: Option<Graph>,
+    arguments: Vec<graph::Value>,
+    carried: Vec<graph::Value>,
+    outs: Vec<graph::Value>,
+    out_template: Value<'a>,
+}
+
+enum Attempt<'a> {
+    Read(Box<Body<'a>>),
+    /// The body gives these types to carries that can take them.
+    Widen(Vec<DType>),
+}
+
+impl<'a> Elaborator<'a> {
+    pub fn loop_expr(
+        &mut self,
+        index: &'a Pattern,
+        range: &'a Expr,
+        carry: &'a Carry,
+        body: &'a Block,
+        env: &mut Env<'a>,
+        span: Span,
+    ) -> Outcome<Value<'a>> {
+        let (start, end) = self.ends(range, env)?;
+        let bounds = vec![self.index_wire(start.0, start.1)?, self.index_wire(end.0, end.1)?];
+        let attrs = Attrs::none();
+        let turns = Turns { op: "loop", index: Some(index), offset: None, condition: None, bounds, attrs, span };
+        self.region(turns, carry, body, env)
+    }
+
+    pub fn scan_expr(
+        &mut self,
+        index: &'a Pattern,
+        range: &'a Expr,
+        carry: &'a Carry,
+        body: &'a Block,
+        env: &mut Env<'a>,
+        span: Span,
+    ) -> Outcome<Value<'a>> {
+        let (start, end) = self.ends(range, env)?;
+        let (from, to) = (self.size_of(&start.0, start.1)?, self.size_of(&end.0, end.1)?);
+        let offset = match from.is(0) {
+            true => None,
+            false => Some(self.tensor(Value::size(from.clone()), start.1)?),
+        };
+        let attrs = Attrs::none().with("trip", &to - &from);
+        let turns = Turns { op: "scan", index: Some(index), offset, condition: None, bounds: Vec::new(), attrs, span };
+        self.region(turns, carry, body, env)
+    }
+
+    pub fn while_expr(
+        &mut self,
+        condition: &'a Expr,
+        bound: Option<&'a Expr>,
+        carry: &'a Carry,
+        body: &'a Block,
+        env: &mut Env<'a>,
+        span: Span,
+    ) -> Outcome<Value<'a>> {
+        let mut attrs = Attrs::none();
+        if let Some(bound) = bound {
+            attrs.set("at_most", graph::Attr::Int(self.config_int(bound, env, "the bound of a loop")?));
+        }
+        let condition = Some(condition);
+        let turns = Turns { op: "while", index: None, offset: None, condition, bounds: Vec::new(), attrs, span };
+        self.region(turns, carry, body, env)
+    }
+
+    fn ends(&mut self, range: &'a Expr, env: &mut Env<'a>) -> Outcome<((Value<'a>, Span), (Value<'a>, Span))> {
+        match &range.kind {
+            ExprKind::Range { start, end } => {
+                let (low, high) = (self.eval(start, env), self.eval(end, env));
+                Ok(((low?, start.span), (high?, end.span)))
+            }
+            _ => {
+                let diagnostic = Diagnostic::error("E0403", "a `loop` or `scan` counts through a range")
+                    .at(range.span, "write `0..n`")
+                    .help("`for` goes through a list of config");
+                Err(self.report(diagnostic))
+            }
+        }
+    }
+
+    fn index_wire(&mut self, value: Value<'a>, span: Span) -> Outcome<Wire> {
+        self.fit(value, &Type::scalar(DType::I64), span, |diagnostic| diagnostic)
+    }
+
+    fn region(&mut self, turns: Turns<'a>, carry: &'a Carry, body: &'a Block, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        let start = self.eval(&carry.start, env)?;
+        let mut leaves = Vec::new();
+        self.leaves(&start, carry.start.span, &mut leaves)?;
+        let mut wires = Vec::with_capacity(leaves.len());
+        for leaf in leaves {
+            wires.push(self.tensor(leaf, carry.start.span)?);
+        }
+        for _ in 0..3 {
+            let draws = self.entry.draws.clone();
+            match self.attempt(&turns, &start, &wires, carry, body, env)? {
+                Attempt::Read(read) => return self.finish(turns, &start, &wires, *read),
+                Attempt::Widen(dtypes) => {
+                    self.entry.draws = draws;
+                    for (wire, dtype) in wires.iter_mut().zip(dtypes) {
+                        if self.type_of(*wire).dtype != dtype {
+                            *wire = self.cast(*wire, dtype, carry.start.span)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.error("E0209", "the carry does not settle on a type", carry.start.span, "it changes from turn to turn")
+    }
+
+    fn attempt(
+        &mut self,
+        turns: &Turns<'a>,
+        start: &Value<'a>,
+        wires: &[Wire],
+        carry: &'a Carry,
+        body: &'a Block,
+        env: &Env<'a>,
+    ) -> Outcome<Attempt<'a>> {
+        let types: Vec<Type> = wires.iter().map(|wire| self.type_of(*wire)).collect();
+        let test = match turns.condition {
+            Some(condition) => Some(self.test(condition, start, &types, carry, env, turns.span)?),
+            None => None,
+        };
+        self.push_frame(FrameKind::Body, "body", turns.span);
+        let attempt = self.read_body(turns, start, wires, &types, carry, body, env);
+        let frame = self.pop_frame();
+        match (attempt?, frame, test) {
+            (Ok((arguments, carried, outs, out_template)), Some(mut frame), test) => {
+                let test = test.map(|test| self.merge_test(test, &mut frame, &arguments));
+                Ok(Attempt::Read(Box::new(Body { frame, test, arguments, carried, outs, out_template })))
+            }
+            (Err(dtypes), ..) => Ok(Attempt::Widen(dtypes)),
+            _ => Err(Reports::silent()),
+        }
+    }
+
+    /// Reads the body in its frame: what it gives, or the types to which carries must be widened.
+    #[allow(clippy::type_complexity, clippy::too_many_arguments)]
+    fn read_body(
+        &mut self,
+        turns: &Turns<'a>,
+        start: &Value<'a>,
+        wires: &[Wire],
+        types: &[Type],
+        carry: &'a Carry,
+        body: &'a Block,
+        env: &Env<'a>,
+    ) -> Outcome<Result<(Vec<graph::Value>, Vec<graph::Value>, Vec<graph::Value>, Value<'a>), Vec<DType>>> {
+        let mut env = env.clone();
+        if let Some(pattern) = turns.index {
+            let frame = self.frame(turns.span)?;
+            let index = frame.graph.add_argument("i", Role::Data, Type::scalar(DType::I64));
+            frame.index = Some(index);
+            let mut wire = Wire { flexible: true, ..self.wire(index) };
+            if let Some(offset) = turns.offset {
+                wire = Wire { flexible: true, ..self.emit("add", &[wire, offset], Attrs::none(), turns.span)? };
+            }
+            self.bind_pattern(pattern, Value::Wire(wire), pattern.span, &mut env.locals)?;
+        }
+        let arguments = self.carry_arguments(types, turns.span)?;
+        let inside: Vec<Wire> = arguments.iter().map(|value| self.wire(*value)).collect();
+        let value = rebuild(start, &mut inside.into_iter());
+        self.bind_pattern(&carry.pattern, value, carry.start.span, &mut env.locals)?;
+        let value = self.block(body, &mut env)?;
+        let at = body.value.as_ref().map_or(body.span, |value| value.span);
+        let (next, out) = self.carry_and_out(turns, value, at)?;
+        let mut leaves = Vec::new();
+        self.leaves(&next, at, &mut leaves)?;
+        if leaves.len() != types.len() {
+            let message = format!("the carry has {} tensors, and the body gives {}", types.len(), leaves.len());
+            let diagnostic = Diagnostic::error("E0209", message).at(at, "given here");
+            return Err(self.report(diagnostic.also(carry.start.span, "started here")));
+        }
+        let dtypes: Vec<DType> = leaves.iter().map(|leaf| self.dtype_of(leaf)).collect();
+        let wider = |idx: usize| wires[idx].flexible && types[idx].dtype.is_int() && dtypes[idx].is_float();
+        if (0..types.len()).any(wider) {
+            let own = |idx: usize| if wider(idx) { dtypes[idx] } else { types[idx].dtype };
+            return Ok(Err((0..types.len()).map(own).collect()));
+        }
+        let mut carried = Vec::with_capacity(leaves.len());
+        for (leaf, ty) in leaves.into_iter().zip(types) {
+            let started = carry.start.span;
+            let wire = self.fit(leaf, ty, at, |diagnostic| diagnostic.also(started, format!("the carry starts as {ty}")))?;
+            carried.push(self.enter(wire, at)?);
+        }
+        let mut outs = Vec::new();
+        let mut out_leaves = Vec::new();
+        self.leaves(&out, at, &mut out_leaves)?;
+        for leaf in out_leaves {
+            let wire = self.tensor(leaf, at)?;
+            outs.push(self.enter(wire, at)?);
+        }
+        Ok(Ok((arguments, carried, outs, out)))
+    }
+
+    fn carry_arguments(&mut self, types: &[Type], span: Span) -> Outcome<Vec<graph::Value>> {
+        let frame = self.frame(span)?;
+        let add = |(idx, ty): (usize, &Type)| frame.graph.add_argument(format!("x{idx}"), Role::Data, ty.clone());
+        Ok(types.iter().enumerate().map(add).collect())
+    }
+
+    /// The body of a `scan` gives a pair: what is carried and what is put out.
+    fn carry_and_out(&mut self, turns: &Turns<'a>, value: Value<'a>, at: Span) -> Outcome<(Value<'a>, Value<'a>)> {
+        if turns.op != "scan" {
+            return Ok((value, Value::Absent));
+        }
+        match &value {
+            Value::Tuple(fields) if fields.len() == 2 => Ok((fields[0].value.clone(), fields[1].value.clone())),
+            other => {
+                let message = format!("the body of a `scan` gives `(carry, output)`, and this is {}", other.kind());
+                self.error("E0209", message, at, "given here")
+            }
+        }
+    }
+
+    /// The condition of a `while`, as a graph of its own over the carries.
+    fn test(
+        &mut self,
+        condition: &'a Expr,
+        start: &Value<'a>,
+        types: &[Type],
+        carry: &'a Carry,
+        env: &Env<'a>,
+        span: Span,
+    ) -> Outcome<Test<'a>> {
+        self.push_frame(FrameKind::Body, "condition", span);
+        let read = self.read_test(condition, start, types, carry, env, span);
+        let frame = self.pop_frame();
+        match (read, frame) {
+            (Ok((arguments, result)), Some(frame)) => Ok(Test { frame, arguments, result }),
+            _ => Err(Reports::silent()),
+        }
+    }
+
+    fn read_test(
+        &mut self,
+        condition: &'a Expr,
+        start: &Value<'a>,
+        types: &[Type],
+        carry: &'a Carry,
+        env: &Env<'a>,
+        span: Span,
+    ) -> Outcome<(Vec<graph::Value>, graph::Value)> {
+        let mut env = env.clone();
+        let arguments = self.carry_arguments(types, span)?;
+        let inside: Vec<Wire> = arguments.iter().map(|value| self.wire(*value)).collect();
+        let value = rebuild(start, &mut inside.into_iter());
+        self.bind_pattern(&carry.pattern, value, carry.start.span, &mut env.locals)?;
+        let value = self.eval(condition, &mut env)?;
+        let wire = self.condition(value, condition.span)?;
+        Ok((arguments, self.enter(wire, condition.span)?))
+    }
+
+    /// The body's frame learns what the condition captured, so that both regions have the same arguments.
+    fn merge_test(&mut self, test: Test<'a>, frame: &mut Frame<'a>, arguments: &[graph::Value]) -> Graph {
+        let outer = self.frames.len() - 1;
+        for value in test.frame.captures.keys() {
+            if !frame.captures.contains_key(value) {
+                let ty = self.frames[outer].graph.type_of(*value).clone();
+                let inner = frame.graph.add_argument("c", Role::Data, ty);
+                frame.captures.insert(*value, inner);
+            }
+        }
+        for path in test.frame.states.keys().filter(|path| !frame.states.contains_key(*path)).cloned().collect::<Vec<_>>() {
+            if let Some(state) = self.frames[outer].states.get(&path) {
+                let ty = self.frames[outer].graph.type_of(state.current).clone();
+                let argument = frame.graph.add_argument(&*path, Role::Data, ty);
+                frame.states.insert(path, super::frame::StateSlot { argument, current: argument, written: false });
+            }
+        }
+        let mut wanted: Vec<RegionArgument> = Vec::new();
+        for (value, own) in arguments.iter().zip(&test.arguments) {
+            wanted.push(capture(wanted.len(), frame.graph.type_of(*value).clone(), Some(*own)));
+        }
+        for (_, state) in frame.states.iter().filter(|(_, state)| state.written) {
+            wanted.push(capture(wanted.len(), frame.graph.type_of(state.argument).clone(), None));
+        }
+        // States are found again by name below; the order is that of `finish`.
+        let written: Vec<Rc<str>> = frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
+        for (argument, path) in wanted.iter_mut().skip(arguments.len()).zip(&written) {
+            argument.value = test.frame.states.get(path).map(|state| state.argument);
+        }
+        if frame.index.is_some() {
+            wanted.push(capture(wanted.len(), Type::scalar(DType::I64), None));
+        }
+        for (value, inner) in &frame.captures {
+            let ty = frame.graph.type_of(*inner).clone();
+            wanted.push(capture(wanted.len(), ty, test.frame.captures.get(value).copied()));
+        }
+        for (path, state) in frame.states.iter().filter(|(_, state)| !state.written) {
+            let ty = frame.graph.type_of(state.argument).clone();
+            wanted.push(capture(wanted.len(), ty, test.frame.states.get(path).map(|state| state.argument)));
+        }
+        close(test.frame.graph, wanted, &[("r0".to_string(), Role::Data, test.result)])
+    }
+
+    fn finish(&mut self, turns: Turns<'a>, start: &Value<'a>, wires: &[Wire], body: Body<'a>) -> Outcome<Value<'a>> {
+        let span = turns.span;
+        let outer = self.frames.len() - 1;
+        let mut frame = body.frame;
+        let mut operands = Vec::new();
+        for wire in turns.bounds.iter().chain(wires) {
+            operands.push(self.enter(*wire, span)?);
+        }
+        let mut inner: Vec<graph::Value> = Vec::new();
+        let mut outputs = body.carried.clone();
+        let counted = turns.index.is_some();
+        if counted {
+            inner.extend(frame.index);
+        }
+        inner.extend(&body.arguments);
+        let written: Vec<Rc<str>> = frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
+        for path in &written {
+            let state = frame.states[path];
+            inner.push(state.argument);
+            outputs.push(state.current);
+            operands.extend(self.frames[outer].states.get(path).map(|state| state.current));
+        }
+        let mut n_carries = body.carried.len() + written.len();
+        if !counted && let Some(turn) = frame.index {
+            inner.push(turn);
+            outputs.push(self.next_turn(&mut frame.graph, turn, span)?);
+            let zero = self.number(0.0, &Type::scalar(DType::I64), span)?;
+            operands.push(self.enter(zero, span)?);
+            n_carries += 1;
+        }
+        outputs.extend(&body.outs);
+        for (value, captured) in &frame.captures {
+            inner.push(*captured);
+            operands.push(*value);
+        }
+        for (path, state) in frame.states.iter().filter(|(_, state)| !state.written) {
+            inner.push(state.argument);
+            operands.extend(self.frames[outer].states.get(path).map(|state| state.current));
+        }
+        let arguments: Vec<RegionArgument> = inner
+            .iter()
+            .enumerate()
+            .map(|(idx, value)| capture(idx, frame.graph.type_of(*value).clone(), Some(*value)))
+            .collect();
+        let outputs: Vec<_> = outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
+        let region = close(frame.graph, arguments, &outputs);
+        let regions = body.test.into_iter().chain([region]).collect();
+        let attrs = turns.attrs.clone().with("carries", n_carries as i64);
+        let results = self.emit_regions(turns.op, &operands, attrs, regions, span)?;
+        for (path, value) in written.iter().zip(results.iter().skip(body.carried.len())) {
+            if let Some(state) = self.frames[outer].states.get_mut(path) {
+                (state.current, state.written) = (*value, true);
+            }
+        }
+        let mut last = results.iter().take(body.carried.len()).map(|value| self.wire(*value)).collect::<Vec<_>>().into_iter();
+        let last = rebuild(start, &mut last);
+        if turns.op != "scan" {
+            return Ok(last);
+        }
+        let outs: Vec<Wire> = results.iter().skip(n_carries).map(|value| self.wire(*value)).collect();
+        Ok(Value::tuple(vec![last, rebuild(&body.out_template, &mut outs.into_iter())]))
+    }
+
+    fn next_turn(&mut self, graph: &mut Graph, turn: graph::Value, span: Span) -> Outcome<graph::Value> {
+        let origin = self.origin(span);
+        let attrs = Attrs::none().with("value", 1.0).with("shape", Vec::<Dim>::new()).with("dtype", DType::I64);
+        let mut apply = |op: &str, operands: &[graph::Value], attrs: Attrs| {
+            let op = crate::ops::find(op)?;
+            let node = graph.apply(op, operands, &attrs, Vec::new(), &origin).ok()?;
+            Some(graph::Value { node, result: 0 })
+        };
+        let next = apply("fill", &[], attrs).and_then(|one| apply("add", &[turn, one], Attrs::none()));
+        next.map_or_else(|| self.error("E0302", "this loop cannot count its turns", span, "here"), Ok)
+    }
+
+    /// Applies an op with regions to values of the innermost graph.
+    pub fn emit_regions(
+        &mut self,
+        op: &str,
+        operands: &[graph::Value],
+        attrs: Attrs,
+        regions: Vec<Graph>,
+        span: Span,
+    ) -> Outcome<Vec<graph::Value>> {
+        let Some(op) = crate::ops::find(op) else {
+            return self.error("E0302", format!("there is no op `{op}` yet"), span, "needed here");
+        };
+        let origin = self.origin(span);
+        let graph = &mut self.frame(span)?.graph;
+        match graph.apply(op, operands, &attrs, regions, &origin) {
+            Ok(node) => Ok(graph.results(node).collect()),
+            Err(error) => {
+                let message = format!("`{}`: {}", op.name, error.message);
+                self.error("E0201", message, span, "this does not fit together")
+            }
+        }
+    }
+}
+
+struct Test<'a> {
+    frame: Frame<'a>,
+    arguments: Vec<graph::Value>,
+    result: graph::Value,
+}

@@ -1,0 +1,307 @@
+//! Expressions. Each kind has its own short function here or in the file that is about it.
+
+use std::rc::Rc;
+
+use super::report::{Outcome, Reports};
+use super::scope::Env;
+use super::value::{Blueprint, BlueprintKind, Field, Value};
+use super::{Elaborator, MAX_LIST};
+use crate::diag::{Diagnostic, Span, suggest};
+use crate::front::ast::{self, Argument, BinaryOp, Clause, Element, Expr, ExprKind, UnaryOp};
+
+impl<'a> Elaborator<'a> {
+    pub fn eval(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        self.descend(expr.span)?;
+        let value = self.eval_kind(expr, env);
+        self.depth -= 1;
+        match value {
+            Ok(Value::Poison) => Err(Reports::silent()),
+            value => value,
+        }
+    }
+
+    fn eval_kind(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Int(value) => Ok(Value::Int(*value)),
+            ExprKind::Float(value) => Ok(Value::Float(*value)),
+            ExprKind::Str(text) => Ok(Value::str(text)),
+            ExprKind::Bool(value) => Ok(Value::Bool(*value)),
+            ExprKind::Name(name) => self.resolve(name, env),
+            ExprKind::Tuple(fields) => self.tuple(fields, env),
+            ExprKind::List(elements) => self.list(elements, env, span),
+            ExprKind::Repeat { element, count } => self.repeat(element, count, env, span),
+            ExprKind::Comprehension { element, clauses } => {
+                let mut items = Vec::new();
+                let outcome = self.comprehend(element, clauses, env, &mut items);
+                outcome.map(|()| Value::list(items))
+            }
+            ExprKind::Unary { op, operand } => self.unary(*op, operand, env, span),
+            ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, env, span),
+            ExprKind::Range { start, end } => self.range(start, end, env, span),
+            ExprKind::Pipe { value, callee } => self.pipe(value, callee, env, span),
+            ExprKind::Call { callee, arguments } => self.call_expr(callee, arguments, None, env, span),
+            ExprKind::Index { value, indices } => self.index(value, indices, env, span),
+            ExprKind::Field { value, name } => self.field(value, name, env),
+            ExprKind::If { branches, otherwise } => self.if_expr(branches, otherwise.as_ref(), env, span),
+            ExprKind::Block(block) => self.block(block, env),
+            ExprKind::Loop { index, range, carry, body } => self.loop_expr(index, range, carry, body, env, span),
+            ExprKind::While { condition, bound, carry, body } => {
+                self.while_expr(condition, bound.as_deref(), carry, body, env, span)
+            }
+            ExprKind::Scan { index, range, carry, body } => self.scan_expr(index, range, carry, body, env, span),
+            ExprKind::Declare { kind, ty, init } => {
+                let kind = BlueprintKind::Declare { kind: *kind, ty, init, env: env.clone() };
+                Ok(Value::Blueprint(Rc::new(Blueprint { kind, span })))
+            }
+        }
+    }
+
+    fn tuple(&mut self, fields: &'a [Argument], env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        let mut values = Vec::with_capacity(fields.len());
+        let mut failed = None;
+        for field in fields {
+            match self.eval(&field.value, env) {
+                Ok(value) => {
+                    let name = field.name.as_ref().map(|name| Rc::from(name.text.as_str()));
+                    values.push(Field { name, value });
+                }
+                Err(poisoned) => failed = Some(poisoned),
+            }
+        }
+        failed.map_or(Ok(Value::Tuple(Rc::new(values))), Err)
+    }
+
+    fn list(&mut self, elements: &'a [Element], env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
+        let mut items = Vec::with_capacity(elements.len());
+        let mut failed = None;
+        for element in elements {
+            if let Err(poisoned) = self.element(element, env, &mut items) {
+                failed = Some(poisoned);
+            }
+        }
+        self.check_length(items.len(), span)?;
+        failed.map_or(Ok(Value::list(items)), Err)
+    }
+
+    fn element(&mut self, element: &'a Element, env: &mut Env<'a>, items: &mut Vec<Value<'a>>) -> Outcome<()> {
+        let value = self.eval(&element.value, env)?;
+        match (element.spread, value) {
+            (false, value) => items.push(value),
+            (true, Value::List(list)) => items.extend(list.iter().cloned()),
+            (true, Value::Tuple(fields)) => items.extend(fields.iter().map(|field| field.value.clone())),
+            (true, other) => {
+                let message = format!("`..` pours out a list, and this is {}", other.kind());
+                return self.error("E0402", message, element.value.span, "not a list");
+            }
+        }
+        self.check_length(items.len(), element.value.span)
+    }
+
+    pub fn check_length(&mut self, length: usize, span: Span) -> Outcome<()> {
+        match length > MAX_LIST {
+            true => self.error("E0407", format!("a list has more than {MAX_LIST} elements"), span, "too long"),
+            false => Ok(()),
+        }
+    }
+
+    fn repeat(&mut self, element: &'a Expr, count: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
+        let times = self.config_int(count, env, "how often it is repeated")?;
+        let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
+        self.check_length(times, span)?;
+        let mut items = Vec::with_capacity(times);
+        for _ in 0..times {
+            items.push(self.eval(element, env)?);
+        }
+        Ok(Value::list(items))
+    }
+
+    fn comprehend(
+        &mut self,
+        element: &'a Element,
+        clauses: &'a [Clause],
+        env: &mut Env<'a>,
+        items: &mut Vec<Value<'a>>,
+    ) -> Outcome<()> {
+        let Some((first, rest)) = clauses.split_first() else { return self.element(element, env, items) };
+        match first {
+            Clause::If(condition) => match self.eval(condition, env)? {
+                Value::Bool(true) => self.comprehend(element, rest, env, items),
+                Value::Bool(false) => Ok(()),
+                other => Err(self.wanted("a bool of config", &other, condition.span)),
+            },
+            Clause::For { pattern, list } => {
+                let values = self.config_list(list, env)?;
+                let saved = env.locals.clone();
+                let mut outcome = Ok(());
+                for value in values.iter() {
+                    env.locals = saved.clone();
+                    outcome = self.bind_pattern(pattern, value.clone(), list.span, &mut env.locals);
+                    outcome = outcome.and_then(|()| self.comprehend(element, rest, env, items));
+                    if outcome.is_err() {
+                        break;
+                    }
+                }
+                env.locals = saved;
+                outcome
+            }
+        }
+    }
+
+    /// A list to go through while the model is put together.
+    pub fn config_list(&mut self, list: &'a Expr, env: &mut Env<'a>) -> Outcome<Rc<Vec<Value<'a>>>> {
+        match self.eval(list, env)? {
+            Value::List(items) => Ok(items),
+            Value::Tuple(fields) => Ok(Rc::new(fields.iter().map(|field| field.value.clone()).collect())),
+            Value::Size(_) | Value::Ratio(..) => {
+                let diagnostic = Diagnostic::error("E0403", "a size is known too late for a list")
+                    .at(list.span, "this is only known when the program runs")
+                    .help("`loop` and `scan` go through sizes; `for` goes through config");
+                Err(self.report(diagnostic))
+            }
+            other if other.is_tensor() => {
+                let diagnostic = Diagnostic::error("E0403", "`for` goes through a list of config, and this is a tensor")
+                    .at(list.span, "a tensor")
+                    .help("`loop i in 0..n carry …` repeats at run time; `let (a, b) = x` takes a tensor apart");
+                Err(self.report(diagnostic))
+            }
+            other => Err(self.wanted("a list", &other, list.span)),
+        }
+    }
+
+    pub fn config_int(&mut self, expr: &'a Expr, env: &mut Env<'a>, what: &str) -> Outcome<i64> {
+        match self.eval(expr, env)? {
+            Value::Int(value) => Ok(value),
+            Value::Float(value) if super::value::whole(value).is_some() => Ok(value as i64),
+            other => {
+                let message = format!("{what} is an int of config, and this is {}", other.kind());
+                self.error("E0402", message, expr.span, &other.show())
+            }
+        }
+    }
+
+    pub fn wanted(&mut self, wanted: &str, found: &Value<'a>, span: Span) -> super::Poisoned {
+        if let Value::Word(name, at) = found {
+            let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{name}`"));
+            return self.report(diagnostic.at(*at, "unknown name"));
+        }
+        let message = format!("{wanted} is wanted here, and this is {}", found.kind());
+        let code = if found.is_tensor() || wanted.contains("tensor") { "E0403" } else { "E0402" };
+        self.report(Diagnostic::error(code, message).at(span, found.show()))
+    }
+
+    fn range(&mut self, start: &'a Expr, end: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
+        let (low, high) = (self.eval(start, env)?, self.eval(end, env)?);
+        match (low.as_dim().and_then(|dim| dim.as_constant()), high.as_dim().and_then(|dim| dim.as_constant())) {
+            (Some(low), Some(high)) => {
+                let length = high.saturating_sub(low).max(0);
+                self.check_length(usize::try_from(length).unwrap_or(usize::MAX), span)?;
+                Ok(Value::list((low..high.max(low)).map(Value::Int).collect()))
+            }
+            _ => {
+                let late = if low.as_dim().is_none_or(|dim| dim.as_constant().is_none()) { start } else { end };
+                let diagnostic = Diagnostic::error("E0403", "the ends of this range are ints of config")
+                    .at(late.span, "this is not known while the model is put together")
+                    .help("`loop i in 0..n` and `scan i in 0..n` go through ranges known at run time");
+                Err(self.report(diagnostic))
+            }
+        }
+    }
+
+    fn unary(&mut self, op: UnaryOp, operand: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
+        let value = self.eval(operand, env)?;
+        match op {
+            UnaryOp::Negate => self.negate(value, operand.span, span),
+            UnaryOp::Not => self.not(value, operand.span, span),
+        }
+    }
+
+    fn binary(
+        &mut self,
+        op: BinaryOp,
+        op_span: Span,
+        left: &'a Expr,
+        right: &'a Expr,
+        env: &mut Env<'a>,
+        span: Span,
+    ) -> Outcome<Value<'a>> {
+        let first = self.eval(left, env);
+        // Config conditions stop at the first answer, as `i > 0 and list[i - 1] == x` expects.
+        match (op, &first) {
+            (BinaryOp::And, Ok(Value::Bool(false))) => return Ok(Value::Bool(false)),
+            (BinaryOp::Or, Ok(Value::Bool(true))) => return Ok(Value::Bool(true)),
+            _ => {}
+        }
+        let second = self.eval(right, env);
+        let operands = [(first?, left.span), (second?, right.span)];
+        self.operate(op, op_span, operands, span)
+    }
+
+    fn pipe(&mut self, value: &'a Expr, callee: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
+        let piped = self.eval(value, env).map(|piped| (piped, value.span));
+        match &callee.kind {
+            ExprKind::Call { callee, arguments } => self.call_expr(callee, arguments, Some(piped), env, span),
+            _ => {
+                let function = self.eval(callee, env)?;
+                let (value, at) = piped?;
+                self.call(function, vec![super::call::Arg { name: None, value, span: at }], callee.span, span)
+            }
+        }
+    }
+
+    fn field(&mut self, value: &'a Expr, name: &'a ast::Ident, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        if let ExprKind::Name(ident) = &value.kind
+            && ident.text == "ops"
+            && self.find("ops", env)?.is_none()
+        {
+            return match super::ops::visible(&name.text) {
+                Some(op) => Ok(Value::Op(op)),
+                None => Err(self.unknown(&name.text, name.span, env)),
+            };
+        }
+        match self.eval(value, env)? {
+            Value::Module(instance) => match self.name_of(&instance, &name.text) {
+                Some(Value::Poison) => Err(Reports::silent()),
+                Some(found) => Ok(found),
+                None => {
+                    let known = Env::of_instance(&instance);
+                    let mut names: Vec<Rc<str>> = instance.names.borrow().keys().cloned().collect();
+                    names.sort_unstable();
+                    drop(known);
+                    Err(self.no_field(&instance.constructor.module.name.text, name, &names))
+                }
+            },
+            Value::Tuple(fields) => {
+                let found = fields.iter().find(|field| field.name.as_deref() == Some(&name.text));
+                match found {
+                    Some(field) => Ok(field.value.clone()),
+                    None => {
+                        let names: Vec<Rc<str>> = fields.iter().filter_map(|field| field.name.clone()).collect();
+                        Err(self.no_field("this tuple", name, &names))
+                    }
+                }
+            }
+            Value::Blueprint(_) => {
+                let diagnostic = Diagnostic::error("E0307", "this module has no place in the tree yet")
+                    .at(value.span, "built here, but no member")
+                    .help("make it a member: a line `name = …` of the module");
+                Err(self.report(diagnostic))
+            }
+            other => {
+                let message = format!("{} has no parts, so no `{}`", other.kind(), name.text);
+                self.error("E0305", message, name.span, "asked for here")
+            }
+        }
+    }
+
+    fn no_field(&mut self, owner: &str, name: &ast::Ident, names: &[Rc<str>]) -> super::Poisoned {
+        let suggestion = suggest(&name.text, names.iter().map(|name| &**name));
+        let mut diagnostic = Diagnostic::error("E0305", format!("`{owner}` has no `{}`", name.text))
+            .at(name.span, "not found there")
+            .did_you_mean(suggestion);
+        if suggestion.is_none() && !names.is_empty() && names.len() <= 16 {
+            diagnostic = diagnostic.with_note(format!("it has {}", names.join(", ")));
+        }
+        self.report(diagnostic)
+    }
+}

@@ -1,0 +1,203 @@
+//! Config becoming tensors: numbers, sizes, constants; and casts.
+
+use std::sync::Arc;
+
+use super::report::{Outcome, Reports};
+use super::value::{Value, Wire, whole};
+use super::Elaborator;
+use crate::diag::{Diagnostic, Span};
+use crate::graph::{Attrs, DType, OpError, Shape, Tensor, Type};
+use crate::ops;
+
+/// Elements of one constant.
+const MAX_CONSTANT: usize = 1 << 22;
+
+impl<'a> Elaborator<'a> {
+    /// Applies an op by name in the innermost graph.
+    pub fn emit(&mut self, op: &str, operands: &[Wire], attrs: Attrs, span: Span) -> Outcome<Wire> {
+        let Some(op) = ops::find(op) else {
+            return self.error("E0302", format!("there is no op `{op}` yet"), span, "needed here");
+        };
+        let mut values = Vec::with_capacity(operands.len());
+        for wire in operands {
+            values.push(self.enter(*wire, span)?);
+        }
+        let origin = self.origin(span);
+        match self.frame(span)?.graph.apply(op, &values, &attrs, Vec::new(), &origin) {
+            Ok(node) => Ok(self.wire(crate::graph::Value { node, result: 0 })),
+            Err(error) => {
+                let diagnostic = Diagnostic::error("E0201", format!("`{}`: {}", op.name, error.message));
+                let diagnostic = diagnostic.at(span, "this does not fit together");
+                Err(self.report(with_help(diagnostic, &error)))
+            }
+        }
+    }
+
+    /// One number, repeated to a shape.
+    pub fn number(&mut self, value: f64, ty: &Type, span: Span) -> Outcome<Wire> {
+        let attrs = Attrs::none().with("value", value).with("shape", ty.shape.clone()).with("dtype", ty.dtype);
+        self.emit("fill", &[], attrs, span)
+    }
+
+    pub fn cast(&mut self, wire: Wire, to: DType, span: Span) -> Outcome<Wire> {
+        let made = self.emit("cast", &[wire], Attrs::none().with("to", to), span)?;
+        Ok(Wire { new_axes: wire.new_axes, ..made })
+    }
+
+    /// Any value that can be a tensor, as one; numbers in the type that suits them.
+    pub fn tensor(&mut self, value: Value<'a>, span: Span) -> Outcome<Wire> {
+        match value {
+            Value::Wire(wire) => Ok(wire),
+            Value::Slot(slot) => self.read_slot(&slot, span),
+            Value::Constant(tensor) => self.emit("constant", &[], Attrs::none().with("value", tensor), span),
+            Value::Int(number) => {
+                let wire = self.number(number as f64, &Type::scalar(DType::I64), span)?;
+                Ok(Wire { flexible: true, ..wire })
+            }
+            Value::Float(number) => self.number(number, &Type::scalar(DType::Real), span),
+            Value::Bool(truth) => self.number(f64::from(truth), &Type::scalar(DType::Bool), span),
+            Value::Size(dim) => {
+                let wire = self.emit("dim", &[], Attrs::none().with("size", dim), span)?;
+                Ok(Wire { flexible: true, ..wire })
+            }
+            Value::Ratio(a, b) => {
+                let (a, b) = (self.tensor(Value::Size(a), span)?, self.tensor(Value::size(b), span)?);
+                let (a, b) = (self.cast(a, DType::Real, span)?, self.cast(b, DType::Real, span)?);
+                self.emit("div", &[a, b], Attrs::none(), span)
+            }
+            Value::Poison => Err(Reports::silent()),
+            other => Err(self.wanted("a tensor", &other, span)),
+        }
+    }
+
+    /// A value as a tensor of exactly this type; `explain` says where the type comes from.
+    pub fn fit(
+        &mut self,
+        value: Value<'a>,
+        ty: &Type,
+        span: Span,
+        explain: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) -> Outcome<Wire> {
+        match &value {
+            Value::Draw(draw) => return self.draw(*draw, ty, span),
+            Value::Int(_) | Value::Float(_) if ty.dtype.is_float() => {
+                return self.number(value.as_number().unwrap_or(0.0), ty, span);
+            }
+            Value::Int(number) if ty.dtype.is_int() => return self.number(*number as f64, ty, span),
+            Value::Float(number) if ty.dtype.is_int() && whole(*number).is_some() => {
+                return self.number(*number, ty, span);
+            }
+            Value::Bool(truth) if ty.dtype == DType::Bool => return self.number(f64::from(*truth), ty, span),
+            _ => {}
+        }
+        let wire = self.tensor(value, span)?;
+        let found = self.type_of(wire);
+        if found.shape != ty.shape {
+            let message = format!("the shape {} is wanted, and this is {}", Shape(&ty.shape), Shape(&found.shape));
+            let diagnostic = Diagnostic::error("E0203", message).at(span, format!("{found} here"));
+            return Err(self.report(explain(diagnostic)));
+        }
+        self.fit_dtype(wire, ty.dtype, span, explain)
+    }
+
+    /// Floats fit any float type, and indices fit any number; the rest must be equal.
+    pub fn fit_dtype(
+        &mut self,
+        wire: Wire,
+        dtype: DType,
+        span: Span,
+        explain: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) -> Outcome<Wire> {
+        let found = self.type_of(wire).dtype;
+        if found == dtype {
+            return Ok(wire);
+        }
+        let adopts = wire.flexible && !(dtype == DType::Bool);
+        if adopts || found.is_float() && dtype.is_float() {
+            return self.cast(wire, dtype, span);
+        }
+        let name = if dtype == DType::Real { "float" } else { dtype.name() };
+        let wanted = if dtype == DType::Real { "a float tensor" } else { dtype.name() };
+        let diagnostic = Diagnostic::error("E0206", format!("{wanted} is wanted, and this is {found}"))
+            .at(span, format!("{found} here"))
+            .help(format!("cast it: `{name}(…)`"));
+        Err(self.report(explain(diagnostic)))
+    }
+
+    /// `tensor([[1, 2], [3, 4]])`.
+    pub fn constant_tensor(&mut self, value: &Value<'a>, span: Span) -> Outcome<Value<'a>> {
+        let (mut shape, mut numbers, mut kind) = (Vec::new(), Vec::new(), Kind::Bool);
+        if self.collect(value, 0, &mut shape, &mut numbers, &mut kind, span).is_err() {
+            return Err(Reports::silent());
+        }
+        // A kind is only settled by elements.
+        let dtype = match kind {
+            _ if numbers.is_empty() => DType::Real,
+            Kind::Bool => DType::Bool,
+            Kind::Int => DType::I64,
+            Kind::Float => DType::Real,
+        };
+        let expected: usize = shape.iter().product();
+        if expected != numbers.len() {
+            return self.error("E0404", "the lists of a tensor have equal lengths", span, "they differ here");
+        }
+        let tensor = match dtype {
+            DType::Real => Tensor::floats(dtype, shape, numbers),
+            _ => Tensor::ints(dtype, shape, numbers.into_iter().map(|number| number as i64).collect()),
+        };
+        Ok(Value::Constant(Arc::new(tensor)))
+    }
+
+    fn collect(
+        &mut self,
+        value: &Value<'a>,
+        depth: usize,
+        shape: &mut Vec<usize>,
+        numbers: &mut Vec<f64>,
+        kind: &mut Kind,
+        span: Span,
+    ) -> Outcome<()> {
+        if numbers.len() > MAX_CONSTANT {
+            return self.error("E0407", "this constant is too large", span, "give it as an input or a param");
+        }
+        let mut items = |this: &mut Self, length: usize, items: &mut dyn Iterator<Item = &Value<'a>>| {
+            match shape.get(depth) {
+                None if depth == shape.len() && depth < 16 => shape.push(length),
+                Some(known) if *known == length => {}
+                _ => return this.error("E0404", "the lists of a tensor have equal lengths", span, "they differ here"),
+            }
+            items.try_for_each(|item| this.collect(item, depth + 1, shape, numbers, kind, span))
+        };
+        match value {
+            Value::List(list) => return items(self, list.len(), &mut list.iter()),
+            Value::Tuple(fields) => return items(self, fields.len(), &mut fields.iter().map(|field| &field.value)),
+            _ => {}
+        }
+        if depth != shape.len() {
+            return self.error("E0404", "the lists of a tensor have equal depths", span, "they differ here");
+        }
+        let (number, found) = match value {
+            Value::Bool(truth) => (f64::from(*truth), Kind::Bool),
+            Value::Int(number) => (*number as f64, Kind::Int),
+            Value::Float(number) => (*number, Kind::Float),
+            other => return Err(self.wanted("a number of config", other, span)),
+        };
+        *kind = (*kind).max(found);
+        numbers.push(number);
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Bool,
+    Int,
+    Float,
+}
+
+pub fn with_help(diagnostic: Diagnostic, error: &OpError) -> Diagnostic {
+    match &error.help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}

@@ -1,0 +1,190 @@
+//! From a parsed program and a choice of config to a model: graphs, members and the tree of modules.
+//!
+//! Invariant: pure, total and bounded. Whatever the input, the answer is a model or diagnostics: depth, steps, list lengths
+//! and nodes are limited, and every limit is an error that names the place where it was reached.
+
+mod arguments;
+mod builtins;
+mod call;
+mod config;
+mod control;
+mod einops;
+mod elementwise;
+mod entry;
+mod expr;
+mod fixed;
+mod frame;
+mod index;
+mod members;
+mod movement;
+mod names;
+mod ops;
+mod pattern;
+mod place;
+mod random;
+mod report;
+mod scope;
+mod settings;
+mod sizes;
+mod statement;
+mod structure;
+mod types;
+mod value;
+mod wheres;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use settings::{Options, Setting};
+
+use self::frame::Frame;
+use self::report::{Outcome, Poisoned, Reports};
+use self::value::{Instance, Slot, Value};
+use crate::diag::{Diagnostic, Span};
+use crate::front::load::Program;
+use crate::graph::{Dim, Model, Symbol};
+
+/// Deep enough for any model, and small enough for the stack below.
+const MAX_DEPTH: usize = 3_000;
+const STACK: usize = 512 << 20;
+/// Evaluated expressions.
+const FUEL: u64 = 20_000_000;
+/// Elements of one list.
+const MAX_LIST: usize = 65_536;
+
+/// Elaborates the item `name` of the program's first file.
+pub fn elaborate(program: &Program, name: &str, options: &Options) -> Result<Model, Vec<Diagnostic>> {
+    on_large_stack(|| {
+        let mut elaborator = Elaborator::new(program, options);
+        let model = elaborator.model(name);
+        let reports = std::mem::take(&mut elaborator.reports);
+        match model {
+            Ok(model) if !reports.has_errors() => Ok(model),
+            _ => Err(reports.finish()),
+        }
+    })
+}
+
+/// What can be said about the program as it stands: each model and train with its defaults.
+pub fn check(program: &Program) -> Vec<Diagnostic> {
+    on_large_stack(|| {
+        let mut diagnostics = program.diagnostics.clone();
+        let options = Options::default();
+        let mut elaborator = Elaborator::new(program, &options);
+        elaborator.check_all();
+        diagnostics.extend(std::mem::take(&mut elaborator.reports).finish());
+        diagnostics
+    })
+}
+
+fn on_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
+        match thread.expect("a thread can be started").join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+struct Elaborator<'a> {
+    program: &'a Program,
+    options: &'a Options,
+    file_names: Vec<Arc<str>>,
+    reports: Reports,
+    fuel: u64,
+    depth: usize,
+    serial: u64,
+    /// Graphs being built, the innermost last; none while modules are put together.
+    frames: Vec<Frame<'a>>,
+    /// Instances whose parts are being elaborated, outermost first.
+    context: Vec<Rc<Instance<'a>>>,
+    /// Every declared member, with its initialiser.
+    members: Vec<members::Declared<'a>>,
+    /// Consts that have been evaluated, by file and item.
+    consts: std::collections::HashMap<(usize, usize), Option<Value<'a>>>,
+    /// What stands for a symbolic size within the entry: `H` is `8*H_8` where its `where` says so.
+    substitution: Vec<(Symbol, Dim)>,
+    entry: entry::EntryState,
+    training: bool,
+    skipped: Vec<(String, String)>,
+    assertions: Vec<(String, String)>,
+}
+
+impl<'a> Elaborator<'a> {
+    fn new(program: &'a Program, options: &'a Options) -> Elaborator<'a> {
+        Elaborator {
+            program,
+            options,
+            file_names: program.files.iter().map(|file| Arc::from(file.path.as_str())).collect(),
+            reports: Reports::default(),
+            fuel: FUEL,
+            depth: 0,
+            serial: 0,
+            frames: Vec::new(),
+            context: Vec::new(),
+            members: Vec::new(),
+            consts: std::collections::HashMap::new(),
+            substitution: Vec::new(),
+            entry: entry::EntryState::default(),
+            training: false,
+            skipped: Vec::new(),
+            assertions: Vec::new(),
+        }
+    }
+
+    /// Records a diagnostic, with the instance in which it arose.
+    fn report(&mut self, diagnostic: Diagnostic) -> Poisoned {
+        let diagnostic = match self.context.last() {
+            Some(instance) if !self.context[0].path.is_empty() || self.context.len() > 1 => {
+                diagnostic.with_note(format!("while elaborating {}", self.place_of(instance)))
+            }
+            _ => diagnostic,
+        };
+        self.reports.add(diagnostic)
+    }
+
+    fn error<T>(&mut self, code: &'static str, message: impl Into<String>, span: Span, label: &str) -> Outcome<T> {
+        Err(self.report(Diagnostic::error(code, message).at(span, label)))
+    }
+
+    /// `ViT(b16).blocks[0].attn`.
+    fn place_of(&self, instance: &Instance<'a>) -> String {
+        let root = self.context.first().map_or("", |root| root.constructor.module.name.text.as_str());
+        let mut text = root.to_string();
+        if let Some(preset) = &self.options.preset {
+            text += &format!("({preset})");
+        }
+        for part in instance.path.split('.').filter(|part| !part.is_empty()) {
+            match part.parse::<u64>() {
+                Ok(index) => text += &format!("[{index}]"),
+                Err(_) => text += &format!(".{part}"),
+            }
+        }
+        text
+    }
+
+    /// One step deeper; the way out of what never ends.
+    fn descend(&mut self, span: Span) -> Outcome<()> {
+        if self.fuel == 0 {
+            return Err(Reports::silent());
+        }
+        self.fuel -= 1;
+        if self.fuel == 0 {
+            return self.error("E0406", "this takes too many steps", span, "given up here");
+        }
+        if self.depth >= MAX_DEPTH {
+            self.fuel = 0;
+            return self.error("E0406", "this calls itself without end", span, "given up here");
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn slot_value(slot: Slot) -> Value<'a> {
+        Value::Slot(Rc::new(slot))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! The diagnostics of one elaboration.
+//!
+//! Invariant: a mistake is reported once, however many instances meet it: no two diagnostics share code and place.
+//! `Poisoned` is only made by reporting, or by meeting a value that is poisoned already.
+
+use std::collections::HashSet;
+
+use crate::diag::{Diagnostic, Span};
+
+/// Something went wrong and has been reported; what depends on it stays silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Poisoned(());
+
+pub type Outcome<T> = Result<T, Poisoned>;
+
+/// After this many, a file is wrong in some other way.
+const MAX_DIAGNOSTICS: usize = 200;
+
+#[derive(Default)]
+pub struct Reports {
+    pub diagnostics: Vec<Diagnostic>,
+    seen: HashSet<(&'static str, Option<Span>)>,
+    /// What needs a part of the compiler that is not there yet: one diagnostic for all.
+    not_yet: Vec<(Span, String)>,
+}
+
+impl Reports {
+    pub fn add(&mut self, diagnostic: Diagnostic) -> Poisoned {
+        let key = (diagnostic.code, diagnostic.span());
+        if self.diagnostics.len() < MAX_DIAGNOSTICS && self.seen.insert(key) {
+            self.diagnostics.push(diagnostic);
+        }
+        Poisoned(())
+    }
+
+    pub fn not_yet(&mut self, span: Span, construct: &str) -> Poisoned {
+        if self.not_yet.iter().all(|(other, _)| *other != span) {
+            self.not_yet.push((span, construct.to_string()));
+        }
+        Poisoned(())
+    }
+
+    /// The value is poisoned already.
+    pub fn silent() -> Poisoned {
+        Poisoned(())
+    }
+
+    pub fn has_errors(&self) -> bool {
+        !self.not_yet.is_empty() || self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        if let Some(((first, construct), rest)) = self.not_yet.split_first() {
+            let message = format!("`{construct}` needs the differentiator, which is not there yet");
+            let mut diagnostic = Diagnostic::error("E0399", message).at(*first, "not yet");
+            for (span, construct) in rest.iter().filter(|(span, _)| span.file == first.file).take(8) {
+                diagnostic = diagnostic.also(*span, format!("nor `{construct}`"));
+            }
+            self.diagnostics.push(diagnostic.with_note("the rest of the file was checked"));
+        }
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| (span.file, span.start)));
+        self.diagnostics
+    }
+}

@@ -1,0 +1,134 @@
+//! `where` and `assert`: config is decided now, sizes are decided or become checks, run-time conditions are kept as text.
+//!
+//! Invariant: an equality of sizes that cannot be decided is an error; an inequality that cannot be is checked when the entry
+//! is called.
+
+use super::report::Outcome;
+use super::scope::Env;
+use super::value::Value;
+use super::Elaborator;
+use crate::diag::{Diagnostic, Span};
+use crate::front::ast::{BinaryOp, Expr, ExprKind};
+use crate::graph::{Check, Dim};
+
+impl<'a> Elaborator<'a> {
+    /// Makes sure that a condition holds, clause by clause.
+    pub fn hold(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: &str) -> Outcome<()> {
+        if let ExprKind::Binary { op: BinaryOp::And, left, right, .. } = &condition.kind {
+            let first = self.hold(left, env, what);
+            return self.hold(right, env, what).and(first);
+        }
+        if let ExprKind::Binary { op, left, right, .. } = &condition.kind
+            && op.is_comparison()
+        {
+            let (a, b) = (self.eval(left, env)?, self.eval(right, env)?);
+            if let (Some(a), Some(b)) = (a.as_dim(), b.as_dim()) {
+                return self.hold_sizes(*op, &a, &b, condition.span, what);
+            }
+        }
+        match self.eval(condition, env)? {
+            Value::Bool(true) => Ok(()),
+            Value::Bool(false) => Err(self.broken(condition.span, what, "")),
+            value if value.is_tensor() => {
+                let text = self.text(condition.span);
+                self.assertions.push((self.entry.name.clone(), text));
+                Ok(())
+            }
+            other => Err(self.wanted("a condition", &other, condition.span)),
+        }
+    }
+
+    fn broken(&mut self, span: Span, what: &str, values: &str) -> super::Poisoned {
+        let text = self.text(span);
+        let diagnostic = Diagnostic::error("E0207", format!("this {what} does not hold: `{text}`"));
+        self.report(diagnostic.at(span, if values.is_empty() { "false here".to_string() } else { format!("here {values}") }))
+    }
+
+    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: &str) -> Outcome<()> {
+        match self.decide(op, a, b) {
+            Some(true) => return Ok(()),
+            Some(false) => {
+                let values = format!("{a} {} {b}", op.symbol());
+                return Err(self.broken(span, what, &values));
+            }
+            None => {}
+        }
+        let not_negative = match op {
+            BinaryOp::LessEqual => b - a,
+            BinaryOp::Less => &(b - a) - 1,
+            BinaryOp::GreaterEqual => a - b,
+            BinaryOp::Greater => &(a - b) - 1,
+            _ => {
+                let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {a} {} {b}", op.symbol()))
+                    .at(span, "this must be known")
+                    .help("say so in a `where` of the entry, or fix a size with `--dim`");
+                return Err(self.report(diagnostic));
+            }
+        };
+        let message = self.text(span);
+        let check = Check { not_negative, message };
+        if let Some(frame) = self.frames.first_mut()
+            && !frame.graph.checks.contains(&check)
+        {
+            frame.graph.checks.push(check);
+        }
+        Ok(())
+    }
+
+    /// The `where` of a module, over its config.
+    pub fn hold_config(&mut self, condition: &'a Expr, env: &mut Env<'a>, module: &str, call: Span) -> Outcome<()> {
+        if let ExprKind::Binary { op: BinaryOp::And, left, right, .. } = &condition.kind {
+            let first = self.hold_config(left, env, module, call);
+            return self.hold_config(right, env, module, call).and(first);
+        }
+        match self.eval(condition, env)? {
+            Value::Bool(true) => Ok(()),
+            Value::Bool(false) => {
+                let text = self.text(condition.span);
+                let mut diagnostic = Diagnostic::error("E0207", format!("`{module}` asks for `{text}`"))
+                    .at(call, "not so here")
+                    .also(condition.span, "asked for here");
+                let values = self.values_in(condition, env);
+                if !values.is_empty() {
+                    diagnostic = diagnostic.with_note(format!("here {}", values.join(", ")));
+                }
+                Err(self.report(diagnostic))
+            }
+            other => Err(self.wanted("a bool of config", &other, condition.span)),
+        }
+    }
+
+    /// `dim = 65`, for each name in a condition.
+    fn values_in(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Vec<String> {
+        let mut names = Vec::new();
+        names_in(condition, &mut names, 0);
+        let mut values = Vec::new();
+        for name in names {
+            if let Some(link) = env.locals.find(name) {
+                let text = format!("{name} = {}", link.value.borrow().show());
+                if !values.contains(&text) {
+                    values.push(text);
+                }
+            }
+        }
+        values
+    }
+}
+
+fn names_in<'e>(expr: &'e Expr, names: &mut Vec<&'e str>, depth: usize) {
+    if depth > 16 {
+        return;
+    }
+    match &expr.kind {
+        ExprKind::Name(name) => names.push(&name.text),
+        ExprKind::Unary { operand, .. } => names_in(operand, names, depth + 1),
+        ExprKind::Binary { left, right, .. } => {
+            names_in(left, names, depth + 1);
+            names_in(right, names, depth + 1);
+        }
+        ExprKind::Call { arguments, .. } => {
+            arguments.iter().for_each(|argument| names_in(&argument.value, names, depth + 1));
+        }
+        _ => {}
+    }
+}
