@@ -2,6 +2,7 @@
 
 mod attr;
 mod build;
+pub mod model;
 mod equal;
 pub mod interpret;
 mod model;
@@ -20,7 +21,7 @@ pub use build::Builder;
 pub use interpret::{Context, interpret};
 pub use model::{Member, Model, Module};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
-pub use op::{Call, Domain, Eval, EvalError, Meaning, OpDef, OpError, Operands, Sample, Sampler};
+pub use op::{Call, Domain, Eval, EvalError, Expand, Meaning, OpDef, OpError, Operands, Sample, Sampler};
 pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
 pub use tensor::{Data, Tensor, round, saturate, wrap};
