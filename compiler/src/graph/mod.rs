@@ -2,10 +2,9 @@
 
 mod attr;
 mod build;
-pub mod model;
 mod equal;
 pub mod interpret;
-mod model;
+pub mod model;
 mod nest;
 mod op;
 pub mod parse;
