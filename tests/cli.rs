@@ -10,3 +10,5 @@ mod errors;
 mod graphs;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/readme.rs"]
+mod readme;

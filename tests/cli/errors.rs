@@ -15,6 +15,7 @@ fn names_that_are_not_there_are_answered_with_those_that_are() {
             "pixels",
         ),
         (&["run", VIT, "--set", "dept=3"], "depth"),
+        (&["inspect", VIT, "--dim", "b=3"], "B"),
         (&["run", VIT, "--model", "Vit"], "ViT"),
         (&["run", VIT, "--preset", "digits", "-w", WEIGHTS, "--map", "torchvison"], "torchvision"),
     ] {
