@@ -1,7 +1,7 @@
-//! `where` and `assert`: config is decided now, sizes are decided or become checks, run-time conditions are kept as text.
+//! `where` and `assert`: config is decided now, sizes are decided or become checks, and so do run-time scalars.
 //!
-//! Invariant: an equality of sizes that cannot be decided is an error; an inequality that cannot be is checked when the entry
-//! is called.
+//! Invariant: an equality of sizes that cannot be decided is an error; an inequality that cannot be, and any comparison of
+//! scalar arguments, is checked when the entry is called. A condition over computed tensors is only kept as text.
 
 use super::Elaborator;
 use super::report::Outcome;
@@ -22,7 +22,7 @@ impl<'a> Elaborator<'a> {
             && op.is_comparison()
         {
             let (a, b) = (self.eval(left, env)?, self.eval(right, env)?);
-            if let (Some(a), Some(b)) = (a.as_dim(), b.as_dim()) {
+            if let (Some(a), Some(b)) = (self.over_arguments(&a), self.over_arguments(&b)) {
                 return self.hold_sizes(*op, &a, &b, condition.span, what);
             }
         }
@@ -47,7 +47,9 @@ impl<'a> Elaborator<'a> {
     }
 
     fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: &str) -> Outcome<()> {
-        match self.decide(op, a, b) {
+        // Arguments may be negative, which the ranges of sizes know nothing of: nothing is decided about them now.
+        let late = self.mentions_argument(&(a - b));
+        match if late { None } else { self.decide(op, a, b) } {
             Some(true) => return Ok(()),
             Some(false) => {
                 let values = format!("{a} {} {b}", op.symbol());
@@ -56,10 +58,12 @@ impl<'a> Elaborator<'a> {
             None => {}
         }
         let not_negative = match op {
-            BinaryOp::LessEqual => b - a,
-            BinaryOp::Less => &(b - a) - 1,
-            BinaryOp::GreaterEqual => a - b,
-            BinaryOp::Greater => &(a - b) - 1,
+            BinaryOp::LessEqual => vec![b - a],
+            BinaryOp::Less => vec![&(b - a) - 1],
+            BinaryOp::GreaterEqual => vec![a - b],
+            BinaryOp::Greater => vec![&(a - b) - 1],
+            BinaryOp::Equal if late => vec![a - b, b - a],
+            BinaryOp::NotEqual if late => vec![&(a - b).greatest(&(b - a)) - 1],
             _ => {
                 let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {a} {} {b}", op.symbol()))
                     .at(span, "this must be known")
@@ -67,14 +71,19 @@ impl<'a> Elaborator<'a> {
                 return Err(self.report(diagnostic));
             }
         };
-        let message = self.text(span);
-        let check = Check { not_negative, message };
+        for not_negative in not_negative {
+            self.check_at_entry(Check { not_negative, message: self.text(span) });
+        }
+        Ok(())
+    }
+
+    /// Adds a check to the entry, unless it is there already.
+    pub fn check_at_entry(&mut self, check: Check) {
         if let Some(frame) = self.frames.first_mut()
             && !frame.graph.checks.contains(&check)
         {
             frame.graph.checks.push(check);
         }
-        Ok(())
     }
 
     /// The `where` of a module, over its config.
