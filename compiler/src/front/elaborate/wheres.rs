@@ -11,9 +11,22 @@ use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{BinaryOp, Expr, ExprKind};
 use crate::graph::{Check, Dim};
 
+/// How a condition is spoken of where it fails.
+#[derive(Clone, Copy)]
+pub struct Claim<'m> {
+    /// `where` or `assertion`.
+    pub kind: &'static str,
+    /// What the spec says itself.
+    pub message: Option<&'m str>,
+}
+
+impl Claim<'_> {
+    pub const WHERE: Claim<'static> = Claim { kind: "where", message: None };
+}
+
 impl<'a> Elaborator<'a> {
     /// Makes sure that a condition holds, clause by clause.
-    pub fn hold(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: &str) -> Outcome<()> {
+    pub fn hold(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: Claim) -> Outcome<()> {
         if let ExprKind::Binary { op: BinaryOp::And, left, right, .. } = &condition.kind {
             let first = self.hold(left, env, what);
             return self.hold(right, env, what).and(first);
@@ -28,7 +41,10 @@ impl<'a> Elaborator<'a> {
         }
         match self.eval(condition, env)? {
             Value::Bool(true) => Ok(()),
-            Value::Bool(false) => Err(self.broken(condition.span, what, "")),
+            Value::Bool(false) => {
+                let values = self.values_in(condition, env).join(", ");
+                Err(self.broken(condition.span, what, &values))
+            }
             value if value.is_tensor() => {
                 let text = self.text(condition.span);
                 self.assertions.push((self.entry.name.clone(), text));
@@ -38,15 +54,19 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn broken(&mut self, span: Span, what: &str, values: &str) -> super::Poisoned {
+    fn broken(&mut self, span: Span, what: Claim, values: &str) -> super::Poisoned {
         let text = self.text(span);
-        let diagnostic = Diagnostic::error("E0207", format!("this {what} does not hold: `{text}`"));
+        let message = match what.message {
+            Some(message) => message.to_string(),
+            None => format!("this {} does not hold: `{text}`", what.kind),
+        };
+        let diagnostic = Diagnostic::error("E0207", message);
         self.report(
             diagnostic.at(span, if values.is_empty() { "false here".to_string() } else { format!("here {values}") }),
         )
     }
 
-    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: &str) -> Outcome<()> {
+    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: Claim) -> Outcome<()> {
         // Arguments may be negative, which the ranges of sizes know nothing of: nothing is decided about them now.
         let late = self.mentions_argument(&(a - b));
         match if late { None } else { self.decide(op, a, b) } {
@@ -71,8 +91,9 @@ impl<'a> Elaborator<'a> {
                 return Err(self.report(diagnostic));
             }
         };
+        let message = what.message.map_or_else(|| self.text(span), str::to_string);
         for not_negative in not_negative {
-            self.check_at_entry(Check { not_negative, message: self.text(span) });
+            self.check_at_entry(Check { not_negative, message: message.clone() });
         }
         Ok(())
     }
