@@ -126,7 +126,12 @@ impl<'a> Elaborator<'a> {
     pub fn unknown(&mut self, name: &str, span: Span, env: &Env<'a>) -> super::Poisoned {
         let uppercase = name.starts_with(char::is_uppercase);
         let candidates = self.names_in_sight(env);
+        let of_module = uppercase && name.contains(char::is_lowercase);
         let suggestion = suggest(name, candidates.iter().map(|name| &**name));
+        // What a module might be called is no function, unless only the first letter is wrong.
+        let likely =
+            |found: &&str| !of_module || !found.starts_with(char::is_lowercase) || found.eq_ignore_ascii_case(name);
+        let suggestion = suggestion.filter(likely);
         let mut diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{name}`"))
             .at(span, "unknown name")
             .did_you_mean(suggestion);
@@ -135,6 +140,9 @@ impl<'a> Elaborator<'a> {
                 diagnostic = diagnostic.help(format!("write `use {part} {{ {name} }}` at the top of the file"));
             } else if builtins::PLANNED.contains(&name) {
                 diagnostic = diagnostic.with_note(format!("`{name}` is planned and not there yet"));
+            } else if of_module {
+                diagnostic =
+                    diagnostic.help(format!("define `module {name}` here, or write `use ./file {{ {name} }}`"));
             } else if uppercase {
                 diagnostic = diagnostic.help("a size binds where it stands alone in the type of a parameter");
             }

@@ -5,7 +5,7 @@
 //! made: products have a factor of one term.
 
 use super::Elaborator;
-use super::value::Value;
+use super::value::{Value, whole};
 use crate::graph::{self, Attr, DType, Dim, Graph, Role, Symbol};
 
 /// Nodes that are followed back from one scalar.
@@ -60,6 +60,10 @@ impl<'a> Elaborator<'a> {
         match (node.op.name, operands.as_slice()) {
             ("constant", []) => match node.attrs.get("value")? {
                 Attr::Tensor(tensor) => tensor.as_ints()?.first().map(|value| Dim::constant(*value)),
+                _ => None,
+            },
+            ("fill", []) => match node.attrs.get("value")? {
+                Attr::Float(value) => whole(*value).map(Dim::constant),
                 _ => None,
             },
             ("dim", []) => match node.attrs.get("size")? {

@@ -1,5 +1,9 @@
 //! Whole specs through the elaborator: counts, shapes, and what goes wrong.
 
+mod asserted;
+mod examples;
+mod short_forms;
+
 use std::collections::HashMap;
 
 use super::{Options, Setting, elaborate};
@@ -221,7 +225,7 @@ fn a_cache_decodes_as_the_whole_does() {
     let names: Vec<&str> = step.arguments().iter().map(|argument| argument.name.as_str()).collect();
     assert_eq!(names, ["x", "at", "qkv.weight", "qkv.bias", "proj.weight", "proj.bias", "keys", "values"]);
     assert_eq!(step.outputs().len(), 3);
-    assert_eq!(model.assertions.len(), 1);
+    assert_eq!(step.checks.len(), 1);
     verify(step).expect("it is well formed");
 }
 

@@ -36,15 +36,18 @@ impl<'a> Elaborator<'a> {
         {
             let (a, b) = (self.eval(left, env)?, self.eval(right, env)?);
             if let (Some(a), Some(b)) = (self.over_arguments(&a), self.over_arguments(&b)) {
-                return self.hold_sizes(*op, &a, &b, condition.span, what);
+                // Arguments may be negative, which the ranges of sizes know nothing of: they are left to the call.
+                let late = self.mentions_argument(&(&a - &b));
+                return match if late { None } else { self.decide(*op, &a, &b) } {
+                    Some(true) => Ok(()),
+                    Some(false) => Err(self.broken(condition, env, what)),
+                    None => self.hold_when_called((*op, late), &a, &b, condition.span, what),
+                };
             }
         }
         match self.eval(condition, env)? {
             Value::Bool(true) => Ok(()),
-            Value::Bool(false) => {
-                let values = self.values_in(condition, env).join(", ");
-                Err(self.broken(condition.span, what, &values))
-            }
+            Value::Bool(false) => Err(self.broken(condition, env, what)),
             value if value.is_tensor() => {
                 let text = self.text(condition.span);
                 self.assertions.push((self.entry.name.clone(), text));
@@ -54,29 +57,28 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn broken(&mut self, span: Span, what: Claim, values: &str) -> super::Poisoned {
-        let text = self.text(span);
+    fn broken(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: Claim) -> super::Poisoned {
         let message = match what.message {
             Some(message) => message.to_string(),
-            None => format!("this {} does not hold: `{text}`", what.kind),
+            None => format!("this {} does not hold: `{}`", what.kind, self.text(condition.span)),
         };
-        let diagnostic = Diagnostic::error("E0207", message);
-        self.report(
-            diagnostic.at(span, if values.is_empty() { "false here".to_string() } else { format!("here {values}") }),
-        )
+        let mut diagnostic = Diagnostic::error("E0207", message).at(condition.span, "false here");
+        let values = self.values_in(condition, env);
+        if !values.is_empty() {
+            diagnostic = diagnostic.with_note(format!("here {}", values.join(", ")));
+        }
+        self.report(diagnostic)
     }
 
-    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: Claim) -> Outcome<()> {
-        // Arguments may be negative, which the ranges of sizes know nothing of: nothing is decided about them now.
-        let late = self.mentions_argument(&(a - b));
-        match if late { None } else { self.decide(op, a, b) } {
-            Some(true) => return Ok(()),
-            Some(false) => {
-                let values = format!("{a} {} {b}", op.symbol());
-                return Err(self.broken(span, what, &values));
-            }
-            None => {}
-        }
+    /// Leaves a comparison to whoever calls the entry; `late` if it speaks of the values of arguments.
+    fn hold_when_called(
+        &mut self,
+        (op, late): (BinaryOp, bool),
+        a: &Dim,
+        b: &Dim,
+        span: Span,
+        what: Claim,
+    ) -> Outcome<()> {
         let not_negative = match op {
             BinaryOp::LessEqual => vec![b - a],
             BinaryOp::Less => vec![&(b - a) - 1],
@@ -136,12 +138,10 @@ impl<'a> Elaborator<'a> {
         names_in(condition, &mut names, 0);
         let mut values = Vec::new();
         for name in names {
-            if let Some(link) = env.locals.find(name) {
-                let text = format!("{name} = {}", link.value.borrow().show());
-                if !values.contains(&text) {
-                    values.push(text);
-                }
-            }
+            let local = env.locals.find(name).map(|link| link.value.borrow().clone());
+            let known = local.or_else(|| env.instance.as_ref().and_then(|instance| self.name_of(instance, name)));
+            let text = known.map(|value| format!("{name} = {}", value.show()));
+            values.extend(text.filter(|text| !values.contains(text)));
         }
         values
     }

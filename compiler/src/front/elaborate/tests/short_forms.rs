@@ -1,0 +1,72 @@
+//! Short ways to write things, against the long ones.
+
+use super::*;
+
+fn shapes(text: &str) -> Vec<String> {
+    let model = model(&text_of(text), "M", &Options::default());
+    let graph = model.entry("call").expect("the entry exists");
+    verify(graph).expect("it is well formed");
+    verify(&model.init).expect("so are the initial values");
+    graph.outputs().iter().map(|output| graph.type_of(output.value).to_string()).collect()
+}
+
+#[test]
+fn sorted_results_have_names() {
+    let text = "model M() { fn call(x: [N, 9]) -> ([N, 3], i64[N, 3], i64[N, 9]) {
+        let top = topk(x, 3, axis: 1)
+        (top.value, top.index, sort(x, axis: 1).index)
+    } }";
+    assert_eq!(shapes(text), ["real[N, 3]", "i64[N, 3]", "i64[N, 9]"]);
+}
+
+#[test]
+fn one_number_stands_for_every_spatial_axis() {
+    let body = |pool: &str| {
+        format!(
+            "model M() {{ fn call(x: [B, 4, 9, 7], w: [4, 4, 3, 3]) -> [B, 4, _, _] {{
+                let y = max_pool(x, {pool})
+                avg_pool(convolve(y, w, padding: 1, stride: 2), size: 2, stride: 1)
+            }} }}"
+        )
+    };
+    let long = shapes(&body("size: [3, 3], stride: [2, 2], low: [1, 1], high: [1, 1]"));
+    assert_eq!(long, ["real[B, 4, 2, 1]"]);
+    for short in ["size: 3, stride: 2, padding: 1", "size: [3, 3], stride: 2, padding: [1, 1]"] {
+        assert_eq!(shapes(&body(short)), long, "{short}");
+    }
+}
+
+#[test]
+fn patterns_have_axes_of_size_one() {
+    let text = "model M() { fn call(x: [B, 1, D]) -> ([B, D], [B, 1, D], [1, B, 1, D], [B, D, 1]) {
+        let flat = rearrange(x, \"b 1 d -> b d\")
+        (flat, rearrange(flat, \"b d -> b 1 d\"), rearrange(flat, \"b d -> () b (1) d\"), repeat(x, \"b () d -> b (d 1) n\", n: 1))
+    } }";
+    assert_eq!(shapes(text), ["real[B, D]", "real[B, 1, D]", "real[1, B, 1, D]", "real[B, D, 1]"]);
+}
+
+#[test]
+fn a_size_is_one_at_least_unless_none_is_allowed() {
+    let low = |condition: &str| {
+        let text = format!("model M() {{ fn call(x: [N]) -> [N] {condition} {{ x }} }}");
+        let model = model(&text_of(&text), "M", &Options::default());
+        let graph = model.entry("call").expect("the entry exists");
+        verify(&model.init).expect("a model without members is whole");
+        graph.sizes.lower_bound(&crate::graph::Dim::symbol("N"))
+    };
+    assert_eq!(low(""), Some(1));
+    assert_eq!(low("where N <= 9"), Some(1));
+    assert_eq!(low("where N >= 0 and N <= 9"), Some(0));
+    assert_eq!(low("where N > 3"), Some(4));
+    let text = "model M() { fn call(x: [N]) -> [] { x[0] } }";
+    let model = model(&text_of(text), "M", &Options::default());
+    assert_eq!(model.entry("call").expect("the entry exists").checks, []);
+}
+
+#[test]
+fn a_residual_network_pools_with_padding() {
+    let text = include_str!("../../../../../specs/vision/resnet.tw");
+    let model = model(&text_of(text), "ResNet", &Options::default());
+    let call = model.entry("call").expect("the entry exists");
+    assert_eq!(call.type_of(call.outputs()[0].value).to_string(), "real[B, 1000]");
+}
