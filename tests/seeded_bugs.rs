@@ -5,6 +5,7 @@
 //! `tests/reports/seeded_bugs.md`. `TILEWRIGHT_FAULT` names one fault, `TILEWRIGHT_GRAPHS` the most graphs to try.
 
 #[path = "differential/mod.rs"]
+#[allow(dead_code)]
 mod differential;
 
 use std::sync::Mutex;

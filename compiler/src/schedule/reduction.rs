@@ -2,11 +2,11 @@
 //!
 //! Invariant: results do not depend on the number of threads: a reduction is never split over items of the grid.
 
-use super::emit::{Tile, begin};
+use super::emit::{Tile, begin, number};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, exact_segments, segments};
 use super::{Loops, Reduce, order};
-use crate::graph::{DType, Dim};
+use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
 use crate::seeded::{Fault, is};
 
@@ -107,7 +107,7 @@ impl Reduction<'_> {
         if is(Fault::MaxStartsAtZero) && self.reduce.combine == Scalar::Max {
             return b.constant(Type::new(dtype, [width]), 0.0);
         }
-        b.constant(Type::new(dtype, [width]), self.reduce.initial.value())
+        number(b, Type::new(dtype, [width]), self.reduce.initial.value())
     }
 
     /// Combines one tile of elements with what has been gathered.
@@ -120,7 +120,7 @@ impl Reduction<'_> {
 
     fn finish(&mut self, b: &mut Builder, width: u64, guards: Vec<Dim>, reduced: Value, result: Memory) {
         let mut tile = Tile::new(self.loops, self.operands, self.at.clone(), vec![width], guards);
-        tile.reduced = Some(b.cast(reduced, self.loops.body.dtype(self.reduce.element)));
+        tile.reduced = Some(reduced);
         let value = tile.full(b, self.loops.stored);
         tile.store(b, result, value);
     }
