@@ -8,14 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tilewright::compiler::codegen::Backend;
 use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
-use tilewright::compiler::graph::{Graph, Meaning, Precision, Role, Tensor, interpret::interpret_within};
+use tilewright::compiler::graph::{Dim, Graph, Meaning, Precision, Role, Tensor, interpret::interpret_within};
 use tilewright::compiler::passes::{Context, pipeline};
 use tilewright::compiler::{driver, ops};
 use tilewright::runtime::exec::Session;
 
 use super::compare::{Expected, Tolerance, difference, tolerance};
 use super::coverage::Coverage;
-use super::{Case, machine, noise, size_lookup, values};
+use super::{Case, SIZE, machine, noise, size_lookup, values};
 
 const N_NOISY: i64 = 3;
 const MAX_ELEMENTS: usize = 1 << 22;
@@ -222,10 +222,29 @@ fn check_backend(case: &Case, lowered: &Graph, references: &[Reference], backend
     let arguments = || lowered.arguments().iter().zip(&first.arguments);
     let params = arguments().filter(|(argument, _)| argument.role == Role::Param);
     let params = params.map(|(argument, tensor)| machine::array(tensor, lowered.type_of(argument.value)));
-    let threads = 1 + (case.seed % 2) as usize;
-    let mut session = machine::open(planned.program, &options, params.collect::<Result<_, _>>()?, threads)?;
+    let params: Vec<_> = params.collect::<Result<_, _>>()?;
+    let program = machine::compiled(planned.program, &options)?;
     enter(format!("run on {name}"));
-    references.iter().try_for_each(|reference| check_session(&mut session, lowered, reference))
+    let is_size = |dim: &Dim| dim.as_symbol().is_some_and(|symbol| symbol.name() == SIZE);
+    let entry = &program.entries[0];
+    let is_told = entry.inputs.iter().any(|port| port.shape.iter().any(is_size));
+    let sizes_of = |reference: &Reference| match entry.sizes.is_empty() || is_told {
+        true => Vec::new(),
+        false => vec![(SIZE.to_string(), reference.size)],
+    };
+    let threads = 1 + (case.seed % 2) as usize;
+    let open = |sizes| {
+        let params = params.iter().map(|param| param.view().to_tensor().map_err(|error| error.to_string()));
+        machine::open(program.clone(), params.collect::<Result<_, _>>()?, threads, sizes)
+    };
+    let mut session = open(sizes_of(first))?;
+    for (idx, reference) in references.iter().enumerate() {
+        if idx > 0 && !sizes_of(reference).is_empty() {
+            session = open(sizes_of(reference))?;
+        }
+        check_session(&mut session, lowered, reference)?;
+    }
+    Ok(())
 }
 
 fn check_session(session: &mut Session, graph: &Graph, reference: &Reference) -> Result<(), String> {

@@ -46,12 +46,17 @@ pub fn check_kernel(kernel: &Kernel) -> Result<(), String> {
     }
 }
 
-/// Machine code for the kernels, in a session that holds the params.
-pub fn open(mut program: Program, options: &Options, params: Vec<Array>, threads: usize) -> Result<Session, String> {
+/// The program with machine code for its kernels.
+pub fn compiled(mut program: Program, options: &Options) -> Result<Program, String> {
     driver::rebuild(&mut program, options).map_err(|error| error.to_string())?;
+    Ok(program)
+}
+
+/// A session that holds the params, with sizes that no input tells.
+pub fn open(program: Program, params: Vec<Array>, threads: usize, sizes: Vec<(String, i64)>) -> Result<Session, String> {
     let code = Code::load(&program, &Hosts::standard()).map_err(|error| error.to_string())?;
     let weights = WeightSet::from_tensors(params);
-    let options = exec::Options { threads, poison: true, ..exec::Options::default() };
+    let options = exec::Options { threads, sizes, poison: true, ..exec::Options::default() };
     Session::open(Arc::new(program), Arc::new(code), Arc::new(weights), options).map_err(|error| error.to_string())
 }
 

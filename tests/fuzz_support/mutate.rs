@@ -52,7 +52,8 @@ impl Mutator {
 
     fn mutate(&self, text: &mut Vec<u8>, sampler: &mut Sampler) {
         let from = sampler.int(0, text.len() as i64) as usize;
-        let length = sampler.int(0, 1 << sampler.int(0, 8)) as usize;
+        let reach = 1 << sampler.int(0, 8);
+        let length = sampler.int(0, reach) as usize;
         let to = (from + length).min(text.len());
         match sampler.int(0, 8) {
             0 => _ = text.drain(from..to),
@@ -69,7 +70,8 @@ impl Mutator {
             }
             3 => {
                 let open = *sampler.pick(&["(", "[", "{", "-", "not ", "if x { ", "f(", "(\"", "@", "min(", "%0 = "]);
-                text.splice(from..from, open.repeat(1 << sampler.int(0, 9)).into_bytes());
+                let times = 1 << sampler.int(0, 9);
+                text.splice(from..from, open.repeat(times).into_bytes());
             }
             4 if from < text.len() => text[from] = sampler.next() as u8,
             5 if from < text.len() => text[from] = *sampler.pick(b"(){}[]<>,.:;=+-*/%@\"#&|! \n\t0A_\\"),
