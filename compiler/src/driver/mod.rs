@@ -6,6 +6,7 @@
 mod initial;
 mod interpreter;
 mod machine;
+pub mod settings;
 mod stages;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use tilewright_runtime::program::{self, Program};
 pub use initial::{initial_params, initial_states};
 pub use interpreter::Interpreter;
 pub use machine::{describe, machine};
-pub use stages::{Lowered, lower_entries, lower_kernels, plan_entries};
+pub use stages::{Lowered, lower_entries, lower_graph, lower_kernels, plan_entries, plan_graphs};
 
 use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
 use crate::diag::suggest;
@@ -181,6 +182,13 @@ impl CompileError {
     /// Whether this is a fault of ours.
     pub fn is_internal(&self) -> bool {
         !matches!(self, CompileError::Name { .. } | CompileError::Program(_))
+    }
+
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            CompileError::Name { help, .. } => help.as_deref(),
+            _ => None,
+        }
     }
 
     /// The graph, kernel or assembly that an internal error is about.

@@ -6,10 +6,13 @@
 
 pub mod ast;
 mod brackets;
+pub mod elaborate;
 pub mod format;
 mod habits;
 mod layout;
+pub mod load;
 pub mod parse;
+pub mod presets;
 mod scan;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod attr;
 mod build;
 mod equal;
 pub mod interpret;
-mod model;
+pub mod model;
 mod nest;
 mod op;
 pub mod parse;

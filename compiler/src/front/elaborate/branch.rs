@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::frame::{Frame, FrameKind, RegionArgument, close};
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link};
 use super::structure::rebuild;
 use super::value::{Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Block, Branch};
 use crate::graph::{self, Attrs, DType, Role, Shape, Type};
@@ -38,8 +38,8 @@ impl<'a> Elaborator<'a> {
             value if value.is_tensor() => {
                 let at = first.condition.span;
                 let test = self.condition(value, at)?;
-                let then = self.read_branch(env, span, |this, env| this.block(&first.body, env));
-                let other = self.read_branch(env, span, |this, env| this.if_expr(rest, otherwise, env, span));
+                let then = self.read_branch(env, |this, env| this.block(&first.body, env));
+                let other = self.read_branch(env, |this, env| this.if_expr(rest, otherwise, env, span));
                 self.cond(test, then?, other?, span)
             }
             other => Err(self.wanted("a condition", &other, first.condition.span)),
@@ -64,10 +64,9 @@ impl<'a> Elaborator<'a> {
     fn read_branch(
         &mut self,
         env: &Env<'a>,
-        span: Span,
         read: impl FnOnce(&mut Self, &mut Env<'a>) -> Outcome<Value<'a>>,
     ) -> Outcome<Read<'a>> {
-        self.push_frame(FrameKind::Branch, "branch", span);
+        self.push_frame(FrameKind::Branch, "branch");
         let mut env = env.clone();
         let result = read(self, &mut env);
         let mut rebound: Vec<(Rc<Link<'a>>, Value<'a>)> = Vec::new();
@@ -82,9 +81,7 @@ impl<'a> Elaborator<'a> {
         }
         let frame = self.pop_frame();
         match (result, frame) {
-            (Ok(value), Some(frame)) => {
-                Ok(Read { frame, value, rebound, leaves: Vec::new(), types: Vec::new() })
-            }
+            (Ok(value), Some(frame)) => Ok(Read { frame, value, rebound, leaves: Vec::new(), types: Vec::new() }),
             _ => Err(Reports::silent()),
         }
     }
@@ -107,7 +104,8 @@ impl<'a> Elaborator<'a> {
         let template = then.value.clone();
         let links_values: Vec<Value<'a>> = links.iter().map(|link| link.value.borrow().clone()).collect();
         let results = self.close_cond(test, then.frame, other.frame, outputs, span)?;
-        let mut wires = results.into_iter().zip(flexible).map(|(value, flexible)| Wire { flexible, ..self.wire(value) });
+        let mut wires =
+            results.into_iter().zip(flexible).map(|(value, flexible)| Wire { flexible, ..self.wire(value) });
         let wires: Vec<Wire> = wires.by_ref().collect();
         let mut rest = wires[n_value.min(wires.len())..].iter().copied();
         let rebound: Vec<Value<'a>> = links_values.iter().map(|value| rebuild(value, &mut rest)).collect();
@@ -144,7 +142,9 @@ impl<'a> Elaborator<'a> {
         if then.types.len() != other.types.len() {
             let message = format!("one branch gives {} tensors and the other {}", then.types.len(), other.types.len());
             let diagnostic = Diagnostic::error("E0209", message).at(span, "both branches are computed into one value");
-            return Err(self.report(diagnostic.help("an `if` over a run-time condition needs an `else` that gives the same")));
+            return Err(
+                self.report(diagnostic.help("an `if` over a run-time condition needs an `else` that gives the same"))
+            );
         }
         let mut types = Vec::with_capacity(then.types.len());
         for ((a, a_loose), (b, b_loose)) in then.types.iter().zip(&other.types) {
@@ -167,7 +167,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn fit_leaves(&mut self, read: &mut Read<'a>, types: &[Type], span: Span) -> Outcome<Vec<graph::Value>> {
-        let frame = std::mem::replace(&mut read.frame, self.empty_frame(span));
+        let frame = std::mem::replace(&mut read.frame, self.empty_frame());
         self.frames.push(frame);
         let mut outputs = Vec::with_capacity(types.len());
         let mut outcome = Ok(());
@@ -184,8 +184,8 @@ impl<'a> Elaborator<'a> {
         outcome.map(|()| outputs)
     }
 
-    fn empty_frame(&mut self, span: Span) -> Frame<'a> {
-        self.push_frame(FrameKind::Branch, "branch", span);
+    fn empty_frame(&mut self) -> Frame<'a> {
+        self.push_frame(FrameKind::Branch, "branch");
         self.frames.pop().expect("it was just pushed")
     }
 
@@ -205,7 +205,9 @@ impl<'a> Elaborator<'a> {
         paths.extend(other.states.keys().filter(|path| !then.states.contains_key(*path)).cloned());
         let written: Vec<Rc<str>> = paths
             .iter()
-            .filter(|path| [&then, &other].iter().any(|frame| frame.states.get(*path).is_some_and(|state| state.written)))
+            .filter(|path| {
+                [&then, &other].iter().any(|frame| frame.states.get(*path).is_some_and(|state| state.written))
+            })
             .cloned()
             .collect();
         let mut operands = vec![self.enter(test, span)?];
@@ -225,13 +227,15 @@ impl<'a> Elaborator<'a> {
                 let Some(value) = current(self, path) else { continue };
                 let ty = self.frames[outer].graph.type_of(value).clone();
                 let slot = frame.states.get(path).copied();
-                let argument = slot.map_or_else(|| graph.add_argument(&**path, Role::Data, ty.clone()), |slot| slot.argument);
+                let argument =
+                    slot.map_or_else(|| graph.add_argument(&**path, Role::Data, ty.clone()), |slot| slot.argument);
                 arguments.push(capture(arguments.len(), ty, Some(argument)));
                 if written.contains(path) {
                     outputs.push(slot.map_or(argument, |slot| slot.current));
                 }
             }
-            let outputs: Vec<_> = outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
+            let outputs: Vec<_> =
+                outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
             regions.push(close(graph, arguments, &outputs));
         }
         let results = self.emit_regions("cond", &operands, Attrs::none(), regions, span)?;

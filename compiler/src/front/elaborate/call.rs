@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Closure, Constructor, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{Argument, Expr, ExprKind, Function, Param, Type, TypeKind};
 
@@ -87,7 +87,7 @@ impl<'a> Elaborator<'a> {
             },
             Value::List(items) => self.thread(&items, args, at, span),
             Value::Constructor(constructor) => self.construct(constructor, args, span),
-            Value::Builtin(builtin) => (builtin.call)(self, args, span),
+            Value::Builtin(builtin) => builtin.call(self, args, span),
             Value::Op(op) => self.call_op(op, args, span),
             Value::DType(dtype) => self.call_cast(dtype, args, span),
             Value::Draw(draw) => self.call_draw(draw, args, span),
@@ -114,7 +114,11 @@ impl<'a> Elaborator<'a> {
         let mut value = first.value;
         for item in items {
             let mut args = vec![Arg { name: None, value, span: first.span }];
-            args.extend(rest.iter().map(|arg| Arg { name: arg.name.clone(), value: arg.value.clone(), span: arg.span }));
+            args.extend(rest.iter().map(|arg| Arg {
+                name: arg.name.clone(),
+                value: arg.value.clone(),
+                span: arg.span,
+            }));
             value = self.call(item.clone(), args, at, span)?;
         }
         Ok(value)
@@ -216,8 +220,12 @@ impl<'a> Elaborator<'a> {
             failed = Some(self.report(diagnostic));
         }
         failed.map_or(Ok(()), Err)?;
-        let missing: Vec<&Param> =
-            params.iter().zip(&matched).filter(|(param, arg)| arg.is_none() && param.default.is_none()).map(|(p, _)| p).collect();
+        let missing: Vec<&Param> = params
+            .iter()
+            .zip(&matched)
+            .filter(|(param, arg)| arg.is_none() && param.default.is_none())
+            .map(|(p, _)| p)
+            .collect();
         if let Some(first) = missing.first() {
             let names: Vec<String> = missing.iter().map(|param| format!("`{}`", param.name.text)).collect();
             let diagnostic = Diagnostic::error("E0303", format!("`{callee}` is missing {}", names.join(" and ")))
@@ -268,8 +276,10 @@ impl<'a> Elaborator<'a> {
     fn construct(&mut self, constructor: Constructor<'a>, args: Vec<Arg<'a>>, span: Span) -> Outcome<Value<'a>> {
         let module = constructor.module;
         let args = self.match_params(&module.name.text, &module.params, args, span, module.name.span)?;
+        let given = module.params.iter().zip(&args).filter(|(_, arg)| arg.is_some());
+        let explicit = given.map(|(param, _)| Rc::from(param.name.text.as_str())).collect();
         let params = self.module_params(constructor, args, span)?;
-        let kind = BlueprintKind::Module { constructor, params };
+        let kind = BlueprintKind::Module { constructor, params, explicit };
         Ok(Value::Blueprint(Rc::new(Blueprint { kind, span })))
     }
 

@@ -1,8 +1,8 @@
 //! Operators: on config at once, on sizes as polynomials, and on tensors by way of `elementwise`.
 
+use super::Elaborator;
 use super::report::Outcome;
 use super::value::{Value, whole};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::graph::{Dim, Ranges};
@@ -31,10 +31,15 @@ impl<'a> Elaborator<'a> {
                 let numbers = (left.as_number().unwrap_or(0.0), right.as_number().unwrap_or(0.0));
                 Ok(floats(op, numbers.0, numbers.1))
             }
-            (Value::Str(a), Value::Str(b)) if op == BinaryOp::Add => Ok(Value::str(&format!("{a}{b}"))),
+            (Value::Str(a), Value::Str(b)) if op == BinaryOp::Add => {
+                self.check_length(a.len() + b.len(), span)?;
+                self.charge(a.len() + b.len(), span)?;
+                Ok(Value::str(&format!("{a}{b}")))
+            }
             (Value::List(a), Value::List(b)) if op == BinaryOp::Add => {
+                self.check_length(a.len() + b.len(), span)?;
+                self.charge(a.len() + b.len(), span)?;
                 let items: Vec<_> = a.iter().chain(b.iter()).cloned().collect();
-                self.check_length(items.len(), span)?;
                 Ok(Value::list(items))
             }
             _ if is_size(left) && is_size(right) => self.sizes(op, operands, span),
@@ -80,7 +85,9 @@ impl<'a> Elaborator<'a> {
                 return self.error("E0404", "this divides by zero", span, "the divisor is 0 here");
             }
             BinaryOp::Divide if a.checked_rem(b) == Some(0) => a.checked_div(b),
-            BinaryOp::Remainder => a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }),
+            BinaryOp::Remainder => {
+                a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
             BinaryOp::Power if b >= 0 => a.checked_pow(u32::try_from(b).unwrap_or(u32::MAX)),
             _ => return Ok(floats(op, a as f64, b as f64)),
         };
@@ -234,7 +241,7 @@ fn floats<'a>(op: BinaryOp, a: f64, b: f64) -> Value<'a> {
 }
 
 /// Equality of config, part by part; `None` where it takes a run-time comparison.
-pub fn same(a: &Value, b: &Value) -> Option<bool> {
+pub fn same<'a>(a: &Value<'a>, b: &Value<'a>) -> Option<bool> {
     match (a, b) {
         (Value::List(a), Value::List(b)) => all_same(a.len() == b.len(), a.iter().zip(b.iter())),
         (Value::Tuple(a), Value::Tuple(b)) => {
@@ -252,7 +259,10 @@ pub fn same(a: &Value, b: &Value) -> Option<bool> {
     }
 }
 
-fn all_same<'v>(lengths: bool, mut pairs: impl Iterator<Item = (&'v Value<'v>, &'v Value<'v>)>) -> Option<bool> {
+fn all_same<'v, 'a: 'v>(
+    lengths: bool,
+    mut pairs: impl Iterator<Item = (&'v Value<'a>, &'v Value<'a>)>,
+) -> Option<bool> {
     if !lengths {
         return Some(false);
     }

@@ -7,7 +7,7 @@ use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Field, Value};
 use super::{Elaborator, MAX_LIST};
 use crate::diag::{Diagnostic, Span, suggest};
-use crate::front::ast::{self, Argument, BinaryOp, Clause, Element, Expr, ExprKind, UnaryOp};
+use crate::front::ast::{self, Argument, BinaryOp, Clause, DeclareKind, Element, Expr, ExprKind, UnaryOp};
 
 impl<'a> Elaborator<'a> {
     pub fn eval(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Value<'a>> {
@@ -16,7 +16,19 @@ impl<'a> Elaborator<'a> {
         self.depth -= 1;
         match value {
             Ok(Value::Poison) => Err(Reports::silent()),
+            // A state is read where it is named: what is written later does not change what was read.
+            Ok(Value::Slot(slot)) if slot.kind == DeclareKind::State && !self.frames.is_empty() => {
+                self.read_slot(&slot, expr.span).map(Value::Wire)
+            }
             value => value,
+        }
+    }
+
+    /// The state that a name or a path means, not its value.
+    pub fn eval_place(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        match self.eval_kind(expr, env)? {
+            Value::Poison => Err(Reports::silent()),
+            value => Ok(value),
         }
     }
 
@@ -88,7 +100,10 @@ impl<'a> Elaborator<'a> {
         let value = self.eval(&element.value, env)?;
         match (element.spread, value) {
             (false, value) => items.push(value),
-            (true, Value::List(list)) => items.extend(list.iter().cloned()),
+            (true, Value::List(list)) => {
+                self.charge(list.len(), element.value.span)?;
+                items.extend(list.iter().cloned());
+            }
             (true, Value::Tuple(fields)) => items.extend(fields.iter().map(|field| field.value.clone())),
             (true, other) => {
                 let message = format!("`..` pours out a list, and this is {}", other.kind());
@@ -160,9 +175,10 @@ impl<'a> Elaborator<'a> {
                 Err(self.report(diagnostic))
             }
             other if other.is_tensor() => {
-                let diagnostic = Diagnostic::error("E0403", "`for` goes through a list of config, and this is a tensor")
-                    .at(list.span, "a tensor")
-                    .help("`loop i in 0..n carry …` repeats at run time; `let (a, b) = x` takes a tensor apart");
+                let diagnostic =
+                    Diagnostic::error("E0403", "`for` goes through a list of config, and this is a tensor")
+                        .at(list.span, "a tensor")
+                        .help("`loop i in 0..n carry …` repeats at run time; `let (a, b) = x` takes a tensor apart");
                 Err(self.report(diagnostic))
             }
             other => Err(self.wanted("a list", &other, list.span)),
@@ -196,6 +212,7 @@ impl<'a> Elaborator<'a> {
             (Some(low), Some(high)) => {
                 let length = high.saturating_sub(low).max(0);
                 self.check_length(usize::try_from(length).unwrap_or(usize::MAX), span)?;
+                self.charge(length as usize, span)?;
                 Ok(Value::list((low..high.max(low)).map(Value::Int).collect()))
             }
             _ => {

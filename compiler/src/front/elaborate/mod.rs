@@ -3,7 +3,7 @@
 //! Invariant: pure, total and bounded. Whatever the input, the answer is a model or diagnostics: depth, steps, list lengths
 //! and nodes are limited, and every limit is an error that names the place where it was reached.
 
-mod arguments;
+mod branch;
 mod builtins;
 mod call;
 mod config;
@@ -16,16 +16,13 @@ mod fixed;
 mod frame;
 mod index;
 mod members;
-mod movement;
+mod model;
 mod names;
 mod ops;
-mod pattern;
-mod place;
 mod random;
 mod report;
 mod scope;
 mod settings;
-mod sizes;
 mod statement;
 mod structure;
 mod types;
@@ -35,11 +32,11 @@ mod wheres;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use settings::{Options, Setting};
+pub use settings::{Choice, Options, Setting};
 
 use self::frame::Frame;
 use self::report::{Outcome, Poisoned, Reports};
-use self::value::{Instance, Slot, Value};
+use self::value::{Instance, Value};
 use crate::diag::{Diagnostic, Span};
 use crate::front::load::Program;
 use crate::graph::{Dim, Model, Symbol};
@@ -47,8 +44,8 @@ use crate::graph::{Dim, Model, Symbol};
 /// Deep enough for any model, and small enough for the stack below.
 const MAX_DEPTH: usize = 3_000;
 const STACK: usize = 512 << 20;
-/// Evaluated expressions.
-const FUEL: u64 = 20_000_000;
+/// Evaluated expressions and elements of lists.
+const FUEL: u64 = 5_000_000;
 /// Elements of one list.
 const MAX_LIST: usize = 65_536;
 
@@ -164,6 +161,21 @@ impl<'a> Elaborator<'a> {
         text
     }
 
+    /// Lists cost what they hold, so that no spec fills the memory by copying one.
+    fn charge(&mut self, elements: usize, span: Span) -> Outcome<()> {
+        match self.fuel.checked_sub(elements as u64) {
+            Some(rest) if rest > 0 => {
+                self.fuel = rest;
+                Ok(())
+            }
+            _ if self.fuel == 0 => Err(Reports::silent()),
+            _ => {
+                self.fuel = 0;
+                self.error("E0406", "this takes too many steps", span, "given up here")
+            }
+        }
+    }
+
     /// One step deeper; the way out of what never ends.
     fn descend(&mut self, span: Span) -> Outcome<()> {
         if self.fuel == 0 {
@@ -179,10 +191,6 @@ impl<'a> Elaborator<'a> {
         }
         self.depth += 1;
         Ok(())
-    }
-
-    fn slot_value(slot: Slot) -> Value<'a> {
-        Value::Slot(Rc::new(slot))
     }
 }
 

@@ -5,11 +5,11 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::frame::FrameKind;
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link, Locals};
 use super::value::{Closure, Slot, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Block, DeclareKind, Expr, Let, Pattern, PatternKind, StatementKind};
 
@@ -181,7 +181,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn write(&mut self, target: &'a Expr, value: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<()> {
-        let (slot, value) = (self.eval(target, env), self.eval(value, env).map(|found| (found, value.span)));
+        let (slot, value) = (self.eval_place(target, env), self.eval(value, env).map(|found| (found, value.span)));
         let (slot, (value, at)) = (slot?, value?);
         match slot {
             Value::Slot(slot) if slot.kind == DeclareKind::State => self.write_state(&slot, value, at, target.span),
