@@ -50,7 +50,7 @@ fn hunt(fault: Fault, n_graphs: u64, backends: &[Backend]) -> Option<(u64, Failu
 fn every_seeded_bug_is_found() {
     silence_panics();
     let backends: Vec<Backend> = Backend::AVAILABLE.iter().rev().copied().collect();
-    let n_graphs = std::env::var("TILEWRIGHT_GRAPHS").ok().and_then(|text| text.parse().ok()).unwrap_or(4000);
+    let n_graphs = std::env::var("TILEWRIGHT_GRAPHS").ok().and_then(|text| text.parse().ok()).unwrap_or(3000);
     let only = std::env::var("TILEWRIGHT_FAULT").ok();
     let mut missed = Vec::new();
     println!("| fault | what is wrong | graphs until found | seen |\n|---|---|---:|---|");

@@ -12,6 +12,32 @@ use tilewright::compiler::ops;
 
 use super::{SIZE, regions, values};
 
+/// Ops that rewrites look for, taken more often than the others.
+const FAVOURITES: &[&str] = &[
+    "neg",
+    "sub",
+    "add",
+    "mul",
+    "select",
+    "not",
+    "permute",
+    "slice",
+    "pad",
+    "concat",
+    "reshape",
+    "broadcast",
+    "pow",
+    "contract",
+    "reduce_max",
+    "reduce_sum",
+    "gather",
+    "update",
+    "cast",
+    "floor_div",
+];
+/// Numbers that algebra has rules for.
+const NUMBERS: &[f64] = &[0.0, 0.0, 1.0, -1.0, 2.0, 3.0];
+
 /// Regions inside regions end here.
 const MAX_DEPTH: usize = 2;
 
@@ -70,7 +96,10 @@ impl Garden {
     }
 
     fn grow_from_table(&mut self, sampler: &mut Sampler) -> Option<Vec<Value>> {
-        let op = *sampler.pick(ops::TABLE);
+        let op = match sampler.int(0, 3) {
+            0 => ops::find(*sampler.pick(FAVOURITES))?,
+            _ => *sampler.pick(ops::TABLE),
+        };
         let sample = op.sample?(op, sampler);
         if matches!(op.meaning, Meaning::Opaque { .. }) && sampler.int(0, 3) > 0 {
             return None;
@@ -104,7 +133,9 @@ impl Garden {
         if fitting.is_empty() {
             return (wanted(), sample.attrs.clone());
         }
-        let chosen = *sampler.pick(&fitting);
+        // Long chains come from values that are new.
+        let newest = &fitting[fitting.len().saturating_sub(2)..];
+        let chosen = *if sampler.flip() { sampler.pick(newest) } else { sampler.pick(&fitting) };
         let found = self.graph.type_of(chosen.value).clone();
         let sizes: BTreeMap<Dim, Dim> = ty.shape.iter().cloned().zip(found.shape.iter().cloned()).collect();
         let retype = |other: &Type| {
@@ -177,6 +208,11 @@ impl Garden {
     ) -> Option<Vec<Value>> {
         let values: Vec<Value> = operands.iter().map(|known| known.value).collect();
         let id = self.graph.apply(op, &values, attrs, regions, &Origin::default()).ok()?;
+        // The front end would ask for a check at entry where a size might be negative.
+        let sizes = self.graph.node(id).types.iter().flat_map(|ty| &ty.shape);
+        if sizes.clone().any(|dim| self.graph.sizes.lower_bound(dim).is_none_or(|low| low < 0)) {
+            return None;
+        }
         let tensors: Vec<Tensor> = operands.iter().map(|known| known.tensor.clone()).collect();
         let results = match op.name {
             "constant" => vec![attrs.complete(op.attrs).ok()?.tensor("value").as_ref().clone()],
@@ -246,8 +282,11 @@ impl Garden {
         if is_constant && is_small && (self.is_region || sampler.int(0, 7) == 0) {
             return self.constant(ty, values::draw(ty.dtype, shape, domain, sampler));
         }
-        if self.is_region || sampler.int(0, 9) == 0 {
-            let value = sampler.float(domain.low, domain.high).round().clamp(domain.low, domain.high);
+        if self.is_region || sampler.int(0, 5) == 0 {
+            let number = *sampler.pick(NUMBERS);
+            let is_inside = sampler.int(0, 3) > 0 && domain.low <= number && number <= domain.high;
+            let drawn = sampler.float(domain.low, domain.high).round().clamp(domain.low, domain.high);
+            let value = if is_inside { number } else { drawn };
             let attrs = Attrs::none().with("value", value).with("shape", ty.shape.clone()).with("dtype", ty.dtype);
             self.apply(ops::find("fill")?, &[], &attrs, Vec::new())?;
             return self.known.last().cloned();

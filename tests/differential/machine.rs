@@ -53,7 +53,12 @@ pub fn compiled(mut program: Program, options: &Options) -> Result<Program, Stri
 }
 
 /// A session that holds the params, with sizes that no input tells.
-pub fn open(program: Program, params: Vec<Array>, threads: usize, sizes: Vec<(String, i64)>) -> Result<Session, String> {
+pub fn open(
+    program: Program,
+    params: Vec<Array>,
+    threads: usize,
+    sizes: Vec<(String, i64)>,
+) -> Result<Session, String> {
     let code = Code::load(&program, &Hosts::standard()).map_err(|error| error.to_string())?;
     let weights = WeightSet::from_tensors(params);
     let options = exec::Options { threads, sizes, poison: true, ..exec::Options::default() };
