@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use tilewright::compiler::graph::{
     Attr, Attrs, DType, Dim, Domain, Graph, Meaning, OpDef, Origin, Role, Sample, Sampler, Tensor, Type, Value,
+    saturate,
 };
 use tilewright::compiler::ops;
 
@@ -230,6 +231,9 @@ impl Garden {
     pub fn find_or_make(&mut self, sampler: &mut Sampler, ty: &Type, domain: Domain) -> Option<Known> {
         let is_it = |known: &&Known| self.graph.type_of(known.value) == ty && within(&known.tensor, domain);
         let fitting: Vec<Known> = self.known.iter().filter(is_it).cloned().collect();
+        if sampler.int(0, 6) == 0 {
+            return self.fill(sampler, ty, domain);
+        }
         match sampler.int(0, 9) {
             0..8 if !fitting.is_empty() => Some(sampler.pick(&fitting).clone()),
             0..5 => match self.adapt(sampler, ty) {
@@ -282,14 +286,8 @@ impl Garden {
         if is_constant && is_small && (self.is_region || sampler.int(0, 7) == 0) {
             return self.constant(ty, values::draw(ty.dtype, shape, domain, sampler));
         }
-        if self.is_region || sampler.int(0, 5) == 0 {
-            let number = *sampler.pick(NUMBERS);
-            let is_inside = sampler.int(0, 3) > 0 && domain.low <= number && number <= domain.high;
-            let drawn = sampler.float(domain.low, domain.high).round().clamp(domain.low, domain.high);
-            let value = if is_inside { number } else { drawn };
-            let attrs = Attrs::none().with("value", value).with("shape", ty.shape.clone()).with("dtype", ty.dtype);
-            self.apply(ops::find("fill")?, &[], &attrs, Vec::new())?;
-            return self.known.last().cloned();
+        if self.is_region || sampler.int(0, 9) == 0 {
+            return self.fill(sampler, ty, domain);
         }
         let takes_zeros = domain.low <= 0.0 && domain.high >= 0.0;
         let (letter, role) = match sampler.int(0, 9) {
@@ -310,6 +308,18 @@ impl Garden {
         };
         let tensor = values::arguments(&case, self.size)?.pop()?;
         self.known.push(Known { value, tensor });
+        self.known.last().cloned()
+    }
+
+    /// The same number everywhere, often one that algebra has rules for.
+    fn fill(&mut self, sampler: &mut Sampler, ty: &Type, domain: Domain) -> Option<Known> {
+        let number = *sampler.pick(NUMBERS);
+        let is_inside = sampler.int(0, 3) > 0 && domain.low <= number && number <= domain.high;
+        let drawn = sampler.float(domain.low, domain.high).round().clamp(domain.low, domain.high);
+        let value = if is_inside { number } else { drawn };
+        let value = if ty.dtype.is_float() { value } else { saturate(ty.dtype, value) as f64 };
+        let attrs = Attrs::none().with("value", value).with("shape", ty.shape.clone()).with("dtype", ty.dtype);
+        self.apply(ops::find("fill")?, &[], &attrs, Vec::new())?;
         self.known.last().cloned()
     }
 

@@ -3,8 +3,12 @@
 //! Invariant: a function returns normally unless there is a bug. Both the mutation fuzzer of `tests/fuzz.rs` and the
 //! targets of `fuzz/` call these and nothing else.
 
+use std::collections::HashMap;
+
 use tilewright::compiler::diag::{SourceMap, Theme, render};
+use tilewright::compiler::front::elaborate::check;
 use tilewright::compiler::front::format::format_source;
+use tilewright::compiler::front::load::load;
 use tilewright::compiler::front::parse::parse_file;
 use tilewright::compiler::graph::parse::{Library, parse_module};
 use tilewright::compiler::graph::verify::verify;
@@ -19,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("kernel", &[("tests/kernels", "kir")], kernel),
 ];
 
-/// Parses a spec, renders what was found and formats it; formatting twice changes nothing.
+/// Parses a spec, renders what was found, formats it and elaborates its models; formatting twice changes nothing.
 pub fn spec(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut sources = SourceMap::new();
@@ -27,6 +31,11 @@ pub fn spec(bytes: &[u8]) {
     let (_, diagnostics) = parse_file(id, text);
     for found in diagnostics.iter().take(20) {
         assert!(!render(found, &sources, &Theme::plain()).is_empty());
+    }
+    let files = HashMap::from([("fuzz.tw".to_string(), text.to_string())]);
+    let program = load(&files, "fuzz.tw");
+    for found in check(&program).iter().take(20) {
+        assert!(!render(found, &program.sources, &Theme::plain()).is_empty());
     }
     if let Ok(formatted) = format_source(text) {
         match format_source(&formatted) {
