@@ -1,7 +1,7 @@
 //! Mutated texts through every reader of text: no panic, and what is valid survives printing.
 //!
 //! The short run is part of the suite. `TILEWRIGHT_FUZZ=600 cargo test --release --test fuzz -- --ignored --nocapture` runs
-//! each target for so many seconds; the folder `fuzz` has the same targets for libFuzzer.
+//! each target, or the one that `TILEWRIGHT_TARGET` names, for so many seconds; the folder `fuzz` has the same targets for libFuzzer.
 
 #[path = "fuzz_support/mutate.rs"]
 mod mutate;
@@ -42,7 +42,8 @@ fn fuzz(&(name, folders, run): &Target, seed: u64, n_texts: u64, time: Duration)
 /// On a thread with the stack of a main thread.
 fn fuzz_all(seed: u64, n_texts: u64, time: Duration) {
     let run = move || {
-        for target in TARGETS {
+        let only = std::env::var("TILEWRIGHT_TARGET").ok();
+        for target in TARGETS.iter().filter(|target| only.as_deref().is_none_or(|only| only == target.0)) {
             let (n, failures) = fuzz(target, seed, n_texts, time);
             println!("{}: {n} texts, {} failures", target.0, failures.len());
             assert!(failures.is_empty(), "{}: {} of {n} texts failed", target.0, failures.len());
