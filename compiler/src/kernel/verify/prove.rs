@@ -12,6 +12,8 @@ use crate::kernel::types::Kernel;
 /// Steps of one proof. Natural accesses take fewer than twenty.
 const MAX_STEPS: u32 = 400;
 const MAX_DEPTH: u32 = 12;
+/// Multiples of a size that facts are compared with: strides of convolutions.
+const MAX_SCALE: i64 = 8;
 
 /// Bounds of the symbols in scope, and expressions known to be at least 0.
 #[derive(Clone, Debug)]
@@ -132,13 +134,18 @@ impl Search<'_> {
         self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
     }
 
-    /// `dim = fact + rest`, for facts that share a term with it.
+    /// `dim = fact + rest`, for facts that share a term with it; or `k·dim = fact + rest`, where the fact has k times the
+    /// term: sizes are integers, so `k·dim >= 1 - k` is enough.
     fn by_known(&self, dim: &Dim, depth: u32) -> bool {
         self.facts.known.iter().any(|fact| {
-            let shares = fact.terms().any(|(monomial, c)| {
-                !monomial.is_empty() && dim.terms().any(|(other, d)| other == monomial && (c > 0) == (d > 0))
+            let shared = fact.terms().filter(|(monomial, _)| !monomial.is_empty()).filter_map(|(monomial, c)| {
+                let (_, d) = dim.terms().find(|(other, _)| *other == monomial)?;
+                ((c > 0) == (d > 0)).then_some(if c % d == 0 { c / d } else { 1 })
             });
-            shares && self.not_negative(&(dim - fact), depth)
+            let Some(scale) = shared.max() else { return false };
+            self.not_negative(&(dim - fact), depth)
+                || (2..=MAX_SCALE).contains(&scale)
+                    && self.not_negative(&(&(&(dim * scale) - fact) + &Dim::constant(scale - 1)), depth)
         })
     }
 
@@ -224,6 +231,14 @@ mod tests {
         f.assume([dim("y + dy - 1"), dim("H - y - dy")]);
         assert!(f.proves(&dim("y + dy - 1")));
         assert!(f.proves(&dim("H - 1 - (y + dy - 1)")));
+    }
+
+    #[test]
+    fn facts_about_multiples_count() {
+        let mut f = facts(&[("r", "0", "2"), ("l", "0", "4")]);
+        f.assume([dim("r + 2*l - 2"), dim("-r")]);
+        assert!(f.proves(&dim("l - 1")));
+        assert!(!f.proves(&dim("l - 2")));
     }
 
     #[test]
