@@ -237,3 +237,9 @@ fn join(from: &str, path: &str) -> String {
     format!("{}.tw", parts.join("/"))
 }
 
+
+/// The part of the prelude in which a name is defined.
+pub fn prelude_part_with(name: &str) -> Option<&'static str> {
+    let defines = |text: &str| ["module", "fn", "const"].iter().any(|word| text.contains(&format!("\n{word} {name}")));
+    prelude::names().into_iter().find(|part| prelude::file(part).is_some_and(defines))
+}

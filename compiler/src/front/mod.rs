@@ -6,9 +6,11 @@
 
 pub mod ast;
 mod brackets;
+pub mod elaborate;
 pub mod format;
 mod habits;
 mod layout;
+pub mod load;
 pub mod parse;
 mod scan;
 

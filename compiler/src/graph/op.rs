@@ -29,11 +29,14 @@ pub enum Operands {
     Variadic(&'static [&'static str], &'static str),
 }
 
+/// Builds what an op stands for from simpler ones.
+pub type Expand = fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, OpError>;
+
 /// How an op computes.
 #[derive(Clone, Copy)]
 pub enum Meaning {
     /// By simpler ops.
-    Expand(fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, OpError>),
+    Expand(Expand),
     /// By a nest of loops around a scalar body; fusion and tiling compose nests. `eval` is only for nests whose direct
     /// interpretation would be too slow; tests hold it against the nest.
     Structured { nest: fn(&Call) -> Nest, eval: Option<fn(&Eval) -> Result<Tensor, EvalError>> },

@@ -5,8 +5,8 @@
 use super::formula::check_float;
 use super::reduction::{self, ATTRS, reduced_shape, some_axes};
 use crate::graph::{
-    Attr, AttrDef, AttrKind, Builder, Call, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
-    Value, attr,
+    Attr, AttrDef, AttrKind, Builder, Call, Default, Dim, Expand, Meaning, OpDef, OpError, Operands, Sample, Sampler,
+    Type, Value, attr,
 };
 
 pub static MEAN: OpDef = op("mean", "The mean along `axes`; of nothing, NaN.", ATTRS, mean);
@@ -22,8 +22,6 @@ pub static LOGSUMEXP: OpDef =
     op("logsumexp", "The logarithm of the sum of exponentials along `axes`; of nothing, -inf.", ATTRS, logsumexp);
 
 const VAR_ATTRS: &[AttrDef] = &[ATTRS[0], ATTRS[1], attr("correction", AttrKind::Int, Default::Int(0))];
-
-type Expand = fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, OpError>;
 
 const fn op(name: &'static str, doc: &'static str, attrs: &'static [AttrDef], expand: Expand) -> OpDef {
     OpDef {

@@ -87,7 +87,7 @@ impl<'a> Elaborator<'a> {
             },
             Value::List(items) => self.thread(&items, args, at, span),
             Value::Constructor(constructor) => self.construct(constructor, args, span),
-            Value::Builtin(builtin) => (builtin.call)(self, args, span),
+            Value::Builtin(builtin) => builtin.call(self, args, span),
             Value::Op(op) => self.call_op(op, args, span),
             Value::DType(dtype) => self.call_cast(dtype, args, span),
             Value::Draw(draw) => self.call_draw(draw, args, span),
@@ -268,8 +268,10 @@ impl<'a> Elaborator<'a> {
     fn construct(&mut self, constructor: Constructor<'a>, args: Vec<Arg<'a>>, span: Span) -> Outcome<Value<'a>> {
         let module = constructor.module;
         let args = self.match_params(&module.name.text, &module.params, args, span, module.name.span)?;
+        let given = module.params.iter().zip(&args).filter(|(_, arg)| arg.is_some());
+        let explicit = given.map(|(param, _)| Rc::from(param.name.text.as_str())).collect();
         let params = self.module_params(constructor, args, span)?;
-        let kind = BlueprintKind::Module { constructor, params };
+        let kind = BlueprintKind::Module { constructor, params, explicit };
         Ok(Value::Blueprint(Rc::new(Blueprint { kind, span })))
     }
 

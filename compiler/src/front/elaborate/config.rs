@@ -234,7 +234,7 @@ fn floats<'a>(op: BinaryOp, a: f64, b: f64) -> Value<'a> {
 }
 
 /// Equality of config, part by part; `None` where it takes a run-time comparison.
-pub fn same(a: &Value, b: &Value) -> Option<bool> {
+pub fn same<'a>(a: &Value<'a>, b: &Value<'a>) -> Option<bool> {
     match (a, b) {
         (Value::List(a), Value::List(b)) => all_same(a.len() == b.len(), a.iter().zip(b.iter())),
         (Value::Tuple(a), Value::Tuple(b)) => {
@@ -252,7 +252,7 @@ pub fn same(a: &Value, b: &Value) -> Option<bool> {
     }
 }
 
-fn all_same<'v>(lengths: bool, mut pairs: impl Iterator<Item = (&'v Value<'v>, &'v Value<'v>)>) -> Option<bool> {
+fn all_same<'v, 'a: 'v>(lengths: bool, mut pairs: impl Iterator<Item = (&'v Value<'a>, &'v Value<'a>)>) -> Option<bool> {
     if !lengths {
         return Some(false);
     }

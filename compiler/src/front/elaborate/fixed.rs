@@ -160,18 +160,18 @@ impl<'a> Elaborator<'a> {
         if numbers.len() > MAX_CONSTANT {
             return self.error("E0407", "this constant is too large", span, "give it as an input or a param");
         }
-        let mut items = |this: &mut Self, length: usize, items: &mut dyn Iterator<Item = &Value<'a>>| {
-            match shape.get(depth) {
-                None if depth == shape.len() && depth < 16 => shape.push(length),
-                Some(known) if *known == length => {}
-                _ => return this.error("E0404", "the lists of a tensor have equal lengths", span, "they differ here"),
-            }
-            items.try_for_each(|item| this.collect(item, depth + 1, shape, numbers, kind, span))
+        let parts: Option<Vec<&Value<'a>>> = match value {
+            Value::List(list) => Some(list.iter().collect()),
+            Value::Tuple(fields) => Some(fields.iter().map(|field| &field.value).collect()),
+            _ => None,
         };
-        match value {
-            Value::List(list) => return items(self, list.len(), &mut list.iter()),
-            Value::Tuple(fields) => return items(self, fields.len(), &mut fields.iter().map(|field| &field.value)),
-            _ => {}
+        if let Some(parts) = parts {
+            match shape.get(depth) {
+                None if depth == shape.len() && depth < 16 && numbers.is_empty() => shape.push(parts.len()),
+                Some(known) if *known == parts.len() => {}
+                _ => return self.error("E0404", "the lists of a tensor have equal lengths", span, "they differ here"),
+            }
+            return parts.into_iter().try_for_each(|item| self.collect(item, depth + 1, shape, numbers, kind, span));
         }
         if depth != shape.len() {
             return self.error("E0404", "the lists of a tensor have equal depths", span, "they differ here");

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::report::{Outcome, Poisoned};
+use super::report::Outcome;
 use super::scope::Env;
 use super::types::lone_size;
 use super::value::{Blueprint, BlueprintKind, Constructor, Field, Instance, Slot, Value};
@@ -57,7 +57,7 @@ impl<'a> Elaborator<'a> {
 
     fn place_blueprint(&mut self, blueprint: &Blueprint<'a>, path: &str) -> Outcome<Value<'a>> {
         match &blueprint.kind {
-            BlueprintKind::Module { constructor, params } => {
+            BlueprintKind::Module { constructor, params, .. } => {
                 self.instantiate(*constructor, params.clone(), path, None, blueprint.span).map(Value::Module)
             }
             BlueprintKind::Declare { kind, ty, init, env } => self.declare(*kind, ty, init, env, path, blueprint.span),
@@ -265,7 +265,7 @@ impl<'a> Elaborator<'a> {
 fn split<'a>(value: Outcome<Value<'a>>) -> (Value<'a>, Outcome<()>) {
     match value {
         Ok(value) => (value, Ok(())),
-        Err(poisoned @ Poisoned { .. }) => (Value::Poison, Err(poisoned)),
+        Err(poisoned) => (Value::Poison, Err(poisoned)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: pure, total and bounded. Whatever the input, the answer is a model or diagnostics: depth, steps, list lengths
 //! and nodes are limited, and every limit is an error that names the place where it was reached.
 
-mod arguments;
+mod branch;
 mod builtins;
 mod call;
 mod config;
@@ -16,16 +16,13 @@ mod fixed;
 mod frame;
 mod index;
 mod members;
-mod movement;
+mod model;
 mod names;
 mod ops;
-mod pattern;
-mod place;
 mod random;
 mod report;
 mod scope;
 mod settings;
-mod sizes;
 mod statement;
 mod structure;
 mod types;
@@ -35,11 +32,11 @@ mod wheres;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use settings::{Options, Setting};
+pub use settings::{Choice, Options, Setting};
 
 use self::frame::Frame;
 use self::report::{Outcome, Poisoned, Reports};
-use self::value::{Instance, Slot, Value};
+use self::value::{Instance, Value};
 use crate::diag::{Diagnostic, Span};
 use crate::front::load::Program;
 use crate::graph::{Dim, Model, Symbol};
@@ -179,10 +176,6 @@ impl<'a> Elaborator<'a> {
         }
         self.depth += 1;
         Ok(())
-    }
-
-    fn slot_value(slot: Slot) -> Value<'a> {
-        Value::Slot(Rc::new(slot))
     }
 }
 

@@ -97,7 +97,8 @@ pub struct Blueprint<'a> {
 }
 
 pub enum BlueprintKind<'a> {
-    Module { constructor: Constructor<'a>, params: Vec<(Rc<str>, Value<'a>)> },
+    /// `explicit` names the parameters that were given, not defaulted.
+    Module { constructor: Constructor<'a>, params: Vec<(Rc<str>, Value<'a>)>, explicit: Vec<Rc<str>> },
     Declare { kind: ast::DeclareKind, ty: &'a ast::Type, init: &'a ast::Expr, env: Env<'a> },
     /// A copy of whatever this is: of an instance, or of lists and tuples of them.
     Clone(Value<'a>),

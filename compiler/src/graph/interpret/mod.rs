@@ -16,7 +16,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Attr, Builder, Call, Eval, EvalError, Graph, Meaning, NodeId, Precision, Role, Symbol, Tensor, Type, Value,
+    Attr, Builder, Call, Eval, EvalError, Expand, Graph, Meaning, NodeId, Precision, Role, Symbol, Tensor, Type, Value,
 };
 
 pub use nest::evaluate as evaluate_nest;
@@ -208,13 +208,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn expansion(
-        &self,
-        graph: &Graph,
-        id: NodeId,
-        expand: fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, super::OpError>,
-        call: &Call,
-    ) -> Result<Rc<Graph>, EvalError> {
+    fn expansion(&self, graph: &Graph, id: NodeId, expand: Expand, call: &Call) -> Result<Rc<Graph>, EvalError> {
         let key = (std::ptr::from_ref(graph).addr(), id);
         if let Some(known) = self.expansions.borrow().get(&key) {
             return Ok(known.clone());
@@ -244,10 +238,7 @@ pub fn n_elements(shape: &[usize]) -> Option<usize> {
 }
 
 /// The expansion of one application, as a graph of its own.
-pub fn expand_call(
-    call: &Call,
-    expand: fn(&mut Builder, &Call, &[Value]) -> Result<Vec<Value>, super::OpError>,
-) -> Result<Graph, super::OpError> {
+pub fn expand_call(call: &Call, expand: Expand) -> Result<Graph, super::OpError> {
     let mut graph = Graph::new(call.op.name);
     graph.sizes = call.sizes.clone();
     let arguments: Vec<Value> = call

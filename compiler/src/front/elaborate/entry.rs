@@ -1,0 +1,403 @@
+//! A function of the model as a graph that can be called: its tensors are arguments, its other parameters config.
+//!
+//! Invariant: arguments stand in the order data, `seed`, `step`, params, states; outputs are the results and then every state
+//! that was written. `where H % 8 == 0` makes H stand for 8 times the symbol `H_8`, so that division comes out whole.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::call::holds_tensors;
+use super::frame::{FrameKind, RegionArgument, close};
+use super::report::{Outcome, Reports};
+use super::scope::Env;
+use super::types::lone_size;
+use super::value::{Field, Instance, Value};
+use super::Elaborator;
+use crate::diag::Span;
+use crate::front::ast::{self, BinaryOp, DimKind, Expr, ExprKind, Function, Param, TypeKind};
+use crate::graph::{self, Dim, Graph, Role, Symbol, Type};
+
+/// What belongs to the entry being built.
+#[derive(Default)]
+pub struct EntryState {
+    pub name: String,
+    /// How many draws each instance has made.
+    pub draws: HashMap<String, usize>,
+    pub seed: Option<graph::Value>,
+    pub step: Option<graph::Value>,
+    /// The member whose initial value is being computed.
+    pub member: Option<String>,
+}
+
+/// A clause of a `where` that says something about a size by itself.
+enum Fact<'a> {
+    Multiple(&'a str, i64),
+    Equal(&'a str, &'a str),
+}
+
+impl<'a> Elaborator<'a> {
+    /// The graph of an entry, or `None` where the function is no entry.
+    pub fn entry_graph(&mut self, root: &Rc<Instance<'a>>, function: &'a Function) -> Outcome<Option<Graph>> {
+        if let Some(reason) = self.why_no_entry(function) {
+            self.skipped.push((function.name.text.clone(), reason));
+            return Ok(None);
+        }
+        self.entry = EntryState { name: function.name.text.clone(), ..EntryState::default() };
+        self.substitution.clear();
+        self.push_frame(FrameKind::Entry, &function.name.text, function.span);
+        self.context.push(root.clone());
+        let built = self.build_entry(root, function);
+        self.context.pop();
+        let frame = self.pop_frame();
+        let (data, outputs) = built?;
+        let Some(frame) = frame else { return Err(Reports::silent()) };
+        let mut order: Vec<graph::Value> = data;
+        order.extend(self.entry.seed);
+        order.extend(self.entry.step.filter(|_| self.entry.seed.is_some()));
+        for role in [Role::Param, Role::State] {
+            order.extend(frame.graph.arguments().iter().filter(|argument| argument.role == role).map(|a| a.value));
+        }
+        let arguments = frame.graph.arguments().to_vec();
+        let argument = |value: &graph::Value| {
+            let argument = arguments.iter().find(|argument| argument.value == *value)?;
+            let ty = frame.graph.type_of(*value).clone();
+            Some(RegionArgument { name: argument.name.clone(), role: argument.role, ty, value: Some(*value) })
+        };
+        let arguments: Vec<RegionArgument> = order.iter().filter_map(argument).collect();
+        let mut outputs = outputs;
+        for (path, state) in frame.states.iter().filter(|(_, state)| state.written) {
+            outputs.push((path.to_string(), Role::State, state.current));
+        }
+        Ok(Some(close(frame.graph, arguments, &outputs)))
+    }
+
+    fn why_no_entry(&self, function: &Function) -> Option<String> {
+        for param in &function.params {
+            let chosen = self.options.config.iter().any(|choice| choice.key == param.name.text);
+            let given = param.default.is_some() || chosen;
+            if holds_tensors(&param.ty) {
+                if has_rest(&param.ty) {
+                    return Some(format!("`{}` has any number of axes", param.name.text));
+                }
+            } else if !given {
+                return Some(format!("`{}` is config without a default", param.name.text));
+            }
+        }
+        None
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn build_entry(
+        &mut self,
+        root: &Rc<Instance<'a>>,
+        function: &'a Function,
+    ) -> Outcome<(Vec<graph::Value>, Vec<(String, Role, graph::Value)>)> {
+        let mut env = Env::of_instance(root);
+        self.bind_config(function, &mut env)?;
+        let (tensors, _): (Vec<&'a Param>, Vec<&'a Param>) =
+            function.params.iter().partition(|param| holds_tensors(&param.ty));
+        self.bind_symbols(function, &tensors, &mut env)?;
+        let mut data = Vec::new();
+        for param in tensors {
+            let value = self.argument_of(&param.name.text, &param.ty, &mut env, &mut data)?;
+            env.locals.bind(&param.name.text, value, self.frames.len());
+        }
+        if let Some(condition) = &function.condition {
+            self.declare_ranges(condition, &mut env)?;
+            self.hold(condition, &mut env, "where")?;
+        }
+        let value = self.body(function, &mut env)?;
+        let at = function.body.value.as_ref().map_or(function.body.span, |value| value.span);
+        let mut leaves = Vec::new();
+        self.named_leaves(&value, "result", &mut leaves);
+        let mut outputs = Vec::with_capacity(leaves.len());
+        for (name, leaf) in leaves {
+            let wire = self.tensor(leaf, at)?;
+            outputs.push((name, Role::Data, self.enter(wire, at)?));
+        }
+        Ok((data, outputs))
+    }
+
+    fn bind_config(&mut self, function: &'a Function, env: &mut Env<'a>) -> Outcome<()> {
+        for param in function.params.iter().filter(|param| !holds_tensors(&param.ty)) {
+            let chosen = self.options.config.iter().rev().find(|choice| choice.key == param.name.text);
+            let (value, at) = match (chosen, &param.default) {
+                (Some(choice), _) => (super::model::value_of(&choice.value), choice.span.unwrap_or(param.span)),
+                (None, Some(default)) => (self.eval(default, env)?, default.span),
+                (None, None) => continue,
+            };
+            let value = self.coerce(value, &param.ty, env, at)?;
+            env.locals.bind(&param.name.text, value, self.frames.len());
+        }
+        Ok(())
+    }
+
+    /// Gives every size that stands alone in a parameter's type a symbol, or what is known of it.
+    fn bind_symbols(&mut self, function: &'a Function, tensors: &[&'a Param], env: &mut Env<'a>) -> Outcome<()> {
+        let mut facts = Vec::new();
+        if let Some(condition) = &function.condition {
+            self.facts(condition, env, &mut facts);
+        }
+        let mut names = Vec::new();
+        tensors.iter().for_each(|param| lone_sizes(&param.ty, &mut names));
+        for name in names {
+            if self.find(name, env)?.is_some() {
+                continue;
+            }
+            let own = Dim::symbol(name);
+            let fixed = self.options.dims.iter().find(|(fixed, _)| fixed == name).map(|(_, size)| Dim::constant(*size));
+            let equal = facts.iter().find_map(|fact| match fact {
+                Fact::Equal(a, b) if *b == name => env.locals.find(a),
+                Fact::Equal(a, b) if *a == name => env.locals.find(b),
+                _ => None,
+            });
+            let equal = equal.and_then(|link| link.value.borrow().as_dim());
+            let factor = facts.iter().fold(1i64, |factor, fact| match fact {
+                Fact::Multiple(of, by) if *of == name => lcm(factor, *by),
+                _ => factor,
+            });
+            let multiple = (factor > 1).then(|| Dim::symbol(format!("{name}_{factor}")) * factor);
+            let size = fixed.or(equal).or(multiple).unwrap_or_else(|| own.clone());
+            if size != own {
+                self.substitution.push((Symbol::new(name), size.clone()));
+            }
+            env.locals.bind(name, Value::size(size), self.frames.len());
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self, condition: &'a Expr, env: &mut Env<'a>, facts: &mut Vec<Fact<'a>>) {
+        let ExprKind::Binary { op, left, right, .. } = &condition.kind else { return };
+        match (op, &left.kind, &right.kind) {
+            (BinaryOp::And, ..) => {
+                self.facts(left, env, facts);
+                self.facts(right, env, facts);
+            }
+            (BinaryOp::Equal, ExprKind::Name(a), ExprKind::Name(b)) => facts.push(Fact::Equal(&a.text, &b.text)),
+            (BinaryOp::Equal, ExprKind::Binary { op: BinaryOp::Remainder, left, right: by, .. }, ExprKind::Int(0)) => {
+                if let ExprKind::Name(name) = &left.kind
+                    && let Ok(by) = self.eval(by, env)
+                    && let Value::Int(by) = by
+                    && (2..=1 << 20).contains(&by)
+                {
+                    facts.push(Fact::Multiple(&name.text, by));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `N <= 2048` becomes the range of N.
+    fn declare_ranges(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Outcome<()> {
+        let ExprKind::Binary { op, left, right, .. } = &condition.kind else { return Ok(()) };
+        if *op == BinaryOp::And {
+            self.declare_ranges(left, env)?;
+            return self.declare_ranges(right, env);
+        }
+        let (a, b, op) = match (is_name(left), is_name(right)) {
+            (true, _) => (left, right, *op),
+            (_, true) => (right, left, mirrored(*op)),
+            _ => return Ok(()),
+        };
+        if !matches!(op, BinaryOp::Less | BinaryOp::LessEqual | BinaryOp::Greater | BinaryOp::GreaterEqual) {
+            return Ok(());
+        }
+        let (size, bound) = (self.eval(a, env)?, self.eval(b, env)?);
+        if let (Value::Size(size), Value::Int(bound)) = (size, bound) {
+            self.declare_range(&size, op, bound);
+        }
+        Ok(())
+    }
+
+    fn declare_range(&mut self, size: &Dim, op: BinaryOp, bound: i64) {
+        let Some((factor, symbol)) = times_symbol(size) else { return };
+        let Some(frame) = self.frames.first_mut() else { return };
+        let ranges = &mut frame.graph.sizes;
+        let known = ranges.get(&symbol).cloned();
+        let (mut low, mut high) = match known {
+            Some(range) => (range.low, range.high),
+            None => (Dim::constant(0), None),
+        };
+        let less = |by: i64| bound.saturating_sub(by).div_euclid(factor);
+        match op {
+            BinaryOp::LessEqual => high = Some(Dim::constant(less(0))),
+            BinaryOp::Less => high = Some(Dim::constant(less(1))),
+            BinaryOp::GreaterEqual => low = Dim::constant(-(-bound).div_euclid(factor)),
+            _ => low = Dim::constant(less(0).saturating_add(1)),
+        }
+        ranges.declare(symbol, low, high);
+    }
+
+    /// Arguments for a type: one per tensor in it.
+    fn argument_of(
+        &mut self,
+        name: &str,
+        ty: &'a ast::Type,
+        env: &mut Env<'a>,
+        data: &mut Vec<graph::Value>,
+    ) -> Outcome<Value<'a>> {
+        match &ty.kind {
+            TypeKind::Tensor { dtype, dims } => {
+                let dtype = self.dtype(dtype.as_ref())?;
+                let mut shape = Vec::with_capacity(dims.len());
+                for (axis, dim) in dims.iter().enumerate() {
+                    shape.push(match &dim.kind {
+                        DimKind::Size(size) => self.size(size, env)?,
+                        _ => self.unnamed_size(name, axis),
+                    });
+                }
+                let frame = self.frame(ty.span)?;
+                let value = frame.graph.add_argument(name, Role::Data, Type::new(dtype, shape));
+                data.push(value);
+                Ok(Value::Wire(self.wire(value)))
+            }
+            TypeKind::Tuple(fields) => {
+                let mut values = Vec::with_capacity(fields.len());
+                for (idx, field) in fields.iter().enumerate() {
+                    let part = field.name.as_ref().map_or(idx.to_string(), |name| name.text.clone());
+                    let value = self.argument_of(&format!("{name}.{part}"), &field.ty, env, data)?;
+                    values.push(Field { name: field.name.as_ref().map(|name| Rc::from(name.text.as_str())), value });
+                }
+                Ok(Value::Tuple(Rc::new(values)))
+            }
+            _ => self.error("E0402", "an entry's tuples hold tensors", ty.span, "no tensor"),
+        }
+    }
+
+    fn unnamed_size(&self, name: &str, axis: usize) -> Dim {
+        let symbol = format!("{}_{axis}", name.replace('.', "_"));
+        let fixed = self.options.dims.iter().find(|(fixed, _)| *fixed == symbol);
+        fixed.map_or_else(|| Dim::symbol(&symbol), |(_, size)| Dim::constant(*size))
+    }
+
+    /// A declared type within this entry, where sizes may stand for something else.
+    pub fn entry_type(&self, ty: &Type) -> Type {
+        if self.substitution.is_empty() && self.options.dims.is_empty() {
+            return ty.clone();
+        }
+        let replace = |symbol: &Symbol| {
+            let substituted = self.substitution.iter().find(|(own, _)| own == symbol).map(|(_, size)| size.clone());
+            let fixed = || self.options.dims.iter().find(|(own, _)| own == symbol.name());
+            substituted.or_else(|| fixed().map(|(_, size)| Dim::constant(*size)))
+        };
+        ty.with_shape(ty.shape.iter().map(|size| size.substitute(&replace)).collect())
+    }
+
+    /// The graph that gives every param and state its first value.
+    pub fn init_graph(&mut self, root: &Rc<Instance<'a>>) -> Outcome<Graph> {
+        self.entry = EntryState { name: "init".to_string(), ..EntryState::default() };
+        self.substitution.clear();
+        let span = root.constructor.module.name.span;
+        self.push_frame(FrameKind::Init, "init", span);
+        let seed = self.frames[0].graph.add_argument("seed", Role::Data, Type::scalar(graph::DType::I64));
+        self.entry.seed = Some(seed);
+        let mut failed = None;
+        for index in 0..self.members.len() {
+            if let Err(poisoned) = self.initial_value(index) {
+                failed = Some(poisoned);
+            }
+        }
+        self.entry.member = None;
+        let frame = self.pop_frame();
+        match (failed, frame) {
+            (None, Some(frame)) => Ok(frame.graph),
+            (failed, _) => Err(failed.unwrap_or_else(Reports::silent)),
+        }
+    }
+
+    fn initial_value(&mut self, index: usize) -> Outcome<()> {
+        let declared = &self.members[index];
+        let (slot, init, mut env) = (declared.slot.clone(), declared.init, declared.env.clone());
+        let (owner, copy_of) = (declared.owner.clone(), declared.copy_of.clone());
+        self.entry.member = Some(slot.path.to_string());
+        let pushed = owner.is_some();
+        self.context.extend(owner);
+        let known = copy_of.and_then(|path| self.frames[0].known.get(path.as_str()).copied());
+        let value = match known {
+            Some(value) => Ok(value),
+            None => self.first_value(&slot.ty, init, &mut env, slot.span),
+        };
+        if pushed {
+            self.context.pop();
+        }
+        let value = value?;
+        let role = if slot.kind == ast::DeclareKind::Param { Role::Param } else { Role::State };
+        let frame = self.frame(slot.span)?;
+        frame.known.insert(slot.path.clone(), value);
+        frame.graph.add_output(&*slot.path, role, value);
+        Ok(())
+    }
+
+    fn first_value(&mut self, ty: &Type, init: &'a Expr, env: &mut Env<'a>, declared: Span) -> Outcome<graph::Value> {
+        let span = init.span;
+        let mut value = self.eval(init, env)?;
+        if matches!(value, Value::Function(_) | Value::Op(_) | Value::Builtin(_)) {
+            let shape = Value::list(ty.shape.iter().cloned().map(Value::size).collect());
+            let args = vec![super::call::Arg { name: None, value: shape, span }];
+            value = self.call(value, args, span, span)?;
+        }
+        if value.is_tensor() {
+            let wire = self.tensor(value, span)?;
+            let stretched = self.stretch(wire, ty, span)?;
+            value = Value::Wire(stretched);
+        }
+        let wire = self.fit(value, ty, span, |diagnostic| diagnostic.also(declared, "declared here"))?;
+        self.enter(wire, span)
+    }
+
+    /// An initial value is broadcast to the shape of what it initialises, where it fits.
+    fn stretch(&mut self, wire: super::value::Wire, ty: &Type, span: Span) -> Outcome<super::value::Wire> {
+        let own = self.type_of(wire).shape;
+        let offset = ty.shape.len().checked_sub(own.len());
+        let fits = offset.is_some_and(|offset| own.iter().zip(&ty.shape[offset..]).all(|(a, b)| a == b || a.is(1)));
+        if own == ty.shape || !fits { Ok(wire) } else { self.broadcast_to(wire, &ty.shape, span) }
+    }
+}
+
+fn is_name(expr: &Expr) -> bool {
+    matches!(expr.kind, ExprKind::Name(_))
+}
+
+fn mirrored(op: BinaryOp) -> BinaryOp {
+    match op {
+        BinaryOp::Less => BinaryOp::Greater,
+        BinaryOp::LessEqual => BinaryOp::GreaterEqual,
+        BinaryOp::Greater => BinaryOp::Less,
+        BinaryOp::GreaterEqual => BinaryOp::LessEqual,
+        other => other,
+    }
+}
+
+/// `8*H_8` as (8, H_8).
+fn times_symbol(size: &Dim) -> Option<(i64, Symbol)> {
+    let mut symbol = None;
+    size.for_each_symbol(&mut |own| symbol = Some(own.clone()));
+    let symbol = symbol?;
+    let (slope, rest) = size.affine_in(&symbol)?;
+    let factor = slope.as_constant().filter(|factor| *factor > 0)?;
+    rest.is(0).then_some((factor, symbol))
+}
+
+fn lcm(a: i64, b: i64) -> i64 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    (a / x).saturating_mul(b)
+}
+
+fn has_rest(ty: &ast::Type) -> bool {
+    match &ty.kind {
+        TypeKind::Tensor { dims, .. } => dims.iter().any(|dim| matches!(dim.kind, DimKind::Rest)),
+        TypeKind::Tuple(fields) => fields.iter().any(|field| has_rest(&field.ty)),
+        _ => false,
+    }
+}
+
+fn lone_sizes<'t>(ty: &'t ast::Type, names: &mut Vec<&'t str>) {
+    match &ty.kind {
+        TypeKind::Tensor { dims, .. } => names.extend(dims.iter().filter_map(lone_size).map(|name| name.text.as_str())),
+        TypeKind::Tuple(fields) => fields.iter().for_each(|field| lone_sizes(&field.ty, names)),
+        _ => {}
+    }
+}

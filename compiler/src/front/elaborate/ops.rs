@@ -1,0 +1,258 @@
+//! Calls of ops by the op table: operands first, attributes after them or by name.
+
+use super::call::{Arg, count};
+use super::config::rounded;
+use super::report::Outcome;
+use super::value::{Value, Wire};
+use super::Elaborator;
+use crate::diag::{Diagnostic, Span, suggest};
+use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar};
+
+/// Ops that specs write in other ways.
+static HIDDEN: &[&str] =
+    &["argument", "constant", "fill", "dim", "random_bits", "cast", "loop", "while", "scan", "cond", "fused", "broadcast"];
+
+/// The op of this name, where a spec may call it.
+pub fn visible(name: &str) -> Option<&'static OpDef> {
+    crate::ops::find(name).filter(|_| !HIDDEN.contains(&name))
+}
+
+impl<'a> Elaborator<'a> {
+    pub fn call_op(&mut self, op: &'static OpDef, args: Vec<Arg<'a>>, span: Span) -> Outcome<Value<'a>> {
+        let scalar = Scalar::from_name(op.name);
+        if let Some(scalar) = scalar
+            && let Some(value) = self.config_scalar(scalar, &args)
+        {
+            return Ok(value);
+        }
+        let (operands, attrs) = self.sort_op_args(op, args, span)?;
+        if let Some(scalar) = scalar {
+            let pairs = operands.into_iter().map(|arg| (arg.value, arg.span)).collect();
+            return self.apply_scalar(scalar, pairs, span);
+        }
+        let mut wires = Vec::with_capacity(operands.len());
+        let spans: Vec<Span> = operands.iter().map(|arg| arg.span).collect();
+        for arg in operands {
+            wires.push(self.tensor(arg.value, arg.span)?);
+        }
+        self.apply_op(op, wires, attrs, &spans, span)
+    }
+
+    /// Applies a composite or structural op; indices become floats where integers do not fit.
+    fn apply_op(
+        &mut self,
+        op: &'static OpDef,
+        wires: Vec<Wire>,
+        attrs: Attrs,
+        spans: &[Span],
+        span: Span,
+    ) -> Outcome<Value<'a>> {
+        let mut wires = wires;
+        for attempt in 0..2 {
+            let mut values = Vec::with_capacity(wires.len());
+            for wire in &wires {
+                values.push(self.enter(*wire, span)?);
+            }
+            let origin = self.origin(span);
+            let error = match self.frame(span)?.graph.apply(op, &values, &attrs, Vec::new(), &origin) {
+                Ok(node) => {
+                    let graph = &self.frame(span)?.graph;
+                    let results: Vec<_> = graph.results(node).collect();
+                    let mut made: Vec<Value<'a>> = results.iter().map(|value| Value::Wire(self.wire(*value))).collect();
+                    return Ok(if made.len() == 1 { made.remove(0) } else { Value::tuple(made) });
+                }
+                Err(error) => error,
+            };
+            let loose = wires.iter().any(|wire| wire.flexible && self.type_of(*wire).dtype.is_int());
+            if attempt == 0 && loose {
+                for wire in &mut wires {
+                    if wire.flexible && self.type_of(*wire).dtype.is_int() {
+                        *wire = self.cast(*wire, DType::Real, span)?;
+                    }
+                }
+                continue;
+            }
+            let place = error.operand.and_then(|operand| spans.get(operand)).copied().unwrap_or(span);
+            let mut diagnostic = Diagnostic::error("E0201", format!("`{}`: {}", op.name, error.message)).at(place, "this does not fit");
+            for (idx, (wire, at)) in wires.iter().zip(spans).enumerate().take(4) {
+                if Some(idx) != error.operand || *at != place {
+                    diagnostic = diagnostic.also(*at, format!("{} here", self.type_of(*wire)));
+                }
+            }
+            return Err(self.report(super::fixed::with_help(diagnostic, &error)));
+        }
+        self.error("E0201", format!("`{}` does not apply", op.name), span, "here")
+    }
+
+    /// Scalar functions of config are computed now, by their reference meaning.
+    fn config_scalar(&mut self, scalar: Scalar, args: &[Arg<'a>]) -> Option<Value<'a>> {
+        let def = scalar.def();
+        if args.len() != def.arity || args.iter().any(|arg| arg.name.is_some()) {
+            return None;
+        }
+        if let [Arg { value: Value::Ratio(a, b), .. }] = args {
+            return match scalar {
+                Scalar::Floor => Some(Value::size(a.floor_div(b))),
+                Scalar::Ceil => Some(Value::size(a.ceil_div(b))),
+                _ => None,
+            };
+        }
+        if let (Scalar::Floor | Scalar::Ceil | Scalar::Round | Scalar::Trunc, [Arg { value: Value::Size(dim), .. }]) = (scalar, args) {
+            return Some(Value::Size(dim.clone()));
+        }
+        let late = |arg: &Arg<'a>| matches!(arg.value, Value::Size(_));
+        if args.iter().any(late) {
+            return self.late_scalar(scalar, args);
+        }
+        let ints: Option<Vec<i64>> = args.iter().map(|arg| if let Value::Int(value) = arg.value { Some(value) } else { None }).collect();
+        if let (Some(ints), Some(int)) = (ints, def.int) {
+            let at = |idx: usize| ints.get(idx).copied().unwrap_or(0);
+            return Some(Value::Int(int(at(0), at(1), at(2)))).filter(|_| !is_comparison(scalar));
+        }
+        let floats: Option<Vec<f64>> = args.iter().map(|arg| arg.value.as_number()).collect();
+        let (floats, float) = (floats?, def.float?);
+        let at = |idx: usize| floats.get(idx).copied().unwrap_or(0.0);
+        let result = float(at(0), at(1), at(2));
+        Some(match scalar {
+            Scalar::Floor | Scalar::Ceil | Scalar::Round | Scalar::Trunc => rounded(result),
+            _ if is_comparison(scalar) => Value::Bool(result != 0.0),
+            _ => Value::Float(result),
+        })
+    }
+
+    fn late_scalar(&mut self, scalar: Scalar, args: &[Arg<'a>]) -> Option<Value<'a>> {
+        let dims: Option<Vec<Dim>> = args.iter().map(|arg| arg.value.as_dim()).collect();
+        match (scalar, dims?.as_slice()) {
+            (Scalar::Min, [a, b]) => Some(Value::size(a.least(b))),
+            (Scalar::Max, [a, b]) => Some(Value::size(a.greatest(b))),
+            (Scalar::FloorDiv, [a, b]) if !b.is(0) => Some(Value::size(a.floor_div(b))),
+            _ => None,
+        }
+    }
+
+    fn sort_op_args(&mut self, op: &'static OpDef, args: Vec<Arg<'a>>, span: Span) -> Outcome<(Vec<Arg<'a>>, Attrs)> {
+        let (names, variadic): (&[&str], bool) = match op.operands {
+            Operands::Fixed(names) => (names, false),
+            Operands::Variadic(names, _) => (names, true),
+        };
+        let mut operands: Vec<Option<Arg<'a>>> = names.iter().map(|_| None).collect();
+        let mut rest = Vec::new();
+        let mut attrs = Attrs::none();
+        let mut next = 0;
+        for arg in args {
+            let place = match &arg.name {
+                Some(name) => match names.iter().position(|own| *own == &**name) {
+                    Some(place) => Some(place),
+                    None => {
+                        self.named_attr(op, name, &arg, &mut attrs)?;
+                        continue;
+                    }
+                },
+                None => {
+                    next += 1;
+                    Some(next - 1)
+                }
+            };
+            let place = place.unwrap_or(0);
+            match operands.get_mut(place) {
+                Some(slot) => *slot = Some(arg),
+                None if variadic => match arg.value {
+                    Value::List(items) => {
+                        rest.extend(items.iter().map(|item| Arg { name: None, value: item.clone(), span: arg.span }));
+                    }
+                    _ => rest.push(arg),
+                },
+                None => match op.attrs.get(place - names.len()) {
+                    Some(def) => {
+                        let value = self.attr(def, &arg)?;
+                        attrs.set(def.name, value);
+                    }
+                    None => {
+                        let message = format!("`{}` takes {}, and this is one more", op.name, count(names.len() + op.attrs.len(), "argument"));
+                        return self.error("E0303", message, arg.span, "too many");
+                    }
+                },
+            }
+        }
+        if let Some(missing) = operands.iter().position(Option::is_none) {
+            let message = format!("`{}` is missing its `{}`", op.name, names[missing]);
+            let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
+            return Err(self.report(diagnostic.with_note(op.doc)));
+        }
+        if let Some(def) = op.attrs.iter().find(|def| def.default == Default::Required && attrs.get(def.name).is_none()) {
+            let message = format!("`{}` is missing `{}`: {}", op.name, def.name, def.kind.wanted());
+            let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
+            return Err(self.report(diagnostic.with_note(op.doc)));
+        }
+        let operands = operands.into_iter().flatten().chain(rest).collect();
+        Ok((operands, attrs))
+    }
+
+    fn named_attr(&mut self, op: &'static OpDef, name: &str, arg: &Arg<'a>, attrs: &mut Attrs) -> Outcome<()> {
+        let axes = |def: &&AttrDef| name == "axis" && def.name == "axes";
+        let def = op.attrs.iter().find(|def| def.name == name).or_else(|| op.attrs.iter().find(axes));
+        let Some(def) = def else {
+            let names = op.attrs.iter().map(|def| def.name);
+            let mut diagnostic = Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", op.name))
+                .at(arg.span, format!("given as `{name}`"))
+                .did_you_mean(suggest(name, names.clone()));
+            let known: Vec<&str> = names.collect();
+            if !known.is_empty() {
+                diagnostic = diagnostic.with_note(format!("it has {}", known.join(", ")));
+            }
+            return Err(self.report(diagnostic));
+        };
+        let value = self.attr(def, arg)?;
+        attrs.set(def.name, value);
+        Ok(())
+    }
+
+    fn attr(&mut self, def: &AttrDef, arg: &Arg<'a>) -> Outcome<Attr> {
+        let int = |value: &Value<'a>| value.as_dim().and_then(|dim| dim.as_constant());
+        let attr = match (def.kind, &arg.value) {
+            (AttrKind::Bool, Value::Bool(truth)) => Some(Attr::Bool(*truth)),
+            (AttrKind::Int | AttrKind::Axis, value) => int(value).map(Attr::Int),
+            (AttrKind::Float, value) => value.as_number().map(Attr::Float),
+            (AttrKind::Str, Value::Str(text) | Value::Word(text, _)) => Some(Attr::Str(text.to_string())),
+            (AttrKind::Ints | AttrKind::Axes, Value::List(items)) => {
+                items.iter().map(int).collect::<Option<Vec<i64>>>().map(Attr::Ints)
+            }
+            (AttrKind::Ints | AttrKind::Axes, value) => int(value).map(|value| Attr::Ints(vec![value])),
+            (AttrKind::Dim, value) => value.as_dim().map(Attr::Dim),
+            (AttrKind::Dims, Value::List(items)) => {
+                items.iter().map(Value::as_dim).collect::<Option<Vec<Dim>>>().map(Attr::Dims)
+            }
+            (AttrKind::DType, Value::DType(dtype)) => Some(Attr::DType(*dtype)),
+            (AttrKind::Tensor, Value::Constant(tensor)) => Some(Attr::Tensor(tensor.clone())),
+            _ => None,
+        };
+        match attr {
+            Some(attr) => Ok(attr),
+            None => Err(self.wanted(&format!("for `{}`, {}", def.name, def.kind.wanted()), &arg.value.clone(), arg.span)),
+        }
+    }
+
+    /// `f32(x)`, `i64(ok)`, `float(n)`.
+    pub fn call_cast(&mut self, dtype: DType, args: Vec<Arg<'a>>, span: Span) -> Outcome<Value<'a>> {
+        let [arg] = args.as_slice() else {
+            return self.error("E0303", "a cast takes one value", span, "this call");
+        };
+        match (&arg.value, dtype) {
+            (Value::Int(_) | Value::Float(_), DType::Real) => Ok(Value::Float(arg.value.as_number().unwrap_or(0.0))),
+            (Value::Int(_), DType::I64) => Ok(arg.value.clone()),
+            (Value::Float(number), DType::I64) => Ok(Value::Int(*number as i64)),
+            (Value::Bool(truth), DType::I64) => Ok(Value::Int(i64::from(*truth))),
+            (value, _) => {
+                let wire = self.tensor(value.clone(), arg.span)?;
+                match self.type_of(wire).dtype == dtype {
+                    true => Ok(Value::Wire(Wire { flexible: false, ..wire })),
+                    false => self.cast(wire, dtype, span).map(Value::Wire),
+                }
+            }
+        }
+    }
+}
+
+fn is_comparison(scalar: Scalar) -> bool {
+    matches!(scalar, Scalar::Eq | Scalar::Ne | Scalar::Lt | Scalar::Le | Scalar::Gt | Scalar::Ge)
+}
