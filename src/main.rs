@@ -1,3 +1,9 @@
-//! The `tw` command.
+//! `tw`: the command line of Tilewright.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -178,6 +178,13 @@ impl CompileError {
         !matches!(self, CompileError::Name { .. } | CompileError::Program(_))
     }
 
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            CompileError::Name { help, .. } => help.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The graph, kernel or assembly that an internal error is about.
     pub fn dump(&self) -> Option<&str> {
         match self {

@@ -1,0 +1,85 @@
+//! `tw fmt`: one layout for every spec.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tilewright::Error;
+use tilewright::compiler::diag::{Diagnostic, SourceMap};
+use tilewright::compiler::front::format::format_source;
+
+use super::source::read_text;
+use super::term::{Failure, Outcome, note, print, show_error};
+
+/// Lay out specs; comments stay, meaning does not change
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  tw fmt specs/vision/vit.tw\n  tw fmt --check specs/*/*.tw\n  tw fmt - < draft.tw")]
+pub struct Args {
+    /// Files to rewrite; `-` reads stdin and writes stdout
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Change nothing; exit with 1 if a file is laid out otherwise
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let mut n_bad = 0;
+    for file in &args.files {
+        match format_file(file, args.check) {
+            Ok(true) => {}
+            Ok(false) => n_bad += 1,
+            Err(Failure::Error(error)) => {
+                show_error(&error);
+                n_bad += 1;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if n_bad > 0 { Err(Failure::Quiet(1)) } else { Ok(()) }
+}
+
+/// Whether all is well.
+fn format_file(file: &Path, check: bool) -> Result<bool, Failure> {
+    let stdin = file.as_os_str() == "-";
+    let text = if stdin { read_stdin()? } else { read_text(file)? };
+    let name = if stdin { "stdin".into() } else { file.to_string_lossy() };
+    let formatted = format_source(&text).map_err(|diagnostics| spec_error(&name, &text, diagnostics))?;
+    if check {
+        if formatted != text {
+            note(format!("{name} is laid out otherwise"));
+        }
+        return Ok(formatted == text);
+    }
+    if stdin {
+        print(&formatted)?;
+    } else if formatted != text {
+        write_beside(file, formatted.as_bytes())?;
+        note(format!("laid out {name}"));
+    }
+    Ok(true)
+}
+
+fn read_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|error| Error::request(format!("cannot read stdin: {error}")))?;
+    Ok(text)
+}
+
+fn spec_error(name: &str, text: &str, diagnostics: Vec<Diagnostic>) -> Error {
+    let mut sources = SourceMap::new();
+    sources.add(name, text);
+    Error::Spec { diagnostics, sources }
+}
+
+/// Writes a file beside `path` and renames it, so that an interruption leaves the old one.
+pub fn write_beside(path: &Path, bytes: &[u8]) -> Outcome {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.partial", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&beside);
+        Error::request(format!("cannot write `{}`: {error}", path.display())).into()
+    })
+}

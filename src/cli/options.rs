@@ -1,0 +1,91 @@
+//! Arguments that several commands share: what is compiled for what.
+
+use clap::{Args, ValueEnum};
+use tilewright::compiler::graph::DType;
+use tilewright::{Backend, Cache, Error, Options, Target};
+
+use super::term::Failure;
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Compilation")]
+pub struct Compilation {
+    /// Who computes [default: the first of llvm and cranelift that this build has]
+    #[arg(long, value_enum)]
+    pub backend: Option<Engine>,
+    /// Threads for compiling and running; 0 is one per core
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+    /// What floats without a written type become
+    #[arg(long, value_enum, default_value_t = Float::F32)]
+    pub float: Float,
+    /// The CPU to compile for: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 or aarch64
+    #[arg(long, default_value = "native", value_name = "CPU")]
+    pub target: String,
+    /// Check graphs and kernels after every stage
+    #[arg(long)]
+    pub verify: bool,
+    /// Compile everything anew
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The reference interpreter: slow, in f64
+    Interpreter,
+    Llvm,
+    Cranelift,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Float {
+    F32,
+    F64,
+}
+
+impl Compilation {
+    /// What the compiler is told; the interpreter needs none of it.
+    pub fn options(&self, entries: Vec<String>) -> Result<Options, Failure> {
+        let backend = match self.backend {
+            Some(Engine::Llvm) => Backend::Llvm,
+            Some(Engine::Cranelift) => Backend::Cranelift,
+            None | Some(Engine::Interpreter) => Backend::AVAILABLE[0],
+        };
+        if !Backend::AVAILABLE.contains(&backend) {
+            let message = format!("this build has no `{}`", backend.name());
+            let help = Some("use `--backend cranelift`, or build with the feature `llvm`".to_string());
+            return Err(Error::Request { message, help }.into());
+        }
+        let target = Target::named(&self.target).map_err(|error| Error::request(error.message))?;
+        Ok(Options {
+            backend,
+            float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },
+            threads: self.threads,
+            target,
+            verify: self.verify || cfg!(debug_assertions),
+            cache: if self.no_cache { Cache::off() } else { Cache::from_env() },
+            entries,
+        })
+    }
+
+    pub fn interprets(&self) -> bool {
+        self.backend == Some(Engine::Interpreter)
+    }
+}
+
+/// `name=value`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_string(), value.trim().to_string())),
+        _ => Err(format!("`{text}` is not of the form name=value")),
+    }
+}
+
+/// `N=128`.
+pub fn size(text: &str) -> Result<(String, i64), String> {
+    let (name, value) = pair(text)?;
+    match value.parse::<i64>() {
+        Ok(size) if size >= 0 => Ok((name, size)),
+        _ => Err(format!("`{value}` is no size")),
+    }
+}

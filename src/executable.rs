@@ -1,0 +1,87 @@
+//! A compiled model, loaded and ready to open sessions on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tilewright_compiler::driver::{self, Options, Times, initial_params};
+use tilewright_compiler::graph::Model;
+use tilewright_runtime::data::synthetic::synthetic;
+use tilewright_runtime::device::cpu::{Code, Hosts};
+use tilewright_runtime::exec::{Options as SessionOptions, Session};
+use tilewright_runtime::program::Program;
+use tilewright_runtime::weights::{MatchReport, WeightMap, WeightSet};
+
+use crate::Error;
+
+/// A program and its machine code; sessions share both.
+#[derive(Clone)]
+pub struct Executable {
+    pub program: Arc<Program>,
+    pub code: Arc<Code>,
+    pub times: Times,
+    pub remarks: Vec<String>,
+}
+
+/// Where the weights of a session come from.
+pub enum Weights {
+    /// A function of each weight's name and shape, the same everywhere: for tests and trials.
+    Synthetic,
+    /// What was loaded or made before.
+    Given(Arc<WeightSet>),
+    Files { paths: Vec<PathBuf>, map: WeightMap },
+}
+
+/// Compiles a model and loads the code.
+pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
+    let compiled = driver::compile(model, options)?;
+    Executable::load(compiled.program, compiled.times, compiled.remarks)
+}
+
+impl Executable {
+    /// A program that holds machine code.
+    pub fn load(program: Program, times: Times, remarks: Vec<String>) -> Result<Executable, Error> {
+        let code = Arc::new(Code::load(&program, &Hosts::standard())?);
+        Ok(Executable { program: Arc::new(program), code, times, remarks })
+    }
+
+    /// A program from a file; code in it is made again from its kernels' text.
+    pub fn rebuild(mut program: Program, options: &Options) -> Result<Executable, Error> {
+        let start = std::time::Instant::now();
+        driver::rebuild(&mut program, options)?;
+        let times = Times { codegen: start.elapsed(), ..Times::default() };
+        Executable::load(program, times, Vec::new())
+    }
+
+    pub fn weights(&self, weights: Weights) -> Result<(Arc<WeightSet>, Option<MatchReport>), Error> {
+        match weights {
+            Weights::Synthetic => Ok((Arc::new(WeightSet::from_fn(&self.program.params, synthetic)?), None)),
+            Weights::Given(set) => Ok((set, None)),
+            Weights::Files { paths, map } => {
+                let (set, report) = WeightSet::load(&paths, &self.program.params, &map)?;
+                Ok((Arc::new(set), Some(report)))
+            }
+        }
+    }
+
+    pub fn open(&self, weights: Weights, options: SessionOptions) -> Result<Session, Error> {
+        let (weights, _) = self.weights(weights)?;
+        Ok(Session::open(Arc::clone(&self.program), Arc::clone(&self.code), weights, options)?)
+    }
+}
+
+/// The weights that a model starts from, by its own initialisers: a program that is compiled, run once and forgotten.
+pub fn initial_weights(model: &Model, options: &Options, seed: i64) -> Result<WeightSet, Error> {
+    let initial = initial_params(model);
+    let options = Options { entries: Vec::new(), ..options.clone() };
+    let executable = compile(&initial, &options)?;
+    let session_options = SessionOptions { seed, threads: options.threads, ..SessionOptions::default() };
+    let mut session = executable.open(Weights::Synthetic, session_options)?;
+    let outputs = session.run(&initial.entries[0].name, &[])?;
+    let wanted = model.params.iter().map(|member| {
+        let found = outputs.iter().position(|(name, _)| *name == member.path);
+        found.ok_or_else(|| Error::request(format!("`{}` has no initial value", member.path)))
+    });
+    let order = wanted.collect::<Result<Vec<usize>, Error>>()?;
+    let mut outputs: Vec<_> = outputs.into_iter().map(|(_, tensor)| Some(tensor)).collect();
+    Ok(WeightSet::from_tensors(order.into_iter().filter_map(|at| outputs[at].take()).collect()))
+}
