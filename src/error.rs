@@ -10,9 +10,15 @@ use tilewright_runtime::RunError;
 #[derive(Debug)]
 pub enum Error {
     /// The spec is wrong; the sources are those that the places speak of.
-    Spec { diagnostics: Vec<Diagnostic>, sources: SourceMap },
+    Spec {
+        diagnostics: Vec<Diagnostic>,
+        sources: SourceMap,
+    },
     /// Something was asked for that is not there.
-    Request { message: String, help: Option<String> },
+    Request {
+        message: String,
+        help: Option<String>,
+    },
     Compile(CompileError),
     Run(RunError),
     /// The reference interpreter refused.
@@ -30,7 +36,9 @@ impl Error {
         let help = tilewright_compiler::diag::suggest(name, known.iter().copied());
         let list = match known.is_empty() {
             true => "there is none".to_string(),
-            false => format!("there is {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+            false => {
+                format!("there is {}", known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+            }
         };
         Error::Request {
             message: format!("there is no {what} `{name}`: {list}"),

@@ -28,7 +28,10 @@ pub enum Weights {
     Synthetic,
     /// What was loaded or made before.
     Given(Arc<WeightSet>),
-    Files { paths: Vec<PathBuf>, map: WeightMap },
+    Files {
+        paths: Vec<PathBuf>,
+        map: WeightMap,
+    },
 }
 
 /// Compiles a model and loads the code.

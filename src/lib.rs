@@ -23,6 +23,7 @@
 
 mod error;
 mod executable;
+mod spec;
 mod text;
 
 pub use tilewright_compiler as compiler;
@@ -35,4 +36,5 @@ pub use error::Error;
 pub use executable::{Executable, Weights, compile, initial_weights};
 pub use runtime::data::{Tensor, TensorRef};
 pub use runtime::exec::{Options as SessionOptions, Session};
+pub use spec::{Choice, Spec, broken_promise};
 pub use text::model_from_text;

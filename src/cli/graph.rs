@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use tilewright::compiler::graph::{ARGUMENT, Graph, Value};
-use tilewright::compiler::passes::{Context, pipeline, run_pipeline};
 use tilewright::Error;
 use tilewright::compiler::driver::CompileError;
+use tilewright::compiler::graph::{ARGUMENT, Graph, Value};
+use tilewright::compiler::passes::{Context, pipeline, run_pipeline};
 
 use super::source::Source;
 use super::term::{Outcome, print};

@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Outcome {
 fn ast(args: &Args) -> Outcome {
     let spec = tilewright::Spec::open(&args.source.file)?;
     let file = spec.program.files.first();
-    print(&file.map_or(String::new(), |file| tilewright::compiler::front::ast::dump::dump(&file.ast)))
+    print(&file.map_or(String::new(), |file| tilewright::compiler::front::ast::dump::file(&file.ast)))
 }
 
 fn graphs(args: &Args, model: &Model, options: &Options) -> Outcome {
@@ -106,7 +106,8 @@ fn graph_after(entry: &Graph, after: &str, options: &Options) -> Result<Graph, F
     };
     if found.borrow().is_none() {
         let mut context = Context::default();
-        (context.float, context.verify, context.dump) = (options.float, options.verify, Some(&keep));
+        (context.float, context.verify) = (options.float, options.verify);
+        context.dump = Some(&keep);
         run_pipeline(entry, pipeline::PIPELINE, &context).map_err(|error| Error::Compile(CompileError::Pass(error)))?;
     }
     let graph = found.borrow_mut().take();
@@ -138,7 +139,9 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
     let failed = |error| Error::Compile(CompileError::Codegen(error));
     match args.stage {
         Stage::Llvm => print(&llvm::print(&units, &options.target).map_err(failed)?),
-        Stage::Clif => print(&tilewright::compiler::codegen::cranelift::print(&units, &options.target).map_err(failed)?),
+        Stage::Clif => {
+            print(&tilewright::compiler::codegen::cranelift::print(&units, &options.target).map_err(failed)?)
+        }
         _ => {
             let object = compile(&units, backend, &options.target).map_err(failed)?;
             print(&disassembly(&object)?)
@@ -150,7 +153,8 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
 fn disassembly(object: &[u8]) -> Result<String, Failure> {
     let name = format!("tilewright-{}.o", std::process::id());
     let path = std::env::temp_dir().join(name);
-    std::fs::write(&path, object).map_err(|error| Error::request(format!("cannot write `{}`: {error}", path.display())))?;
+    std::fs::write(&path, object)
+        .map_err(|error| Error::request(format!("cannot write `{}`: {error}", path.display())))?;
     let output = std::process::Command::new("objdump").args(["-d", "--no-show-raw-insn"]).arg(&path).output();
     let _ = std::fs::remove_file(&path);
     match output {

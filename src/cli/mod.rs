@@ -17,8 +17,10 @@ mod source;
 mod term;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
+use tilewright::{Backend, Target};
 
 use self::term::Failure;
 
@@ -95,12 +97,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The backends of this build and the machine they compile for.
-fn long_version() -> String {
-    use tilewright::{Backend, Target};
-    let mut text = env!("CARGO_PKG_VERSION").to_string();
-    for backend in Backend::AVAILABLE {
-        text += &format!("\nbackend {}: {}", backend.name(), backend.version());
+/// The backends of this build and the machine they compile for, where that is asked for.
+fn long_version() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    if !std::env::args_os().any(|argument| argument == "--version") {
+        return env!("CARGO_PKG_VERSION");
     }
-    text + &format!("\ntarget {}", Target::host())
+    TEXT.get_or_init(|| {
+        let mut text = env!("CARGO_PKG_VERSION").to_string();
+        for backend in Backend::AVAILABLE {
+            text += &format!("\nbackend {}: {}", backend.name(), backend.version());
+        }
+        text + &format!("\ntarget {}", Target::host())
+    })
 }

@@ -46,7 +46,8 @@ pub fn run(args: Args) -> Outcome {
     context.dump = if args.each { Some(&show) } else { None };
     let mut graphs = Vec::new();
     for entry in &model.entries {
-        let graph = run_pipeline(entry, &passes, &context).map_err(|error| Error::Compile(CompileError::Pass(error)))?;
+        let graph =
+            run_pipeline(entry, &passes, &context).map_err(|error| Error::Compile(CompileError::Pass(error)))?;
         context.take_remarks().iter().for_each(detail);
         graphs.push(graph);
     }

@@ -60,7 +60,11 @@ impl Source {
     }
 
     fn spec_only(&self) -> Option<&'static str> {
-        let given = [(self.model.is_some(), "--model"), (self.preset.is_some(), "--preset"), (!self.config.is_empty(), "--set")];
+        let given = [
+            (self.model.is_some(), "--model"),
+            (self.preset.is_some(), "--preset"),
+            (!self.config.is_empty(), "--set"),
+        ];
         given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
     }
 }
@@ -86,7 +90,9 @@ pub fn choose_entry(entries: &[&str], name: Option<&str>, skipped: &[(String, St
     match (name, entries) {
         (Some(name), _) if entries.contains(&name) => Ok(name.to_string()),
         (Some(name), _) => match skipped.iter().find(|(skipped, _)| skipped == name) {
-            Some((_, reason)) => Err(Error::request(format!("`{name}` cannot be called from outside: {reason}")).into()),
+            Some((_, reason)) => {
+                Err(Error::request(format!("`{name}` cannot be called from outside: {reason}")).into())
+            }
             None => Err(Error::unknown("entry", name, entries.iter().copied()).into()),
         },
         (None, [only]) => Ok(only.to_string()),

@@ -8,9 +8,7 @@ use std::ops::Range;
 /// The last place at or before `at` where a character starts.
 pub(crate) fn boundary_before(text: &str, at: usize) -> usize {
     let mut places = (0..=at.min(text.len())).rev();
-    places
-        .find(|place| text.is_char_boundary(*place))
-        .unwrap_or(0)
+    places.find(|place| text.is_char_boundary(*place)).unwrap_or(0)
 }
 
 /// A file of a [`SourceMap`], in order of insertion.

@@ -6,6 +6,7 @@
 mod initial;
 mod interpreter;
 mod machine;
+pub mod settings;
 mod stages;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use tilewright_runtime::program::{self, Program};
 pub use initial::{initial_params, initial_states};
 pub use interpreter::Interpreter;
 pub use machine::{describe, machine};
-pub use stages::{Lowered, lower_entries, lower_kernels, plan_entries};
+pub use stages::{Lowered, lower_entries, lower_graph, lower_kernels, plan_entries, plan_graphs};
 
 use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
 use crate::diag::suggest;
@@ -124,8 +125,7 @@ pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileEr
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
-    let compiled =
-        compile_cached(kernels, options.backend, &options.target, options.n_threads(), &options.cache)?;
+    let compiled = compile_cached(kernels, options.backend, &options.target, options.n_threads(), &options.cache)?;
     let objects: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
     for (kernel, entry) in program.kernels.iter_mut().zip(compiled.entries) {
         kernel.object = Some(objects[entry.object]);
@@ -151,13 +151,19 @@ fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
 #[derive(Debug)]
 pub enum CompileError {
     /// Something was asked for that the model does not have.
-    Name { message: String, help: Option<String> },
+    Name {
+        message: String,
+        help: Option<String>,
+    },
     /// A program that was read from somewhere is not what it claims to be.
     Program(String),
     Pass(PassError),
     Plan(PlanError),
     /// A kernel that does not verify: the problems, then its text.
-    Kernel { message: String, dump: String },
+    Kernel {
+        message: String,
+        dump: String,
+    },
     Codegen(CodegenError),
 }
 

@@ -63,11 +63,7 @@ pub fn plan_entries(model: &Model, lowered: &Lowered, options: &Options) -> Resu
         let outputs = lowered.entries[entry].outputs();
         Some((entry, outputs.iter().position(|output| output.name == member.path)?))
     };
-    let state = |member: &Member| State {
-        name: member.path.clone(),
-        ty: decided(&member.ty),
-        initial: output(member),
-    };
+    let state = |member: &Member| State { name: member.path.clone(), ty: decided(&member.ty), initial: output(member) };
     let interface = Interface {
         name: model.name.clone(),
         params: model.params.iter().map(|member| (member.path.clone(), decided(&member.ty))).collect(),
@@ -111,7 +107,8 @@ fn on_threads<T: Sync, R: Send, E: Send>(
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(items.len()));
     let serve = || {
-        while let Some((idx, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?))) {
+        while let Some((idx, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
+        {
             let result = work(item);
             done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((idx, result));
         }

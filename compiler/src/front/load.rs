@@ -140,10 +140,9 @@ impl Loading<'_> {
         let mut candidates: Vec<&str> = names.keys().map(String::as_str).collect();
         candidates.sort_unstable();
         let suggestion = suggest(&wanted.name.text, candidates.iter().copied());
-        let diagnostic =
-            Diagnostic::error("E0503", format!("`{}` has no `{}`", import.path.text, wanted.name.text))
-                .at(wanted.name.span, "not found there")
-                .did_you_mean(suggestion);
+        let diagnostic = Diagnostic::error("E0503", format!("`{}` has no `{}`", import.path.text, wanted.name.text))
+            .at(wanted.name.span, "not found there")
+            .did_you_mean(suggestion);
         match suggestion {
             None if candidates.len() <= 24 => diagnostic.with_note(format!("it has {}", candidates.join(", "))),
             _ => diagnostic,
@@ -236,7 +235,6 @@ fn join(from: &str, path: &str) -> String {
     }
     format!("{}.tw", parts.join("/"))
 }
-
 
 /// The part of the prelude in which a name is defined.
 pub fn prelude_part_with(name: &str) -> Option<&'static str> {

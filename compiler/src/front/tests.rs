@@ -17,16 +17,10 @@ use crate::diag::{Diagnostic, FileId, SourceMap, Theme, codes, render};
 fn folder(name: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/front");
     let entries = fs::read_dir(root.join(name)).expect("the folder of fixtures");
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     let read = |path: &PathBuf| {
-        let stem = path
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let stem = path.file_stem().expect("a name").to_string_lossy().into_owned();
         (stem, fs::read_to_string(path).expect("a text file"))
     };
     paths.iter().map(read).collect()
@@ -34,10 +28,7 @@ fn folder(name: &str) -> Vec<(String, String)> {
 
 fn shown(diagnostics: &[Diagnostic], sources: &SourceMap) -> String {
     let plain = Theme::plain();
-    diagnostics
-        .iter()
-        .map(|found| render(found, sources, &plain))
-        .collect()
+    diagnostics.iter().map(|found| render(found, sources, &plain)).collect()
 }
 
 /// The dump of a text that must parse.
@@ -87,15 +78,8 @@ fn errors_say_what_they_should() {
         let (diagnostics, shown) = errors(&format!("{name}.tw"), &text);
         assert!(!diagnostics.is_empty(), "{name} has no error");
         for found in &diagnostics {
-            assert!(
-                codes::title(found.code).is_some(),
-                "{} is unregistered",
-                found.code
-            );
-            assert!(
-                found.span().is_some(),
-                "{name} has an error without a place"
-            );
+            assert!(codes::title(found.code).is_some(), "{} is unregistered", found.code);
+            assert!(found.span().is_some(), "{name} has an error without a place");
         }
         snapshot("errors", &name, &shown);
     }
@@ -106,11 +90,7 @@ fn parse_quickly(text: &str) -> Vec<Diagnostic> {
     let start = Instant::now();
     let (_, diagnostics) = parse_file(FileId(0), text);
     let took = start.elapsed();
-    assert!(
-        took < Duration::from_secs(10),
-        "{took:?} for {:?}…",
-        text.get(..60)
-    );
+    assert!(took < Duration::from_secs(10), "{took:?} for {:?}…", text.get(..60));
     diagnostics
 }
 
@@ -147,23 +127,12 @@ fn brackets_nest_in_linear_time() {
 
 #[test]
 fn statements_that_fail_deep_inside_are_read_once() {
-    for word in [
-        "minimize",
-        "metric m =",
-        "assert",
-        "let x =",
-        "h = state",
-        "x =",
-    ] {
+    for word in ["minimize", "metric m =", "assert", "let x =", "h = state", "x ="] {
         let open = format!("{word} (if c {{\n").repeat(30);
         let text = format!("fn f() {{\n{open} 1 + \n{} }}", "\n})".repeat(30));
         assert!(!parse_quickly(&text).is_empty());
     }
-    let types = format!(
-        "fn f(x: {}1 2{}) {{ }}",
-        "[f32[g(param ".repeat(15),
-        " = 0)]]".repeat(15)
-    );
+    let types = format!("fn f(x: {}1 2{}) {{ }}", "[f32[g(param ".repeat(15), " = 0)]]".repeat(15));
     parse_quickly(&types);
 }
 
@@ -208,10 +177,7 @@ fn endless_input_ends_in_a_diagnostic() {
         "use ",
     ];
     for chain in chains {
-        for text in [
-            chain.repeat(20_000),
-            format!("const a = {}", chain.repeat(20_000)),
-        ] {
+        for text in [chain.repeat(20_000), format!("const a = {}", chain.repeat(20_000))] {
             let diagnostics = parse_quickly(&text);
             assert!(diagnostics.len() <= 100 && (chain == "\n" || !diagnostics.is_empty()));
         }
@@ -228,11 +194,7 @@ fn formatting_keeps_the_tree_and_every_comment_and_settles_at_once() {
         if let Ok(folder) = std::env::var("TW_FORMATTED") {
             fs::write(Path::new(&folder).join(&name), &formatted).expect("a place to write");
         }
-        assert_eq!(
-            tree(&name, &formatted),
-            tree(&name, &text),
-            "{name}:\n{formatted}"
-        );
+        assert_eq!(tree(&name, &formatted), tree(&name, &text), "{name}:\n{formatted}");
         assert_eq!(comments(&formatted), comments(&text), "{name}");
         let again = format_source(&formatted).expect("what was formatted parses");
         assert_eq!(again, formatted, "{name} changes when formatted again");
@@ -241,8 +203,7 @@ fn formatting_keeps_the_tree_and_every_comment_and_settles_at_once() {
 
 fn comments(text: &str) -> Vec<&str> {
     let tokens = scan::scan(text).into_iter();
-    let comments =
-        tokens.filter(|token| matches!(token.kind, scan::Kind::Comment | scan::Kind::Doc));
+    let comments = tokens.filter(|token| matches!(token.kind, scan::Kind::Comment | scan::Kind::Doc));
     comments.map(|token| token.text(text)).collect()
 }
 
@@ -251,11 +212,7 @@ fn check_format(text: &str) -> bool {
     let Ok(formatted) = format_source(text) else {
         return false;
     };
-    assert_eq!(
-        tree("formatted", &formatted),
-        tree("source", text),
-        "{text}\n---\n{formatted}"
-    );
+    assert_eq!(tree("formatted", &formatted), tree("source", text), "{text}\n---\n{formatted}");
     assert_eq!(comments(&formatted), comments(text), "{text}");
     let again = format_source(&formatted).expect("what was formatted parses");
     assert_eq!(again, formatted, "not settled:\n{text}");
@@ -294,9 +251,7 @@ fn mutate(text: &mut String, random: &mut Random) {
             text.replace_range(at..boundary_before(text, end), "");
         }
         1 => {
-            let end = text
-                .floor_char_boundary((at + random.below(60)).min(text.len()))
-                .max(at);
+            let end = text.floor_char_boundary((at + random.below(60)).min(text.len())).max(at);
             let copy = text[at..end].to_owned();
             let to = random.place(text);
             text.insert_str(to, &copy);
@@ -317,11 +272,7 @@ fn mutate(text: &mut String, random: &mut Random) {
 /// `TW_MUTATIONS=100000 TW_SEED=7 cargo test mutations` for more.
 #[test]
 fn mutations_never_panic_and_format_safely() {
-    let number = |name| {
-        std::env::var(name)
-            .ok()
-            .and_then(|number| number.parse::<u64>().ok())
-    };
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let rounds = number("TW_MUTATIONS").unwrap_or(1000);
     let first = number("TW_SEED").unwrap_or(1);
     let sources: Vec<String> = ["examples", "snippets", "errors", "format"]
@@ -345,10 +296,7 @@ fn mutations_never_panic_and_format_safely() {
             Err(_) => panic!("seed {seed}:\n{text}"),
         }
     }
-    assert!(
-        formatted > rounds / 10,
-        "only {formatted} of {rounds} parsed"
-    );
+    assert!(formatted > rounds / 10, "only {formatted} of {rounds} parsed");
 }
 
 #[test]
@@ -365,21 +313,14 @@ fn long_lines_are_broken_in_linear_time() {
     let start = Instant::now();
     for text in [
         format!("const a = [{}]", "f(x, 1) + 2, ".repeat(10_000)),
-        format!(
-            "fn f() {{ minimize a {} }}",
-            "over b using c ".repeat(10_000)
-        ),
+        format!("fn f() {{ minimize a {} }}", "over b using c ".repeat(10_000)),
         format!("const a = x{}", " |> f".repeat(200)),
         format!("fn f() {{\n{}}}", "x = y // c\n".repeat(10_000)),
     ] {
         let formatted = format_source(&text).expect("it parses");
         assert!(formatted.lines().count() > 1);
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -39,6 +39,22 @@ pub fn compile(units: &[Unit], target: &Target) -> Result<Vec<u8>, CodegenError>
     module.finish().emit().map_err(|error| refused(&error))
 }
 
+/// The functions as Cranelift writes them, before its own lowering.
+pub fn print(units: &[Unit], target: &Target) -> Result<String, CodegenError> {
+    let builder = ObjectBuilder::new(isa(target)?, "kernels", default_libcall_names()).map_err(|e| refused(&e))?;
+    let mut module = ObjectModule::new(builder);
+    let mut scratch = FunctionBuilderContext::new();
+    let mut text = String::new();
+    for unit in units {
+        let mut context = module.make_context();
+        context.func.signature = signature(&module);
+        function::print_kernel(&mut module, &mut context.func, &mut scratch, unit.kernel)
+            .map_err(|error| error.in_kernel(&unit.kernel.name))?;
+        text += &format!("; {}\n{}\n", unit.symbol, context.func.display());
+    }
+    Ok(text)
+}
+
 fn define(module: &mut ObjectModule, scratch: &mut FunctionBuilderContext, unit: &Unit) -> Result<(), CodegenError> {
     let mut context = module.make_context();
     context.func.signature = signature(module);

@@ -31,7 +31,8 @@ flag = true
     assert_eq!(errors, "");
     let names: Vec<&str> = settings.presets.iter().map(|preset| preset.name.as_str()).collect();
     assert_eq!(names, ["b16", "a"]);
-    let choice = |idx: usize| (settings.presets[0].choices[idx].key.as_str(), settings.presets[0].choices[idx].value.clone());
+    let choice =
+        |idx: usize| (settings.presets[0].choices[idx].key.as_str(), settings.presets[0].choices[idx].value.clone());
     assert_eq!(choice(0), ("dim", Setting::Int(768)));
     assert_eq!(choice(1), ("unet.channels", Setting::List(vec![Setting::Int(1), Setting::Int(2)])));
     assert_eq!(choice(2), ("rate", Setting::Float(1e-3)));

@@ -76,7 +76,8 @@ impl Reader {
             let axes = self.numbers(table, "axes")?;
             return Some(Recipe::Transpose { of: Box::new(self.recipe(of, depth + 1)?), axes });
         }
-        let (name, place) = in_order(table).first().map_or(("", whole.span()), |(name, place, _)| (name, place.clone()));
+        let (name, place) =
+            in_order(table).first().map_or(("", whole.span()), |(name, place, _)| (name, place.clone()));
         self.unknown(name, place, "recipe", &RECIPES);
         None
     }

@@ -10,10 +10,7 @@ use super::*;
 
 /// The whole file, one item after another, blocks indented.
 pub fn file(file: &File) -> String {
-    let mut dump = Dump {
-        text: String::new(),
-        indent: 0,
-    };
+    let mut dump = Dump { text: String::new(), indent: 0 };
     for line in &file.docs {
         dump.line(format_args!("(doc {line:?})"));
     }
@@ -25,10 +22,7 @@ pub fn file(file: &File) -> String {
 
 /// One expression on its own; blocks inside span lines.
 pub fn expr(value: &Expr) -> String {
-    let mut dump = Dump {
-        text: String::new(),
-        indent: 0,
-    };
+    let mut dump = Dump { text: String::new(), indent: 0 };
     dump.expr(value);
     dump.text
 }
@@ -182,19 +176,11 @@ impl Dump {
 
     fn statement(&mut self, statement: &StatementKind) {
         match statement {
-            StatementKind::Let(entry) => {
-                self.binding("let", &entry.pattern, &entry.ty, &entry.value)
-            }
+            StatementKind::Let(entry) => self.binding("let", &entry.pattern, &entry.ty, &entry.value),
             StatementKind::Fn(function) => self.function("fn", function),
-            StatementKind::Rebind { pattern, value } => {
-                self.binding("rebind", pattern, &None, value)
-            }
+            StatementKind::Rebind { pattern, value } => self.binding("rebind", pattern, &None, value),
             StatementKind::Write { target, value } => self.exprs("write", [target, value]),
-            StatementKind::For {
-                pattern,
-                list,
-                body,
-            } => self.list("for", |dump| {
+            StatementKind::For { pattern, list, body } => self.list("for", |dump| {
                 dump.pattern(pattern);
                 dump.space_expr(list);
                 dump.block(body);
@@ -252,9 +238,7 @@ impl Dump {
                 }
             }),
             ExprKind::Unary { op, operand } => self.exprs(op.symbol(), [&**operand]),
-            ExprKind::Binary {
-                op, left, right, ..
-            } => self.exprs(op.symbol(), [&**left, right]),
+            ExprKind::Binary { op, left, right, .. } => self.exprs(op.symbol(), [&**left, right]),
             ExprKind::Range { start, end } => self.exprs("..", [&**start, end]),
             ExprKind::Pipe { value, callee } => self.exprs("|>", [&**value, callee]),
             ExprKind::Call { callee, arguments } => {
@@ -283,10 +267,7 @@ impl Dump {
     /// Expressions that hold blocks or types.
     fn compound(&mut self, value: &ExprKind) {
         match value {
-            ExprKind::If {
-                branches,
-                otherwise,
-            } => self.list("if", |dump| {
+            ExprKind::If { branches, otherwise } => self.list("if", |dump| {
                 for branch in branches {
                     dump.space_expr(&branch.condition);
                     dump.block(&branch.body);
@@ -297,24 +278,9 @@ impl Dump {
                 }
             }),
             ExprKind::Block(block) => self.list("block", |dump| dump.block(block)),
-            ExprKind::Loop {
-                index,
-                range,
-                carry,
-                body,
-            } => self.region("loop", Some(index), [&**range], carry, body),
-            ExprKind::Scan {
-                index,
-                range,
-                carry,
-                body,
-            } => self.region("scan", Some(index), [&**range], carry, body),
-            ExprKind::While {
-                condition,
-                bound,
-                carry,
-                body,
-            } => {
+            ExprKind::Loop { index, range, carry, body } => self.region("loop", Some(index), [&**range], carry, body),
+            ExprKind::Scan { index, range, carry, body } => self.region("scan", Some(index), [&**range], carry, body),
+            ExprKind::While { condition, bound, carry, body } => {
                 let parts = [&**condition].into_iter().chain(bound.as_deref());
                 self.region("while", None, parts, carry, body);
             }

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::frame::{Frame, FrameKind, RegionArgument, close};
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link};
 use super::structure::rebuild;
 use super::value::{Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Block, Branch};
 use crate::graph::{self, Attrs, DType, Role, Shape, Type};
@@ -82,9 +82,7 @@ impl<'a> Elaborator<'a> {
         }
         let frame = self.pop_frame();
         match (result, frame) {
-            (Ok(value), Some(frame)) => {
-                Ok(Read { frame, value, rebound, leaves: Vec::new(), types: Vec::new() })
-            }
+            (Ok(value), Some(frame)) => Ok(Read { frame, value, rebound, leaves: Vec::new(), types: Vec::new() }),
             _ => Err(Reports::silent()),
         }
     }
@@ -107,7 +105,8 @@ impl<'a> Elaborator<'a> {
         let template = then.value.clone();
         let links_values: Vec<Value<'a>> = links.iter().map(|link| link.value.borrow().clone()).collect();
         let results = self.close_cond(test, then.frame, other.frame, outputs, span)?;
-        let mut wires = results.into_iter().zip(flexible).map(|(value, flexible)| Wire { flexible, ..self.wire(value) });
+        let mut wires =
+            results.into_iter().zip(flexible).map(|(value, flexible)| Wire { flexible, ..self.wire(value) });
         let wires: Vec<Wire> = wires.by_ref().collect();
         let mut rest = wires[n_value.min(wires.len())..].iter().copied();
         let rebound: Vec<Value<'a>> = links_values.iter().map(|value| rebuild(value, &mut rest)).collect();
@@ -144,7 +143,9 @@ impl<'a> Elaborator<'a> {
         if then.types.len() != other.types.len() {
             let message = format!("one branch gives {} tensors and the other {}", then.types.len(), other.types.len());
             let diagnostic = Diagnostic::error("E0209", message).at(span, "both branches are computed into one value");
-            return Err(self.report(diagnostic.help("an `if` over a run-time condition needs an `else` that gives the same")));
+            return Err(
+                self.report(diagnostic.help("an `if` over a run-time condition needs an `else` that gives the same"))
+            );
         }
         let mut types = Vec::with_capacity(then.types.len());
         for ((a, a_loose), (b, b_loose)) in then.types.iter().zip(&other.types) {
@@ -205,7 +206,9 @@ impl<'a> Elaborator<'a> {
         paths.extend(other.states.keys().filter(|path| !then.states.contains_key(*path)).cloned());
         let written: Vec<Rc<str>> = paths
             .iter()
-            .filter(|path| [&then, &other].iter().any(|frame| frame.states.get(*path).is_some_and(|state| state.written)))
+            .filter(|path| {
+                [&then, &other].iter().any(|frame| frame.states.get(*path).is_some_and(|state| state.written))
+            })
             .cloned()
             .collect();
         let mut operands = vec![self.enter(test, span)?];
@@ -225,13 +228,15 @@ impl<'a> Elaborator<'a> {
                 let Some(value) = current(self, path) else { continue };
                 let ty = self.frames[outer].graph.type_of(value).clone();
                 let slot = frame.states.get(path).copied();
-                let argument = slot.map_or_else(|| graph.add_argument(&**path, Role::Data, ty.clone()), |slot| slot.argument);
+                let argument =
+                    slot.map_or_else(|| graph.add_argument(&**path, Role::Data, ty.clone()), |slot| slot.argument);
                 arguments.push(capture(arguments.len(), ty, Some(argument)));
                 if written.contains(path) {
                     outputs.push(slot.map_or(argument, |slot| slot.current));
                 }
             }
-            let outputs: Vec<_> = outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
+            let outputs: Vec<_> =
+                outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
             regions.push(close(graph, arguments, &outputs));
         }
         let results = self.emit_regions("cond", &operands, Attrs::none(), regions, span)?;

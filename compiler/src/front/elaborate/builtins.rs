@@ -5,11 +5,11 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::call::{Arg, count};
 use super::config::same;
 use super::report::Outcome;
 use super::value::{Blueprint, BlueprintKind, Draw, Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::BinaryOp;
 use crate::graph::{Attrs, DType, Dim, Scalar, Type};
@@ -107,8 +107,25 @@ pub static TABLE: &[Builtin] = &[
 
 /// Ops that other parts of the project bring later.
 pub static PLANNED: &[&str] = &[
-    "sort", "argsort", "topk", "fft", "ifft", "rfft", "irfft", "solve", "nonzero", "linear_recurrence", "bilinear",
-    "categorical", "entropy", "onehot", "argmax", "argmin", "norm", "resize", "softplus",
+    "sort",
+    "argsort",
+    "topk",
+    "fft",
+    "ifft",
+    "rfft",
+    "irfft",
+    "solve",
+    "nonzero",
+    "linear_recurrence",
+    "bilinear",
+    "categorical",
+    "entropy",
+    "onehot",
+    "argmax",
+    "argmin",
+    "norm",
+    "resize",
+    "softplus",
 ];
 
 pub fn find(name: &str) -> Option<&'static Builtin> {
@@ -140,14 +157,16 @@ impl<'a> Elaborator<'a> {
                 (Some(place), _) => bound.args[place] = Some(arg),
                 (None, _) if variadic => bound.rest.push(arg),
                 (None, Some(name)) => {
-                    let diagnostic = Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", builtin.name))
-                        .at(arg.span, format!("given as `{name}`"))
-                        .did_you_mean(suggest(name, params.iter().copied()))
-                        .with_note(format!("it has {}", params.join(", ")));
+                    let diagnostic =
+                        Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", builtin.name))
+                            .at(arg.span, format!("given as `{name}`"))
+                            .did_you_mean(suggest(name, params.iter().copied()))
+                            .with_note(format!("it has {}", params.join(", ")));
                     return Err(self.report(diagnostic));
                 }
                 (None, None) => {
-                    let message = format!("`{}` takes {}, and this is one more", builtin.name, count(params.len(), "argument"));
+                    let message =
+                        format!("`{}` takes {}, and this is one more", builtin.name, count(params.len(), "argument"));
                     return self.error("E0303", message, arg.span, "too many");
                 }
             }
@@ -401,7 +420,9 @@ impl<'a> Elaborator<'a> {
                     return self.error("E0303", format!("there is no parameter `{name}`"), arg.span, "it has `axis`");
                 }
                 (_, Value::List(items)) => operands.extend(items.iter().map(|item| (item.clone(), arg.span))),
-                (_, Value::Tuple(fields)) => operands.extend(fields.iter().map(|field| (field.value.clone(), arg.span))),
+                (_, Value::Tuple(fields)) => {
+                    operands.extend(fields.iter().map(|field| (field.value.clone(), arg.span)))
+                }
                 _ => operands.push((arg.value, arg.span)),
             }
         }
@@ -448,7 +469,9 @@ impl<'a> Elaborator<'a> {
         let place = if axis < 0 { axis + rank as i64 } else { axis };
         match usize::try_from(place).ok().filter(|place| *place < rank) {
             Some(place) => Ok(place),
-            None => self.error("E0205", format!("there is no axis {axis} in a tensor of rank {rank}"), at, "out of range"),
+            None => {
+                self.error("E0205", format!("there is no axis {axis} in a tensor of rank {rank}"), at, "out of range")
+            }
         }
     }
 
@@ -629,4 +652,3 @@ impl<'a> Elaborator<'a> {
         self.apply_scalar(Scalar::Select, operands, span)
     }
 }
-

@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Closure, Constructor, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{Argument, Expr, ExprKind, Function, Param, Type, TypeKind};
 
@@ -114,7 +114,11 @@ impl<'a> Elaborator<'a> {
         let mut value = first.value;
         for item in items {
             let mut args = vec![Arg { name: None, value, span: first.span }];
-            args.extend(rest.iter().map(|arg| Arg { name: arg.name.clone(), value: arg.value.clone(), span: arg.span }));
+            args.extend(rest.iter().map(|arg| Arg {
+                name: arg.name.clone(),
+                value: arg.value.clone(),
+                span: arg.span,
+            }));
             value = self.call(item.clone(), args, at, span)?;
         }
         Ok(value)
@@ -216,8 +220,12 @@ impl<'a> Elaborator<'a> {
             failed = Some(self.report(diagnostic));
         }
         failed.map_or(Ok(()), Err)?;
-        let missing: Vec<&Param> =
-            params.iter().zip(&matched).filter(|(param, arg)| arg.is_none() && param.default.is_none()).map(|(p, _)| p).collect();
+        let missing: Vec<&Param> = params
+            .iter()
+            .zip(&matched)
+            .filter(|(param, arg)| arg.is_none() && param.default.is_none())
+            .map(|(p, _)| p)
+            .collect();
         if let Some(first) = missing.first() {
             let names: Vec<String> = missing.iter().map(|param| format!("`{}`", param.name.text)).collect();
             let diagnostic = Diagnostic::error("E0303", format!("`{callee}` is missing {}", names.join(" and ")))

@@ -1,8 +1,8 @@
 //! Operators: on config at once, on sizes as polynomials, and on tensors by way of `elementwise`.
 
+use super::Elaborator;
 use super::report::Outcome;
 use super::value::{Value, whole};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::graph::{Dim, Ranges};
@@ -80,7 +80,9 @@ impl<'a> Elaborator<'a> {
                 return self.error("E0404", "this divides by zero", span, "the divisor is 0 here");
             }
             BinaryOp::Divide if a.checked_rem(b) == Some(0) => a.checked_div(b),
-            BinaryOp::Remainder => a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }),
+            BinaryOp::Remainder => {
+                a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
             BinaryOp::Power if b >= 0 => a.checked_pow(u32::try_from(b).unwrap_or(u32::MAX)),
             _ => return Ok(floats(op, a as f64, b as f64)),
         };
@@ -252,7 +254,10 @@ pub fn same<'a>(a: &Value<'a>, b: &Value<'a>) -> Option<bool> {
     }
 }
 
-fn all_same<'v, 'a: 'v>(lengths: bool, mut pairs: impl Iterator<Item = (&'v Value<'a>, &'v Value<'a>)>) -> Option<bool> {
+fn all_same<'v, 'a: 'v>(
+    lengths: bool,
+    mut pairs: impl Iterator<Item = (&'v Value<'a>, &'v Value<'a>)>,
+) -> Option<bool> {
     if !lengths {
         return Some(false);
     }

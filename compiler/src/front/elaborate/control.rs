@@ -5,13 +5,13 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::branch::capture;
 use super::frame::{Frame, FrameKind, RegionArgument, close};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::structure::rebuild;
 use super::value::{Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Block, Carry, Expr, ExprKind, Pattern};
 use crate::graph::{self, Attrs, DType, Dim, Graph, Role, Type};
@@ -217,7 +217,8 @@ impl<'a> Elaborator<'a> {
         let mut carried = Vec::with_capacity(leaves.len());
         for (leaf, ty) in leaves.into_iter().zip(types) {
             let started = carry.start.span;
-            let wire = self.fit(leaf, ty, at, |diagnostic| diagnostic.also(started, format!("the carry starts as {ty}")))?;
+            let wire =
+                self.fit(leaf, ty, at, |diagnostic| diagnostic.also(started, format!("the carry starts as {ty}")))?;
             carried.push(self.enter(wire, at)?);
         }
         let mut outs = Vec::new();
@@ -298,7 +299,9 @@ impl<'a> Elaborator<'a> {
                 frame.captures.insert(*value, inner);
             }
         }
-        for path in test.frame.states.keys().filter(|path| !frame.states.contains_key(*path)).cloned().collect::<Vec<_>>() {
+        for path in
+            test.frame.states.keys().filter(|path| !frame.states.contains_key(*path)).cloned().collect::<Vec<_>>()
+        {
             if let Some(state) = self.frames[outer].states.get(&path) {
                 let ty = self.frames[outer].graph.type_of(state.current).clone();
                 let argument = frame.graph.add_argument(&*path, Role::Data, ty);
@@ -313,7 +316,8 @@ impl<'a> Elaborator<'a> {
             wanted.push(capture(wanted.len(), frame.graph.type_of(state.argument).clone(), None));
         }
         // States are found again by name below; the order is that of `finish`.
-        let written: Vec<Rc<str>> = frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
+        let written: Vec<Rc<str>> =
+            frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
         for (argument, path) in wanted.iter_mut().skip(arguments.len()).zip(&written) {
             argument.value = test.frame.states.get(path).map(|state| state.argument);
         }
@@ -346,7 +350,8 @@ impl<'a> Elaborator<'a> {
             inner.extend(frame.index);
         }
         inner.extend(&body.arguments);
-        let written: Vec<Rc<str>> = frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
+        let written: Vec<Rc<str>> =
+            frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
         for path in &written {
             let state = frame.states[path];
             inner.push(state.argument);
@@ -375,7 +380,8 @@ impl<'a> Elaborator<'a> {
             .enumerate()
             .map(|(idx, value)| capture(idx, frame.graph.type_of(*value).clone(), Some(*value)))
             .collect();
-        let outputs: Vec<_> = outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
+        let outputs: Vec<_> =
+            outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
         let region = close(frame.graph, arguments, &outputs);
         let regions = body.test.into_iter().chain([region]).collect();
         let attrs = turns.attrs.clone().with("carries", n_carries as i64);
@@ -385,7 +391,8 @@ impl<'a> Elaborator<'a> {
                 (state.current, state.written) = (*value, true);
             }
         }
-        let mut last = results.iter().take(body.carried.len()).map(|value| self.wire(*value)).collect::<Vec<_>>().into_iter();
+        let mut last =
+            results.iter().take(body.carried.len()).map(|value| self.wire(*value)).collect::<Vec<_>>().into_iter();
         let last = rebuild(start, &mut last);
         if turns.op != "scan" {
             return Ok(last);

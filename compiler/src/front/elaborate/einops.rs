@@ -5,11 +5,11 @@
 
 use indexmap::IndexMap;
 
+use super::Elaborator;
 use super::builtins::Bound;
 use super::call::Arg;
 use super::report::{Outcome, Poisoned};
 use super::value::{Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::graph::{Attr, Attrs, Dim, Shape};
 use crate::ops::pattern::{self, Item, Kind, Pattern};
@@ -61,8 +61,12 @@ impl<'a> Elaborator<'a> {
         let mut current = self.reshape_to(wire, flat, bound.span)?;
         if form == Form::Reduce {
             let how = self.combination(how, bound.span)?;
-            let gone: Vec<i64> =
-                names.iter().enumerate().filter(|(_, name)| !target.contains(name)).map(|(axis, _)| axis as i64).collect();
+            let gone: Vec<i64> = names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| !target.contains(name))
+                .map(|(axis, _)| axis as i64)
+                .collect();
             current = self.emit(how, &[current], Attrs::none().with("axes", gone), bound.span)?;
             names.retain(|name| target.contains(name));
         }
@@ -100,7 +104,15 @@ impl<'a> Elaborator<'a> {
             Some(Arg { value: Value::Op(op), .. }) => op.name.to_string(),
             _ => String::new(),
         };
-        let known = [("mean", "mean"), ("sum", "reduce_sum"), ("max", "reduce_max"), ("min", "reduce_min"), ("prod", "reduce_prod"), ("any", "reduce_any"), ("all", "reduce_all")];
+        let known = [
+            ("mean", "mean"),
+            ("sum", "reduce_sum"),
+            ("max", "reduce_max"),
+            ("min", "reduce_min"),
+            ("prod", "reduce_prod"),
+            ("any", "reduce_any"),
+            ("all", "reduce_all"),
+        ];
         match known.iter().find(|(own, _)| *own == name) {
             Some((_, op)) => Ok(op),
             None => {
@@ -115,7 +127,9 @@ impl<'a> Elaborator<'a> {
     }
 
     fn pattern(&mut self, value: &Value<'a>, span: Span) -> Outcome<Written> {
-        let Value::Str(text) = value else { return Err(self.wanted("a pattern, a string such as \"b n -> n b\",", value, span)) };
+        let Value::Str(text) = value else {
+            return Err(self.wanted("a pattern, a string such as \"b n -> n b\",", value, span));
+        };
         match pattern::parse(text) {
             Ok(pattern) => Ok(Written { pattern, span }),
             Err(error) => {
@@ -226,7 +240,8 @@ impl<'a> Elaborator<'a> {
     ) -> Outcome<()> {
         let names: Vec<&String> = parts.iter().filter_map(name_of).collect();
         let unknown: Vec<&&String> = names.iter().filter(|name| !sizes.contains_key(**name)).collect();
-        let known = names.iter().filter_map(|name| sizes.get(*name)).fold(Dim::constant(1), |product, size| &product * size);
+        let known =
+            names.iter().filter_map(|name| sizes.get(*name)).fold(Dim::constant(1), |product, size| &product * size);
         let shape = [size.clone()];
         match unknown.as_slice() {
             [] if known == *size => Ok(()),
@@ -353,7 +368,8 @@ impl<'a> Elaborator<'a> {
             Err(error) => error,
         };
         let place = error.at.map_or(text, |at| inside(text, at, 1));
-        let mut diagnostic = Diagnostic::error("E0203", format!("`{name}`: {}", error.message)).at(place, "this pattern");
+        let mut diagnostic =
+            Diagnostic::error("E0203", format!("`{name}`: {}", error.message)).at(place, "this pattern");
         for (idx, (wire, at)) in wires.iter().zip(spans).enumerate() {
             if error.operand.is_none_or(|operand| operand == idx) || wires.len() <= 3 {
                 diagnostic = diagnostic.also(*at, format!("{} here", self.type_of(*wire)));
@@ -389,7 +405,9 @@ fn flat_names(items: &[Item], names: &mut Vec<String>) {
 fn find_item(items: &[Item], name: &str) -> Option<usize> {
     items.iter().find_map(|item| match &item.kind {
         Kind::Name(own) if own == name => Some(item.at),
-        Kind::Group(parts) => parts.iter().find(|part| name_of(part).is_some_and(|own| own == name)).map(|part| part.at),
+        Kind::Group(parts) => {
+            parts.iter().find(|part| name_of(part).is_some_and(|own| own == name)).map(|part| part.at)
+        }
         _ => None,
     })
 }

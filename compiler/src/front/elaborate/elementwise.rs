@@ -3,10 +3,10 @@
 //! Invariant: no two strict tensors of different types ever meet: numbers, sizes and indices adopt the other operand's type,
 //! and whatever else differs is an error that asks for a cast.
 
+use super::Elaborator;
 use super::config::Operand;
 use super::report::Outcome;
 use super::value::{Value, Wire, whole};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::graph::scalar::Signature;
@@ -54,7 +54,11 @@ impl<'a> Elaborator<'a> {
         };
         let square = |this: &mut Self, a: Wire, b: Wire| -> Outcome<Wire> {
             let flexible = wire.flexible;
-            this.emit("mul", &[a, b], Attrs::none(), span).map(|made| Wire { flexible, new_axes: wire.new_axes, ..made })
+            this.emit("mul", &[a, b], Attrs::none(), span).map(|made| Wire {
+                flexible,
+                new_axes: wire.new_axes,
+                ..made
+            })
         };
         let mut product = wire;
         for _ in 1..power {
@@ -168,7 +172,10 @@ impl<'a> Elaborator<'a> {
                         .at(span, "both meet here")
                         .also(first_span, format!("{first} here"))
                         .also(*at, format!("{found} here"))
-                        .help(format!("cast one of them: `{}(…)`", if found.is_float() { cast_name(found) } else { cast_name(first) }));
+                        .help(format!(
+                            "cast one of them: `{}(…)`",
+                            if found.is_float() { cast_name(found) } else { cast_name(first) }
+                        ));
                     return Err(self.report(diagnostic));
                 }
                 _ => strict = Some((found, *at)),
@@ -243,7 +250,13 @@ impl<'a> Elaborator<'a> {
                 } else if common[axis] != *size {
                     let (first, second) = (owner[axis], operand);
                     let from_end = rank - axis;
-                    return Err(self.disagree([first, second], [&shapes[first], &shapes[second]], from_end, spans, span));
+                    return Err(self.disagree(
+                        [first, second],
+                        [&shapes[first], &shapes[second]],
+                        from_end,
+                        spans,
+                        span,
+                    ));
                 }
             }
         }

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::call::holds_tensors;
 use super::frame::{FrameKind, RegionArgument, close};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::types::lone_size;
 use super::value::{Field, Instance, Value};
-use super::Elaborator;
 use crate::diag::Span;
 use crate::front::ast::{self, BinaryOp, DimKind, Expr, ExprKind, Function, Param, TypeKind};
 use crate::graph::{self, Dim, Graph, Role, Symbol, Type};

@@ -160,9 +160,10 @@ impl<'a> Elaborator<'a> {
                 Err(self.report(diagnostic))
             }
             other if other.is_tensor() => {
-                let diagnostic = Diagnostic::error("E0403", "`for` goes through a list of config, and this is a tensor")
-                    .at(list.span, "a tensor")
-                    .help("`loop i in 0..n carry …` repeats at run time; `let (a, b) = x` takes a tensor apart");
+                let diagnostic =
+                    Diagnostic::error("E0403", "`for` goes through a list of config, and this is a tensor")
+                        .at(list.span, "a tensor")
+                        .help("`loop i in 0..n carry …` repeats at run time; `let (a, b) = x` takes a tensor apart");
                 Err(self.report(diagnostic))
             }
             other => Err(self.wanted("a list", &other, list.span)),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::value::{Value, Wire, whole};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::graph::{Attrs, DType, OpError, Shape, Tensor, Type};
 use crate::ops;

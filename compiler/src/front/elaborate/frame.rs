@@ -9,10 +9,10 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
 
+use super::Elaborator;
 use super::report::Outcome;
 use super::scope::Link;
 use super::value::{Slot, Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::DeclareKind;
 use crate::graph::{self, Attrs, Graph, Origin, Ranges, Role, Type};

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::report::Outcome;
 use super::scope::Env;
 use super::value::{Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Expr, Index, IndexKind};
 use crate::graph::{Attrs, Check, DType, Dim, Shape};
@@ -104,7 +104,8 @@ impl<'a> Elaborator<'a> {
         span: Span,
     ) -> Outcome<Value<'a>> {
         let shape = self.type_of(wire).shape;
-        let used = indices.iter().filter(|index| matches!(index.kind, IndexKind::At(_) | IndexKind::Slice { .. })).count();
+        let used =
+            indices.iter().filter(|index| matches!(index.kind, IndexKind::At(_) | IndexKind::Slice { .. })).count();
         if used > shape.len() {
             let message = format!("{used} indices for {} axes", shape.len());
             let diagnostic = Diagnostic::error("E0202", message).at(span, "too many");
@@ -150,7 +151,8 @@ impl<'a> Elaborator<'a> {
                 Ok(Pick::At(at))
             }
             Value::List(items) if !items.is_empty() => {
-                let ints: Option<Vec<i64>> = items.iter().map(|item| item.as_dim().and_then(|dim| dim.as_constant())).collect();
+                let ints: Option<Vec<i64>> =
+                    items.iter().map(|item| item.as_dim().and_then(|dim| dim.as_constant())).collect();
                 match ints {
                     Some(ints) if ints.windows(2).all(|pair| pair[1] == pair[0] + 1) => {
                         let (low, high) = (Dim::constant(ints[0]), Dim::constant(ints[0] + ints.len() as i64));
@@ -169,7 +171,11 @@ impl<'a> Elaborator<'a> {
                 if ty.dtype != DType::I64 {
                     let diagnostic = Diagnostic::error("E0206", format!("an index is i64, and this is {}", ty.dtype))
                         .at(place.span, format!("{ty} here"))
-                        .help(if ty.dtype == DType::Bool { "`select(mask, a, b)` chooses by a mask" } else { "cast it: `i64(…)`" });
+                        .help(if ty.dtype == DType::Bool {
+                            "`select(mask, a, b)` chooses by a mask"
+                        } else {
+                            "cast it: `i64(…)`"
+                        });
                     return Err(self.report(diagnostic));
                 }
                 Ok(if ty.rank() == 0 { Pick::Run(wire, place.span) } else { Pick::Gather(wire, place.span) })
@@ -198,9 +204,10 @@ impl<'a> Elaborator<'a> {
             let Some(written) = written else { continue };
             let value = self.eval(written, env)?;
             if value.is_tensor() {
-                let diagnostic = Diagnostic::error("E0403", "no size depends on data, and the bounds of a slice make one")
-                    .at(written.span, "only known when the program runs")
-                    .help("`slice_at(x, at, axis: 0, size: n)` takes n elements from a run-time place on");
+                let diagnostic =
+                    Diagnostic::error("E0403", "no size depends on data, and the bounds of a slice make one")
+                        .at(written.span, "only known when the program runs")
+                        .help("`slice_at(x, at, axis: 0, size: n)` takes n elements from a run-time place on");
                 return Err(self.report(diagnostic));
             }
             *bound = match &value {

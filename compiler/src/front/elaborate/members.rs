@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::report::Outcome;
 use super::scope::Env;
 use super::types::lone_size;
 use super::value::{Blueprint, BlueprintKind, Constructor, Field, Instance, Slot, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{DeclareKind, Entry, Expr, Member, Type, TypeKind};
 use crate::graph;
@@ -164,7 +164,9 @@ impl<'a> Elaborator<'a> {
         let message = format!("a member is a module, a `param` or a `state`, and this is {}", value.kind());
         let diagnostic = Diagnostic::error("E0311", message).at(member.value.span, value.show());
         Err(self.report(match value {
-            Value::Constructor(_) => diagnostic.help(format!("call it: `{} = {}(…)`", member.name.text, self.text(member.value.span))),
+            Value::Constructor(_) => {
+                diagnostic.help(format!("call it: `{} = {}(…)`", member.name.text, self.text(member.value.span)))
+            }
             _ => diagnostic.help(format!("config is bound by `let {} = …`", member.name.text)),
         }))
     }
@@ -198,7 +200,8 @@ impl<'a> Elaborator<'a> {
         let Some(shape) = self.written_shape(dims, &mut scope)? else {
             return self.error("E0311", "a param or state has a known shape", ty.span, "`_` and `..` say nothing here");
         };
-        let slot = Slot { path: Rc::from(path), kind, ty: graph::Type::new(dtype, shape), span, index: self.members.len() };
+        let slot =
+            Slot { path: Rc::from(path), kind, ty: graph::Type::new(dtype, shape), span, index: self.members.len() };
         Ok(self.add_member(slot, ty, init, env.clone(), None))
     }
 

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::call::Arg;
 use super::members::join;
 use super::report::{Outcome, Reports};
 use super::settings::{Choice, Setting};
 use super::value::{Blueprint, BlueprintKind, Constructor, Instance, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{self, DeclareKind, Entry, Item, ModuleKind};
 use crate::graph::{Graph, Model, Origin, model};
@@ -123,7 +123,12 @@ impl<'a> Elaborator<'a> {
     /// A module parameter's default, built again with the choices for its own parameters.
     fn rechosen(&mut self, value: Value<'a>, prefix: &str, span: Span) -> Outcome<Value<'a>> {
         let Value::Blueprint(blueprint) = &value else {
-            return self.error("E0505", format!("`{prefix}` is no module, so it has no parameters"), span, "chosen here");
+            return self.error(
+                "E0505",
+                format!("`{prefix}` is no module, so it has no parameters"),
+                span,
+                "chosen here",
+            );
         };
         let BlueprintKind::Module { constructor, params, explicit } = &blueprint.kind else { return Ok(value) };
         let mut args = self.chosen(*constructor, prefix)?;
@@ -157,7 +162,8 @@ impl<'a> Elaborator<'a> {
             }
             let own: Vec<&str> = module.params.iter().map(|param| param.name.text.as_str()).collect();
             let message = format!("`{}` has no parameter `{}`", module.name.text, choice.key);
-            let mut diagnostic = Diagnostic::error("E0505", message).did_you_mean(suggest(first, names.iter().copied()));
+            let mut diagnostic =
+                Diagnostic::error("E0505", message).did_you_mean(suggest(first, names.iter().copied()));
             diagnostic = match choice.span {
                 Some(span) => diagnostic.at(span, "set here").also(module.name.span, "defined here"),
                 None => diagnostic.at(module.name.span, "defined here"),
@@ -235,8 +241,12 @@ impl<'a> Elaborator<'a> {
                     self.depth = 0;
                 }
                 Item::Const(_) => {
-                    let named: Vec<String> =
-                        file.names.iter().filter(|(_, n)| n.file == 0 && n.item == index).map(|(name, _)| name.clone()).collect();
+                    let named: Vec<String> = file
+                        .names
+                        .iter()
+                        .filter(|(_, n)| n.file == 0 && n.item == index)
+                        .map(|(name, _)| name.clone())
+                        .collect();
                     for name in named {
                         let _ = self.find(&name, &super::scope::Env::of_file(0));
                     }

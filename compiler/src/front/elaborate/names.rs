@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::builtins;
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Locals};
 use super::value::{Closure, Constructor, Draw, Instance, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{self, Entry, Ident, Item};
 use crate::graph::DType;

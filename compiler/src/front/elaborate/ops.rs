@@ -1,16 +1,28 @@
 //! Calls of ops by the op table: operands first, attributes after them or by name.
 
+use super::Elaborator;
 use super::call::{Arg, count};
 use super::config::rounded;
 use super::report::Outcome;
 use super::value::{Value, Wire};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar};
 
 /// Ops that specs write in other ways.
-static HIDDEN: &[&str] =
-    &["argument", "constant", "fill", "dim", "random_bits", "cast", "loop", "while", "scan", "cond", "fused", "broadcast"];
+static HIDDEN: &[&str] = &[
+    "argument",
+    "constant",
+    "fill",
+    "dim",
+    "random_bits",
+    "cast",
+    "loop",
+    "while",
+    "scan",
+    "cond",
+    "fused",
+    "broadcast",
+];
 
 /// The op of this name, where a spec may call it.
 pub fn visible(name: &str) -> Option<&'static OpDef> {
@@ -73,7 +85,8 @@ impl<'a> Elaborator<'a> {
                 continue;
             }
             let place = error.operand.and_then(|operand| spans.get(operand)).copied().unwrap_or(span);
-            let mut diagnostic = Diagnostic::error("E0201", format!("`{}`: {}", op.name, error.message)).at(place, "this does not fit");
+            let mut diagnostic =
+                Diagnostic::error("E0201", format!("`{}`: {}", op.name, error.message)).at(place, "this does not fit");
             for (idx, (wire, at)) in wires.iter().zip(spans).enumerate().take(4) {
                 if Some(idx) != error.operand || *at != place {
                     diagnostic = diagnostic.also(*at, format!("{} here", self.type_of(*wire)));
@@ -97,14 +110,17 @@ impl<'a> Elaborator<'a> {
                 _ => None,
             };
         }
-        if let (Scalar::Floor | Scalar::Ceil | Scalar::Round | Scalar::Trunc, [Arg { value: Value::Size(dim), .. }]) = (scalar, args) {
+        if let (Scalar::Floor | Scalar::Ceil | Scalar::Round | Scalar::Trunc, [Arg { value: Value::Size(dim), .. }]) =
+            (scalar, args)
+        {
             return Some(Value::Size(dim.clone()));
         }
         let late = |arg: &Arg<'a>| matches!(arg.value, Value::Size(_));
         if args.iter().any(late) {
             return self.late_scalar(scalar, args);
         }
-        let ints: Option<Vec<i64>> = args.iter().map(|arg| if let Value::Int(value) = arg.value { Some(value) } else { None }).collect();
+        let ints: Option<Vec<i64>> =
+            args.iter().map(|arg| if let Value::Int(value) = arg.value { Some(value) } else { None }).collect();
         if let (Some(ints), Some(int)) = (ints, def.int) {
             let at = |idx: usize| ints.get(idx).copied().unwrap_or(0);
             return Some(Value::Int(int(at(0), at(1), at(2)))).filter(|_| !is_comparison(scalar));
@@ -168,7 +184,11 @@ impl<'a> Elaborator<'a> {
                         attrs.set(def.name, value);
                     }
                     None => {
-                        let message = format!("`{}` takes {}, and this is one more", op.name, count(names.len() + op.attrs.len(), "argument"));
+                        let message = format!(
+                            "`{}` takes {}, and this is one more",
+                            op.name,
+                            count(names.len() + op.attrs.len(), "argument")
+                        );
                         return self.error("E0303", message, arg.span, "too many");
                     }
                 },
@@ -179,7 +199,8 @@ impl<'a> Elaborator<'a> {
             let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
             return Err(self.report(diagnostic.with_note(op.doc)));
         }
-        if let Some(def) = op.attrs.iter().find(|def| def.default == Default::Required && attrs.get(def.name).is_none()) {
+        if let Some(def) = op.attrs.iter().find(|def| def.default == Default::Required && attrs.get(def.name).is_none())
+        {
             let message = format!("`{}` is missing `{}`: {}", op.name, def.name, def.kind.wanted());
             let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
             return Err(self.report(diagnostic.with_note(op.doc)));
@@ -228,7 +249,9 @@ impl<'a> Elaborator<'a> {
         };
         match attr {
             Some(attr) => Ok(attr),
-            None => Err(self.wanted(&format!("for `{}`, {}", def.name, def.kind.wanted()), &arg.value.clone(), arg.span)),
+            None => {
+                Err(self.wanted(&format!("for `{}`, {}", def.name, def.kind.wanted()), &arg.value.clone(), arg.span))
+            }
         }
     }
 

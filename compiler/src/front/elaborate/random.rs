@@ -4,11 +4,11 @@
 //! indices of the loops around it. A uniform draw takes the upper 24 bits of one word, so it is exact in f32; a normal one
 //! is Box and Muller's from words 0 and 1.
 
+use super::Elaborator;
 use super::call::Arg;
 use super::frame::FrameKind;
 use super::report::Outcome;
 use super::value::{Draw, Value, Wire};
-use super::Elaborator;
 use crate::diag::Span;
 use crate::graph::{self, Attrs, DType, Role, Type};
 

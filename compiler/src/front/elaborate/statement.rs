@@ -5,11 +5,11 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::frame::FrameKind;
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link, Locals};
 use super::value::{Closure, Slot, Value};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Block, DeclareKind, Expr, Let, Pattern, PatternKind, StatementKind};
 

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::value::{Field, Value, Wire};
-use super::Elaborator;
 use crate::diag::Span;
 
 impl<'a> Elaborator<'a> {

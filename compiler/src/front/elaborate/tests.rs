@@ -15,7 +15,8 @@ const SPECS: &[(&str, &str)] = &[
 ];
 
 fn program(file: &str) -> Program {
-    let files: HashMap<String, String> = SPECS.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+    let files: HashMap<String, String> =
+        SPECS.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
     load(&files, file)
 }
 

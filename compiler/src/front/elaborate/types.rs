@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Field, Value, Wire, whole};
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{self, DimKind, ExprKind, Type, TypeField, TypeKind};
 use crate::graph::{self, DType, Dim, Shape};
@@ -106,7 +106,8 @@ impl<'a> Elaborator<'a> {
             .at(span, found.show())
             .also(ty, format!("{wanted} is asked for here"));
         if found.is_tensor() && code == "E0403" && !wanted.contains("tensor") {
-            diagnostic = diagnostic.with_note("config is known when the model is put together; a tensor only when it runs");
+            diagnostic =
+                diagnostic.with_note("config is known when the model is put together; a tensor only when it runs");
         }
         self.report(diagnostic)
     }
@@ -257,7 +258,9 @@ impl<'a> Elaborator<'a> {
         let written = self.program.sources.slice(dim.span).trim().to_string();
         let named = if written == wanted.to_string() { written } else { format!("{written} = {wanted}") };
         let diagnostic = match (wanted - found).as_constant() {
-            Some(_) => Diagnostic::error("E0203", format!("sizes do not agree: {wanted} is wanted, and this is {found}")),
+            Some(_) => {
+                Diagnostic::error("E0203", format!("sizes do not agree: {wanted} is wanted, and this is {found}"))
+            }
             None => Diagnostic::error("E0208", format!("nothing shows that {found} equals {wanted}"))
                 .help(format!("say so: `where {found} == {wanted}`")),
         };

@@ -98,8 +98,17 @@ pub struct Blueprint<'a> {
 
 pub enum BlueprintKind<'a> {
     /// `explicit` names the parameters that were given, not defaulted.
-    Module { constructor: Constructor<'a>, params: Vec<(Rc<str>, Value<'a>)>, explicit: Vec<Rc<str>> },
-    Declare { kind: ast::DeclareKind, ty: &'a ast::Type, init: &'a ast::Expr, env: Env<'a> },
+    Module {
+        constructor: Constructor<'a>,
+        params: Vec<(Rc<str>, Value<'a>)>,
+        explicit: Vec<Rc<str>>,
+    },
+    Declare {
+        kind: ast::DeclareKind,
+        ty: &'a ast::Type,
+        init: &'a ast::Expr,
+        env: Env<'a>,
+    },
     /// A copy of whatever this is: of an instance, or of lists and tuples of them.
     Clone(Value<'a>),
 }
@@ -174,7 +183,10 @@ impl<'a> Value<'a> {
 
     /// Known at compile time and no tensor.
     pub fn is_config(&self) -> bool {
-        matches!(self, Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Str(_) | Value::List(_) | Value::Tuple(_))
+        matches!(
+            self,
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Str(_) | Value::List(_) | Value::Tuple(_)
+        )
     }
 
     /// A tensor, or what becomes one where it is used.

@@ -3,10 +3,10 @@
 //! Invariant: an equality of sizes that cannot be decided is an error; an inequality that cannot be is checked when the entry
 //! is called.
 
+use super::Elaborator;
 use super::report::Outcome;
 use super::scope::Env;
 use super::value::Value;
-use super::Elaborator;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{BinaryOp, Expr, ExprKind};
 use crate::graph::{Check, Dim};
@@ -41,7 +41,9 @@ impl<'a> Elaborator<'a> {
     fn broken(&mut self, span: Span, what: &str, values: &str) -> super::Poisoned {
         let text = self.text(span);
         let diagnostic = Diagnostic::error("E0207", format!("this {what} does not hold: `{text}`"));
-        self.report(diagnostic.at(span, if values.is_empty() { "false here".to_string() } else { format!("here {values}") }))
+        self.report(
+            diagnostic.at(span, if values.is_empty() { "false here".to_string() } else { format!("here {values}") }),
+        )
     }
 
     fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: &str) -> Outcome<()> {

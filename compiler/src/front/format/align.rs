@@ -28,12 +28,8 @@ struct Row {
 /// Sets the padding of every sign.
 pub fn pad(pieces: &mut [Piece]) {
     // What closes a block goes on with the line that opened it.
-    let is_start = |piece: &Piece| {
-        piece.before == Break::Hard && !piece.is_comment() && piece.kind != Kind::Close
-    };
-    let starts: Vec<usize> = (0..pieces.len())
-        .filter(|at| is_start(&pieces[*at]))
-        .collect();
+    let is_start = |piece: &Piece| piece.before == Break::Hard && !piece.is_comment() && piece.kind != Kind::Close;
+    let starts: Vec<usize> = (0..pieces.len()).filter(|at| is_start(&pieces[*at])).collect();
     let mut runs: HashMap<usize, Vec<Row>> = HashMap::new();
     for (nth, start) in starts.iter().enumerate() {
         let Some(block) = pieces[*start].inside else {
@@ -72,45 +68,28 @@ fn row(pieces: &[Piece], start: usize, end: usize) -> Option<Row> {
     let line = &pieces[start..end];
     let is_let = line[0].is("let");
     let name = usize::from(is_let);
-    let sign = name
-        + line[name..]
-            .iter()
-            .position(|piece| piece.is("=") || piece.is("<-"))?;
-    let is_path = line[name..sign]
-        .iter()
-        .all(|piece| piece.kind == Kind::Word || piece.is("."));
+    let sign = name + line[name..].iter().position(|piece| piece.is("=") || piece.is("<-"))?;
+    let is_path = line[name..sign].iter().all(|piece| piece.kind == Kind::Word || piece.is("."));
     let sort = match (line[sign].text, is_let) {
         ("<-", _) => Sort::Write,
         (_, true) => Sort::Let,
         _ if in_body(pieces, block) => Sort::Member,
         _ => return None,
     };
-    let broken = line[1..=sign]
-        .iter()
-        .any(|piece| piece.before != Break::None);
+    let broken = line[1..=sign].iter().any(|piece| piece.before != Break::None);
     if !is_path || broken || line[0].is("metric") {
         return None;
     }
     let spaces = line[1..sign].iter().filter(|piece| piece.spaced).count();
-    let width = spaces
-        + line[..sign]
-            .iter()
-            .map(|piece| piece.text.len())
-            .sum::<usize>();
+    let width = spaces + line[..sign].iter().map(|piece| piece.text.len()).sum::<usize>();
     if width > LONGEST + if is_let { "let ".len() } else { 0 } {
         return None;
     }
-    Some(Row {
-        sort,
-        sign: start + sign,
-        width,
-    })
+    Some(Row { sort, sign: start + sign, width })
 }
 
 /// Whether a block is the body of a module: its header starts with the word.
 fn in_body(pieces: &[Piece], block: usize) -> bool {
-    let header = pieces[..block]
-        .iter()
-        .rposition(|piece| piece.before == Break::Hard);
+    let header = pieces[..block].iter().rposition(|piece| piece.before == Break::Hard);
     header.is_some_and(|start| matches!(pieces[start].text, "module" | "model" | "train"))
 }

@@ -97,15 +97,8 @@ impl Writer<'_, '_> {
     fn place(&mut self, at: usize, column: usize, indent: usize) {
         let outer = self.pieces[at].inside;
         let bracketed = outer.is_some_and(|outer| !self.pieces[outer].is("{"));
-        self.places[at] = Place {
-            line: self.indents.len(),
-            column,
-            base: if bracketed {
-                indent
-            } else {
-                self.statement_indent
-            },
-        };
+        self.places[at] =
+            Place { line: self.indents.len(), column, base: if bracketed { indent } else { self.statement_indent } };
     }
 
     fn indent(&self, start: usize) -> usize {
@@ -143,13 +136,8 @@ impl Writer<'_, '_> {
     fn in_list(&self, at: usize) -> bool {
         let open = self.pieces[at].inside;
         open.is_some_and(|open| {
-            let after_word = open
-                .checked_sub(1)
-                .is_some_and(|word| self.pieces[word].is("loop"));
-            let comma = self.pieces[..at]
-                .iter()
-                .rev()
-                .find(|piece| !piece.is_comment());
+            let after_word = open.checked_sub(1).is_some_and(|word| self.pieces[word].is("loop"));
+            let comma = self.pieces[..at].iter().rev().find(|piece| !piece.is_comment());
             (after_word || self.pieces[open].is("{")) && comma.is_some_and(|piece| piece.is(","))
         })
     }
@@ -159,14 +147,8 @@ impl Writer<'_, '_> {
     fn best(&self, breaks: &[usize]) -> usize {
         let rank = |at: &usize| {
             // A block is opened up at the level of what it belongs to.
-            let level = if self.pieces[at - 1].is("{") {
-                at - 1
-            } else {
-                *at
-            };
-            let open = self.pieces[*at]
-                .inside
-                .filter(|open| !self.pieces[*open].is("{"));
+            let level = if self.pieces[at - 1].is("{") { at - 1 } else { *at };
+            let open = self.pieces[*at].inside.filter(|open| !self.pieces[*open].is("{"));
             let extent = open.map_or(0, |open| self.pieces[open].partner.unwrap_or(open) - open);
             (self.depth(level), Reverse(extent), Reverse(*at))
         };
@@ -209,10 +191,8 @@ impl Writer<'_, '_> {
 
     /// Writes a line whose columns are settled.
     fn line(&mut self, start: usize, end: usize) -> Line {
-        let mut line = Line {
-            blank: self.pieces[start].blank && self.pieces[start].before == Break::Hard,
-            ..Line::default()
-        };
+        let mut line =
+            Line { blank: self.pieces[start].blank && self.pieces[start].before == Break::Hard, ..Line::default() };
         for at in start..end {
             let piece = &self.pieces[at];
             if at > start && piece.is_comment() {
@@ -220,8 +200,7 @@ impl Writer<'_, '_> {
                 break;
             }
             let width = line.text.chars().count();
-            line.text
-                .extend(std::iter::repeat_n(' ', self.places[at].column - width));
+            line.text.extend(std::iter::repeat_n(' ', self.places[at].column - width));
             line.text += piece.text;
         }
         let code = (start..end).rev().find(|at| !self.pieces[*at].is_comment());
@@ -236,14 +215,8 @@ fn join(lines: Vec<Line>) -> String {
     let mut text = String::new();
     let mut at = 0;
     while at < lines.len() {
-        let run = lines[at..]
-            .iter()
-            .take_while(|line| line.comment.is_some())
-            .count()
-            .max(1);
-        let widths = lines[at..at + run]
-            .iter()
-            .map(|line| line.text.chars().count() + 2);
+        let run = lines[at..].iter().take_while(|line| line.comment.is_some()).count().max(1);
+        let widths = lines[at..at + run].iter().map(|line| line.text.chars().count() + 2);
         let column = widths.max().unwrap_or(0).max(COMMENT_COLUMN);
         for line in &lines[at..at + run] {
             if line.blank && !text.is_empty() {

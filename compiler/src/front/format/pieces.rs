@@ -137,9 +137,7 @@ fn settle_brackets(pieces: &mut [Piece]) {
         if pieces[open].is("{") {
             continue;
         }
-        let content = pieces[open + 1..close]
-            .iter()
-            .find(|piece| !piece.is_comment());
+        let content = pieces[open + 1..close].iter().find(|piece| !piece.is_comment());
         let hangs = content.is_some_and(|piece| piece.before != Break::None);
         if hangs || !pieces[close - 1].is_comment() {
             pieces[close].before = if hangs { Break::Soft } else { Break::None };

@@ -38,9 +38,7 @@ type Keep<'i> = fn(&Pair<'i, Rule>) -> bool;
 impl<'i> Parts<'i> {
     pub fn of(pair: Pair<'i, Rule>) -> Parts<'i> {
         let keep: Keep<'i> = |pair| !is_keyword(pair.as_rule());
-        Parts {
-            pairs: pair.into_inner().filter(keep).peekable(),
-        }
+        Parts { pairs: pair.into_inner().filter(keep).peekable() }
     }
 
     pub fn maybe(&mut self, rule: Rule) -> Option<Pair<'i, Rule>> {
@@ -89,10 +87,7 @@ impl Builder<'_> {
     }
 
     pub fn ident(&self, pair: Pair<Rule>) -> Ident {
-        Ident {
-            text: pair.as_str().to_owned(),
-            span: self.span(&pair),
-        }
+        Ident { text: pair.as_str().to_owned(), span: self.span(&pair) }
     }
 
     pub fn item(&mut self, pair: Pair<Rule>) -> Built<Item> {
@@ -100,12 +95,7 @@ impl Builder<'_> {
             Rule::use_item => self.imports(pair).map(Item::Use),
             Rule::const_item => {
                 let (pattern, ty, value, span) = self.binding(pair, 0)?;
-                Ok(Item::Const(Const {
-                    pattern,
-                    ty,
-                    value,
-                    span,
-                }))
+                Ok(Item::Const(Const { pattern, ty, value, span }))
             }
             Rule::function => self.function(pair, 0).map(Item::Fn),
             Rule::module => self.module(pair).map(Item::Module),
@@ -135,11 +125,7 @@ impl Builder<'_> {
     }
 
     /// `pattern: type = value`, which `let` and `const` share.
-    fn binding(
-        &mut self,
-        pair: Pair<Rule>,
-        depth: usize,
-    ) -> Built<(Pattern, Option<Type>, Expr, Span)> {
+    fn binding(&mut self, pair: Pair<Rule>, depth: usize) -> Built<(Pattern, Option<Type>, Expr, Span)> {
         let span = self.span(&pair);
         let mut parts = Parts::of(pair);
         let pattern = self.pattern(parts.need(Rule::pattern)?)?;
@@ -153,12 +139,7 @@ impl Builder<'_> {
 
     pub fn let_binding(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Let> {
         let (pattern, ty, value, span) = self.binding(pair, depth)?;
-        Ok(Let {
-            pattern,
-            ty,
-            value,
-            span,
-        })
+        Ok(Let { pattern, ty, value, span })
     }
 
     /// A `fn` or a `step`, which has no result.
@@ -173,14 +154,7 @@ impl Builder<'_> {
         };
         let condition = self.condition(&mut parts, depth)?;
         let body = self.block(parts.need(Rule::block)?, depth + 1)?;
-        Ok(Function {
-            name,
-            params,
-            result,
-            condition,
-            body,
-            span,
-        })
+        Ok(Function { name, params, result, condition, body, span })
     }
 
     fn params(&mut self, pair: Pair<Rule>, depth: usize) -> Built<Vec<Param>> {
@@ -228,14 +202,7 @@ impl Builder<'_> {
             self.check_home(kind, &name, &entry);
             entries.push(entry);
         }
-        Ok(Module {
-            kind,
-            name,
-            params,
-            condition,
-            entries,
-            span,
-        })
+        Ok(Module { kind, name, params, condition, entries, span })
     }
 
     pub fn entry(&mut self, pair: Pair<Rule>) -> Built<Entry> {

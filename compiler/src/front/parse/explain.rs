@@ -13,14 +13,7 @@ use crate::front::brackets::ITEM_WORDS;
 use crate::front::scan::Kind;
 
 /// Rules whose refusal means that a value was due.
-const VALUES: &[Rule] = &[
-    Rule::number,
-    Rule::expr,
-    Rule::argument,
-    Rule::element,
-    Rule::place,
-    Rule::prefix,
-];
+const VALUES: &[Rule] = &[Rule::number, Rule::expr, Rule::argument, Rule::element, Rule::place, Rule::prefix];
 
 /// What else can be due and how to say it, the most telling first.
 #[rustfmt::skip]
@@ -58,14 +51,12 @@ const EXPECTED: &[(Rule, &str)] = &[
 const FOLLOW_VALUES: &[Rule] = &[Rule::open_paren, Rule::open_square, Rule::colon_sign];
 
 const RESERVED: &[&str] = &[
-    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop",
-    "while", "scan", "carry", "where", "and", "or", "not", "true", "false", "new",
+    "use", "const", "fn", "module", "model", "train", "let", "if", "else", "for", "in", "loop", "while", "scan",
+    "carry", "where", "and", "or", "not", "true", "false", "new",
 ];
 
 /// Words a statement or an entry may start with.
-const LEADING_WORDS: &[&str] = &[
-    "let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if",
-];
+const LEADING_WORDS: &[&str] = &["let", "for", "fn", "minimize", "metric", "assert", "step", "loop", "if"];
 
 /// Where a refusal stands, between two tokens of its region.
 struct Place {
@@ -111,12 +102,7 @@ impl Source<'_> {
             (None, Some(at)) => self.tokens[at].end..self.tokens[at].end,
             _ => offset..offset,
         };
-        Place {
-            before,
-            found,
-            inside: inside.filter(|open| region.contains(open)),
-            span: Span::new(self.file, span),
-        }
+        Place { before, found, inside: inside.filter(|open| region.contains(open)), span: Span::new(self.file, span) }
     }
 
     fn describe(&self, region: &Region, piece: Piece, place: &Place, rules: &[Rule]) -> Diagnostic {
@@ -135,8 +121,7 @@ impl Source<'_> {
             None => "the end of the line".to_owned(),
         };
         let message = format!("expected {expected}, found {shown}");
-        let mut diagnostic =
-            Diagnostic::error("E0101", message).at(place.span, format!("expected {expected}"));
+        let mut diagnostic = Diagnostic::error("E0101", message).at(place.span, format!("expected {expected}"));
         if let Some(open) = place.inside {
             let span = Span::new(self.file, self.tokens[open].range());
             diagnostic = diagnostic.also(span, format!("inside this `{}`", self.word(open)));
@@ -174,39 +159,22 @@ impl Source<'_> {
         }
     }
 
-    fn hint(
-        &self,
-        region: &Region,
-        piece: Piece,
-        place: &Place,
-        found: &str,
-        expected: &str,
-    ) -> Option<String> {
+    fn hint(&self, region: &Region, piece: Piece, place: &Place, found: &str, expected: &str) -> Option<String> {
         let leads = place.before.is_none_or(|at| at == region.start);
         if let Some(hint) = self.sign_hint(region, piece, place, found, expected) {
             return Some(hint.to_owned());
         }
-        let words = if piece == Piece::Item {
-            ITEM_WORDS
-        } else {
-            LEADING_WORDS
-        };
+        let words = if piece == Piece::Item { ITEM_WORDS } else { LEADING_WORDS };
         let near = suggest(self.word(region.start), words.iter().copied());
         if let Some(near) = near.filter(|_| leads) {
             return Some(format!("did you mean `{near}`?"));
         }
         let is_number = found.starts_with(|c: char| c.is_ascii_digit());
         let hint = match piece {
-            Piece::Item if place.before.is_none() => {
-                "a file holds `use`, `const`, `fn`, `module`, `model` and `train`"
-            }
-            Piece::Entry if leads => {
-                "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`"
-            }
+            Piece::Item if place.before.is_none() => "a file holds `use`, `const`, `fn`, `module`, `model` and `train`",
+            Piece::Entry if leads => "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`",
             _ if self.goes_on(place) => "the line above ends in an operator, so it goes on here",
-            _ if is_number && expected == "a value" => {
-                "a product is written `3 * x`, and no name starts with a digit"
-            }
+            _ if is_number && expected == "a value" => "a product is written `3 * x`, and no name starts with a digit",
             _ if !expected.contains("`,`") && !expected.contains("operator") => return None,
             _ if self.side_by_side(place) => "is a `,` or an operator missing between the two?",
             _ => return None,
@@ -227,13 +195,9 @@ impl Source<'_> {
         let bare = place.inside.is_none();
         let nested = piece != Piece::Item && place.before.is_none();
         Some(match found {
-            _ if wants_block && self.word(region.start) == "use" => {
-                "name what to import: `use nn { Linear }`"
-            }
+            _ if wants_block && self.word(region.start) == "use" => "name what to import: `use nn { Linear }`",
             "const" if nested => "inside of items, `let` binds names",
-            _ if nested && ITEM_WORDS.contains(&found) => {
-                "this stands at the top of a file, outside of other items"
-            }
+            _ if nested && ITEM_WORDS.contains(&found) => "this stands at the top of a file, outside of other items",
             "" if expected == "`=`" && self.declares(region) => {
                 "every `param` and `state` has an initial value: `= zeros`"
             }
@@ -245,18 +209,14 @@ impl Source<'_> {
             "<-" => "to compare with a negative number put a space between: `< -x`",
             "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
             "{" if place.before.is_none() => "a `{` stands on the line of what it belongs to",
-            "=" | ")" | "," if expected == "`:`" => {
-                "every parameter has a type: `name: type = default`"
-            }
+            "=" | ")" | "," if expected == "`:`" => "every parameter has a type: `name: type = default`",
             "" if wants_block => "the `{` stands on the same line",
             _ => return None,
         })
     }
 
     fn declares(&self, region: &Region) -> bool {
-        region
-            .clone()
-            .any(|at| matches!(self.word(at), "param" | "state"))
+        region.clone().any(|at| matches!(self.word(at), "param" | "state"))
     }
 
     /// Whether the refused token starts a line that the one before did not end.
@@ -265,15 +225,12 @@ impl Source<'_> {
             return false;
         };
         let newline = |at: usize| self.tokens[at].kind == Kind::Newline;
-        place.inside.is_none()
-            && self.tokens[before].kind == Kind::Operator
-            && (before..found).any(newline)
+        place.inside.is_none() && self.tokens[before].kind == Kind::Operator && (before..found).any(newline)
     }
 
     fn side_by_side(&self, place: &Place) -> bool {
         let kind = |at: Option<usize>| at.map(|at| self.tokens[at].kind);
         let is_value = |kind| matches!(kind, Some(Kind::Word | Kind::Number | Kind::Text));
-        is_value(kind(place.found))
-            && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
+        is_value(kind(place.found)) && (is_value(kind(place.before)) || kind(place.before) == Some(Kind::Close))
     }
 }

@@ -1,0 +1,154 @@
+//! `tw bench`: how fast an entry runs, against what this machine can do.
+
+mod peak;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use tilewright::compiler::graph::{DType, Dim, Symbol};
+use tilewright::runtime::program::Port;
+use tilewright::{Error, SessionOptions, Tensor, Weights, compile};
+
+use super::options::Compilation;
+use super::run::duration as report_duration;
+use super::source::Source;
+use super::term::{Failure, Outcome, detail, note, print};
+
+/// Time an entry on made-up input
+///
+/// Every symbolic size needs a value; B is 1 unless it is given. The peak is that of fused multiply-adds in registers,
+/// measured in the same run on as many threads.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  tw bench specs/vision/vit.tw --preset b16\n  \
+    tw bench specs/vision/resnet.tw --preset 50 --dim H=224 --dim W=224 --threads 1\n  \
+    tw bench matmul.twir --backend cranelift --json")]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Which entry [default: `call`, or the only one]
+    #[arg(long, value_name = "NAME")]
+    entry: Option<String>,
+    /// How often it is called; the median counts
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Show the time of each step, the longest first
+    #[arg(long)]
+    profile: bool,
+    #[command(flatten)]
+    compilation: Compilation,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Outcome {
+    if args.compilation.interprets() {
+        return Err(Failure::Usage("the interpreter is not for timing".to_string()));
+    }
+    let loaded = args.source.load()?;
+    let entry = loaded.entry(args.entry.as_deref())?;
+    let options = args.compilation.options(vec![entry.clone()])?;
+    let executable = compile(&loaded.model, &options)?;
+    let mut sizes: HashMap<String, i64> = args.source.dims.iter().cloned().collect();
+    sizes.entry("B".to_string()).or_insert(1);
+    let plan = executable.program.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
+    let inputs = plan.inputs.iter().map(|port| made_up(port, &sizes)).collect::<Result<Vec<_>, Error>>()?;
+    let known = |name: &str| plan.sizes.iter().any(|size| size.symbol.name() == name);
+    let fixed = args.source.dims.iter().filter(|(name, _)| known(name)).cloned().collect();
+    let session_options =
+        SessionOptions { threads: options.threads, profile: args.profile, sizes: fixed, ..Default::default() };
+    let mut session = executable.open(Weights::Synthetic, session_options)?;
+    let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+    let mut times = Vec::new();
+    // One call warms caches, threads and the plan.
+    for run in 0..=args.runs {
+        let start = Instant::now();
+        session.run(&entry, &views)?;
+        if run > 0 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let graph = loaded.model.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
+    let total = super::inspect::total_macs(graph)?;
+    let flops = total.eval(&|symbol: &Symbol| sizes.get(symbol.name()).copied()).map(|macs| 2.0 * macs as f64);
+    let peak = peak::measure(options.n_threads());
+    let result = Measured { median: times[times.len() / 2], best: times[0], flops, peak, threads: options.n_threads() };
+    if args.profile {
+        profile(&session);
+    }
+    match args.json {
+        true => print(&format!("{:#}\n", result.json(&loaded.model.name, &entry, options.backend.name()))),
+        false => print(&result.text(&loaded.model.name, &entry, options.backend.name())),
+    }
+}
+
+fn profile(session: &tilewright::Session) {
+    let mut steps = session.profile();
+    steps.sort_by_key(|step| std::cmp::Reverse(step.counter.time));
+    for step in steps.iter().take(20) {
+        note(format!("{:>10.1?}  {:>5}  {}  {}", step.counter.time, step.counter.calls, step.what, step.label));
+    }
+    detail(format!("{} steps", steps.len()));
+}
+
+/// Numbers for an input: small floats, zeros for the rest.
+fn made_up(port: &Port, sizes: &HashMap<String, i64>) -> Result<(String, Tensor), Error> {
+    let size = |dim: &Dim| {
+        let value = dim.eval(&|symbol: &Symbol| sizes.get(symbol.name()).copied());
+        value.and_then(|value| usize::try_from(value).ok()).ok_or_else(|| {
+            let help = Some("give it with `--dim NAME=N`".to_string());
+            Error::Request { message: format!("the input `{}` has an axis of size {dim}", port.name), help }
+        })
+    };
+    let shape = port.shape.iter().map(size).collect::<Result<Vec<usize>, Error>>()?;
+    let tensor = match port.dtype.is_float() {
+        true => {
+            let n_elements: usize = shape.iter().product();
+            let values: Vec<f32> = (0..n_elements).map(|idx| ((idx * 37) % 101) as f32 / 50.0 - 1.0).collect();
+            let tensor = Tensor::from_slice(&shape, &values)?;
+            if port.dtype == DType::F32 { tensor } else { tensor.view().cast(port.dtype)? }
+        }
+        false => Tensor::zeros(port.dtype, &shape)?,
+    };
+    Ok((port.name.clone(), tensor))
+}
+
+struct Measured {
+    median: f64,
+    best: f64,
+    flops: Option<f64>,
+    peak: f64,
+    threads: usize,
+}
+
+impl Measured {
+    fn text(&self, model: &str, entry: &str, backend: &str) -> String {
+        let mut text = format!(
+            "{model}.{entry} on {backend}, {} threads: {} median, {} best\n",
+            self.threads,
+            report_duration(self.median),
+            report_duration(self.best)
+        );
+        if let Some(flops) = self.flops.filter(|&flops| flops > 0.0) {
+            let rate = flops / self.median;
+            text += &format!(
+                "{:.1} GFLOP/s, {:.0} % of the peak of {:.1}\n",
+                rate / 1e9,
+                100.0 * rate / self.peak,
+                self.peak / 1e9
+            );
+        }
+        text
+    }
+
+    fn json(&self, model: &str, entry: &str, backend: &str) -> serde_json::Value {
+        let rate = self.flops.map(|flops| flops / self.median);
+        serde_json::json!({
+            "model": model, "entry": entry, "backend": backend, "threads": self.threads,
+            "median_seconds": self.median, "best_seconds": self.best, "flops": self.flops,
+            "flops_per_second": rate, "peak_flops_per_second": self.peak,
+            "share_of_peak": rate.map(|rate| rate / self.peak),
+        })
+    }
+}

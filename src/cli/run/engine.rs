@@ -1,0 +1,191 @@
+//! Who computes: a session on machine code, or the reference interpreter, behind one call.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tilewright::compiler::driver::Interpreter;
+use tilewright::compiler::graph::{self, DType, Model, Precision, Role};
+use tilewright::runtime::program::file::Trust;
+use tilewright::runtime::program::{ParamDecl, Port, Program};
+use tilewright::runtime::weights::WeightMap;
+use tilewright::{Error, Executable, Session, SessionOptions, Tensor, Weights, compile};
+
+use super::super::source::{Loaded, choose_entry, is_graph, is_spec};
+use super::super::term::{Failure, detail, spinner};
+use super::{Args, weights};
+
+pub enum Engine {
+    Session(Box<Session>),
+    Interpreter(Box<Interpreter>),
+}
+
+/// A model with weights, ready to be called.
+pub struct Opened {
+    pub engine: Engine,
+    pub name: String,
+    pub entry: String,
+    pub inputs: Vec<Port>,
+    pub compile_seconds: f64,
+    pub backend: String,
+}
+
+pub fn open(args: &Args) -> Result<Opened, Failure> {
+    if !is_spec(&args.source.file) && !is_graph(&args.source.file) {
+        return open_program(args, &args.source.file);
+    }
+    let loaded = args.source.load()?;
+    let entry = loaded.entry(args.entry.as_deref())?;
+    match args.compilation.interprets() {
+        true => interpreter(args, loaded, entry),
+        false => session(args, &loaded, entry),
+    }
+}
+
+fn session(args: &Args, loaded: &Loaded, entry: String) -> Result<Opened, Failure> {
+    let options = args.compilation.options(vec![entry.clone()])?;
+    let start = std::time::Instant::now();
+    let bar = spinner("compiling");
+    let executable = compile(&loaded.model, &options);
+    bar.finish_and_clear();
+    let executable = executable?;
+    let compile_seconds = start.elapsed().as_secs_f64();
+    executable.remarks.iter().for_each(detail);
+    let times = executable.times;
+    detail(format!(
+        "passes {:.1?}, plan {:.1?}, lower {:.1?}, codegen {:.1?}, {} kernels",
+        times.passes,
+        times.plan,
+        times.lower,
+        times.codegen,
+        executable.program.kernels.len()
+    ));
+    let map = loaded.weight_map(args.weights.map.as_deref())?;
+    let weights = args.weights.source()?;
+    let params = &executable.program.params;
+    let set = weights::load(&weights, params, &map, Some(&loaded.model), &options, args.weights.seed)?;
+    started(args, executable, Weights::Given(set), entry, compile_seconds, options.backend.name())
+}
+
+fn started(
+    args: &Args,
+    executable: Executable,
+    weights: Weights,
+    entry: String,
+    compile_seconds: f64,
+    backend: &str,
+) -> Result<Opened, Failure> {
+    let program = Arc::clone(&executable.program);
+    let known = |name: &str| program.entries.iter().any(|e| e.sizes.iter().any(|size| size.symbol.name() == name));
+    let sizes = args.source.dims.iter().filter(|(name, _)| known(name)).cloned().collect();
+    let options =
+        SessionOptions { threads: args.compilation.threads, sizes, seed: args.weights.seed, ..Default::default() };
+    let session = executable.open(weights, options)?;
+    let inputs = program.entry(&entry).map_or(Vec::new(), |entry| entry.inputs.clone());
+    let (name, backend) = (program.name.clone(), backend.to_string());
+    Ok(Opened { engine: Engine::Session(Box::new(session)), name, entry, inputs, compile_seconds, backend })
+}
+
+fn open_program(args: &Args, path: &Path) -> Result<Opened, Failure> {
+    if args.compilation.interprets() {
+        return Err(Failure::Usage("the interpreter runs specs, not compiled files".to_string()));
+    }
+    let trust = if args.trust { Trust::UseObjects } else { Trust::Rebuild };
+    let program = Program::read_file(path, trust)?;
+    let names: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();
+    let visible: Vec<&str> = names.into_iter().filter(|name| !name.starts_with("initial.")).collect();
+    let entry = choose_entry(&visible, args.entry.as_deref(), &[])?;
+    let options = args.compilation.options(Vec::new())?;
+    let executable = match args.trust {
+        true => Executable::load(program, Default::default(), Vec::new())?,
+        false => Executable::rebuild(program, &options)?,
+    };
+    let source = args.weights.source()?;
+    if args.weights.map.is_some() {
+        return Err(Failure::Usage("a compiled file has no weight maps: run the spec".to_string()));
+    }
+    let params = &executable.program.params;
+    let set = weights::load(&source, params, &WeightMap::default(), None, &options, args.weights.seed)?;
+    let seconds = executable.times.total().as_secs_f64();
+    started(args, executable, Weights::Given(set), entry, seconds, options.backend.name())
+}
+
+fn interpreter(args: &Args, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
+    let map = loaded.weight_map(args.weights.map.as_deref())?;
+    let graph = loaded.model.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
+    let data = graph.arguments().iter().filter(|argument| argument.role == Role::Data);
+    let inputs = data.map(|argument| {
+        let ty = graph.type_of(argument.value);
+        Port { name: argument.name.clone(), dtype: decided(ty.dtype), shape: ty.shape.clone() }
+    });
+    let inputs: Vec<Port> = inputs.collect();
+    let params = declarations(&loaded.model);
+    let source = args.weights.source()?;
+    let model = loaded.model;
+    let name = model.name.clone();
+    let initialize = source == weights::WeightSource::Init;
+    let mut given = HashMap::new();
+    if !initialize {
+        let options = args.compilation.options(Vec::new())?;
+        let set = weights::load(&source, &params, &map, None, &options, args.weights.seed)?;
+        for (idx, param) in params.iter().enumerate() {
+            given.insert(param.name.clone(), reference(set.get(idx)));
+        }
+    }
+    let mut engine = Interpreter::new(model, given, Precision::Wide).with_seed(args.weights.seed);
+    for (name, value) in &args.source.dims {
+        engine = engine.with_size(name, *value);
+    }
+    if initialize && !params.is_empty() {
+        engine.initialize()?;
+    }
+    let engine = Engine::Interpreter(Box::new(engine));
+    Ok(Opened { engine, name, entry, inputs, compile_seconds: 0.0, backend: "interpreter".to_string() })
+}
+
+/// The interpreter computes in f64; at its edges undecided floats are f32.
+fn decided(dtype: DType) -> DType {
+    if dtype == DType::Real { DType::F32 } else { dtype }
+}
+
+fn declarations(model: &Model) -> Vec<ParamDecl> {
+    let param = |member: &graph::model::Member| ParamDecl {
+        name: member.path.clone(),
+        dtype: decided(member.ty.dtype),
+        shape: member.ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(0).max(0) as usize).collect(),
+    };
+    model.params.iter().map(param).collect()
+}
+
+/// A tensor as the interpreter holds it.
+fn reference(tensor: tilewright::TensorRef) -> graph::Tensor {
+    let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
+    match dtype {
+        DType::I64 => graph::Tensor::ints(dtype, shape, tensor.as_slice::<i64>().unwrap_or_default().to_vec()),
+        dtype if dtype.is_float() => graph::Tensor::floats(dtype, shape, tensor.to_f64()),
+        dtype => graph::Tensor::ints(dtype, shape, tensor.to_f64().into_iter().map(|value| value as i64).collect()),
+    }
+}
+
+fn array(tensor: &graph::Tensor) -> Result<Tensor, Error> {
+    let dtype = decided(tensor.dtype);
+    let bytes = tilewright::compiler::plan::bytes(&graph::Tensor { dtype, ..tensor.clone() });
+    Ok(Tensor::from_bytes(dtype, &tensor.shape, &bytes)?)
+}
+
+impl Engine {
+    pub fn run(&mut self, entry: &str, inputs: &[(String, Tensor)]) -> Result<Vec<(String, Tensor)>, Failure> {
+        match self {
+            Engine::Session(session) => {
+                let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+                Ok(session.run(entry, &views)?)
+            }
+            Engine::Interpreter(interpreter) => {
+                let inputs = inputs.iter().map(|(name, tensor)| (name.clone(), reference(tensor.view()))).collect();
+                let outputs = interpreter.run(entry, &inputs)?;
+                let arrays = outputs.iter().map(|(name, tensor)| Ok((name.clone(), array(tensor)?)));
+                Ok(arrays.collect::<Result<_, Error>>()?)
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Inputs as the command line gives them: files, numbers, lists.
+
+use std::path::Path;
+
+use tilewright::runtime::data::{ImageLayout, read_image, read_npy, read_npz};
+use tilewright::runtime::program::Port;
+use tilewright::{Error, Tensor};
+
+use super::super::options::pair;
+use super::super::term::Failure;
+use super::engine::Opened;
+
+/// One `--input`.
+#[derive(Clone, Debug)]
+pub enum Given {
+    Named(String, String),
+    /// A file whose arrays have the names of inputs.
+    Archive(String),
+}
+
+pub fn parse_given(text: &str) -> Result<Given, String> {
+    match pair(text) {
+        Ok((name, value)) => Ok(Given::Named(name, value)),
+        Err(_) if text.ends_with(".npz") => Ok(Given::Archive(text.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Values for the entry's ports, by name.
+pub fn ports(opened: &Opened, given: &[Given]) -> Result<Vec<(String, Tensor)>, Failure> {
+    let mut values: Vec<(String, Tensor)> = Vec::new();
+    for given in given {
+        match given {
+            Given::Named(name, value) => {
+                let known = opened.inputs.iter().map(|port| port.name.as_str());
+                let port = opened.inputs.iter().find(|port| port.name == *name);
+                let port = port.ok_or_else(|| Error::unknown("input", name, known))?;
+                values.push((name.clone(), fit(read_value(value, port)?, port)?));
+            }
+            Given::Archive(path) => {
+                for (name, tensor) in read_npz(Path::new(path))? {
+                    if let Some(port) = opened.inputs.iter().find(|port| port.name == name) {
+                        values.push((name, fit(tensor, port)?));
+                    }
+                }
+            }
+        }
+    }
+    for port in &opened.inputs {
+        if port.name == "step" && port.shape.is_empty() && !values.iter().any(|(name, _)| name == "step") {
+            values.push(("step".to_string(), Tensor::from_slice(&[], &[0i64])?));
+        }
+    }
+    Ok(values)
+}
+
+fn read_value(text: &str, port: &Port) -> Result<Tensor, Failure> {
+    let number = text.starts_with(|c: char| c.is_ascii_digit() || "[-+.".contains(c)) && !Path::new(text).exists();
+    match text {
+        "true" | "false" => Ok(Tensor::from_slice(&[], &[u8::from(text == "true")])?),
+        _ if number => literal(text, &port.name),
+        _ => Ok(read_array(text)?),
+    }
+}
+
+/// A number or nested lists of numbers.
+fn literal(text: &str, name: &str) -> Result<Tensor, Failure> {
+    let bad = |reason: &str| Failure::from(Error::request(format!("the input `{name}` = `{text}`: {reason}")));
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| bad(&error.to_string()))?;
+    let (mut shape, mut numbers) = (Vec::new(), Vec::new());
+    flatten(&value, 0, &mut shape, &mut numbers).map_err(|reason| bad(&reason))?;
+    let whole = numbers.iter().all(|number| number.is_i64());
+    match whole {
+        true => {
+            let ints: Vec<i64> = numbers.iter().filter_map(|number| number.as_i64()).collect();
+            Ok(Tensor::from_slice(&shape, &ints)?)
+        }
+        false => {
+            let floats: Vec<f64> = numbers.iter().filter_map(|number| number.as_f64()).collect();
+            Ok(Tensor::from_slice(&shape, &floats)?)
+        }
+    }
+}
+
+fn flatten(
+    value: &serde_json::Value,
+    depth: usize,
+    shape: &mut Vec<usize>,
+    numbers: &mut Vec<serde_json::Number>,
+) -> Result<(), String> {
+    match value {
+        serde_json::Value::Number(number) if depth == shape.len() => numbers.push(number.clone()),
+        serde_json::Value::Array(items) => {
+            match shape.get(depth) {
+                None if numbers.is_empty() => shape.push(items.len()),
+                Some(&size) if size == items.len() => {}
+                _ => return Err("the rows have different lengths".to_string()),
+            }
+            for item in items {
+                flatten(item, depth + 1, shape, numbers)?;
+            }
+        }
+        serde_json::Value::Number(_) => return Err("the rows have different depths".to_string()),
+        other => return Err(format!("{other} is no number")),
+    }
+    Ok(())
+}
+
+/// `FILE` or `FILE:ARRAY`.
+pub fn read_array(text: &str) -> Result<Tensor, Error> {
+    let (path, array) = match text.rsplit_once(':') {
+        Some((path, array)) if !Path::new(text).exists() => (path, Some(array)),
+        _ => (text, None),
+    };
+    let path = Path::new(path);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase();
+    match extension.as_str() {
+        "npz" => from_archive(path, array),
+        "npy" => Ok(read_npy(path)?),
+        "png" | "jpg" | "jpeg" => Ok(read_image(path, ImageLayout::ChannelsFirst)?),
+        _ => Err(Error::Request {
+            message: format!("`{}` is no file of a kind that can be read", path.display()),
+            help: Some("npy, npz, png and jpeg files can be, and numbers such as `5` or `[1, 2]`".to_string()),
+        }),
+    }
+}
+
+fn from_archive(path: &Path, array: Option<&str>) -> Result<Tensor, Error> {
+    let mut arrays = read_npz(path)?;
+    match array {
+        None if arrays.len() == 1 => Ok(arrays.remove(0).1),
+        None => {
+            let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("`{}` holds several arrays: {}", path.display(), names.join(", "));
+            Err(Error::Request {
+                message,
+                help: Some(format!("write `{}:{}`", path.display(), names.first().unwrap_or(&""))),
+            })
+        }
+        Some(wanted) => match arrays.iter().position(|(name, _)| name == wanted) {
+            Some(at) => Ok(arrays.remove(at).1),
+            None => Err(Error::unknown("array", wanted, arrays.iter().map(|(name, _)| name.as_str()))),
+        },
+    }
+}
+
+/// Converts numbers to the port's type, and gives a single example a batch axis of one.
+fn fit(tensor: Tensor, port: &Port) -> Result<Tensor, Error> {
+    let (from, to) = (tensor.dtype(), port.dtype);
+    let widens = from == to || to.is_float() || (from.is_int() && to.is_int()) || to.size_of() == 1;
+    if !widens {
+        return Err(Error::request(format!("the input `{}` holds {to}, and the file {from}", port.name)));
+    }
+    let tensor = if from == to { tensor } else { tensor.view().cast(to)? };
+    if tensor.shape().len() + 1 == port.shape.len() && port.shape[0].as_symbol().is_some() {
+        let shape = [&[1], tensor.shape()].concat();
+        return Ok(tensor.reshaped(&shape)?);
+    }
+    Ok(tensor)
+}

@@ -1,0 +1,103 @@
+//! `tw run`: a model on real input.
+
+mod engine;
+mod inputs;
+mod report;
+mod show;
+mod weights;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use tilewright::Tensor;
+use tilewright::runtime::data::write_npz;
+
+pub use self::report::duration;
+
+use self::engine::open;
+use self::inputs::{Given, parse_given, ports};
+
+use super::options::Compilation;
+use super::source::Source;
+use super::term::{Outcome, detail, note};
+
+/// Run a spec or a compiled file on real input
+///
+/// Inputs are read from files (npy, npz, png, jpeg) or written out as numbers. Weights come from a safetensors file, from
+/// the model's own initialisers (`init`), or from a function of their names (`synthetic`).
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    pub source: Source,
+    /// Which entry [default: `call`, or the only one]
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
+    #[command(flatten)]
+    pub weights: weights::Args,
+    /// An input: NAME=FILE[:ARRAY], NAME=NUMBER or NAME=[1,2,3]; FILE.npz alone gives every input it has an array for
+    #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = parse_given)]
+    pub inputs: Vec<Given>,
+    /// Call the entry this often and report the median time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Write the outputs to an npz file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Labels of a classification, FILE[:ARRAY]: reports the accuracy
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<String>,
+    /// Draw this many of the input's images in the terminal, with their predicted classes
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub show: usize,
+    /// Names of the classes, one per line
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Run machine code found in a compiled file as it is; only for files that you made
+    #[arg(long)]
+    pub trust: bool,
+    #[command(flatten)]
+    pub compilation: Compilation,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tw run specs/vision/vit.tw --preset digits --weights specs/vision/digits/weights.safetensors \\
+         --input pixels=specs/vision/digits/held_out.npz:pixels \\
+         --labels specs/vision/digits/held_out.npz:labels --show 5
+  tw run specs/vision/resnet.tw --preset 50 --weights resnet50.safetensors --input pixels=cat.jpg
+  tw run specs/language/gpt2.tw --preset tiny --weights synthetic --entry prefill --input 'tokens=[[1,2,3]]'
+  tw run vit.twprog --weights vit.safetensors --input pixels=batch.npy --output logits.npz";
+
+pub fn run(args: Args) -> Outcome {
+    let classes = args.classes.as_deref().map(report::class_names).transpose()?;
+    let mut opened = open(&args)?;
+    detail(format!("compiled in {:.1} ms", 1e3 * opened.compile_seconds));
+    let ports = ports(&opened, &args.inputs)?;
+    let mut times = Vec::new();
+    let mut outputs: Vec<(String, Tensor)> = Vec::new();
+    for _ in 0..args.repeat {
+        let start = Instant::now();
+        outputs = opened.engine.run(&opened.entry, &ports)?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let seconds = times[times.len() / 2];
+    let labels = args.labels.as_deref().map(inputs::read_array).transpose()?;
+    let report = report::Report::new(&opened, &outputs, &ports, seconds, labels.as_ref())?;
+    if let Some(path) = &args.output {
+        let arrays: Vec<_> = outputs.iter().map(|(name, tensor)| (name.clone(), tensor.view())).collect();
+        write_npz(path, &arrays)?;
+        note(format!("wrote {}", path.display()));
+    }
+    if args.json {
+        return super::term::print(&format!("{:#}\n", report.json()));
+    }
+    if args.show > 0 {
+        super::term::print(&show::pictures(&ports, &report, classes.as_deref(), args.show)?)?;
+    }
+    super::term::print(&report.text(classes.as_deref()))
+}

@@ -1,0 +1,160 @@
+//! What came out, for people and for scripts: shapes and ranges, and top-1 where the output looks like a classification.
+
+use std::path::Path;
+
+use tilewright::{Error, Tensor};
+
+use super::super::source::read_text;
+use super::super::term::{Failure, STRONG, styled};
+use super::engine::Opened;
+
+pub struct Report {
+    model: String,
+    entry: String,
+    backend: String,
+    compile_seconds: f64,
+    seconds: f64,
+    n_rows: usize,
+    outputs: Vec<Summary>,
+    /// Of the first classification among the outputs.
+    pub predicted: Vec<usize>,
+    pub labels: Vec<i64>,
+    pub accuracy: Option<f64>,
+}
+
+struct Summary {
+    name: String,
+    ty: String,
+    shape: Vec<usize>,
+    low: f64,
+    high: f64,
+    mean: f64,
+    n_odd: usize,
+}
+
+impl Report {
+    pub fn new(
+        opened: &Opened,
+        outputs: &[(String, Tensor)],
+        inputs: &[(String, Tensor)],
+        seconds: f64,
+        labels: Option<&Tensor>,
+    ) -> Result<Report, Failure> {
+        let classified = outputs.iter().find(|(_, tensor)| tensor.shape().len() == 2 && tensor.dtype().is_float());
+        let predicted = classified.map_or(Vec::new(), |(_, tensor)| top1(tensor));
+        let labels: Vec<i64> = labels.map_or(Vec::new(), |l| l.view().to_f64().iter().map(|&v| v as i64).collect());
+        let accuracy = match (labels.len(), predicted.len()) {
+            (0, _) => None,
+            (n, m) if n == m => {
+                let right = predicted.iter().zip(&labels).filter(|&(&a, &b)| a as i64 == b).count();
+                Some(right as f64 / n as f64)
+            }
+            (n, m) => return Err(Error::request(format!("{n} labels for {m} predictions")).into()),
+        };
+        let batch = inputs.iter().find(|(_, tensor)| tensor.shape().len() > 1).map_or(1, |(_, t)| t.shape()[0]);
+        Ok(Report {
+            model: opened.name.clone(),
+            entry: opened.entry.clone(),
+            backend: opened.backend.clone(),
+            compile_seconds: opened.compile_seconds,
+            seconds,
+            n_rows: batch.max(1),
+            outputs: outputs.iter().map(|(name, tensor)| Summary::of(name, tensor)).collect(),
+            predicted,
+            labels,
+            accuracy,
+        })
+    }
+
+    pub fn text(&self, classes: Option<&[String]>) -> String {
+        let mut text = String::new();
+        for output in &self.outputs {
+            let range = format!("{:.6} .. {:.6}, mean {:.6}", output.low, output.high, output.mean);
+            let odd = if output.n_odd > 0 { format!(", {} not finite", output.n_odd) } else { String::new() };
+            text += &format!("{}: {}  {range}{odd}\n", styled(STRONG, &output.name), output.ty);
+        }
+        if !self.predicted.is_empty() && self.accuracy.is_none() {
+            let shown: Vec<String> = self.predicted.iter().take(16).map(|&class| class_name(classes, class)).collect();
+            let more = if self.predicted.len() > shown.len() { ", …" } else { "" };
+            text += &format!("top-1: {}{more}\n", shown.join(", "));
+        }
+        if let Some(accuracy) = self.accuracy {
+            let (n, right) = (self.labels.len(), (accuracy * self.labels.len() as f64).round());
+            text += &format!("{} {:.2} % ({right} of {n})\n", styled(STRONG, "accuracy:"), 100.0 * accuracy);
+        }
+        let per_row = duration(self.seconds / self.n_rows as f64);
+        let run = duration(self.seconds);
+        let compiled = match self.compile_seconds > 0.0 {
+            true => format!("compiled in {}, ", duration(self.compile_seconds)),
+            false => String::new(),
+        };
+        text + &format!("{compiled}ran in {run} on {}: {per_row} each for {}\n", self.backend, self.n_rows)
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        let outputs: Vec<_> = self.outputs.iter().map(Summary::json).collect();
+        serde_json::json!({
+            "model": self.model, "entry": self.entry, "backend": self.backend,
+            "compile_seconds": self.compile_seconds, "seconds": self.seconds, "rows": self.n_rows,
+            "outputs": outputs, "top1": self.predicted, "accuracy": self.accuracy,
+        })
+    }
+}
+
+impl Summary {
+    fn of(name: &str, tensor: &Tensor) -> Summary {
+        let values = tensor.view().to_f64();
+        let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let n = finite.len().max(1) as f64;
+        let none = |value: f64| if finite.is_empty() { 0.0 } else { value };
+        let shape = tensor.shape().to_vec();
+        Summary {
+            name: name.to_string(),
+            ty: format!("{}{shape:?}", tensor.dtype()),
+            shape,
+            low: none(finite.iter().copied().fold(f64::INFINITY, f64::min)),
+            high: none(finite.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
+            mean: finite.iter().sum::<f64>() / n,
+            n_odd: values.len() - finite.len(),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": self.name, "type": self.ty, "shape": self.shape,
+            "min": self.low, "max": self.high, "mean": self.mean, "not_finite": self.n_odd,
+        })
+    }
+}
+
+/// The place of the largest element of each row; the first of several.
+fn top1(tensor: &Tensor) -> Vec<usize> {
+    let values = tensor.view().to_f64();
+    let width = tensor.shape()[1].max(1);
+    let best = |row: &[f64]| {
+        let mut best = 0;
+        for (idx, value) in row.iter().enumerate() {
+            if *value > row[best] {
+                best = idx;
+            }
+        }
+        best
+    };
+    values.chunks_exact(width).map(best).collect()
+}
+
+pub fn class_names(path: &Path) -> Result<Vec<String>, Failure> {
+    Ok(read_text(path)?.lines().map(|line| line.trim().to_string()).collect())
+}
+
+pub fn class_name(classes: Option<&[String]>, class: usize) -> String {
+    classes.and_then(|names| names.get(class)).cloned().unwrap_or_else(|| class.to_string())
+}
+
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.2} ms", s * 1e3),
+        s => format!("{:.2} µs", s * 1e6),
+    }
+}
