@@ -12,6 +12,7 @@ mod habits;
 mod layout;
 pub mod load;
 pub mod parse;
+pub mod presets;
 mod scan;
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ impl<'a> Elaborator<'a> {
             value if value.is_tensor() => {
                 let at = first.condition.span;
                 let test = self.condition(value, at)?;
-                let then = self.read_branch(env, span, |this, env| this.block(&first.body, env));
-                let other = self.read_branch(env, span, |this, env| this.if_expr(rest, otherwise, env, span));
+                let then = self.read_branch(env, |this, env| this.block(&first.body, env));
+                let other = self.read_branch(env, |this, env| this.if_expr(rest, otherwise, env, span));
                 self.cond(test, then?, other?, span)
             }
             other => Err(self.wanted("a condition", &other, first.condition.span)),
@@ -64,10 +64,9 @@ impl<'a> Elaborator<'a> {
     fn read_branch(
         &mut self,
         env: &Env<'a>,
-        span: Span,
         read: impl FnOnce(&mut Self, &mut Env<'a>) -> Outcome<Value<'a>>,
     ) -> Outcome<Read<'a>> {
-        self.push_frame(FrameKind::Branch, "branch", span);
+        self.push_frame(FrameKind::Branch, "branch");
         let mut env = env.clone();
         let result = read(self, &mut env);
         let mut rebound: Vec<(Rc<Link<'a>>, Value<'a>)> = Vec::new();
@@ -168,7 +167,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn fit_leaves(&mut self, read: &mut Read<'a>, types: &[Type], span: Span) -> Outcome<Vec<graph::Value>> {
-        let frame = std::mem::replace(&mut read.frame, self.empty_frame(span));
+        let frame = std::mem::replace(&mut read.frame, self.empty_frame());
         self.frames.push(frame);
         let mut outputs = Vec::with_capacity(types.len());
         let mut outcome = Ok(());
@@ -185,8 +184,8 @@ impl<'a> Elaborator<'a> {
         outcome.map(|()| outputs)
     }
 
-    fn empty_frame(&mut self, span: Span) -> Frame<'a> {
-        self.push_frame(FrameKind::Branch, "branch", span);
+    fn empty_frame(&mut self) -> Frame<'a> {
+        self.push_frame(FrameKind::Branch, "branch");
         self.frames.pop().expect("it was just pushed")
     }
 

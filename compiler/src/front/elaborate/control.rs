@@ -158,7 +158,7 @@ impl<'a> Elaborator<'a> {
             Some(condition) => Some(self.test(condition, start, &types, carry, env, turns.span)?),
             None => None,
         };
-        self.push_frame(FrameKind::Body, "body", turns.span);
+        self.push_frame(FrameKind::Body, "body");
         let attempt = self.read_body(turns, start, wires, &types, carry, body, env);
         let frame = self.pop_frame();
         match (attempt?, frame, test) {
@@ -261,7 +261,7 @@ impl<'a> Elaborator<'a> {
         env: &Env<'a>,
         span: Span,
     ) -> Outcome<Test<'a>> {
-        self.push_frame(FrameKind::Body, "condition", span);
+        self.push_frame(FrameKind::Body, "condition");
         let read = self.read_test(condition, start, types, carry, env, span);
         let frame = self.pop_frame();
         match (read, frame) {

@@ -157,6 +157,7 @@ impl<'a> Elaborator<'a> {
                 Value::Int(_) | Value::Size(_) => Some(DType::I64),
                 Value::Float(_) | Value::Ratio(..) | Value::Draw(_) => Some(DType::Real),
                 Value::Bool(_) => Some(DType::Bool),
+                Value::Constant(tensor) if tensor.dtype.is_int() => Some(tensor.dtype),
                 Value::Wire(wire) if wire.flexible => Some(self.type_of(*wire).dtype),
                 Value::Wire(_) | Value::Slot(_) | Value::Constant(_) => None,
                 other => return Err(self.wanted("a tensor or a number", &other.clone(), *at)),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::Elaborator;
 use super::call::holds_tensors;
-use super::frame::{FrameKind, RegionArgument, close};
+use super::frame::{FrameKind, RegionArgument, close, declare_sizes};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::types::lone_size;
@@ -33,6 +33,7 @@ pub struct EntryState {
 enum Fact<'a> {
     Multiple(&'a str, i64),
     Equal(&'a str, &'a str),
+    Known(&'a str, i64),
 }
 
 impl<'a> Elaborator<'a> {
@@ -44,7 +45,7 @@ impl<'a> Elaborator<'a> {
         }
         self.entry = EntryState { name: function.name.text.clone(), ..EntryState::default() };
         self.substitution.clear();
-        self.push_frame(FrameKind::Entry, &function.name.text, function.span);
+        self.push_frame(FrameKind::Entry, &function.name.text);
         self.context.push(root.clone());
         let built = self.build_entry(root, function);
         self.context.pop();
@@ -145,6 +146,10 @@ impl<'a> Elaborator<'a> {
                 continue;
             }
             let own = Dim::symbol(name);
+            let known = facts.iter().find_map(|fact| match fact {
+                Fact::Known(of, size) if *of == name => Some(Dim::constant(*size)),
+                _ => None,
+            });
             let fixed = self.options.dims.iter().find(|(fixed, _)| fixed == name).map(|(_, size)| Dim::constant(*size));
             let equal = facts.iter().find_map(|fact| match fact {
                 Fact::Equal(a, b) if *b == name => env.locals.find(a),
@@ -157,7 +162,7 @@ impl<'a> Elaborator<'a> {
                 _ => factor,
             });
             let multiple = (factor > 1).then(|| Dim::symbol(format!("{name}_{factor}")) * factor);
-            let size = fixed.or(equal).or(multiple).unwrap_or_else(|| own.clone());
+            let size = known.or(fixed).or(equal).or(multiple).unwrap_or_else(|| own.clone());
             if size != own {
                 self.substitution.push((Symbol::new(name), size.clone()));
             }
@@ -173,7 +178,14 @@ impl<'a> Elaborator<'a> {
                 self.facts(left, env, facts);
                 self.facts(right, env, facts);
             }
-            (BinaryOp::Equal, ExprKind::Name(a), ExprKind::Name(b)) => facts.push(Fact::Equal(&a.text, &b.text)),
+            (BinaryOp::Equal, ExprKind::Name(a), ExprKind::Name(b)) if is_size(&a.text) && is_size(&b.text) => {
+                facts.push(Fact::Equal(&a.text, &b.text));
+            }
+            (BinaryOp::Equal, ExprKind::Name(name), _) if is_size(&name.text) => {
+                if let Ok(Value::Int(size)) = self.eval(right, env) {
+                    facts.push(Fact::Known(&name.text, size));
+                }
+            }
             (BinaryOp::Equal, ExprKind::Binary { op: BinaryOp::Remainder, left, right: by, .. }, ExprKind::Int(0)) => {
                 if let ExprKind::Name(name) = &left.kind
                     && let Ok(by) = self.eval(by, env)
@@ -284,11 +296,10 @@ impl<'a> Elaborator<'a> {
     }
 
     /// The graph that gives every param and state its first value.
-    pub fn init_graph(&mut self, root: &Rc<Instance<'a>>) -> Outcome<Graph> {
+    pub fn init_graph(&mut self) -> Outcome<Graph> {
         self.entry = EntryState { name: "init".to_string(), ..EntryState::default() };
         self.substitution.clear();
-        let span = root.constructor.module.name.span;
-        self.push_frame(FrameKind::Init, "init", span);
+        self.push_frame(FrameKind::Init, "init");
         let seed = self.frames[0].graph.add_argument("seed", Role::Data, Type::scalar(graph::DType::I64));
         self.entry.seed = Some(seed);
         let mut failed = None;
@@ -324,6 +335,7 @@ impl<'a> Elaborator<'a> {
         let role = if slot.kind == ast::DeclareKind::Param { Role::Param } else { Role::State };
         let frame = self.frame(slot.span)?;
         frame.known.insert(slot.path.clone(), value);
+        declare_sizes(&mut frame.graph, &slot.ty);
         frame.graph.add_output(&*slot.path, role, value);
         Ok(())
     }
@@ -352,6 +364,10 @@ impl<'a> Elaborator<'a> {
         let fits = offset.is_some_and(|offset| own.iter().zip(&ty.shape[offset..]).all(|(a, b)| a == b || a.is(1)));
         if own == ty.shape || !fits { Ok(wire) } else { self.broadcast_to(wire, &ty.shape, span) }
     }
+}
+
+fn is_size(name: &str) -> bool {
+    name.starts_with(char::is_uppercase)
 }
 
 fn is_name(expr: &Expr) -> bool {

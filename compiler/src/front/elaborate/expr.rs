@@ -7,7 +7,7 @@ use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Field, Value};
 use super::{Elaborator, MAX_LIST};
 use crate::diag::{Diagnostic, Span, suggest};
-use crate::front::ast::{self, Argument, BinaryOp, Clause, Element, Expr, ExprKind, UnaryOp};
+use crate::front::ast::{self, Argument, BinaryOp, Clause, DeclareKind, Element, Expr, ExprKind, UnaryOp};
 
 impl<'a> Elaborator<'a> {
     pub fn eval(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Value<'a>> {
@@ -16,7 +16,19 @@ impl<'a> Elaborator<'a> {
         self.depth -= 1;
         match value {
             Ok(Value::Poison) => Err(Reports::silent()),
+            // A state is read where it is named: what is written later does not change what was read.
+            Ok(Value::Slot(slot)) if slot.kind == DeclareKind::State && !self.frames.is_empty() => {
+                self.read_slot(&slot, expr.span).map(Value::Wire)
+            }
             value => value,
+        }
+    }
+
+    /// The state that a name or a path means, not its value.
+    pub fn eval_place(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        match self.eval_kind(expr, env)? {
+            Value::Poison => Err(Reports::silent()),
+            value => Ok(value),
         }
     }
 

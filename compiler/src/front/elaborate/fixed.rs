@@ -49,7 +49,11 @@ impl<'a> Elaborator<'a> {
         match value {
             Value::Wire(wire) => Ok(wire),
             Value::Slot(slot) => self.read_slot(&slot, span),
-            Value::Constant(tensor) => self.emit("constant", &[], Attrs::none().with("value", tensor), span),
+            Value::Constant(tensor) => {
+                let flexible = tensor.dtype.is_int();
+                let wire = self.emit("constant", &[], Attrs::none().with("value", tensor), span)?;
+                Ok(Wire { flexible, ..wire })
+            }
             Value::Int(number) => {
                 let wire = self.number(number as f64, &Type::scalar(DType::I64), span)?;
                 Ok(Wire { flexible: true, ..wire })

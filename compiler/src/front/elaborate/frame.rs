@@ -44,7 +44,6 @@ pub struct Frame<'a> {
     pub stream: Option<graph::Value>,
     /// The index of the loop whose body this is.
     pub index: Option<graph::Value>,
-    pub span: Span,
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +65,7 @@ pub struct RegionArgument {
 const MAX_NODES: usize = 400_000;
 
 impl<'a> Elaborator<'a> {
-    pub fn push_frame(&mut self, kind: FrameKind, name: &str, span: Span) {
+    pub fn push_frame(&mut self, kind: FrameKind, name: &str) {
         let mut graph = Graph::new(name);
         graph.sizes = self.frames.last().map_or_else(Ranges::default, |frame| frame.graph.sizes.clone());
         self.serial += 1;
@@ -80,7 +79,6 @@ impl<'a> Elaborator<'a> {
             rebound: Vec::new(),
             stream: None,
             index: None,
-            span,
         });
     }
 
@@ -240,6 +238,9 @@ pub fn close(graph: Graph, arguments: Vec<RegionArgument>, outputs: &[(String, R
     let mut closed = Graph::new(graph.name.clone());
     closed.sizes = graph.sizes.clone();
     closed.checks = graph.checks.clone();
+    for argument in &arguments {
+        declare_sizes(&mut closed, &argument.ty);
+    }
     let mut values: FxHashMap<graph::Value, graph::Value> = FxHashMap::default();
     for argument in arguments {
         let value = closed.add_argument(argument.name, argument.role, argument.ty);
@@ -263,4 +264,17 @@ pub fn close(graph: Graph, arguments: Vec<RegionArgument>, outputs: &[(String, R
         }
     }
     closed
+}
+
+/// Every symbol of an argument is a size of the graph: at least zero, unless more is known.
+pub fn declare_sizes(graph: &mut Graph, ty: &Type) {
+    for size in &ty.shape {
+        let mut symbols = Vec::new();
+        size.for_each_symbol(&mut |symbol| symbols.push(symbol.clone()));
+        for symbol in symbols {
+            if graph.sizes.get(&symbol).is_none() {
+                graph.sizes.declare(symbol, graph::Dim::constant(0), None);
+            }
+        }
+    }
 }

@@ -86,7 +86,6 @@ impl<'a> Elaborator<'a> {
             names: RefCell::new(HashMap::new()),
             children: RefCell::new(Vec::new()),
             copy_of,
-            span,
         });
         self.context.push(instance.clone());
         let outcome = self.fill(&instance);

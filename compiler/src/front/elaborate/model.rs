@@ -23,7 +23,7 @@ impl<'a> Elaborator<'a> {
         let root = self.instantiate(constructor, given, "", None, span)?;
         let (entries, init) = match self.options.members_only {
             true => (Ok(Vec::new()), Ok(Graph::new("init"))),
-            false => (self.entries(&root), self.init_graph(&root)),
+            false => (self.entries(&root), self.init_graph()),
         };
         self.unique_paths();
         let members = |this: &Self, kind: DeclareKind| -> Vec<model::Member> {

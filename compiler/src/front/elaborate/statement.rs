@@ -181,7 +181,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn write(&mut self, target: &'a Expr, value: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<()> {
-        let (slot, value) = (self.eval(target, env), self.eval(value, env).map(|found| (found, value.span)));
+        let (slot, value) = (self.eval_place(target, env), self.eval(value, env).map(|found| (found, value.span)));
         let (slot, (value, at)) = (slot?, value?);
         match slot {
             Value::Slot(slot) if slot.kind == DeclareKind::State => self.write_state(&slot, value, at, target.span),

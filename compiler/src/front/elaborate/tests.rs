@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::{Options, Setting, elaborate};
 use crate::diag::{Theme, render};
 use crate::front::load::{Program, load};
-use crate::graph::Model;
+use crate::graph::verify::verify;
+use crate::graph::{DType, Model, Precision, Tensor, interpret};
 
 const SPECS: &[(&str, &str)] = &[
     ("vit.tw", include_str!("../../../../specs/vision/vit.tw")),
@@ -99,6 +100,288 @@ fn vit_digits_elaborates() {
     let call = model.entry("call").expect("the model has an entry");
     assert_eq!(call.type_of(call.outputs()[0].value).to_string(), "real[B, 10]");
     assert_eq!(call.arguments()[0].name, "pixels");
+}
+
+#[test]
+fn whole_models_elaborate() {
+    for (file, name) in [
+        ("efficientnet.tw", "EfficientNet"),
+        ("unet.tw", "UNet"),
+        ("unet.tw", "StableDiffusion"),
+        ("controlnet.tw", "ControlNet"),
+    ] {
+        let program = program(file);
+        let model = model(&program, name, &Options::default());
+        assert!(!model.entries.is_empty());
+        for graph in model.entries.iter().chain([&model.init]) {
+            if let Err(violations) = verify(graph) {
+                panic!("{name}.{}: {:?}", graph.name, violations.first());
+            }
+        }
+    }
+}
+
+/// Runs an entry of the model `M` on its arguments, states among them.
+fn run(text: &str, entry: &str, inputs: &[Tensor]) -> Vec<Tensor> {
+    let program = text_of(text);
+    let model = model(&program, "M", &Options::default());
+    let graph = model.entry(entry).expect("the entry exists");
+    if let Err(violations) = verify(graph) {
+        panic!("{violations:?}");
+    }
+    interpret(graph, inputs, &|_| None, Precision::Wide).expect("it runs")
+}
+
+fn row(values: &[f64]) -> Tensor {
+    Tensor::floats(DType::Real, vec![values.len()], values.to_vec())
+}
+
+fn int(value: i64) -> Tensor {
+    Tensor::int_scalar(DType::I64, value)
+}
+
+#[test]
+fn loops_carry_capture_and_widen() {
+    let text = "model M() {
+        fn call(x: [N]) -> [N] {
+            loop i in 0..3 carry y = 0 { y + x * (i + 1) }
+        }
+        fn nested(x: [N]) -> [N] {
+            loop i in 0..2 carry y = x { loop j in 0..2 carry z = y { z + x * i + j } }
+        }
+        fn power(x: [N]) -> [N] {
+            let (_, y) = loop while n < 4, at most 10 carry (n, y) = (0, x) { (n + 1, y * 2) }
+            y
+        }
+        fn sums(x: [N]) -> ([], [3, N]) {
+            let (last, all) = scan t in 0..3 carry h = 0.5 { (h + t, x * h) }
+            (last, all)
+        }
+    }";
+    // `0` cannot carry a row: the first shape is the carry's.
+    let program = text_of(text);
+    let diagnostics = elaborate(&program, "M", &Options::default()).err().expect("the carry changes its shape");
+    assert_eq!(diagnostics.len(), 1, "{}", shown(&program, &diagnostics));
+    let text = text.replace("carry y = 0 {", "carry y = x * 0 {");
+    assert_eq!(run(&text, "call", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[6.0, 12.0][..]));
+    assert_eq!(run(&text, "nested", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[5.0, 8.0][..]));
+    assert_eq!(run(&text, "power", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[16.0, 32.0][..]));
+    let sums = run(&text, "sums", &[row(&[2.0])]);
+    assert_eq!(sums[0].as_floats(), Some(&[3.5][..]));
+    assert_eq!(sums[1].as_floats(), Some(&[1.0, 1.0, 3.0][..]));
+}
+
+#[test]
+fn run_time_conditions_choose_values_and_rebind() {
+    let text = "model M() {
+        fn call(x: [N]) -> [N] {
+            let y = x
+            let s = sum(x)
+            if s > 0 { y = y + s } else { y = -y }
+            let z = if s > 2 { y } else if s > 1 { y * 2 } else { y * 3 }
+            z
+        }
+    }";
+    for (x, wanted) in [([2.0, 1.0], [5.0, 4.0]), ([1.0, 0.5], [5.0, 4.0]), ([-1.0, 0.0], [3.0, 0.0])] {
+        assert_eq!(run(text, "call", &[row(&x)])[0].as_floats(), Some(&wanted[..]), "{x:?}");
+    }
+}
+
+#[test]
+fn state_is_written_in_program_order_and_in_loops() {
+    let text = "model M() {
+        count = state i64[] = 0
+        kept  = state [2] = zeros
+        fn step(x: [2]) -> ([2], i64[]) {
+            let before = kept
+            kept <- kept + x
+            let last = loop i in 0..3 carry y = x {
+                count <- count + 1
+                y + kept
+            }
+            if sum(x) > 0 { kept <- kept * 10 }
+            (last + before, count)
+        }
+    }";
+    let out = run(text, "step", &[row(&[1.0, 2.0]), row(&[5.0, 5.0]), int(7)]);
+    assert_eq!(out[0].as_floats(), Some(&[24.0, 28.0][..]));
+    assert_eq!(out[1].as_ints(), Some(&[10][..]));
+    let states: Vec<Vec<f64>> = out[2..].iter().map(|t| (0..t.n_elements()).map(|i| t.float_at(i)).collect()).collect();
+    assert_eq!(states, [vec![60.0, 70.0], vec![10.0]]);
+}
+
+#[test]
+fn a_cache_decodes_as_the_whole_does() {
+    let text = LANGUAGE_CACHE
+        .replace("module CausalAttention", "model M")
+        .replace("dim: int, heads: int, context: int", "dim: int = 4, heads: int = 2, context: int = 6");
+    let program = text_of(&text);
+    let model = model(&program, "M", &Options::default());
+    let step = model.entry("step").expect("the entry exists");
+    let names: Vec<&str> = step.arguments().iter().map(|argument| argument.name.as_str()).collect();
+    assert_eq!(names, ["x", "at", "qkv.weight", "qkv.bias", "proj.weight", "proj.bias", "keys", "values"]);
+    assert_eq!(step.outputs().len(), 3);
+    assert_eq!(model.assertions.len(), 1);
+    verify(step).expect("it is well formed");
+}
+
+const LANGUAGE_CACHE: &str = r#"
+use nn { Linear }
+
+module CausalAttention(dim: int, heads: int, context: int) {
+    qkv    = Linear(dim, 3 * dim)
+    proj   = Linear(dim, dim)
+    keys   = state [B, heads, context, dim / heads] = zeros
+    values = state [B, heads, context, dim / heads] = zeros
+
+    fn step(x: [B, T, dim], at: i64[]) -> [B, T, dim] where at + T <= context {
+        let (q, k, v) = rearrange(qkv(x), "b t (s h d) -> s b h t d", s: 3, h: heads)
+        keys   <- update(keys, k, axis: 2, at: at)
+        values <- update(values, v, axis: 2, at: at)
+        let seen  = iota(context) <= at + iota(T)[:, new]      // [T, context]
+        let score = einsum("b h i d, b h j d -> b h i j", q, keys) / sqrt(dim / heads)
+        let mixed = einsum("b h i j, b h j d -> b h i d", softmax(select(seen, score, -inf)), values)
+        mixed |> rearrange("b h t d -> b t (h d)") |> proj
+    }
+}
+"#;
+
+#[test]
+fn draws_differ_between_calls_turns_and_seeds_and_only_there() {
+    let text = "model M() {
+        fn call(x: [N]) -> ([N], [N], [3, N]) {
+            let (_, rows) = scan t in 0..3 carry h = 0 { (h, randn(N)) }
+            (rand(N), rand(N), rows)
+        }
+    }";
+    let x = row(&[0.0; 4]);
+    let first = run(text, "call", &[x.clone(), int(1), int(0)]);
+    let again = run(text, "call", &[x.clone(), int(1), int(0)]);
+    let other = run(text, "call", &[x.clone(), int(2), int(0)]);
+    let later = run(text, "call", &[x, int(1), int(1)]);
+    assert!(first.iter().zip(&again).all(|(a, b)| a.same(b)));
+    for run in [&other, &later] {
+        assert!(first.iter().zip(run).all(|(a, b)| !a.same(b)));
+    }
+    assert!(!first[0].same(&first[1]));
+    let rows = first[2].as_floats().expect("floats");
+    assert!(rows[..4] != rows[4..8] && rows[4..8] != rows[8..]);
+    assert!(first[0].as_floats().expect("floats").iter().all(|u| (0.0..1.0).contains(u)));
+}
+
+#[test]
+fn indices_reach_everywhere() {
+    let text = "model M() {
+        pair = param [2] = tensor([1, 2])
+        fn call(x: [B, 4], i: i64[], j: i64[3]) -> ([B], [B, 2], [B, 1, 4], [3, B], [B], [3]) {
+            (x[:, -1], x[:, 1:3], x[:, new, :], rearrange(x[:, j], \"b j -> j b\"), x[:, i], x[0, j])
+        }
+    }";
+    let x = Tensor::floats(DType::Real, vec![2, 4], (0..8).map(f64::from).collect());
+    let j = Tensor::ints(DType::I64, vec![3], vec![3, 0, 1]);
+    let out = run(text, "call", &[x, int(2), j]);
+    let wanted: [&[f64]; 6] = [
+        &[3.0, 7.0],
+        &[1.0, 2.0, 5.0, 6.0],
+        &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
+        &[3.0, 7.0, 0.0, 4.0, 1.0, 5.0],
+        &[2.0, 6.0],
+        &[3.0, 0.0, 1.0],
+    ];
+    for (idx, (found, wanted)) in out.iter().zip(wanted).enumerate() {
+        assert_eq!(found.as_floats(), Some(wanted), "{idx}");
+    }
+}
+
+#[test]
+fn initial_values_follow_their_declarations() {
+    let text = "use init { constant }
+    model M() {
+        a = param [2, 3] = constant(4)
+        b = param [3] = uniform(-1, 1)
+        c = state [2, 3] = a
+        d = state [2] = sqrt(2 * iota(2) + 1)
+        e = clone(b)
+        f = state i64[] = 7
+        fn call(x: [3]) -> [3] { x + b + e }
+    }";
+    let program = text_of(text);
+    let model = model(&program, "M", &Options::default());
+    verify(&model.init).expect("it is well formed");
+    let values = interpret(&model.init, &[int(3)], &|_| None, Precision::Wide).expect("it runs");
+    let names: Vec<&str> = model.init.outputs().iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+    assert!(values[0].same(&values[2]) && values[1].same(&values[4]));
+    assert_eq!(values[0].float_at(5), 4.0);
+    assert!(values[1].as_floats().expect("floats").iter().all(|v| v.abs() < 1.0 && *v != 0.0));
+    assert_eq!(values[5].int_at(0), 7);
+    assert_eq!(model.params.iter().map(|p| p.copy_of.as_deref()).collect::<Vec<_>>(), [None, None, Some("b")]);
+}
+
+/// The codes of what is wrong with a spec, in order of place.
+fn codes(text: &str) -> Vec<&'static str> {
+    let program = text_of(text);
+    let diagnostics = match elaborate(&program, "M", &Options::default()) {
+        Ok(_) => Vec::new(),
+        Err(diagnostics) => diagnostics,
+    };
+    // Whatever is wrong can be shown.
+    shown(&program, &diagnostics);
+    program.diagnostics.iter().chain(&diagnostics).map(|diagnostic| diagnostic.code).collect()
+}
+
+#[test]
+fn each_mistake_is_named() {
+    for (text, wanted) in [
+        ("model M() { fn call(x: [B, 3]) -> [B, 4] { x } }", &["E0203"][..]),
+        ("model M() { fn call(x: [B], y: [C]) -> [B] { x + y } }", &["E0208"]),
+        ("model M() { fn call(x: [3, 1], y: [4]) -> [3, 4] { x + y } }", &["E0204"]),
+        ("model M() { fn call(x: [B], y: i64[B]) -> [B] { x + y } }", &["E0206"]),
+        ("model M() { fn call(x: [B]) -> [B, B] { x } }", &["E0202"]),
+        ("model M() { fn call(x: [4]) -> [] { x[4] } }", &["E0205"]),
+        ("model M() { fn call(x: [B]) -> [B] { sofmax(x) } }", &["E0301"]),
+        ("model M() { fn call(x: [B]) -> [B] { softmax(x, axs: 0) } }", &["E0303"]),
+        ("use nn { Liner }\nmodel M() { fn call(x: [B]) -> [B] { x } }", &["E0503"]),
+        ("use n { Linear }\nmodel M() { fn call(x: [B]) -> [B] { x } }", &["E0502"]),
+        ("use ./other { A }\nmodel M() { fn call(x: [B]) -> [B] { x } }", &["E0501"]),
+        ("use nn { Linear }\nmodel M() { a = Linear(3)\n fn call(x: [3]) -> [3] { a(x) } }", &["E0303"]),
+        ("use nn { Linear }\nmodel M() { fn call(x: [3]) -> [3] { Linear(3, 3)(x) } }", &["E0307"]),
+        ("use nn { Linear }\nmodel M() { a = Linear\n fn call(x: [3]) -> [3] { x } }", &["E0311"]),
+        ("use nn { Linear }\nmodel M() { a = Linear(7 / 2, 3)\n fn call(x: [3]) -> [3] { x } }", &["E0404"]),
+        ("module A(n: int) where n % 2 == 0 { }\nmodel M() { a = A(3)\n fn call(x: [3]) -> [3] { x } }", &["E0207"]),
+        ("model M() { fn call(x: [B]) -> [B] { for i in x { x = x + i }\n x } }", &["E0403"]),
+        ("model M() { fn call(x: [B]) -> [B] { if x > 0 { x } else { -x } } }", &["E0403"]),
+        ("model M() { fn call(x: [B, 6]) -> [B, 6] { rearrange(x, \"b (h d) -> b h d\") } }", &["E0210"]),
+        ("model M() { fn call(x: [B, 6]) -> [B, 6] { rearrange(x, \"b n d -> b d n\") } }", &["E0202"]),
+        ("model M() { fn call(x: [B, 6]) -> [B, 6] { rearrange(x, \"b (h d) -> b h d\", h: 4) } }", &["E0203"]),
+        ("model M() { p = param [3] = zeros\n fn call(x: [3]) -> [3] { p <- x\n x } }", &["E0310"]),
+        ("model M() { fn call(x: [3]) -> [3] { y = x\n y } }", &["E0309", "E0301"]),
+        ("model M() { fn call(x: [3]) -> [3] { let y = x\n loop i in 0..3 carry z = x { y = z\n z } } }", &["E0308"]),
+        ("model M() { fn call(x: [H]) -> [H / 2] { x } }", &["E0208"]),
+        ("model M() { fn call(x: [3]) -> [3] { grad(sum(x), x) } }", &["E0399"]),
+        ("model M() { let a = [1, 2][5]\n let b = 1 / 0\n fn call(x: [3]) -> [3] { x } }", &["E0205", "E0404"]),
+        ("const a = b\nconst b = a\nmodel M(n: int = a) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("fn f(n: int) -> int { f(n + 1) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("module A() { a = A() }\nmodel M() { a = A()\n fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("model M() { let a = [0; 1000000000]\n fn call(x: [3]) -> [3] { x } }", &["E0407"]),
+        (
+            "fn f(n: int) -> int { sum([f(n + 1) for i in 0..60000]) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }",
+            &["E0406"],
+        ),
+    ] {
+        assert_eq!(codes(text), wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_in_twelve_blocks_is_one_mistake() {
+    let text = "module Block() { fn call(x: [B]) -> [B] { sofmax(x) } }
+    model M() { blocks = [Block(); 12]\n fn call(x: [B]) -> [B] { blocks[0](blocks[1](x)) + nope } }";
+    let program = text_of(text);
+    let diagnostics = elaborate(&program, "M", &Options::default()).err().expect("two mistakes");
+    let text = shown(&program, &diagnostics);
+    assert_eq!(diagnostics.len(), 2, "{text}");
+    assert!(text.contains("did you mean `softmax`?") && text.contains("while elaborating M.blocks[1]"), "{text}");
 }
 
 #[test]

@@ -124,7 +124,6 @@ pub struct Instance<'a> {
     /// The members in order of declaration, and parameters that were built in an argument.
     pub children: RefCell<Vec<(Rc<str>, Value<'a>)>>,
     pub copy_of: Option<Rc<Instance<'a>>>,
-    pub span: Span,
 }
 
 /// A declared parameter or state.
@@ -148,11 +147,6 @@ impl<'a> Value<'a> {
 
     pub fn tuple(values: Vec<Value<'a>>) -> Value<'a> {
         Value::Tuple(Rc::new(values.into_iter().map(|value| Field { name: None, value }).collect()))
-    }
-
-    pub fn named(fields: Vec<(&str, Value<'a>)>) -> Value<'a> {
-        let field = |(name, value)| Field { name: Some(Rc::from(name)), value };
-        Value::Tuple(Rc::new(fields.into_iter().map(field).collect()))
     }
 
     /// A size as an `Int` where it is a constant.
@@ -179,14 +173,6 @@ impl<'a> Value<'a> {
             Value::Float(value) => Some(*value),
             _ => None,
         }
-    }
-
-    /// Known at compile time and no tensor.
-    pub fn is_config(&self) -> bool {
-        matches!(
-            self,
-            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Str(_) | Value::List(_) | Value::Tuple(_)
-        )
     }
 
     /// A tensor, or what becomes one where it is used.
