@@ -1,9 +1,13 @@
 //! Every case of `tests/passes/<pass>/<case>.twir`: the pass runs on the graph, and before and after are kept together.
+//! The cases of `pipeline` go through all passes.
 //!
 //! A case begins with comments: what it shows, and optionally `// unchanged` (a near miss: the pass must leave the graph
 //! as it is) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
 //! the pass twice (nothing may change any more), and interpreted before and after on the same random inputs, also with
 //! infinities and NaN among them.
+
+#[path = "passes/random.rs"]
+mod random;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -21,7 +25,7 @@ fn cases(pass: &str) {
     let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "twir"));
     paths.sort();
-    assert!(paths.len() >= 4, "{pass} has too few cases");
+    assert!(paths.len() >= 4 || pass == "pipeline", "{pass} has too few cases");
     let mut failures = Vec::new();
     for path in paths {
         let case = path.file_stem().unwrap().to_str().unwrap();
@@ -53,13 +57,15 @@ fn check(graph: &Graph) {
 fn run_case(name: &str, text: &str) -> String {
     let before = read(text);
     check(&before);
-    let pass: &Pass = pipeline::find(name).expect("the pass is in the table");
+    let pass: Option<&Pass> = pipeline::find(name);
+    let passes = pass.as_ref().map_or(pipeline::PIPELINE, std::slice::from_ref);
     let context = Context::default();
-    let after = run_pipeline(&before, &[pass], &context).unwrap();
+    let after = run_pipeline(&before, passes, &context).unwrap();
     check(&after);
     let remarks = context.take_remarks();
-    let again = run_pipeline(&after, &[pass], &context).unwrap();
-    assert_eq!(again, after, "the pass changes its own result");
+    if pass.is_some() {
+        assert_eq!(run_pipeline(&after, passes, &context).unwrap(), after, "the pass changes its own result");
+    }
     if text.lines().any(|line| line.trim() == "// unchanged") {
         assert_eq!(after, before, "a near miss fired");
     }
@@ -112,7 +118,7 @@ fn input(ty: &Type, sizes: &HashMap<Symbol, i64>, sampler: &mut Sampler, special
 fn compare(pass: &str, before: &Graph, after: &Graph, sizes: &HashMap<Symbol, i64>, seed: u64, special: bool) {
     // Passes that round are compared as rounded; the others to the last bits of f64.
     let (precision, tolerance) = match pass {
-        "fold" | "precision" => (Precision::Declared, 1e-5),
+        "fold" | "precision" | "pipeline" => (Precision::Declared, 1e-5),
         _ => (Precision::Wide, 1e-12),
     };
     let mut sampler = Sampler::new(seed);
@@ -124,8 +130,10 @@ fn compare(pass: &str, before: &Graph, after: &Graph, sizes: &HashMap<Symbol, i6
     let decided = after.arguments().iter().zip(&inputs);
     let decided: Vec<Tensor> = decided.map(|(argument, x)| x.cast(after.type_of(argument.value).dtype)).collect();
     let lookup = |symbol: &Symbol| sizes.get(symbol).copied();
-    let expected = interpret(before, &inputs, &lookup, precision).unwrap();
-    let found = interpret(after, &decided, &lookup, precision).unwrap();
+    let run = |graph: &Graph, inputs: &[Tensor]| {
+        interpret(graph, inputs, &lookup, precision).unwrap_or_else(|error| panic!("{error}\n{before}\n{graph}"))
+    };
+    let (expected, found) = (run(before, &inputs), run(after, &decided));
     assert_eq!(expected.len(), found.len());
     for (idx, (a, b)) in expected.iter().zip(&found).enumerate() {
         assert_eq!(a.shape, b.shape);
@@ -166,4 +174,5 @@ passes! {
     fold "fold"
     fuse "fuse"
     precision "precision"
+    whole_pipeline "pipeline"
 }

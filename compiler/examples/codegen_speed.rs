@@ -1,7 +1,7 @@
 //! How near generated code comes to the machine's f32 peak: a matrix product written by hand at the loop level, against
 //! the peak measured by the same means.
 //!
-//! `cargo run --release --example codegen_speed [BACKEND [ROWS VECTORS UNROLL]]`; set `DUMP` to a path to keep the object.
+//! `cargo run -p tilewright-compiler --example codegen_speed [BACKEND [ROWS VECTORS UNROLL]]`; set `DUMP` to a path to keep the object.
 
 use std::time::Instant;
 
@@ -57,9 +57,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         compiled.map(|_| start.elapsed().as_secs_f64() * 1e3).unwrap_or(f64::INFINITY)
     };
     let times = [&units[..1], &units[1..]].map(|units| (0..20).map(|_| once(units)).fold(f64::INFINITY, f64::min));
-    let many: Vec<String> = (0..8).map(|i| format!("p{i}")).collect();
-    let many: Vec<Unit> = many.iter().map(|symbol| Unit { symbol, kernel: &peak }).collect();
-    println!("8 peaks: {:.2}", (0..20).map(|_| once(&many)).fold(f64::INFINITY, f64::min));
     println!("{}: {:.2} ms and {:.2} ms to compile, {} bytes", backend.name(), times[0], times[1], bytes.len());
     if let Some(path) = std::env::var_os("DUMP") {
         std::fs::write(path, &bytes)?;

@@ -27,7 +27,7 @@ pub enum Backend {
 impl Backend {
     /// The backends of this build, the better one first.
     pub const AVAILABLE: &[Backend] =
-        if cfg!(feature = "llvm") { &[Backend::Llvm, Backend::Cranelift] } else { &[Backend::Cranelift] };
+        if cfg!(feature = "inkwell") { &[Backend::Llvm, Backend::Cranelift] } else { &[Backend::Cranelift] };
 
     pub fn name(self) -> &'static str {
         match self {

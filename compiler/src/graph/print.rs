@@ -75,7 +75,7 @@ impl Form {
         match n_elements {
             0 => Form::Inline,
             1..=MAX_SPLAT if tensor.is_uniform() => Form::Splat,
-            0..=MAX_INLINE => Form::Inline,
+            1..=MAX_INLINE => Form::Inline,
             _ => Form::Hash,
         }
     }

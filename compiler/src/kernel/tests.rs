@@ -204,3 +204,27 @@ fn damaged_text_never_panics() {
         }
     }
 }
+
+#[test]
+fn faults_are_found() {
+    let tile = |body: &str| format!("kernel k tile {{ buffer y: f32[4] write grid i in 2 {body} }}");
+    let looped = |body: &str| format!("kernel k loop 4 {{ buffer y: f32[4] readwrite grid i in 2 {body} }}");
+    let cases = [
+        (tile("%0: f32<1> = const 1.0 store y[l0], %0"), "element 0 is written by one item and used by another"),
+        (looped("%0: i64<> = const 4 %1: f32<> = load y at %0"), "element 4 is outside 0..4"),
+        (looped("%0: i64<> = const 1 %1: f32<4> = load y at %0"), "element 4 is outside 0..4"),
+        (looped("%0: i64<> = const 0 %1: f32<> = load y at %0 - 1"), "element -1 is outside 0..4"),
+        (looped("%0: i64<> = const 0 %1: i64<> = quotient %0, %0"), "0 / 0 has no quotient"),
+        (looped("%0: i64<> = const 64 %1: i64<> = shl %0, %0"), "it shifts by 64"),
+        (
+            tile("%0: f32<1> = load t[l0] store y[i + l0], %0").replace("grid", "local t: f32[1] grid"),
+            "element 0 is read before it is written",
+        ),
+    ];
+    for (text, message) in cases {
+        let kernel = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        verify(&kernel).unwrap_or_else(|found| panic!("{text}: {}", errors(found)));
+        let fault = interpret(&kernel, &[], &mut [vec![0; 16]], Order::Forward).expect_err(&text);
+        assert_eq!(fault.message, message, "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What passes know of a node, read from its record and its nest, never from its name.
 
 use crate::graph::scalar::Scalar;
-use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, axes};
+use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, axes};
 
 /// Rough costs of scalar functions, in additions; those not listed cost one.
 #[rustfmt::skip]
@@ -17,7 +17,7 @@ const RANDOM_BITS: u32 = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct Read {
     pub operand: usize,
-    /// At the very position that is computed.
+    /// Of the shape of the result, at the very position that is computed.
     pub is_identity: bool,
     /// At a position that is affine in the axes, always within the operand.
     pub is_plain: bool,
@@ -40,12 +40,14 @@ pub struct Facts {
 impl Facts {
     pub fn of(graph: &Graph, id: NodeId) -> Option<Facts> {
         match graph.node(id).op.meaning {
-            Meaning::Structured { nest, .. } => Some(Facts::of_nest(&graph.with_call(id, |call| nest(call)))),
+            Meaning::Structured { nest, .. } => {
+                Some(graph.with_call(id, |call| Facts::of_nest(&nest(call), call.operands)))
+            }
             _ => None,
         }
     }
 
-    fn of_nest(nest: &Nest) -> Facts {
+    fn of_nest(nest: &Nest, operands: &[Type]) -> Facts {
         let mut facts = Facts {
             reduces: nest.reduce.is_some(),
             domain: Dim::product(&nest.axes),
@@ -61,7 +63,7 @@ impl Facts {
                 ScalarNode::Index(_) => facts.uses_position = true,
                 ScalarNode::Load { operand, index, guards, .. } => facts.reads.push(Read {
                     operand: *operand,
-                    is_identity: guards.is_empty() && !facts.reduces && *index == here,
+                    is_identity: guards.is_empty() && *index == here && operands[*operand].shape == nest.axes,
                     is_plain: guards.is_empty() && index.iter().all(|at| matches!(at, NestIndex::Affine(_))),
                 }),
                 ScalarNode::Apply { scalar, .. } => facts.arithmetic += cost(*scalar),

@@ -101,7 +101,8 @@ impl<'g> Composer<'g> {
     fn value(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
         let dtype = self.graph.type_of(value).dtype;
         if let Some(&operand) = self.captures.get(&value) {
-            let guards = if guards.is_empty() { self.unproved(value, at) } else { guards.to_vec() };
+            let mut guards = guards.to_vec();
+            guards.extend(self.unproved(value, at, guards.is_empty()));
             let load = Load { operand, index: at.to_vec(), guards, otherwise: Number::new(0.0) };
             return Ok(self.body.add(Term::Load(load), dtype));
         }
@@ -121,11 +122,15 @@ impl<'g> Composer<'g> {
         Ok(term)
     }
 
-    /// Guards for positions that are in range only by a check made when the entry is called: no kernel relies on those.
-    fn unproved(&self, value: Value, at: &[Position]) -> Vec<Dim> {
+    /// Guards for positions that are in range only by a check made when the entry is called (no kernel relies on those), or
+    /// by an argument about divisibility. Others are covered by the guards that the load has.
+    fn unproved(&self, value: Value, at: &[Position], unguarded: bool) -> Vec<Dim> {
         let mut guards = Vec::new();
         for (position, extent) in at.iter().zip(&self.graph.type_of(value).shape) {
             let Position::Dim(dim) = position else { continue };
+            if !unguarded && !divides(dim) {
+                continue;
+            }
             if !self.ranges.proves_le(&Dim::constant(0), dim) {
                 guards.push(dim.clone());
             }
@@ -335,6 +340,11 @@ impl<'g> Composer<'g> {
         let (a, b) = (self.dim_term(a, at), self.dim_term(b, at));
         self.body.apply(scalar, &[a, b])
     }
+}
+
+/// Whether a quotient or remainder occurs in it.
+pub fn divides(dim: &Dim) -> bool {
+    dim.terms().any(|(monomial, _)| monomial.iter().any(|(atom, _)| matches!(atom, Atom::FloorDiv(..) | Atom::Mod(..))))
 }
 
 /// The number of an axis symbol `i0, i1, …`.

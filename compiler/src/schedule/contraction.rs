@@ -308,7 +308,7 @@ impl Block<'_> {
         at[self.plan.column_axis] = column_start + &lane(1);
         let guards = self.column_guard(guarded, &at);
         let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
-        tile.reduced = Some(b.cast(sum, self.loops.body.dtype(self.reduce.element)));
+        tile.reduced = Some(sum);
         let value = tile.full(b, self.loops.stored);
         tile.store(b, self.result, value);
     }

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::Loops;
 use super::body::{Body, Load, Position, Term, TermId};
-use crate::graph::{DType, Dim, Scalar, Symbol};
+use crate::graph::{DType, Dim, Scalar, Symbol, saturate};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
 
 /// Where a tile lies in the iteration space, and how its terms are computed there.
@@ -57,7 +57,7 @@ impl<'a> Tile<'a> {
                     let wide = b.constant(kernel::Type::new(DType::F32, ones), number.value());
                     b.cast(wide, dtype)
                 }
-                false => b.constant(kernel::Type::new(dtype, ones), number.value()),
+                false => self::number(b, kernel::Type::new(dtype, ones), number.value()),
             },
             Term::Index(dim) => self.index(b, &dim),
             Term::Test(dims) => self.test(b, &dims),
@@ -72,7 +72,10 @@ impl<'a> Tile<'a> {
                 let index = Index::Value(counter);
                 b.random_bits(shape, RandomBits { seed, stream, index, key, word: word as u8 })
             }
-            Term::Reduced => self.reduced.expect("an epilogue is emitted after its reduction"),
+            Term::Reduced => {
+                let reduced = self.reduced.expect("an epilogue is emitted after its reduction");
+                self.cast(b, reduced, dtype)
+            }
         }
     }
 
@@ -116,7 +119,7 @@ impl<'a> Tile<'a> {
             .iter()
             .map(|position| match position {
                 Position::Dim(dim) => Index::Dim(self.place(dim)),
-                Position::Term(term) => Index::Value(self.memo[term]),
+                Position::Term(term) => Index::Value(b.cast(self.memo[term], DType::I64)),
             })
             .collect();
         let mut guards: Vec<Dim> = load.guards.iter().map(|guard| self.place(guard)).collect();
@@ -137,7 +140,23 @@ impl<'a> Tile<'a> {
                 guards.push(guard.clone());
             }
         }
+        self.guard_quotients(load, &positions, &mut guards);
         b.load(self.operands[load.operand], shape, positions, guards, load.otherwise.value())
+    }
+
+    /// Lanes that a guard of the tile leaves out may carry a quotient out of range, which no proof sees: say it outright.
+    fn guard_quotients(&self, load: &Load, positions: &[Index], guards: &mut Vec<Dim>) {
+        if self.guards.is_empty() {
+            return;
+        }
+        for (position, extent) in positions.iter().zip(&self.loops.operands[load.operand].shape) {
+            let Index::Dim(dim) = position else { continue };
+            if super::compose::divides(dim) {
+                guards.extend(
+                    [dim.clone(), Builder::below(dim, extent)].into_iter().filter(|g| g.as_constant().is_none()),
+                );
+            }
+        }
     }
 
     fn apply(&self, b: &mut Builder, scalar: Scalar, args: &[TermId], dtype: DType) -> Value {
@@ -184,6 +203,12 @@ impl<'a> Tile<'a> {
         let index = self.at[..self.loops.n_parallel].to_vec();
         b.store(result, index, self.guards.clone(), value);
     }
+}
+
+/// A constant; integers saturate, so that an infinity stands for the least or the greatest of its type.
+pub fn number(b: &mut Builder, ty: kernel::Type, value: f64) -> Value {
+    let value = if ty.dtype.is_float() { value } else { saturate(ty.dtype, value) as f64 };
+    b.constant(ty, value)
 }
 
 fn joined_shape(a: &[u64], b: &[u64]) -> Vec<u64> {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: results do not depend on the number of threads: a reduction is never split over items of the grid.
 
-use super::emit::{Tile, begin};
+use super::emit::{Tile, begin, number};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, exact_segments, segments};
 use super::{Loops, Reduce, order};
@@ -103,7 +103,7 @@ impl Reduction<'_> {
 
     fn initial(&self, b: &mut Builder, width: u64) -> Value {
         let dtype = accumulator(self.loops.body.dtype(self.reduce.element));
-        b.constant(Type::new(dtype, [width]), self.reduce.initial.value())
+        number(b, Type::new(dtype, [width]), self.reduce.initial.value())
     }
 
     /// Combines one tile of elements with what has been gathered.
@@ -116,7 +116,7 @@ impl Reduction<'_> {
 
     fn finish(&mut self, b: &mut Builder, width: u64, guards: Vec<Dim>, reduced: Value, result: Memory) {
         let mut tile = Tile::new(self.loops, self.operands, self.at.clone(), vec![width], guards);
-        tile.reduced = Some(b.cast(reduced, self.loops.body.dtype(self.reduce.element)));
+        tile.reduced = Some(reduced);
         let value = tile.full(b, self.loops.stored);
         tile.store(b, result, value);
     }

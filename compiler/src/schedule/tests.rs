@@ -22,7 +22,13 @@ fn graph_of(op: &'static OpDef, operands: &[Type], attrs: &Attrs, least: i64) ->
             graph.add_argument("x", Role::Data, ty.with_dtype(dtype))
         })
         .collect();
-    let node = graph.apply(op, &arguments, attrs, Vec::new(), &Default::default()).ok()?;
+    let mut attrs = attrs.clone();
+    for (_, attr) in attrs.iter_mut() {
+        if *attr == Attr::DType(DType::Real) {
+            *attr = Attr::DType(DType::F32);
+        }
+    }
+    let node = graph.apply(op, &arguments, &attrs, Vec::new(), &Default::default()).ok()?;
     graph.add_output("y", Role::Data, crate::graph::Value { node, result: 0 });
     Some((graph, node))
 }

@@ -17,14 +17,14 @@ impl Printer<'_> {
         let source = self.value(value)?;
         match (from.dtype, to.dtype) {
             _ if is_vector(to) => self.vector_cast(source, &from, to),
-            (DType::F32, DType::BF16) => Ok(self.to_bf16(source)),
+            (DType::F32, DType::BF16) => Ok(self.narrow_bf16(source)),
             (DType::BF16, DType::F32) => {
                 let wide = self.builder.ins().uextend(types::I32, source);
                 let bits = self.builder.ins().ishl_imm_u(wide, 16);
                 Ok(self.lane_bits(bits, types::F32))
             }
-            (DType::F32, DType::F16) => Ok(self.to_f16(source)),
-            (DType::F16, DType::F32) => Ok(self.from_f16(source)),
+            (DType::F32, DType::F16) => Ok(self.narrow_f16(source)),
+            (DType::F16, DType::F32) => Ok(self.widen_f16(source)),
             (DType::F16 | DType::BF16 | DType::Real, _) | (_, DType::F16 | DType::BF16 | DType::Real | DType::Bool) => {
                 Err(no_cast(&from, to))
             }
@@ -98,7 +98,7 @@ impl Printer<'_> {
         }
     }
 
-    fn to_bf16(&mut self, source: ir::Value) -> ir::Value {
+    fn narrow_bf16(&mut self, source: ir::Value) -> ir::Value {
         let bits = self.lane_bits(source, types::I32);
         let high = self.builder.ins().ushr_imm_u(bits, 16);
         let odd = self.builder.ins().band_imm_u(high, 1);
@@ -111,7 +111,7 @@ impl Printer<'_> {
         self.builder.ins().ireduce(types::I16, picked)
     }
 
-    fn from_f16(&mut self, source: ir::Value) -> ir::Value {
+    fn widen_f16(&mut self, source: ir::Value) -> ir::Value {
         let bits = self.builder.ins().uextend(types::I32, source);
         let sign = self.builder.ins().band_imm_u(bits, 0x8000);
         let sign = self.builder.ins().ishl_imm_u(sign, 16);
@@ -132,7 +132,7 @@ impl Printer<'_> {
         self.lane_bits(signed, types::F32)
     }
 
-    fn to_f16(&mut self, source: ir::Value) -> ir::Value {
+    fn narrow_f16(&mut self, source: ir::Value) -> ir::Value {
         let bits = self.lane_bits(source, types::I32);
         let magnitude = self.builder.ins().band_imm_u(bits, 0x7fff_ffff);
         // Normal: rebias the exponent, round by adding to the bits.

@@ -58,9 +58,10 @@ pub fn print(units: &[Unit], target: &Target) -> Result<String, CodegenError> {
 fn define(module: &mut ObjectModule, scratch: &mut FunctionBuilderContext, unit: &Unit) -> Result<(), CodegenError> {
     let mut context = module.make_context();
     context.func.signature = signature(module);
-    let declared = module.declare_function(unit.symbol, Linkage::Export, &context.func.signature);
+    let id = module.declare_function(unit.symbol, Linkage::Export, &context.func.signature);
+    let id = id.map_err(|error| refused(&error))?;
     function::print_kernel(module, &mut context.func, scratch, unit.kernel)?;
-    let defined = declared.and_then(|id| module.define_function(id, &mut context));
+    let defined = module.define_function(id, &mut context);
     defined.map_err(|error| refused(&error).with_dump(context.func.display().to_string()))
 }
 

@@ -7,9 +7,10 @@
 //! and passes them to the inner one as parameters, where `noalias` and `readonly` can say what the kernel promises.
 
 mod cast;
-#[cfg(feature = "llvm")]
+#[cfg(feature = "inkwell")]
 mod emit;
 mod memory;
+mod narrow;
 mod print;
 mod scalar;
 
@@ -59,28 +60,28 @@ fn attributes(target: &Target) -> String {
     format!("attributes #0 = {{ nounwind{facts} }}\nattributes #1 = {{ nounwind nobuiltin }}\n")
 }
 
-#[cfg(feature = "llvm")]
+#[cfg(feature = "inkwell")]
 pub fn compile(units: &[Unit], target: &Target) -> Result<Vec<u8>, CodegenError> {
     let text = print(units, target)?;
     emit::object(&text, target).map_err(|error| error.with_dump(text))
 }
 
-#[cfg(not(feature = "llvm"))]
+#[cfg(not(feature = "inkwell"))]
 pub fn compile(_: &[Unit], _: &Target) -> Result<Vec<u8>, CodegenError> {
     Err(CodegenError::new("this build has no LLVM: use the backend `cranelift`"))
 }
 
 /// LLVM's name for the CPU of this machine.
 pub(super) fn host_cpu() -> Option<String> {
-    #[cfg(feature = "llvm")]
+    #[cfg(feature = "inkwell")]
     return Some(emit::host_cpu());
-    #[cfg(not(feature = "llvm"))]
+    #[cfg(not(feature = "inkwell"))]
     None
 }
 
 pub fn version() -> String {
-    #[cfg(feature = "llvm")]
+    #[cfg(feature = "inkwell")]
     return emit::version();
-    #[cfg(not(feature = "llvm"))]
+    #[cfg(not(feature = "inkwell"))]
     "none".to_string()
 }

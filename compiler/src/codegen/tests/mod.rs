@@ -43,6 +43,22 @@ fn supports(backend: Backend, kernel: &Kernel) -> bool {
         || kernel.lanes == 4 && kernel.values.iter().all(|ty| ty.is_scalar() || narrow(ty))
 }
 
+/// Runs every case for the CPUs whose features this one has.
+#[cfg(target_arch = "x86_64")]
+pub fn check_levels(cases: impl Fn(u32) -> Vec<Case>) {
+    for (level, lanes) in [("x86-64", 4), ("x86-64-v2", 4), ("x86-64-v3", 8), ("x86-64-v4", 16)] {
+        let target = Target::named(level).unwrap();
+        if !target.features.iter().all(|feature| Target::host().has(feature)) {
+            continue;
+        }
+        let cases = cases(lanes);
+        for &backend in Backend::AVAILABLE {
+            let supported: Vec<&Case> = cases.iter().filter(|case| supports(backend, &case.kernel)).collect();
+            check_on(backend, &target, &supported);
+        }
+    }
+}
+
 pub fn check_on(backend: Backend, target: &Target, cases: &[&Case]) {
     let symbols: Vec<String> = (0..cases.len()).map(|idx| format!("kernel{idx}")).collect();
     let units: Vec<Unit> =
@@ -165,7 +181,7 @@ const INTS: [i64; 12] = [0, 1, -1, 2, 7, -8, 127, -128, 255, i32::MAX as i64, i6
 pub fn element(dtype: DType, bits: &mut Bits) -> [u8; 8] {
     let draw = bits.draw();
     let pick = (draw >> 32) as usize;
-    let any = draw % 3 == 0;
+    let any = draw.is_multiple_of(3);
     let float = FLOATS[pick % FLOATS.len()];
     let number = match dtype {
         DType::Bool => draw >> 20 & 1,

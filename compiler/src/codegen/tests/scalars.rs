@@ -23,18 +23,10 @@ fn scalar_functions_agree() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn older_cpus_agree() {
-    for (level, lanes) in [("x86-64", 4), ("x86-64-v2", 4), ("x86-64-v3", 8), ("x86-64-v4", 16)] {
-        let target = Target::named(level).unwrap();
-        if !target.features.iter().all(|feature| Target::host().has(feature)) {
-            continue;
-        }
+    check_levels(|lanes| {
         let all = DEFS.iter().flat_map(|def| DTYPES.map(|dtype| case(def.scalar, dtype, lanes)));
-        let cases: Vec<Case> = all.flatten().collect();
-        for &backend in Backend::AVAILABLE {
-            let supported: Vec<&Case> = cases.iter().filter(|case| supports(backend, &case.kernel)).collect();
-            check_on(backend, &target, &supported);
-        }
-    }
+        all.flatten().collect()
+    });
 }
 
 fn case(scalar: Scalar, dtype: DType, lanes: u32) -> Option<Case> {

@@ -211,6 +211,7 @@ impl<'a> Elaborator<'a> {
         }
         // The shortest list decides: `zip(widths, widths[1:])` pairs neighbours.
         let length = lists.iter().map(|list| list.len()).min().unwrap_or(0);
+        self.charge(length.saturating_mul(lists.len()), b.span)?;
         let tuple = |at: usize| Value::tuple(lists.iter().map(|list| list[at].clone()).collect());
         Ok(Value::list((0..length).map(tuple).collect()))
     }
@@ -218,6 +219,7 @@ impl<'a> Elaborator<'a> {
     fn enumerate(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let value = b.value(0);
         let items = self.list_of(value)?;
+        self.charge(items.len(), b.span)?;
         let pair = |(idx, item): (usize, &Value<'a>)| Value::tuple(vec![Value::Int(idx as i64), item.clone()]);
         Ok(Value::list(items.iter().enumerate().map(pair).collect()))
     }

@@ -31,10 +31,15 @@ impl<'a> Elaborator<'a> {
                 let numbers = (left.as_number().unwrap_or(0.0), right.as_number().unwrap_or(0.0));
                 Ok(floats(op, numbers.0, numbers.1))
             }
-            (Value::Str(a), Value::Str(b)) if op == BinaryOp::Add => Ok(Value::str(&format!("{a}{b}"))),
+            (Value::Str(a), Value::Str(b)) if op == BinaryOp::Add => {
+                self.check_length(a.len() + b.len(), span)?;
+                self.charge(a.len() + b.len(), span)?;
+                Ok(Value::str(&format!("{a}{b}")))
+            }
             (Value::List(a), Value::List(b)) if op == BinaryOp::Add => {
+                self.check_length(a.len() + b.len(), span)?;
+                self.charge(a.len() + b.len(), span)?;
                 let items: Vec<_> = a.iter().chain(b.iter()).cloned().collect();
-                self.check_length(items.len(), span)?;
                 Ok(Value::list(items))
             }
             _ if is_size(left) && is_size(right) => self.sizes(op, operands, span),

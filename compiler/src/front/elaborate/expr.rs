@@ -100,7 +100,10 @@ impl<'a> Elaborator<'a> {
         let value = self.eval(&element.value, env)?;
         match (element.spread, value) {
             (false, value) => items.push(value),
-            (true, Value::List(list)) => items.extend(list.iter().cloned()),
+            (true, Value::List(list)) => {
+                self.charge(list.len(), element.value.span)?;
+                items.extend(list.iter().cloned());
+            }
             (true, Value::Tuple(fields)) => items.extend(fields.iter().map(|field| field.value.clone())),
             (true, other) => {
                 let message = format!("`..` pours out a list, and this is {}", other.kind());
@@ -209,6 +212,7 @@ impl<'a> Elaborator<'a> {
             (Some(low), Some(high)) => {
                 let length = high.saturating_sub(low).max(0);
                 self.check_length(usize::try_from(length).unwrap_or(usize::MAX), span)?;
+                self.charge(length as usize, span)?;
                 Ok(Value::list((low..high.max(low)).map(Value::Int).collect()))
             }
             _ => {

@@ -89,6 +89,7 @@ impl<'a> Elaborator<'a> {
                     }
                 }
                 let [low, high] = bounds.map(|bound| bound as usize);
+                self.charge(high.saturating_sub(low), span)?;
                 Ok(Value::list(items[low..high.max(low)].to_vec()))
             }
             _ => self.error("E0402", "a list is indexed by an int or a slice", index.span, "neither"),

@@ -44,8 +44,8 @@ use crate::graph::{Dim, Model, Symbol};
 /// Deep enough for any model, and small enough for the stack below.
 const MAX_DEPTH: usize = 3_000;
 const STACK: usize = 512 << 20;
-/// Evaluated expressions.
-const FUEL: u64 = 20_000_000;
+/// Evaluated expressions and elements of lists.
+const FUEL: u64 = 5_000_000;
 /// Elements of one list.
 const MAX_LIST: usize = 65_536;
 
@@ -159,6 +159,21 @@ impl<'a> Elaborator<'a> {
             }
         }
         text
+    }
+
+    /// Lists cost what they hold, so that no spec fills the memory by copying one.
+    fn charge(&mut self, elements: usize, span: Span) -> Outcome<()> {
+        match self.fuel.checked_sub(elements as u64) {
+            Some(rest) if rest > 0 => {
+                self.fuel = rest;
+                Ok(())
+            }
+            _ if self.fuel == 0 => Err(Reports::silent()),
+            _ => {
+                self.fuel = 0;
+                self.error("E0406", "this takes too many steps", span, "given up here")
+            }
+        }
     }
 
     /// One step deeper; the way out of what never ends.

@@ -10,7 +10,7 @@ use super::settings::{Choice, Setting};
 use super::value::{Blueprint, BlueprintKind, Constructor, Instance, Value};
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{self, DeclareKind, Entry, Item, ModuleKind};
-use crate::graph::{Graph, Model, Origin, model};
+use crate::graph::{Graph, Member, Model, Module, Origin};
 
 impl<'a> Elaborator<'a> {
     pub fn model(&mut self, name: &str) -> Outcome<Model> {
@@ -26,9 +26,9 @@ impl<'a> Elaborator<'a> {
             false => (self.entries(&root), self.init_graph()),
         };
         self.unique_paths();
-        let members = |this: &Self, kind: DeclareKind| -> Vec<model::Member> {
+        let members = |this: &Self, kind: DeclareKind| -> Vec<Member> {
             let own = this.members.iter().filter(|declared| declared.slot.kind == kind);
-            own.map(|declared| model::Member {
+            own.map(|declared| Member {
                 path: declared.slot.path.to_string(),
                 ty: declared.slot.ty.clone(),
                 origin: this.origin_at(declared.slot.span, &declared.slot.path),
@@ -191,15 +191,15 @@ impl<'a> Elaborator<'a> {
         Origin { path: std::sync::Arc::from(path), ..self.origin(span) }
     }
 
-    fn tree(&self, instance: &Instance<'a>, name: &str) -> model::Module {
+    fn tree(&self, instance: &Instance<'a>, name: &str) -> Module {
         let module = instance.constructor.module;
-        let mut node = model::Module {
+        let mut node = Module {
             name: name.to_string(),
             path: instance.path.to_string(),
             kind: module.name.text.clone(),
             config: instance.given.iter().map(|(name, value)| (name.to_string(), value.show())).collect(),
             origin: self.origin_at(module.name.span, &instance.path),
-            ..model::Module::default()
+            ..Module::default()
         };
         for (name, value) in instance.children.borrow().iter() {
             self.branches(value, name, &mut node);
@@ -207,7 +207,7 @@ impl<'a> Elaborator<'a> {
         node
     }
 
-    fn branches(&self, value: &Value<'a>, name: &str, node: &mut model::Module) {
+    fn branches(&self, value: &Value<'a>, name: &str, node: &mut Module) {
         match value {
             Value::Module(instance) => node.children.push(self.tree(instance, name)),
             Value::Slot(slot) => node.members.push(slot.path.to_string()),

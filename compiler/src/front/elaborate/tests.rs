@@ -6,7 +6,7 @@ use super::{Options, Setting, elaborate};
 use crate::diag::{Theme, render};
 use crate::front::load::{Program, load};
 use crate::graph::verify::verify;
-use crate::graph::{DType, Model, Precision, Tensor, interpret};
+use crate::graph::{DType, Model, Precision, Sampler, Tensor, interpret};
 
 const SPECS: &[(&str, &str)] = &[
     ("vit.tw", include_str!("../../../../specs/vision/vit.tw")),
@@ -371,6 +371,42 @@ fn each_mistake_is_named() {
     ] {
         assert_eq!(codes(text), wanted, "{text}");
     }
+}
+
+/// Specs with pieces removed, doubled and exchanged: any answer will do, a panic will not.
+fn mutants(rounds: u64) {
+    let texts: Vec<&str> = SPECS.iter().map(|(_, text)| *text).chain([LANGUAGE_CACHE]).collect();
+    let pieces: Vec<&str> = texts.iter().flat_map(|text| text.split_inclusive([' ', '(', ')', ',', '[', ']', '\n'])).collect();
+    let mut sampler = Sampler::new(7);
+    for _ in 0..rounds {
+        let text = sampler.pick(&texts);
+        let mut parts: Vec<&str> = text.split_inclusive([' ', '(', ')', ',', '[', ']', '\n']).collect();
+        for _ in 0..sampler.int(1, 4) {
+            let at = sampler.int(0, parts.len() as i64 - 1) as usize;
+            match sampler.int(0, 2) {
+                0 => parts[at] = *sampler.pick::<&str>(&pieces),
+                1 => parts.insert(at, *sampler.pick::<&str>(&pieces)),
+                _ => parts[at] = "",
+            }
+        }
+        let program = text_of(&parts.concat().replace("./unet", "nn"));
+        let names: Vec<String> = program.files[0].names.keys().cloned().collect();
+        for name in names {
+            let options = Options::default().set("layers", Setting::Int(1)).dim("W", 8);
+            let _ = elaborate(&program, &name, &Options { config: Vec::new(), ..options });
+        }
+    }
+}
+
+#[test]
+fn mutants_never_panic() {
+    mutants(20);
+}
+
+#[test]
+#[ignore]
+fn many_mutants_never_panic() {
+    mutants(std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2_000));
 }
 
 #[test]

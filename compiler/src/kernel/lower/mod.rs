@@ -23,11 +23,11 @@ pub use target::TargetDesc;
 
 use super::types::*;
 use super::{Builder, Facts, VerifyError};
-use crate::graph::{Dim, Symbol};
+use crate::graph::{DType, Dim, Symbol};
 use emit::Scope;
 use layout::Tile;
 
-/// Lowers a tile kernel for a target. Refuses kernels that do not verify.
+/// Lowers a tile kernel for a target. Refuses kernels that do not verify, and those whose precision is not decided.
 pub fn lower(kernel: &Kernel, target: &TargetDesc) -> Result<Kernel, Vec<VerifyError>> {
     let lanes = target.lanes(kernel);
     lower_with_lanes(kernel, target, lanes)
@@ -38,6 +38,9 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
     super::verify(kernel)?;
     if kernel.level == Level::Loop {
         return Ok(kernel.clone());
+    }
+    if let Some(place) = undecided(kernel) {
+        return Err(vec![VerifyError { place, message: "its precision is not decided".into() }]);
     }
     let mut lowering = Lower {
         source: kernel,
@@ -53,6 +56,14 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
     };
     lowering.grid();
     Ok(dead::remove(lowering.b.finish()))
+}
+
+/// A memory or value that is `real`, which no machine computes with.
+fn undecided(kernel: &Kernel) -> Option<String> {
+    let buffers = kernel.buffers.iter().map(|buffer| (buffer.name.clone(), buffer.dtype));
+    let locals = kernel.locals.iter().map(|local| (local.name.clone(), local.dtype));
+    let values = kernel.values.iter().enumerate().map(|(at, ty)| (format!("%{at}"), ty.dtype));
+    buffers.chain(locals).chain(values).find(|(_, dtype)| *dtype == DType::Real).map(|(place, _)| place)
 }
 
 /// What an index symbol is.

@@ -3,7 +3,6 @@
 //! Interface
 //! * names are identifiers, memories have distinct names, symbols are declared once and are not lane symbols;
 //! * shapes of buffers and extents of the grid are over sizes alone and never negative; a size is never negative;
-//! * precisions are decided;
 //! * locals take at most [`MAX_LOCAL_BYTES`] together.
 //!
 //! Values
@@ -22,6 +21,7 @@
 //! * a declared symbol has a range that is never empty; the step of a loop is positive.
 
 mod access;
+mod points;
 mod prove;
 mod scope;
 mod symbols;
@@ -34,7 +34,7 @@ use std::fmt;
 
 use super::parse::is_name;
 use super::types::*;
-use crate::graph::{DType, Dim, Symbol};
+use crate::graph::{Dim, Symbol};
 use scope::Scopes;
 
 pub const MAX_ELEMENTS: u64 = 1 << 20;
@@ -97,10 +97,6 @@ impl Verifier<'_> {
             seen.push(name);
         }
         self.symbols_of_interface();
-        let memories = kernel.buffers.iter().map(|b| (&b.name, b.dtype));
-        for (name, dtype) in memories.chain(kernel.locals.iter().map(|l| (&l.name, l.dtype))) {
-            self.check(name, dtype != DType::Real, || "its precision is not decided".into());
-        }
         let mut bytes = 0u64;
         for local in &kernel.locals {
             let ty = Type::new(local.dtype, local.shape.clone());
@@ -191,7 +187,6 @@ impl Verifier<'_> {
             Level::Loop => ty.is_scalar() || ty.shape == [u64::from(self.kernel.lanes)] && self.kernel.lanes > 1,
             Level::Tile => ty.shape.len() <= MAX_RANK && !ty.shape.contains(&0) && ty.n_elements() <= MAX_ELEMENTS,
         };
-        let shape_fits = shape_fits && ty.dtype != DType::Real;
         self.check(place, shape_fits, || format!("a value cannot have the type {ty} here"));
     }
 }

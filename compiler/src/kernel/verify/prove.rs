@@ -1,10 +1,11 @@
 //! Proofs that an index expression is never negative.
 //!
 //! Invariant: sound: a proof holds for every value that the bounds of the symbols and the known guards allow. The search
-//! is bounded, so it may also give up on what is true.
+//! is bounded, so it may also give up on what is true; what an example refutes is not searched for.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
+use super::points::{self, Point};
 use crate::graph::{Atom, Dim, Range, Ranges, Symbol};
 use crate::kernel::types::Kernel;
 
@@ -17,11 +18,13 @@ const MAX_DEPTH: u32 = 12;
 pub struct Facts {
     ranges: Ranges,
     known: Vec<Dim>,
+    /// Examples of what the facts allow; found when first needed.
+    points: OnceCell<Vec<Point>>,
 }
 
 impl Facts {
     pub fn new(ranges: Ranges) -> Facts {
-        Facts { ranges, known: Vec::new() }
+        Facts { ranges, known: Vec::new(), points: OnceCell::new() }
     }
 
     /// What holds inside the body of a kernel: sizes and grid symbols are in their ranges, and there is an item.
@@ -33,6 +36,7 @@ impl Facts {
 
     pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
         self.ranges.declare(symbol, low, high);
+        self.points.take();
     }
 
     /// Inside a loop: `symbol` runs over `start..end` in steps, which is not empty.
@@ -49,6 +53,7 @@ impl Facts {
             self.known.extend(self.positive_factors(&guard));
             self.known.push(guard);
         }
+        self.points.take();
     }
 
     /// A product that is at least 1, of factors that are at least 0, has no factor 0.
@@ -69,8 +74,28 @@ impl Facts {
 
     /// `dim >= 0` for all allowed values.
     pub fn proves(&self, dim: &Dim) -> bool {
+        if self.plain(dim) {
+            return true;
+        }
+        let points = self.points.get_or_init(|| points::allowed(&self.ranges, &self.known));
+        if points.iter().any(|point| point.eval(dim).is_some_and(|value| value < 0)) {
+            return false;
+        }
         let search = Search { facts: self, steps: Cell::new(MAX_STEPS) };
         search.not_negative(dim, MAX_DEPTH)
+    }
+}
+
+impl Facts {
+    /// A sum of what is not negative, or what is known up to a constant: most proofs are no more than this.
+    fn plain(&self, dim: &Dim) -> bool {
+        let not_negative = |symbol: &Symbol| {
+            let low = self.ranges.get(symbol).map(|range| range.low.as_constant());
+            low.flatten().is_some_and(|low| low >= 0)
+        };
+        let symbol = |atom: &Atom| matches!(atom, Atom::Symbol(symbol) if not_negative(symbol));
+        dim.terms().all(|(monomial, c)| c >= 0 && monomial.iter().all(|(atom, _)| symbol(atom)))
+            || self.known.iter().any(|known| (dim - known).as_constant().is_some_and(|rest| rest >= 0))
     }
 }
 

@@ -12,6 +12,8 @@ pub static RULES: &[Rule] = &[
         exact: "always", ops: &["contract"], rewrite: contract_permuted },
     Rule { name: "permute-contract", equation: "permute(contract(a, b, \"x, y -> z\"), p) => contract(a, b, \"x, y -> p z\")",
         exact: "the contraction has no other user", ops: &["permute"], rewrite: permute_contract },
+    Rule { name: "contract-broadcast", equation: "contract(a, broadcast(b), \"x, n y -> z\") => contract(a, b, \"x, y -> z\")",
+        exact: "the new axes n are in x and in z, and b is not stretched", ops: &["contract"], rewrite: contract_broadcast },
 ];
 
 /// The axes of the operands, then of the result; `None` for patterns with more than names.
@@ -42,6 +44,24 @@ fn contract_permuted(site: &Site) -> Option<Expr> {
             list[axis] = name;
         }
         *operand = below.operands[0];
+    }
+    let operands: Vec<Expr> = (operands != site.operands).then(|| operands.into_iter().map(Old).collect())?;
+    Some(Expr::Apply("contract", operands, pattern_of(&lists)))
+}
+
+fn contract_broadcast(site: &Site) -> Option<Expr> {
+    let pattern = site.attrs().str("pattern");
+    let mut lists = axes_of(&pattern)?;
+    let mut operands = site.operands.clone();
+    for idx in 0..2 {
+        let Some(below) = site.defined_by(operands[idx], "broadcast") else { continue };
+        let x = below.operands[0];
+        let (from, to) = (&site.type_of(x).shape, &below.ty().shape);
+        let (new, kept) = lists[idx].split_at(to.len() - from.len());
+        let elsewhere = new.iter().all(|name| lists[1 - idx].contains(name) && lists[2].contains(name));
+        if to.ends_with(from) && elsewhere {
+            (lists[idx], operands[idx]) = (kept.to_vec(), x);
+        }
     }
     let operands: Vec<Expr> = (operands != site.operands).then(|| operands.into_iter().map(Old).collect())?;
     Some(Expr::Apply("contract", operands, pattern_of(&lists)))

@@ -44,6 +44,9 @@ pub static RULES: &[Rule] = &[
         ops: &["concat"], rewrite: concat_empty },
     Rule { name: "reduce-units", equation: "reduce(x, axes) => reshape(x)",
         exact: "every axis has size one, but for the sign of a zero", ops: REDUCTIONS, rewrite: reduce_units },
+    Rule { name: "reduce-reduce", equation: "reduce(reduce(x, a), b) => reduce(x, a and b)",
+        exact: "up to the order of a sum; one combination, axes kept in both or in neither, no other user",
+        ops: REDUCTIONS, rewrite: reduce_reduce },
 ];
 
 const REDUCTIONS: &[&str] = &["reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all"];
@@ -177,4 +180,21 @@ fn reduce_units(site: &Site) -> Option<Expr> {
         true => Old(x),
         false => reshape(x, site.ty()),
     })
+}
+
+fn reduce_reduce(site: &Site) -> Option<Expr> {
+    let below = site.defined_by(site.operands[0], site.op()).filter(|_| site.n_uses(site.operands[0]) == 1)?;
+    let keep = site.attrs().bool("keep");
+    if below.attrs().bool("keep") != keep {
+        return None;
+    }
+    let axes_of = |site: &Site| site.call(|call| call.axes("axes", call.operand(0).rank()).ok());
+    let (inner, outer) = (axes_of(&below)?, axes_of(site)?);
+    let rank = site.type_of(below.operands[0]).rank();
+    let left: Vec<usize> = (0..rank).filter(|axis| keep || !inner.contains(axis)).collect();
+    let mut axes: Vec<i64> = inner.iter().map(|&axis| axis as i64).collect();
+    axes.extend(outer.iter().map(|&axis| left[axis] as i64).filter(|axis| !inner.contains(&(*axis as usize))));
+    axes.sort_unstable();
+    let attrs = Attrs::none().with("axes", axes).with("keep", keep);
+    Some(Expr::Apply(site.op(), vec![Old(below.operands[0])], attrs))
 }

@@ -64,12 +64,12 @@ fn reshape_broadcast(site: &Site) -> Option<Expr> {
 }
 
 fn hoist_broadcast(site: &Site) -> Option<Expr> {
-    if !facts::is_elementwise(site.graph, site.id) {
-        return None;
-    }
     let source = |&value: &Value| site.defined_by(value, "broadcast").map(|below| below.operands[0]);
     let sources: Vec<Option<Value>> = site.operands.iter().map(source).collect();
     let widest = sources.iter().flatten().max_by_key(|&&x| usize::from(!has_one_element(site.type_of(x))))?;
+    if !facts::is_elementwise(site.graph, site.id) {
+        return None;
+    }
     let small = site.type_of(*widest).shape.clone();
     let mut operands = Vec::new();
     for (&value, source) in site.operands.iter().zip(&sources) {

@@ -7,6 +7,7 @@
 //! | reduction | all its uses are inside; the group has no reduction yet; from p to the root every read is at the same position, and the shapes are equal |
 //! | pointwise or view, computed once | all its uses are inside, it is read at one position, and the group visits no more points than p has elements |
 //! | pointwise or view, repeated | its work, with that of what it is repeated for, costs at most `CHEAP`; into a reduction that reads it more than once per element, only plain movement and one cast |
+//! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
 //! | the same, used outside too | moreover it reads at most one operand of its own size, and is not computed anyway (pure movement is) |
 //!
 //! Whatever does not join is captured and computed by a group of its own; a remark says why.
@@ -19,7 +20,7 @@ use crate::passes::Context;
 use crate::passes::facts::Facts;
 
 /// Work, in additions, that is rather repeated than stored and loaded.
-const CHEAP: u32 = 4;
+const CHEAP: u32 = 8;
 /// More members than this make kernels that registers do not hold.
 const MAX_MEMBERS: usize = 96;
 /// A value that is read at more positions than this is not worth following.
@@ -206,6 +207,9 @@ impl<'a> Growth<'a> {
         if member.is_private && !repeats {
             return Ok(member);
         }
+        if work > 0 && self.ends_reduction(id) {
+            return Err(Some("it is done once, with the reduction before it"));
+        }
         let repeated = member.repeated + work;
         if repeats && member.in_reduction {
             let plain = member.is_plain && facts.reads.iter().all(|read| read.is_plain);
@@ -227,6 +231,25 @@ impl<'a> Growth<'a> {
             return Err(Some("it is used elsewhere, and repeating it would load more than its result"));
         }
         Ok(Member { is_private: false, repeated, ..member })
+    }
+
+    /// It would be the root of a group around a reduction: going back from it element by element, one is met whose uses
+    /// have all been passed. Repeating it would save nothing, since the reduction's result is stored in any case.
+    fn ends_reduction(&self, id: NodeId) -> bool {
+        let graph = self.survey.graph;
+        let mut behind = BTreeMap::from([(id, 0)]);
+        for _ in 0..MAX_MEMBERS {
+            let Some((from, n_passed)) = behind.pop_last() else { return false };
+            let is_ours = from == id || (n_passed == self.survey.n_uses(from) && !self.survey.is_output(from));
+            match self.survey.kind(from) {
+                Kind::Reduction(_) if is_ours => return true,
+                Kind::Pointwise(facts) if is_ours && facts.is_elementwise() => {
+                    graph.operands(from).iter().for_each(|value| *behind.entry(value.node).or_insert(0) += 1);
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// The group visits no more points than this node has elements.
