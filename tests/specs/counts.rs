@@ -86,7 +86,7 @@ fn presets_are_the_configurations_of_their_goldens() {
 fn presets_keep_their_promises() {
     for path in crate::every_spec::paths() {
         let spec = Spec::open(&path).unwrap_or_else(|error| panic!("{error}"));
-        for preset in &spec.settings.presets {
+        for preset in &spec.presets.presets {
             let choice = Choice { members_only: true, ..Choice::preset(&preset.name) };
             let model = spec.model(&choice).unwrap_or_else(|error| panic!("{error}"));
             let broken = broken_promise(preset, &model);

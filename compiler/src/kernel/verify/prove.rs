@@ -132,13 +132,17 @@ impl Search<'_> {
         self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
     }
 
-    /// `dim = fact + rest`, for facts that share a term with it.
+    /// `dim = n·fact + rest`, for facts that share a term with it, n such that the term goes away.
     fn by_known(&self, dim: &Dim, depth: u32) -> bool {
         self.facts.known.iter().any(|fact| {
-            let shares = fact.terms().any(|(monomial, c)| {
-                !monomial.is_empty() && dim.terms().any(|(other, d)| other == monomial && (c > 0) == (d > 0))
+            let ratio = fact.terms().filter(|(monomial, _)| !monomial.is_empty()).find_map(|(monomial, c)| {
+                let (_, d) = dim.terms().find(|(other, d)| *other == monomial && (c > 0) == (*d > 0))?;
+                d.checked_div(c).map(|ratio| ratio.max(1))
             });
-            shares && self.not_negative(&(dim - fact), depth)
+            ratio.is_some_and(|ratio| {
+                ratio > 1 && self.not_negative(&(dim - &(fact * ratio)), depth)
+                    || self.not_negative(&(dim - fact), depth)
+            })
         })
     }
 
@@ -224,6 +228,14 @@ mod tests {
         f.assume([dim("y + dy - 1"), dim("H - y - dy")]);
         assert!(f.proves(&dim("y + dy - 1")));
         assert!(f.proves(&dim("H - 1 - (y + dy - 1)")));
+    }
+
+    #[test]
+    fn guards_bound_their_multiples() {
+        let mut f = facts(&[("n", "0", ""), ("l0", "0", "15"), ("p", "0", "767")]);
+        f.assume([dim("13 - 16*n - l0")]);
+        assert!(f.proves(&dim("223 - mod(p, 16) - 256*n - 16*l0")));
+        assert!(!f.proves(&dim("222 - mod(p, 16) - 256*n - 16*l0")));
     }
 
     #[test]
