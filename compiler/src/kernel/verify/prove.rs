@@ -134,16 +134,23 @@ impl Search<'_> {
         self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
     }
 
-    /// `dim = fact + rest`, for facts that share a term with it; or `k·dim = fact + rest`, where the fact has k times the
-    /// term: sizes are integers, so `k·dim >= 1 - k` is enough.
+    /// `dim = n·fact + rest`, for facts that share a term with it, with n such that the term goes away; or
+    /// `k·dim = fact + rest`, where the fact has k times the term: sizes are integers, so `k·dim >= 1 - k` is enough.
     fn by_known(&self, dim: &Dim, depth: u32) -> bool {
         self.facts.known.iter().any(|fact| {
-            let shared = fact.terms().filter(|(monomial, _)| !monomial.is_empty()).filter_map(|(monomial, c)| {
-                let (_, d) = dim.terms().find(|(other, _)| *other == monomial)?;
-                ((c > 0) == (d > 0)).then_some(if c % d == 0 { c / d } else { 1 })
-            });
-            let Some(scale) = shared.max() else { return false };
-            self.not_negative(&(dim - fact), depth)
+            let shared: Vec<(i64, i64)> = fact
+                .terms()
+                .filter(|(monomial, _)| !monomial.is_empty())
+                .filter_map(|(monomial, c)| {
+                    let (_, d) = dim.terms().find(|(other, _)| *other == monomial)?;
+                    ((c > 0) == (d > 0)).then_some((c, d))
+                })
+                .collect();
+            let Some(&(c, d)) = shared.first() else { return false };
+            let times = d.checked_div(c).unwrap_or(1);
+            let scale = shared.iter().map(|&(c, d)| if c.checked_rem(d) == Some(0) { c / d } else { 1 }).max().unwrap_or(1);
+            times > 1 && self.not_negative(&(dim - &(fact * times)), depth)
+                || self.not_negative(&(dim - fact), depth)
                 || (2..=MAX_SCALE).contains(&scale)
                     && self.not_negative(&(&(&(dim * scale) - fact) + &Dim::constant(scale - 1)), depth)
         })
@@ -239,6 +246,14 @@ mod tests {
         f.assume([dim("r + 2*l - 2"), dim("-r")]);
         assert!(f.proves(&dim("l - 1")));
         assert!(!f.proves(&dim("l - 2")));
+    }
+
+    #[test]
+    fn guards_bound_their_multiples() {
+        let mut f = facts(&[("n", "0", ""), ("l0", "0", "15"), ("p", "0", "767")]);
+        f.assume([dim("13 - 16*n - l0")]);
+        assert!(f.proves(&dim("223 - mod(p, 16) - 256*n - 16*l0")));
+        assert!(!f.proves(&dim("222 - mod(p, 16) - 256*n - 16*l0")));
     }
 
     #[test]
