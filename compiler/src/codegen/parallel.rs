@@ -185,7 +185,8 @@ mod tests {
         });
         for &backend in Backend::AVAILABLE {
             let kernels = [kernel.clone()];
-            let error = compile_cached(&kernels, &TargetDesc::WORDS, backend, &Target::host(), 2, &Cache::off()).unwrap_err();
+            let error =
+                compile_cached(&kernels, &TargetDesc::WORDS, backend, &Target::host(), 2, &Cache::off()).unwrap_err();
             assert!(error.message.contains("odd") && error.message.contains("floor_div"), "{error}");
         }
     }
