@@ -110,13 +110,7 @@ fn signature(op: &OpDef) -> String {
         }
     };
     let attrs: Vec<String> = op.attrs.iter().map(attribute).collect();
-    let gap = if attrs.is_empty() {
-        ""
-    } else if operands.is_empty() {
-        "; "
-    } else {
-        "; "
-    };
+    let gap = if attrs.is_empty() { "" } else { "; " };
     format!("{}({operands}{gap}{})", op.name, attrs.join(", "))
 }
 
