@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tilewright::compiler::front::format::format_source;
-use tilewright::{Error, Spec};
+use tilewright::Spec;
 
 use super::{bless, expect, read};
 
@@ -143,19 +143,7 @@ fn path_with_tw() -> std::ffi::OsString {
 }
 
 fn check(path: &Path) -> Result<(), String> {
-    let spec = Spec::read(path);
-    if let Err(error) = spec.check() {
-        return Err(error.to_string());
-    }
-    // With its entries, which a preset's check leaves out.
-    for model in spec.models() {
-        let choice = tilewright::Choice { model: Some(model.to_string()), ..Default::default() };
-        match spec.model(&choice) {
-            Ok(_) | Err(Error::Spec { .. }) => {}
-            Err(other) => return Err(other.to_string()),
-        }
-    }
-    Ok(())
+    Spec::read(path).check().map_err(|error| error.to_string())
 }
 
 fn wrap(body: &str, params: &str) -> String {
