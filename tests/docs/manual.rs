@@ -14,8 +14,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tilewright::compiler::front::format::format_source;
 use tilewright::Spec;
+use tilewright::compiler::front::format::format_source;
 
 use super::{bless, expect, read};
 
