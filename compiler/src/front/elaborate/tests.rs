@@ -376,7 +376,8 @@ fn each_mistake_is_named() {
 /// Specs with pieces removed, doubled and exchanged: any answer will do, a panic will not.
 fn mutants(rounds: u64) {
     let texts: Vec<&str> = SPECS.iter().map(|(_, text)| *text).chain([LANGUAGE_CACHE]).collect();
-    let pieces: Vec<&str> = texts.iter().flat_map(|text| text.split_inclusive([' ', '(', ')', ',', '[', ']', '\n'])).collect();
+    let pieces: Vec<&str> =
+        texts.iter().flat_map(|text| text.split_inclusive([' ', '(', ')', ',', '[', ']', '\n'])).collect();
     let mut sampler = Sampler::new(7);
     for _ in 0..rounds {
         let text = sampler.pick(&texts);
