@@ -89,6 +89,11 @@ impl Facts {
 }
 
 impl Facts {
+    /// A guard that never holds: whatever stands behind it does not happen.
+    fn is_contradictory(&self) -> bool {
+        self.known.iter().any(|known| known.as_constant().is_some_and(|value| value < 0))
+    }
+
     /// A sum of what is not negative, or what is known up to a constant: most proofs are no more than this.
     fn plain(&self, dim: &Dim) -> bool {
         let not_negative = |symbol: &Symbol| {
@@ -97,6 +102,7 @@ impl Facts {
         };
         let symbol = |atom: &Atom| matches!(atom, Atom::Symbol(symbol) if not_negative(symbol));
         dim.terms().all(|(monomial, c)| c >= 0 && monomial.iter().all(|(atom, _)| symbol(atom)))
+            || self.is_contradictory()
             || self.known.iter().any(|known| (dim - known).as_constant().is_some_and(|rest| rest >= 0))
     }
 }
@@ -238,6 +244,14 @@ mod tests {
         f.assume([dim("y + dy - 1"), dim("H - y - dy")]);
         assert!(f.proves(&dim("y + dy - 1")));
         assert!(f.proves(&dim("H - 1 - (y + dy - 1)")));
+    }
+
+    #[test]
+    fn behind_a_guard_that_never_holds_everything_is_in_range() {
+        let mut f = facts(&[("l", "0", "4")]);
+        assert!(!f.proves(&dim("l - 3")));
+        f.assume([dim("-2")]);
+        assert!(f.proves(&dim("l - 3")));
     }
 
     #[test]
