@@ -14,6 +14,7 @@ use super::kernels::Kernels;
 use super::ports::Ports;
 use super::uses::Uses;
 use crate::graph::{Argument, Dim, Graph};
+use crate::seeded::{Fault, is};
 
 pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -> Entry {
     let numbers = Numbers::of(&draft);
@@ -25,7 +26,10 @@ pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -
             storage => storage,
         };
         let lifetime = match storage {
-            Storage::Arena => uses.lifetime(old).map_or((0, 0), |(first, last)| (first as u32, last as u32)),
+            Storage::Arena => uses.lifetime(old).map_or((0, 0), |(first, last)| {
+                let last = if is(Fault::LifetimeTooShort) { last.saturating_sub(1).max(first) } else { last };
+                (first as u32, last as u32)
+            }),
             _ => (0, 0),
         };
         ValueDecl { dtype: slot.ty.dtype, shape: slot.ty.shape.clone(), storage, lifetime }
