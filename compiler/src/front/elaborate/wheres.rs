@@ -36,13 +36,7 @@ impl<'a> Elaborator<'a> {
         {
             let (a, b) = (self.eval(left, env)?, self.eval(right, env)?);
             if let (Some(a), Some(b)) = (self.over_arguments(&a), self.over_arguments(&b)) {
-                // Arguments may be negative, which the ranges of sizes know nothing of: they are left to the call.
-                let late = self.mentions_argument(&(&a - &b));
-                return match if late { None } else { self.decide(*op, &a, &b) } {
-                    Some(true) => Ok(()),
-                    Some(false) => Err(self.broken(condition, env, what)),
-                    None => self.hold_when_called((*op, late), &a, &b, condition.span, what),
-                };
+                return self.hold_sizes(*op, [&a, &b], condition, env, what);
             }
         }
         match self.eval(condition, env)? {
@@ -58,9 +52,10 @@ impl<'a> Elaborator<'a> {
     }
 
     fn broken(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: Claim) -> super::Poisoned {
+        let text = self.text(condition.span);
         let message = match what.message {
             Some(message) => message.to_string(),
-            None => format!("this {} does not hold: `{}`", what.kind, self.text(condition.span)),
+            None => format!("this {} does not hold: `{text}`", what.kind),
         };
         let mut diagnostic = Diagnostic::error("E0207", message).at(condition.span, "false here");
         let values = self.values_in(condition, env);
@@ -70,15 +65,22 @@ impl<'a> Elaborator<'a> {
         self.report(diagnostic)
     }
 
-    /// Leaves a comparison to whoever calls the entry; `late` if it speaks of the values of arguments.
-    fn hold_when_called(
+    fn hold_sizes(
         &mut self,
-        (op, late): (BinaryOp, bool),
-        a: &Dim,
-        b: &Dim,
-        span: Span,
+        op: BinaryOp,
+        [a, b]: [&Dim; 2],
+        condition: &'a Expr,
+        env: &mut Env<'a>,
         what: Claim,
     ) -> Outcome<()> {
+        let span = condition.span;
+        // Arguments may be negative, which the ranges of sizes know nothing of: nothing is decided about them now.
+        let late = self.mentions_argument(&(a - b));
+        match if late { None } else { self.decide(op, a, b) } {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(self.broken(condition, env, what)),
+            None => {}
+        }
         let not_negative = match op {
             BinaryOp::LessEqual => vec![b - a],
             BinaryOp::Less => vec![&(b - a) - 1],

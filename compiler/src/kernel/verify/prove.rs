@@ -154,7 +154,8 @@ impl Search<'_> {
                 .collect();
             let Some(&(c, d)) = shared.first() else { return false };
             let times = d.checked_div(c).unwrap_or(1);
-            let scale = shared.iter().map(|&(c, d)| if c.checked_rem(d) == Some(0) { c / d } else { 1 }).max().unwrap_or(1);
+            let scale =
+                shared.iter().map(|&(c, d)| if c.checked_rem(d) == Some(0) { c / d } else { 1 }).max().unwrap_or(1);
             times > 1 && self.not_negative(&(dim - &(fact * times)), depth)
                 || self.not_negative(&(dim - fact), depth)
                 || (2..=MAX_SCALE).contains(&scale)
