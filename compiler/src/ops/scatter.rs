@@ -20,14 +20,14 @@ pub static OP: OpDef = OpDef {
     sample: Some(sample),
 };
 
-struct Axes {
-    places: Vec<Place>,
+pub struct Axes {
+    pub places: Vec<Place>,
     /// The names of the axes of each operand; the updates are the last.
-    operands: Vec<Vec<String>>,
-    adds: bool,
+    pub operands: Vec<Vec<String>>,
+    pub adds: bool,
 }
 
-fn axes(call: &Call) -> Result<Axes, OpError> {
+pub fn axes(call: &Call) -> Result<Axes, OpError> {
     let parsed = pattern::parse(&call.attrs.str("pattern"))?;
     let n = parsed.operands.len();
     if n != call.operands.len() || n < 2 {

@@ -11,7 +11,7 @@ use super::PlanError;
 use super::constants::Constants;
 use super::draft::{Action, Draft, Launch, Step};
 use super::kernels::Kernels;
-use crate::graph::{ARGUMENT, DType, Graph, Meaning, NodeId, Origin, Value};
+use crate::graph::{ARGUMENT, DType, Graph, Meaning, NodeId, Origin, Type, Value};
 
 /// As deep as a program may nest.
 const MAX_NESTING: usize = tilewright_runtime::program::check::MAX_NESTING - 1;
@@ -50,7 +50,7 @@ impl Planner<'_, '_> {
             _ if node.op.name == ARGUMENT.name => return Ok(()),
             Meaning::Source => vec![self.constant(graph, id)?],
             Meaning::View => vec![self.draft.add(node.types[0].clone(), Storage::Alias(operands[0]))],
-            Meaning::Structured { .. } => self.launch(graph, id, &operands, steps)?,
+            Meaning::Structured { .. } | Meaning::Opaque { .. } => self.launch(graph, id, &operands, steps)?,
             Meaning::Control { .. } if node.op.name == "fused" => self.group(graph, id, &operands, steps)?,
             Meaning::Control { .. } => self.control(graph, id, &operands, steps)?,
             _ => return Err(PlanError::of(graph, format!("`{}` has no kernel", node.op.name))),
@@ -78,15 +78,19 @@ impl Planner<'_, '_> {
         let scheduled = self.kernels.of_node(graph, id);
         let scheduled = scheduled.map_err(|problem| PlanError::of(graph, problem))?;
         let node = graph.node(id);
-        let result = self.draft.add(node.types[0].clone(), Storage::Arena);
-        let args: Vec<ValueId> = operands.iter().copied().chain([result]).collect();
-        if scheduled.kernel.buffers.len() != args.len() {
-            let (name, found) = (&scheduled.kernel.name, scheduled.kernel.buffers.len());
-            return Err(PlanError::of(graph, format!("kernel `{name}` takes {found} buffers, not {}", args.len())));
+        let buffers = &scheduled.kernel.buffers;
+        let n_known = operands.len() + node.types.len();
+        if buffers.len() < n_known {
+            let (name, found) = (&scheduled.kernel.name, buffers.len());
+            return Err(PlanError::of(graph, format!("kernel `{name}` takes {found} buffers, not {n_known}")));
         }
+        let results: Vec<ValueId> = node.types.iter().map(|ty| self.draft.add(ty.clone(), Storage::Arena)).collect();
+        let working = buffers[n_known..].iter().map(|buffer| Type::new(buffer.dtype, buffer.shape.clone()));
+        let working: Vec<ValueId> = working.map(|ty| self.draft.add(ty, Storage::Arena)).collect();
+        let args: Vec<ValueId> = operands.iter().chain(&results).chain(&working).copied().collect();
         let launch = Launch { kernel: scheduled.kernel.clone(), args, in_place: scheduled.in_place.clone() };
         steps.push(Step { label: label(&node.origin), action: Action::Launch(launch) });
-        Ok(vec![result])
+        Ok(results)
     }
 
     /// A fused group is one kernel; if it cannot be, its nodes are steps of their own.
@@ -123,7 +127,7 @@ impl Planner<'_, '_> {
     }
 
     pub fn counter(&mut self) -> ValueId {
-        self.draft.add(crate::graph::Type::scalar(DType::I64), Storage::Arena)
+        self.draft.add(Type::scalar(DType::I64), Storage::Arena)
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Action {
 
 pub struct Launch {
     pub kernel: Rc<Kernel>,
-    /// The operands, then the result.
+    /// The operands, then the results, then working memory.
     pub args: Vec<ValueId>,
     pub in_place: Vec<InPlace>,
 }

@@ -6,6 +6,7 @@
 use tilewright_runtime::program::{Bound, ValueId};
 
 use super::draft::{Action, Draft, Step};
+use crate::kernel::Rights;
 use crate::seeded::{Fault, is};
 
 pub struct Uses {
@@ -90,9 +91,9 @@ impl Walk<'_> {
     fn step(&mut self, step: &Step, number: usize, end: usize) {
         match &step.action {
             Action::Launch(launch) => {
-                let (result, operands) = launch.args.split_last().expect("a launch has a result");
-                operands.iter().for_each(|&id| self.reads(id, number));
-                self.writes(*result, number);
+                for (&id, buffer) in launch.args.iter().zip(&launch.kernel.buffers) {
+                    self.add(id, Use { step: number, writes: buffer.rights != Rights::Read });
+                }
             }
             Action::Copy { from, to } => {
                 self.reads(*from, number);

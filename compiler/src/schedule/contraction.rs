@@ -8,7 +8,8 @@
 
 use super::body::{Term, TermId};
 use super::emit::{Tile, begin};
-use super::reduction::accumulator;
+use super::order::{self, Stride};
+use super::reduction::{Reduction, accumulator};
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
 use crate::graph::{DType, Dim, Scalar};
@@ -17,8 +18,12 @@ use crate::seeded::{Fault, is};
 
 /// Bytes of one packed panel: it should stay in the second-level cache while the rows pass by.
 const PANEL_BYTES: u64 = 256 << 10;
-/// Rows that one item of the grid handles when there are more; a multiple of the rows of every register tile.
-const ROW_BLOCK: i64 = 192;
+/// Rows that one item of the grid handles at most: a panel is packed once for all of them.
+const ROW_BLOCK: i64 = 1024;
+/// The same where their number is not known, or their sums are kept between panels.
+const SMALL_ROW_BLOCK: i64 = 256;
+/// So few rows are not worth packing a panel for: the factor is read where it lies.
+const FEW_ROWS: i64 = 3;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -70,24 +75,26 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         at[axis] = b.grid(&format!("g{axis}"), loops.axes[axis].clone());
     }
     let column = b.grid("n", columns.ceil_div(&Dim::constant(width as i64)));
-    let block = row_block(rows, plan.tile.rows as i64);
+    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
+    let panel_rows = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
+    let one_panel = at_most(&depth, panel_rows);
+    let block = row_block(rows, plan.tile.rows as i64, one_panel, wanted_blocks(loops, plan, width, machine));
     let n_blocks = rows.ceil_div(&Dim::constant(block));
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block };
     let n_rows = match (rows.as_constant(), n_blocks.is(1)) {
         (Some(rows), true) => Dim::constant(rows),
-        (Some(rows), _) if rows % block == 0 => Dim::constant(block),
+        _ if common_factor(rows) % block == 0 => Dim::constant(block),
         _ => (rows - &row_start).least(&Dim::constant(block)),
     };
-    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
-    let panel_rows = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
     let panel_rows = depth.as_constant().map_or(panel_rows, |depth| depth.clamp(1, panel_rows));
     let panel = b.local("panel", plan.dtype, [panel_rows as u64, width]);
-    let partial = (!at_most(&depth, panel_rows)).then(|| b.local("partial", plan.dtype, [block as u64, width]));
+    let partial = (!one_panel).then(|| b.local("partial", plan.dtype, [block as u64, width]));
     let start = &column * width as i64;
     let block = Block {
         loops,
         reduce,
         plan,
+        machine,
         operands: &operands,
         result,
         at,
@@ -125,11 +132,37 @@ fn at_most(dim: &Dim, limit: i64) -> bool {
 }
 
 /// Rows of one item: all of them if they are few, else blocks of equal size.
-fn row_block(rows: &Dim, tile_rows: i64) -> i64 {
-    let Some(rows) = rows.as_constant() else { return ROW_BLOCK };
-    let n_blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
-    let even = (rows + n_blocks - 1) / n_blocks.max(1);
-    ((even + tile_rows - 1) / tile_rows * tile_rows).max(tile_rows)
+fn row_block(rows: &Dim, tile_rows: i64, one_panel: bool, wanted_blocks: i64) -> i64 {
+    let most = if one_panel { ROW_BLOCK } else { SMALL_ROW_BLOCK };
+    let split = |rows: i64, least: i64| {
+        let n_blocks = ((rows + most - 1) / most).max(least).max(1);
+        (rows + n_blocks - 1) / n_blocks
+    };
+    match rows.as_constant() {
+        Some(rows) => {
+            let even = split(rows, wanted_blocks.min(rows / (8 * tile_rows)));
+            ((even + tile_rows - 1) / tile_rows * tile_rows).max(tile_rows)
+        }
+        // Rows that come in blocks of a known size, such as the patches of each image.
+        None if common_factor(rows) >= 4 * tile_rows => split(common_factor(rows), 1),
+        None => SMALL_ROW_BLOCK,
+    }
+}
+
+/// Into how many blocks the rows must fall to give every thread something to do.
+fn wanted_blocks(loops: &Loops, plan: &Plan, width: u64, machine: &Machine) -> i64 {
+    let others = (0..loops.n_parallel).filter(|&axis| axis != plan.row_axis && axis != plan.column_axis);
+    let items: i64 = others.filter_map(|axis| loops.axes[axis].as_constant()).product();
+    let panels = loops.axes[plan.column_axis].as_constant().map_or(1, |n| (n as u64).div_ceil(width) as i64);
+    if machine.threads < 2 { 1 } else { (2 * machine.threads as i64).div_euclid((items * panels).max(1)) }
+}
+
+/// The greatest number that is known to divide a size; zero divides by everything.
+fn common_factor(dim: &Dim) -> i64 {
+    fn gcd(a: u64, b: u64) -> u64 {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    dim.terms().fold(0, |common, (_, c)| gcd(common, c.unsigned_abs())).min(1 << 40) as i64
 }
 
 /// One panel against one block of rows.
@@ -137,6 +170,7 @@ struct Block<'a> {
     loops: &'a Loops,
     reduce: &'a Reduce,
     plan: &'a Plan,
+    machine: &'a Machine,
     operands: &'a [Memory],
     result: Memory,
     /// Positions along the outer axes.
@@ -161,6 +195,51 @@ struct Stretch {
 
 impl Block<'_> {
     fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+        let rows = &self.loops.axes[self.plan.row_axis];
+        if self.loops.ranges.proves_lt(&Dim::constant(FEW_ROWS), rows) {
+            return self.packed(b, column_start, guarded);
+        }
+        b.if_else(
+            Condition::Guards(vec![Builder::at_most(rows, &Dim::constant(FEW_ROWS))]),
+            |b| {
+                self.unpacked(b, column_start, guarded);
+                Vec::new()
+            },
+            |b| {
+                self.packed(b, column_start, guarded);
+                Vec::new()
+            },
+        );
+    }
+
+    /// Few rows: each is a general reduction over the columns of the panel, in the direction in which the factor lies.
+    fn unpacked(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+        let (row, column) = (self.plan.row_axis, self.plan.column_axis);
+        let columns = &self.loops.axes[column];
+        let candidates = (self.loops.n_parallel..self.loops.axes.len()).chain([column]);
+        let inner = order::best_axis(self.loops, self.machine, candidates).unwrap_or(column);
+        b.for_loop(Span::new("few", 0, self.n_rows.clone(), 1), &[], |b, idx, _| {
+            let (loops, reduce, machine, operands) = (self.loops, self.reduce, self.machine, self.operands);
+            let mut nest = Reduction { loops, reduce, machine, operands, at: self.at.clone() };
+            nest.at[row] = &self.row_start + idx;
+            if inner == column {
+                nest.at[column] = column_start + &lane(0);
+                let guards = self.column_guard(guarded, &nest.at);
+                nest.tile(b, self.width, guards, self.result);
+                return Vec::new();
+            }
+            let width = Dim::constant(self.width as i64);
+            let n_columns = if guarded { columns - column_start } else { width };
+            b.for_loop(Span::new("one", 0, n_columns, 1), &[], |b, idx, _| {
+                nest.at[column] = column_start + idx;
+                nest.along_reduced(b, inner, self.result);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+
+    fn packed(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
         if self.partial.is_none() {
             let whole = Stretch {
                 start: Dim::constant(0),
@@ -230,16 +309,32 @@ impl Block<'_> {
         }
     }
 
+    /// Vector by vector where each lane comes from a row of its own, so that the rows stay in the first-level cache until
+    /// they are read to the end; otherwise row by row.
     fn pack(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
+        let loads = self.loops.body.loads(&[self.plan.column_factor]);
+        let across = |load| order::stride(self.loops, load, self.plan.column_axis) == Stride::Other;
+        let lanes = self.machine.lanes;
+        if lanes == 1 || !loads.into_iter().any(across) {
+            return self.pack_columns(b, &Dim::constant(0), self.width, column_start, guarded, k);
+        }
+        b.for_loop(Span::new("v", 0, (self.width / lanes) as i64, 1), &[], |b, v, _| {
+            self.pack_columns(b, &(v * lanes as i64), lanes, column_start, guarded, k);
+            Vec::new()
+        });
+    }
+
+    fn pack_columns(&self, b: &mut Builder, first: &Dim, width: u64, column_start: &Dim, guarded: bool, k: &Stretch) {
         b.for_loop(Span::new("p", 0, k.length.clone(), 1), &[], |b, p, _| {
             let mut at = self.at.clone();
             self.along_depth(&mut at, &(&k.start + p));
-            at[self.plan.column_axis] = column_start + &lane(0);
+            let column = first + &lane(0);
+            at[self.plan.column_axis] = column_start + &column;
             let guards = self.column_guard(guarded, &at);
-            let mut tile = Tile::new(self.loops, self.operands, at, vec![self.width], guards);
+            let mut tile = Tile::new(self.loops, self.operands, at, vec![width], guards);
             let value = tile.full(b, self.plan.column_factor);
             let value = b.cast(value, self.plan.dtype);
-            b.store(self.panel, [p, &lane(0)], [], value);
+            b.store(self.panel, [p, &column], [], value);
             Vec::new()
         });
     }

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::Loops;
 use super::body::{Body, Load, Position, Term, TermId};
-use crate::graph::{DType, Dim, Scalar, Symbol, saturate};
+use crate::graph::{DType, Dim, Ranges, Scalar, Symbol, saturate};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
 
 /// Where a tile lies in the iteration space, and how its terms are computed there.
@@ -222,18 +222,21 @@ fn is_half(dtype: DType) -> bool {
 /// Declares the sizes and buffers that every kernel of this nest has: operands, then the result.
 pub fn begin(loops: &Loops) -> (Builder, Vec<Memory>, Memory) {
     let mut b = Builder::new("kernel");
-    for range in loops.ranges.iter().filter(|range| super::compose::axis_of(&range.symbol).is_none()) {
-        if is_used(loops, &range.symbol) {
-            let low = range.low.as_constant().unwrap_or(0);
-            b.size(range.symbol.name(), low, range.high.as_ref().and_then(Dim::as_constant));
-        }
-    }
+    declare_sizes(&mut b, &loops.ranges, &|symbol| super::compose::axis_of(symbol).is_none() && is_used(loops, symbol));
     let operands = loops.operands.iter().enumerate();
     let operands =
         operands.map(|(idx, ty)| b.buffer(format!("a{idx}"), ty.dtype, ty.shape.clone(), kernel::Rights::Read));
     let operands: Vec<Memory> = operands.collect();
     let result = b.buffer("out", loops.result.dtype, loops.result.shape.clone(), kernel::Rights::Write);
     (b, operands, result)
+}
+
+/// Declares the sizes that are used, with what is known about them.
+pub fn declare_sizes(b: &mut Builder, ranges: &Ranges, is_used: &dyn Fn(&Symbol) -> bool) {
+    for range in ranges.iter().filter(|range| is_used(&range.symbol)) {
+        let low = range.low.as_constant().unwrap_or(0);
+        b.size(range.symbol.name(), low, range.high.as_ref().and_then(Dim::as_constant));
+    }
 }
 
 fn is_used(loops: &Loops, symbol: &Symbol) -> bool {

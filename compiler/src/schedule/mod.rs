@@ -8,6 +8,7 @@ mod collapse;
 pub mod compose;
 mod contraction;
 mod emit;
+mod opaque;
 mod order;
 mod pointwise;
 mod reduction;
@@ -65,13 +66,15 @@ impl fmt::Display for ScheduleError {
 
 impl std::error::Error for ScheduleError {}
 
-/// The kernel of a structured node or a fused group. Its buffers are the operands, in order, then the result.
+/// The kernel of a structured or opaque node or of a fused group. Its buffers are the operands, in order, then the
+/// results, then working memory if it needs any.
 pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let node = graph.node(id);
     let loops = match (node.op.meaning, node.regions.as_slice()) {
         (Meaning::Control { .. }, [region]) if node.op.name == "fused" => {
             compose::compose_region(region, &graph.sizes)?
         }
+        (Meaning::Opaque { .. }, _) => return opaque::schedule(graph, id, machine),
         _ => compose::compose_node(graph, id)?,
     };
     Ok(schedule_loops(loops, machine))

@@ -49,6 +49,11 @@ fn term_moves(loops: &Loops, term: TermId, axis: usize) -> bool {
 
 /// The best axis for the lanes, `None` when there is no axis at all.
 pub fn vector_axis(loops: &Loops, machine: &Machine) -> Option<usize> {
+    best_axis(loops, machine, 0..loops.axes.len())
+}
+
+/// The best of these axes for the lanes.
+pub fn best_axis(loops: &Loops, machine: &Machine, axes: impl IntoIterator<Item = usize>) -> Option<usize> {
     let element = loops.reduce.map_or(loops.stored, |reduce| reduce.element);
     let loads = loops.body.loads(&[element]);
     let total = |axis: usize| {
@@ -56,19 +61,19 @@ pub fn vector_axis(loops: &Loops, machine: &Machine) -> Option<usize> {
         let writing = match (axis < loops.n_parallel, axis + 1 == loops.n_parallel) {
             (true, true) => 1.0,
             (true, false) => cost(Stride::Other, machine),
-            // Lanes along a reduced axis are combined at the end, and can only be filled whole.
+            // Lanes along a reduced axis are combined at the end.
             (false, _) => 0.5,
         };
-        (0.5 + reading + writing) / filling(&loops.axes[axis], axis < loops.n_parallel, machine)
+        (0.5 + reading + writing) / filling(&loops.axes[axis], machine)
     };
-    (0..loops.axes.len()).min_by(|&a, &b| total(a).total_cmp(&total(b)).then(b.cmp(&a)))
+    axes.into_iter().min_by(|&a, &b| total(a).total_cmp(&total(b)).then(b.cmp(&a)))
 }
 
 /// Which part of the lanes does useful work, for an axis of this extent.
-fn filling(extent: &Dim, parallel: bool, machine: &Machine) -> f64 {
+fn filling(extent: &Dim, machine: &Machine) -> f64 {
     let Some(extent) = extent.as_constant() else { return 1.0 };
     let (extent, lanes) = (extent.max(1) as u64, machine.lanes);
-    let steps = match parallel && machine.masks {
+    let steps = match machine.masks {
         true => extent.div_ceil(lanes),
         false => extent / lanes + extent % lanes,
     };

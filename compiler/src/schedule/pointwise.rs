@@ -7,7 +7,7 @@ use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, lane};
 
 /// Elements of the inner axis that one item of the grid handles.
-const CHUNK: i64 = 4096;
+pub const CHUNK: i64 = 4096;
 
 pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
@@ -20,7 +20,7 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
         return b.finish();
     };
     let extent = loops.axes[inner].clone();
-    let (start, length) = chunk(&mut b, &extent);
+    let (start, length) = chunk(&mut b, &extent, CHUNK);
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
         at[inner] = &(&start + base) + &lane(0);
         let guards = if segment.guarded { vec![Builder::below(&at[inner], &extent)] } else { Vec::new() };
@@ -42,15 +42,16 @@ pub fn grid(b: &mut Builder, loops: &Loops, inner: Option<usize>) -> Vec<Dim> {
         .collect()
 }
 
-/// Splits a long axis over the grid: the start and the length of the part of one item.
-pub fn chunk(b: &mut Builder, extent: &Dim) -> (Dim, Dim) {
-    let chunk = Dim::constant(CHUNK);
-    if extent.as_constant().is_some_and(|extent| extent <= 2 * CHUNK) {
+/// Splits an axis of more than `size` elements over the grid: the start and the length of the part of one item. An extent
+/// that is a quotient stays whole: no proof follows quotients of its parts.
+pub fn chunk(b: &mut Builder, extent: &Dim, size: i64) -> (Dim, Dim) {
+    if extent.as_constant().is_some_and(|extent| extent <= size) || super::compose::divides(extent) {
         return (Dim::constant(0), extent.clone());
     }
+    let chunk = Dim::constant(size);
     let item = b.grid("c", extent.ceil_div(&chunk));
-    let start = &item * CHUNK;
-    let whole = extent.as_constant().is_some_and(|extent| extent % CHUNK == 0);
+    let start = &item * size;
+    let whole = extent.as_constant().is_some_and(|extent| extent % size == 0);
     let length = if whole { chunk } else { (extent - &start).least(&chunk) };
     (start, length)
 }

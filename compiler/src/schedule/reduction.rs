@@ -4,11 +4,16 @@
 
 use super::emit::{Tile, begin, number};
 use super::pointwise::{chunk, grid};
-use super::tiles::{Machine, Segment, each_tile, exact_segments, segments};
+use super::tiles::{Machine, Segment, each_tile, segments};
 use super::{Loops, Reduce, order};
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
 use crate::seeded::{Fault, is};
+
+/// Elements of the inner axis that one item of the grid handles: each costs a whole reduction.
+const CHUNK: i64 = 512;
+/// A loop of at most so many steps is written out.
+const UNROLLED: i64 = 4;
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
@@ -22,35 +27,40 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Kernel {
     b.finish()
 }
 
-struct Reduction<'a> {
-    loops: &'a Loops,
-    reduce: &'a Reduce,
-    machine: &'a Machine,
-    operands: &'a [Memory],
+pub struct Reduction<'a> {
+    pub loops: &'a Loops,
+    pub reduce: &'a Reduce,
+    pub machine: &'a Machine,
+    pub operands: &'a [Memory],
     /// Positions along the axes, as far as they are known.
-    at: Vec<Dim>,
+    pub at: Vec<Dim>,
 }
 
 impl Reduction<'_> {
     /// Lanes along a parallel axis: every reduced axis is a loop.
     fn along_parallel(&mut self, b: &mut Builder, inner: usize, result: Memory) {
         let extent = self.loops.axes[inner].clone();
-        let (start, length) = chunk(b, &extent);
+        let (start, length) = chunk(b, &extent, CHUNK);
         each_tile(b, "j", &segments(&length, self.machine), &[], &mut |b, base, segment, _| {
             self.at[inner] = &(&start + base) + &lane(0);
             let guards = if segment.guarded { vec![Builder::below(&self.at[inner], &extent)] } else { Vec::new() };
-            let initial = self.initial(b, segment.width);
-            let reduced = self.loops_over(b, &self.reduced_axes(None), &[initial], &mut |this, b, carried| {
-                vec![this.step(b, segment.width, &guards, carried[0])]
-            });
-            self.finish(b, segment.width, guards, reduced[0], result);
+            self.tile(b, segment.width, guards, result);
             Vec::new()
         });
     }
 
+    /// One tile along a parallel axis.
+    pub fn tile(&mut self, b: &mut Builder, width: u64, guards: Vec<Dim>, result: Memory) {
+        let initial = self.initial(b, width);
+        let reduced = self.loops_over(b, &self.reduced_axes(None), &[initial], &mut |this, b, carried| {
+            vec![this.step(b, width, &guards, carried[0])]
+        });
+        self.finish(b, width, guards, reduced[0], result);
+    }
+
     /// Lanes along a reduced axis: one accumulator for each width of tile, combined at the end.
-    fn along_reduced(&mut self, b: &mut Builder, inner: usize, result: Memory) {
-        let segments = exact_segments(&self.loops.axes[inner], self.machine);
+    pub fn along_reduced(&mut self, b: &mut Builder, inner: usize, result: Memory) {
+        let segments = segments(&self.loops.axes[inner], self.machine);
         let initials: Vec<Value> = segments.iter().map(|segment| self.initial(b, segment.width)).collect();
         let sums = self.loops_over(b, &self.reduced_axes(Some(inner)), &initials, &mut |this, b, carried| {
             let accumulators = segments.iter().zip(carried).enumerate();
@@ -77,7 +87,11 @@ impl Reduction<'_> {
         let name = format!("k{inner}_{idx}");
         let sums = each_tile(b, &name, std::slice::from_ref(segment), &[sum], &mut |b, base, segment, carried| {
             self.at[inner] = base + &lane(0);
-            vec![self.step(b, segment.width, &[], carried[0])]
+            let inside = Builder::below(&self.at[inner], &self.loops.axes[inner]);
+            match segment.guarded {
+                true => vec![self.partial_step(b, segment.width, inside, carried[0])],
+                false => vec![self.step(b, segment.width, &[], carried[0])],
+            }
         });
         sums[0]
     }
@@ -95,7 +109,9 @@ impl Reduction<'_> {
         body: &mut dyn FnMut(&mut Self, &mut Builder, &[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
         let Some((&axis, rest)) = axes.split_first() else { return body(self, b, inits) };
-        let span = Span::new(&format!("r{axis}"), 0, self.loops.axes[axis].clone(), 1);
+        let extent = self.loops.axes[axis].clone();
+        let unroll = extent.as_constant().is_some_and(|extent| extent <= UNROLLED);
+        let span = Span { unroll, ..Span::new(&format!("r{axis}"), 0, extent, 1) };
         b.for_loop(span, inits, |b, position, carried| {
             self.at[axis] = position.clone();
             self.loops_over(b, rest, carried, body)
@@ -116,6 +132,14 @@ impl Reduction<'_> {
         let element = tile.full(b, self.reduce.element);
         let element = b.cast(element, b.type_of(gathered).dtype);
         b.scalar(self.reduce.combine, &[gathered, element])
+    }
+
+    /// The same where only the lanes inside take part; the others keep what they have.
+    fn partial_step(&mut self, b: &mut Builder, width: u64, inside: Dim, gathered: Value) -> Value {
+        let next = self.step(b, width, std::slice::from_ref(&inside), gathered);
+        let (room, zero) = (b.index([width], inside), number(b, Type::new(DType::I64, [width]), 0.0));
+        let takes_part = b.scalar(Scalar::Ge, &[room, zero]);
+        b.scalar(Scalar::Select, &[takes_part, next, gathered])
     }
 
     fn finish(&mut self, b: &mut Builder, width: u64, guards: Vec<Dim>, reduced: Value, result: Memory) {

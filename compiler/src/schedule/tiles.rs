@@ -105,11 +105,6 @@ pub fn segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
     segments
 }
 
-/// Covers `0..extent` without guards: for reduced axes, where a lane too many would have to be neutral.
-pub fn exact_segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
-    segments(extent, &Machine { masks: false, ..*machine })
-}
-
 /// Runs `body` for each tile of the segments, carrying values: it gets the start of the tile and the segment.
 pub fn each_tile(
     b: &mut Builder,

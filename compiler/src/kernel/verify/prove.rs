@@ -51,9 +51,13 @@ impl Facts {
 
     pub fn assume(&mut self, guards: impl IntoIterator<Item = Dim>) {
         for guard in guards {
-            let guard = tighten(&guard);
-            self.known.extend(self.positive_factors(&guard));
-            self.known.push(guard);
+            let tight = tighten(&guard);
+            self.known.extend(self.positive_factors(&tight));
+            // A proof takes a fact as it is, and may need it at the scale of the index.
+            if tight != guard {
+                self.known.push(guard);
+            }
+            self.known.push(tight);
         }
         self.points.take();
     }

@@ -1,0 +1,132 @@
+//! Contractions: every way in which rows, columns and K fill tiles, blocks and panels.
+
+use super::groups::{check_graph, lowered};
+use super::*;
+
+/// `x · w`, with sizes that may be `N`; `tail` continues from `%2` and returns.
+fn product(m: &str, k: &str, n: &str, dtype: &str, least: i64, tail: &str) -> String {
+    format!(
+        r#"graph @call(%0 "x": data {dtype}[{m}, {k}], %1 "w": param {dtype}[{k}, {n}]) where N in {least}.. {{
+          %2: {dtype}[{m}, {n}] = contract(%0, %1) {{pattern = "m k, k n -> m n"}}
+          {tail}
+        }}"#
+    )
+}
+
+const RETURN: &str = r#"return %2 "y": data"#;
+
+fn check_text(text: &str, sizes: &[i64], machines: &[Machine]) {
+    let graph = lowered(text);
+    sizes.iter().for_each(|&n| check_graph(&graph, n, machines));
+}
+
+#[test]
+fn rows_fill_tiles_and_blocks() {
+    for (at, m) in ["5", "7", "12", "193", "197"].into_iter().enumerate() {
+        check_text(&product(m, "6", "9", "f32", 1, RETURN), &[1], &MACHINES[at % 2..][..2]);
+    }
+    check_text(&product("1030", "4", "5", "f32", 1, RETURN), &[1], &MACHINES[..1]);
+}
+
+#[test]
+fn columns_fill_vectors() {
+    for n in [4, 5, 15, 16, 17, 33, 48, 63, 64, 65, 70] {
+        check_text(&product("7", "5", &n.to_string(), "f32", 1, RETURN), &[1], &MACHINES);
+    }
+}
+
+#[test]
+fn a_deep_sum_crosses_panels() {
+    for (at, (m, k)) in [("5", "1030"), ("8", "2500"), ("13", "1500")].into_iter().enumerate() {
+        check_text(&product(m, k, "66", "f32", 1, RETURN), &[1], &MACHINES[at % 2..][..1]);
+    }
+    check_text(&product("5", "9000", "5", "f32", 1, RETURN), &[1], &MACHINES[2..]);
+}
+
+#[test]
+fn sizes_known_at_run_time() {
+    for (m, k, n) in
+        [("N", "8", "20"), ("6", "N", "20"), ("6", "8", "N"), ("N", "N", "N"), ("7*N", "8", "20"), ("197*N", "8", "20")]
+    {
+        let least = if m == "197*N" { 1 } else { 0 };
+        let sizes: &[i64] = if m == "197*N" { &[1, 2] } else { &[0, 1, 2, 3, 4, 7, 67] };
+        check_text(&product(m, k, n, "f32", least, RETURN), sizes, &MACHINES);
+    }
+    check_text(&product("N", "4", "5", "f32", 0, RETURN), &[300], &MACHINES[..1]);
+    check_text(&product("4", "N", "5", "f32", 0, RETURN), &[4500], &MACHINES[..1]);
+}
+
+#[test]
+fn other_precisions() {
+    for dtype in ["f64", "f16", "bf16"] {
+        check_text(&product("7", "20", "35", dtype, 1, RETURN), &[1], &MACHINES);
+        check_text(&product("N", "20", "35", dtype, 1, RETURN), &[1, 9], &MACHINES);
+    }
+}
+
+#[test]
+fn bias_activation_and_residual_follow() {
+    let text = r#"graph @call(%0 "x": data f32[N, 12], %1 "w": param f32[20, 12], %2 "b": param f32[20], %3 "r": data f32[N, 20]) where N in 0.. {
+      %4: f32[N, 20] = einsum(%0, %1) {pattern = "n i, o i -> n o"}
+      %5: f32[N, 20] = broadcast(%2) {shape = [N, 20]}
+      %6: f32[N, 20] = add(%4, %5)
+      %7: f32[N, 20] = gelu(%6) {approximate = false}
+      %8: f32[N, 20] = add(%7, %3)
+      return %8 "y": data
+    }"#;
+    check_text(text, &[0, 1, 3, 11], &MACHINES);
+}
+
+#[test]
+fn batches_groups_and_transposes() {
+    for pattern in [
+        "b m k, b k n -> b m n",
+        "b m k, b n k -> b m n",
+        "b k m, b k n -> b m n",
+        "b m k, b k n -> b n m",
+        "b m k, b n k -> m b n",
+    ] {
+        let letters: Vec<&str> = pattern.split([',', '>']).map(|part| part.trim_matches([' ', '-'])).collect();
+        let size = |letter: &str| match letter {
+            "b" => "2",
+            "m" => "9",
+            "k" => "N",
+            _ => "21",
+        };
+        let shape = |letters: &str| letters.split(' ').map(size).collect::<Vec<_>>().join(", ");
+        let [x, w, y] = [0, 1, 2].map(|idx| shape(letters[idx]));
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[{x}], %1 "w": data f32[{w}]) where N in 0.. {{
+              %2: f32[{y}] = contract(%0, %1) {{pattern = "{pattern}"}}
+              return %2 "y": data
+            }}"#
+        );
+        check_text(&text, &[0, 1, 18], &MACHINES);
+    }
+}
+
+#[test]
+fn convolutions() {
+    let cases = [
+        ("[2, 6, 9, 9]", "[8, 6, 3, 3]", "[2, 8, 9, 9]", "stride = [1, 1], low = [1, 1], high = [1, 1]"),
+        ("[1, 5, 11, 12]", "[7, 5, 3, 2]", "[1, 7, 5, 6]", "stride = [2, 2], low = [0, 0], high = [0, 0]"),
+        (
+            "[1, 4, 12, 9]",
+            "[6, 4, 3, 3]",
+            "[1, 6, 8, 5]",
+            "stride = [1, 1], low = [0, 0], high = [0, 0], dilation = [2, 2]",
+        ),
+        ("[2, 8, 6, 7]", "[12, 4, 3, 3]", "[2, 12, 6, 7]", "stride = [1, 1], low = [1, 1], high = [1, 1], groups = 2"),
+        ("[1, 8, 7, 7]", "[9, 8, 1, 1]", "[1, 9, 7, 7]", "stride = [1, 1], low = [0, 0], high = [0, 0]"),
+        ("[1, 3, 16, 16]", "[8, 3, 4, 4]", "[1, 8, 4, 4]", "stride = [4, 4], low = [0, 0], high = [0, 0]"),
+    ];
+    for (x, w, y, attrs) in cases {
+        let text = format!(
+            r#"graph @call(%0 "x": data f32{x}, %1 "w": param f32{w}) {{
+              %2: f32{y} = convolve(%0, %1) {{{attrs}}}
+              return %2 "y": data
+            }}"#
+        );
+        check_text(&text, &[1], &MACHINES);
+    }
+}
