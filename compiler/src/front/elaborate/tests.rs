@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Options, Setting, elaborate};
-use crate::diag::{Theme, render};
+use crate::diag::{FileId, Theme, render};
 use crate::front::load::{Program, load};
 use crate::graph::verify::verify;
 use crate::graph::{DType, Model, Precision, Sampler, Tensor, interpret};
@@ -86,20 +86,69 @@ fn diffusion_counts() {
 }
 
 #[test]
-fn vit_digits_elaborates() {
-    let options = Options::default()
-        .set("image", Setting::Int(8))
-        .set("channels", Setting::Int(1))
-        .set("patch", Setting::Int(2))
-        .set("dim", Setting::Int(64))
-        .set("depth", Setting::Int(4))
-        .set("heads", Setting::Int(4))
-        .set("classes", Setting::Int(10));
+fn vit_digits_runs_from_its_initial_values() {
+    let text = include_str!("../../../../specs/vision/vit.toml");
+    let (presets, diagnostics) = crate::front::presets::read(FileId(9), text);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let preset = presets.find("digits", FileId(9)).expect("the preset exists");
     let program = program("vit.tw");
-    let model = model(&program, "ViT", &options);
+    let model = model(&program, "ViT", &preset.options());
     let call = model.entry("call").expect("the model has an entry");
     assert_eq!(call.type_of(call.outputs()[0].value).to_string(), "real[B, 10]");
-    assert_eq!(call.arguments()[0].name, "pixels");
+    verify(call).expect("it is well formed");
+    let initial = interpret(&model.init, &[int(5)], &|_| None, Precision::Wide).expect("it runs");
+    let by_name: HashMap<&str, &Tensor> =
+        model.init.outputs().iter().zip(&initial).map(|(output, value)| (output.name.as_str(), value)).collect();
+    let pixels = Tensor::floats(DType::Real, vec![2, 1, 8, 8], (0..128).map(|i| f64::from(i % 17) / 16.0).collect());
+    let inputs: Vec<Tensor> = call
+        .arguments()
+        .iter()
+        .map(|argument| by_name.get(argument.name.as_str()).map_or_else(|| pixels.clone(), |value| (*value).clone()))
+        .collect();
+    let logits = interpret(call, &inputs, &|_| None, Precision::Wide).expect("it runs");
+    assert_eq!(logits[0].shape, [2, 10]);
+    let values = logits[0].as_floats().expect("floats");
+    assert!(values.iter().all(|value| value.is_finite() && *value != 0.0));
+}
+
+#[test]
+fn presets_promise_what_they_count() {
+    for (file, name, text) in [
+        ("vit.tw", "ViT", include_str!("../../../../specs/vision/vit.toml")),
+        ("efficientnet.tw", "EfficientNet", include_str!("../../../../specs/vision/efficientnet.toml")),
+    ] {
+        let (presets, diagnostics) = crate::front::presets::read(FileId(9), text);
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        let program = program(file);
+        for preset in &presets.presets {
+            let options = Options { members_only: true, ..preset.options() };
+            let found = model(&program, name, &options).n_params();
+            let wanted = preset.expect.as_ref().and_then(|expect| expect.params).unwrap_or(found);
+            assert_eq!(found, wanted, "{}", preset.name);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_choice_points_into_the_preset() {
+    let text = "[preset.small]\ndpeth = 2\n";
+    let mut program = program("vit.tw");
+    let file = program.sources.add("vit.toml", text);
+    let (presets, _) = crate::front::presets::read(file, text);
+    let diagnostics = elaborate(&program, "ViT", &presets.presets[0].options()).err().expect("a mistake");
+    let text = shown(&program, &diagnostics);
+    assert!(text.contains("vit.toml:2:1") && text.contains("did you mean `depth`?"), "{text}");
+}
+
+#[test]
+fn choices_reach_into_module_parameters() {
+    let program = program("unet.tw");
+    let options = counted().set("unet.layers", Setting::Int(1)).set("unet.heads", Setting::Int(4));
+    let small = model(&program, "StableDiffusion", &options);
+    let whole = model(&program, "StableDiffusion", &counted());
+    assert_eq!(whole.n_params(), 859_520_964);
+    assert!(small.n_params() < whole.n_params());
+    assert!(small.params.iter().all(|member| member.path.starts_with("unet.")));
 }
 
 #[test]
@@ -376,7 +425,8 @@ fn each_mistake_is_named() {
 /// Specs with pieces removed, doubled and exchanged: any answer will do, a panic will not.
 fn mutants(rounds: u64) {
     let texts: Vec<&str> = SPECS.iter().map(|(_, text)| *text).chain([LANGUAGE_CACHE]).collect();
-    let pieces: Vec<&str> = texts.iter().flat_map(|text| text.split_inclusive([' ', '(', ')', ',', '[', ']', '\n'])).collect();
+    let pieces: Vec<&str> =
+        texts.iter().flat_map(|text| text.split_inclusive([' ', '(', ')', ',', '[', ']', '\n'])).collect();
     let mut sampler = Sampler::new(7);
     for _ in 0..rounds {
         let text = sampler.pick(&texts);
