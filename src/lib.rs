@@ -31,7 +31,7 @@ pub use tilewright_runtime as runtime;
 
 pub use compiler::codegen::{Backend, Cache, Target};
 pub use compiler::driver::{Options, Times};
-pub use compiler::graph::Model;
+pub use compiler::graph::{DType, Model};
 pub use error::Error;
 pub use executable::{Executable, Weights, compile, initial_weights};
 pub use runtime::data::{Tensor, TensorRef};

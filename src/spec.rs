@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use tilewright_compiler::driver::settings::{self, Preset, Settings};
+use tilewright_compiler::diag::Diagnostic;
+use tilewright_compiler::driver::weight_map;
 use tilewright_compiler::front::ast::{Item, ModuleKind};
 use tilewright_compiler::front::elaborate::{self, Setting, elaborate};
 use tilewright_compiler::front::load::{Loader, Program, load};
+use tilewright_compiler::front::presets::{self, Preset, Presets};
 use tilewright_compiler::graph::Model;
 use tilewright_runtime::weights::WeightMap;
 
@@ -14,7 +16,8 @@ use crate::Error;
 /// A spec that was read and parsed, with its presets.
 pub struct Spec {
     pub program: Program,
-    pub settings: Settings,
+    pub presets: Presets,
+    maps: Vec<(String, WeightMap)>,
 }
 
 /// What to build of a spec; the default is its only model, as written.
@@ -64,14 +67,19 @@ impl Spec {
     pub fn read(path: &Path) -> Spec {
         let mut program = load(&Files, &path.to_string_lossy());
         let beside = path.with_extension("toml");
-        let mut read = Settings::default();
+        let (mut read, mut maps) = (Presets::default(), Vec::new());
         if let Ok(text) = Files.read(&beside.to_string_lossy()) {
             let file = program.sources.add(beside.to_string_lossy(), text.clone());
-            let (settings, diagnostics) = settings::read(file, &text);
+            let (presets, diagnostics) = presets::read(file, &text);
             program.diagnostics.extend(diagnostics);
-            read = settings;
+            for map in &presets.weights {
+                let (rules, diagnostics) = weight_map(map);
+                program.diagnostics.extend(diagnostics);
+                maps.push((map.name.clone(), rules));
+            }
+            read = presets;
         }
-        Spec { program, settings: read }
+        Spec { program, presets: read, maps }
     }
 
     /// Reads a spec that must be right.
@@ -87,7 +95,7 @@ impl Spec {
     pub fn check(&self) -> Result<(), Error> {
         let mut diagnostics = elaborate::check(&self.program);
         let sound = diagnostics.iter().all(|diagnostic| !diagnostic.is_error());
-        for preset in self.settings.presets.iter().filter(|_| sound) {
+        for preset in self.presets.presets.iter().filter(|_| sound) {
             let choice = Choice { members_only: true, ..Choice::preset(&preset.name) };
             match self.model(&choice) {
                 Err(Error::Spec { diagnostics: more, .. }) => diagnostics.extend(more),
@@ -112,14 +120,14 @@ impl Spec {
     }
 
     pub fn preset(&self, name: &str) -> Result<&Preset, Error> {
-        let presets = &self.settings.presets;
+        let presets = &self.presets.presets;
         let found = presets.iter().find(|preset| preset.name == name);
         found.ok_or_else(|| Error::unknown("preset", name, presets.iter().map(|preset| preset.name.as_str())))
     }
 
     /// The rules that a checkpoint of this kind needs.
     pub fn weight_map(&self, name: &str) -> Result<&WeightMap, Error> {
-        let maps = &self.settings.weights;
+        let maps = &self.maps;
         let found = maps.iter().find(|(known, _)| known == name).map(|(_, map)| map);
         found.ok_or_else(|| Error::unknown("weight map", name, maps.iter().map(|(known, _)| known.as_str())))
     }
@@ -148,21 +156,22 @@ impl Spec {
         elaborate(&self.program, name, &options).map_err(|diagnostics| self.error(diagnostics))
     }
 
-    fn error(&self, diagnostics: Vec<tilewright_compiler::diag::Diagnostic>) -> Error {
+    fn error(&self, diagnostics: Vec<Diagnostic>) -> Error {
         Error::Spec { diagnostics, sources: self.program.sources.clone() }
     }
 }
 
 /// A preset whose model is not what it says.
-pub fn broken_promise(preset: &Preset, model: &Model) -> Option<tilewright_compiler::diag::Diagnostic> {
-    let (expected, found) = (preset.expect.params?, model.n_params());
+pub fn broken_promise(preset: &Preset, model: &Model) -> Option<Diagnostic> {
+    let expect = preset.expect.as_ref()?;
+    let (expected, found) = (expect.params?, model.n_params());
     if expected == found {
         return None;
     }
     let message = format!("`{}({})` has {found} parameters, not {expected}", model.name, preset.name);
-    let diagnostic = tilewright_compiler::diag::Diagnostic::error("E0604", message).at(preset.span, "expected here");
-    Some(match &preset.expect.source {
-        Some(source) => diagnostic.with_note(format!("the number is that of {source}")),
-        None => diagnostic,
+    let diagnostic = Diagnostic::error("E0506", message).at(expect.span, "promised here");
+    Some(match expect.source.is_empty() {
+        true => diagnostic,
+        false => diagnostic.with_note(format!("the number is that of {}", expect.source)),
     })
 }

@@ -53,10 +53,7 @@ pub fn run(args: Args) -> Outcome {
     sizes.entry("B".to_string()).or_insert(1);
     let plan = executable.program.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
     let inputs = plan.inputs.iter().map(|port| made_up(port, &sizes)).collect::<Result<Vec<_>, Error>>()?;
-    let known = |name: &str| plan.sizes.iter().any(|size| size.symbol.name() == name);
-    let fixed = args.source.dims.iter().filter(|(name, _)| known(name)).cloned().collect();
-    let session_options =
-        SessionOptions { threads: options.threads, profile: args.profile, sizes: fixed, ..Default::default() };
+    let session_options = SessionOptions { threads: options.threads, profile: args.profile, ..Default::default() };
     let mut session = executable.open(Weights::Synthetic, session_options)?;
     let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
     let mut times = Vec::new();

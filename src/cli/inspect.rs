@@ -156,7 +156,7 @@ impl View<'_> {
         while idx < module.children.len() {
             let child = &module.children[idx];
             let same = |other: &&Module| same_kind(child, other);
-            let n_same = module.children[idx..].iter().take_while(same).count();
+            let n_same = module.children[idx..].iter().take_while(same).count().max(1);
             let name = match n_same {
                 1 => child.name.clone(),
                 n => format!("{} … {} ({n} times)", child.name, last_part(&module.children[idx + n - 1].name)),

@@ -152,7 +152,9 @@ impl<'a> Tile<'a> {
         for (position, extent) in positions.iter().zip(&self.loops.operands[load.operand].shape) {
             let Index::Dim(dim) = position else { continue };
             if super::compose::divides(dim) {
-                guards.extend([dim.clone(), Builder::below(dim, extent)].into_iter().filter(|g| g.as_constant().is_none()));
+                guards.extend(
+                    [dim.clone(), Builder::below(dim, extent)].into_iter().filter(|g| g.as_constant().is_none()),
+                );
             }
         }
     }

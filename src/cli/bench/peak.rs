@@ -1,5 +1,6 @@
 //! What the arithmetic units of this machine can do: fused multiply-adds on registers, nothing else.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const SLICE: Duration = Duration::from_millis(60);
@@ -49,14 +50,14 @@ fn burst() -> f64 {
 #[target_feature(enable = "avx512f")]
 fn burst_avx512() -> f64 {
     use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
-    let (a, b) = (_mm512_set1_ps(0.999), _mm512_set1_ps(0.001));
+    let (a, b) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(0.001)));
     let mut chains = [_mm512_set1_ps(1.0); CHAINS];
     for _ in 0..ROUNDS {
         for chain in &mut chains {
             *chain = _mm512_fmadd_ps(*chain, a, b);
         }
     }
-    chains.iter().for_each(|&chain| _ = std::hint::black_box(_mm512_reduce_add_ps(chain)));
+    chains.iter().for_each(|&chain| _ = black_box(_mm512_reduce_add_ps(chain)));
     (ROUNDS * CHAINS * 16 * 2) as f64
 }
 
@@ -64,7 +65,7 @@ fn burst_avx512() -> f64 {
 #[target_feature(enable = "avx2,fma")]
 fn burst_avx2() -> f64 {
     use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm256_storeu_ps};
-    let (a, b) = (_mm256_set1_ps(0.999), _mm256_set1_ps(0.001));
+    let (a, b) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(0.001)));
     let mut chains = [_mm256_set1_ps(1.0); CHAINS];
     for _ in 0..ROUNDS {
         for chain in &mut chains {
@@ -75,21 +76,22 @@ fn burst_avx2() -> f64 {
     for chain in chains {
         // SAFETY: `out` holds eight floats.
         unsafe { _mm256_storeu_ps(out.as_mut_ptr(), chain) };
-        std::hint::black_box(&out);
+        black_box(&out);
     }
     (ROUNDS * CHAINS * 8 * 2) as f64
 }
 
 /// Four lanes at a time, as compilers vectorise it.
 fn burst_plain() -> f64 {
+    let (a, b) = (black_box(0.999f32), black_box(0.001f32));
     let mut chains = [[1f32; 4]; CHAINS];
     for _ in 0..ROUNDS {
         for chain in &mut chains {
             for lane in chain {
-                *lane = *lane * 0.999 + 0.001;
+                *lane = *lane * a + b;
             }
         }
     }
-    std::hint::black_box(&chains);
+    black_box(&chains);
     (ROUNDS * CHAINS * 4 * 2) as f64
 }

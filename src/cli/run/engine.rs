@@ -76,8 +76,8 @@ fn started(
     backend: &str,
 ) -> Result<Opened, Failure> {
     let program = Arc::clone(&executable.program);
-    let known = |name: &str| program.entries.iter().any(|e| e.sizes.iter().any(|size| size.symbol.name() == name));
-    let sizes = args.source.dims.iter().filter(|(name, _)| known(name)).cloned().collect();
+    // What fixes a size of a spec has done so already; elsewhere the session does, and knows the names.
+    let sizes = if is_spec(&args.source.file) { Vec::new() } else { args.source.dims.clone() };
     let options =
         SessionOptions { threads: args.compilation.threads, sizes, seed: args.weights.seed, ..Default::default() };
     let session = executable.open(weights, options)?;

@@ -12,6 +12,7 @@ use tilewright::{Error, Options, initial_weights};
 use super::super::term::{Failure, detail, note, spinner};
 
 #[derive(clap::Args, Clone, Debug)]
+#[group(id = "weights-arguments")]
 pub struct Args {
     /// Weights: safetensors files, `synthetic` or `init` [default: init]
     #[arg(long, short, value_name = "FILE", num_args = 1..)]

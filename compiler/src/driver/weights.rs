@@ -1,0 +1,50 @@
+//! The weight maps of a settings file as the runtime applies them.
+
+use tilewright_runtime::weights::{Recipe, Rule, WeightMap};
+
+use crate::diag::Diagnostic;
+use crate::front::presets;
+
+/// Reads the patterns of a map; those that cannot be read are diagnostics.
+pub fn weight_map(map: &presets::WeightMap) -> (WeightMap, Vec<Diagnostic>) {
+    let (mut read, mut diagnostics) = (WeightMap::default(), Vec::new());
+    for rule in &map.rules {
+        let ours = rule.ours.parse().map_err(|error| format!("{error}"));
+        match ours.and_then(|ours| Ok(Rule { ours, theirs: recipe(&rule.theirs)? })) {
+            Ok(rule) => read.rules.push(rule),
+            Err(message) => diagnostics.push(Diagnostic::error("E0507", message).at(rule.span, "this rule")),
+        }
+    }
+    (read, diagnostics)
+}
+
+/// The reader of settings bounds how deep recipes nest.
+fn recipe(theirs: &presets::Recipe) -> Result<Recipe, String> {
+    Ok(match theirs {
+        presets::Recipe::Name(name) => Recipe::Name(name.parse().map_err(|error| format!("{error}"))?),
+        presets::Recipe::Concat { parts, axis } => {
+            Recipe::Concat { parts: parts.iter().map(recipe).collect::<Result<_, _>>()?, axis: *axis }
+        }
+        presets::Recipe::Split { whole, part, axis } => {
+            Recipe::Split { whole: Box::new(recipe(whole)?), part: *part, axis: *axis }
+        }
+        presets::Recipe::Transpose { of, axes } => Recipe::Transpose { of: Box::new(recipe(of)?), axes: axes.clone() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::SourceMap;
+
+    #[test]
+    fn rules_keep_their_order_and_bad_patterns_are_shown() {
+        let text = "[weights.torch]\n\"z.{i}.w\" = \"y.{i+1}.v\"\n\"a.{i\" = \"b\"\n\"c\" = { transpose = \"d\" }\n";
+        let file = SourceMap::new().add("spec.toml", text);
+        let (presets, diagnostics) = presets::read(file, text);
+        assert_eq!(diagnostics, []);
+        let (map, diagnostics) = weight_map(&presets.weights[0]);
+        assert_eq!((map.rules.len(), diagnostics.len()), (2, 1));
+        assert_eq!(map.source("z.4.w").as_name(), Some("y.5.v"));
+    }
+}

@@ -1,0 +1,14 @@
+//! The command `tw` from outside: its help, its answers, its errors and its exit codes.
+
+#[path = "cli/command.rs"]
+mod command;
+#[path = "cli/digits.rs"]
+mod digits;
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/graphs.rs"]
+mod graphs;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/readme.rs"]
+mod readme;

@@ -1,0 +1,44 @@
+use crate::command::{backends, tw};
+
+const RUN: [&str; 10] = [
+    "run",
+    "specs/vision/vit.tw",
+    "--preset",
+    "digits",
+    "--weights",
+    "specs/vision/digits/weights.safetensors",
+    "--input",
+    "specs/vision/digits/held_out.npz",
+    "--labels",
+    "specs/vision/digits/held_out.npz:labels",
+];
+
+#[test]
+fn held_out_digits_are_recognised_by_every_backend() {
+    for backend in backends().iter().chain(&["interpreter"]) {
+        let said = tw(&[&RUN[..], &["--backend", backend, "--json"]].concat());
+        assert_eq!(said.code, 0, "{backend}: {}", said.all());
+        let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        assert!(report["accuracy"].as_f64().unwrap() >= 0.97, "{backend}: {}", report["accuracy"]);
+        assert_eq!(report["rows"], 360);
+    }
+}
+
+#[test]
+fn digits_are_drawn_with_their_classes() {
+    let said = tw(&[&RUN[..], &["--show", "3", "--backend", "cranelift"]].concat());
+    assert_eq!(said.code, 0, "{}", said.all());
+    let drawn: Vec<&str> = said.out.lines().take(9).collect();
+    assert!(drawn[..8].iter().all(|line| line.chars().count() == 2 + 3 * 16 + 2 * 3), "{}", said.out);
+    assert_eq!(drawn[8].split_whitespace().count(), 3, "{}", said.out);
+    assert!(said.out.contains("accuracy: 9"), "{}", said.out);
+}
+
+#[test]
+fn the_tree_of_a_model_is_shown_with_its_costs() {
+    let said = tw(&["inspect", "specs/vision/vit.tw", "--preset", "b16", "--dim", "B=1", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(report["params"], 86_567_656);
+    insta::assert_snapshot!(tw(&["inspect", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1"]).out);
+}
