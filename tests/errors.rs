@@ -15,8 +15,28 @@ const FOLDER: &str = "tests/errors";
 
 /// What no newcomer should meet: names of our own code, and its habits when a value is dumped.
 const INTERNAL: &[&str] = &[
-    "Some(", "None)", "Ok(", "Err(", "Rc<", "Box<", "Vec<", "Value::", "Span {", "Dim(", "Poison", "unwrap", "panicked",
-    "ExprKind", "EOI", "WHITESPACE", "NEWLINE", "_expr", "_stmt", "i64::MAX", "9223372036854775807", "{:?}",
+    "Some(",
+    "None)",
+    "Ok(",
+    "Err(",
+    "Rc<",
+    "Box<",
+    "Vec<",
+    "Value::",
+    "Span {",
+    "Dim(",
+    "Poison",
+    "unwrap",
+    "panicked",
+    "ExprKind",
+    "EOI",
+    "WHITESPACE",
+    "NEWLINE",
+    "_expr",
+    "_stmt",
+    "i64::MAX",
+    "9223372036854775807",
+    "{:?}",
 ];
 
 struct Case {

@@ -42,13 +42,7 @@ const fn habit(
     message: &'static str,
     help: &'static str,
 ) -> Habit {
-    Habit {
-        found,
-        when,
-        repair,
-        message,
-        help,
-    }
+    Habit { found, when, repair, message, help }
 }
 
 use When::*;
@@ -101,6 +95,7 @@ const WORDS: &[Habit] = &[
     habit("elif", AfterBlock, None, "`elif` is spelt out", "write `else if`"),
     habit("import", BeforeWord, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
     habit("from", BeforeWord, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
+    habit("new", BeforeWord, Some(""), "nothing is made with `new`", "write `Linear(…)`"),
     habit("return", Leads, Some(""), "there is no `return`", "a block's last expression is its value"),
     habit("while", Leads, None, "there is no `while` on its own", "write `loop while c, at most n carry x = x0 { … }`"),
 ];
@@ -113,18 +108,8 @@ pub fn find(
     ends: &[bool],
     brackets: &Brackets,
 ) -> (Vec<Diagnostic>, Repairs) {
-    let mut finder = Finder {
-        file,
-        text,
-        tokens,
-        ends,
-        brackets,
-        diagnostics: Vec::new(),
-        repairs: Repairs::new(),
-    };
-    let code: Vec<usize> = (0..tokens.len())
-        .filter(|at| tokens[*at].is_code())
-        .collect();
+    let mut finder = Finder { file, text, tokens, ends, brackets, diagnostics: Vec::new(), repairs: Repairs::new() };
+    let code: Vec<usize> = (0..tokens.len()).filter(|at| tokens[*at].is_code()).collect();
     for (nth, at) in code.iter().enumerate() {
         let before = nth.checked_sub(1).map(|before| code[before]);
         finder.look(before, *at, code.get(nth + 1).copied());
@@ -183,21 +168,14 @@ impl Finder<'_> {
             Value => !named,
             BeforeWord => {
                 let follows = matches!(self.kind(after), Some(Kind::Word | Kind::Number));
-                let operator =
-                    after.is_some_and(|after| OPERATOR_WORDS.contains(&self.word(after)));
+                let operator = after.is_some_and(|after| OPERATOR_WORDS.contains(&self.word(after)));
                 same_line && follows && !operator
             }
-            AfterBlock => before.is_some_and(|before| {
-                self.is(Some(before), "}") && !self.newline_between(before, at)
-            }),
+            AfterBlock => before.is_some_and(|before| self.is(Some(before), "}") && !self.newline_between(before, at)),
             Leads => {
-                let starts = before.is_none_or(|before| {
-                    self.is(Some(before), "{") || self.newline_between(before, at)
-                });
-                let value = matches!(
-                    self.kind(after),
-                    Some(Kind::Word | Kind::Number | Kind::Text)
-                ) || self.is(after, "-")
+                let starts = before.is_none_or(|before| self.is(Some(before), "{") || self.newline_between(before, at));
+                let value = matches!(self.kind(after), Some(Kind::Word | Kind::Number | Kind::Text))
+                    || self.is(after, "-")
                     || self.kind(after) == Some(Kind::Open) && self.is_spaced(at);
                 starts && same_line && value
             }
@@ -234,27 +212,15 @@ impl Finder<'_> {
             return self.take(at, habit);
         }
         let (message, help, repair) = if word.starts_with('#') {
-            (
-                "comments do not start with `#`",
-                "write `// …`",
-                String::new(),
-            )
+            ("comments do not start with `#`", "write `// …`", String::new())
         } else if word.starts_with("/*") {
-            (
-                "comments do not span lines",
-                "start each line with `//`",
-                String::new(),
-            )
+            ("comments do not span lines", "start each line with `//`", String::new())
         } else if word.starts_with("\"\"\"") {
             let help = "write `//!` lines at the top of a file, `//` lines elsewhere";
             ("there are no doc strings", help, String::new())
         } else if word.starts_with('\'') && word.len() > 1 {
             let inner = word[1..word.len() - 1].replace('"', " ");
-            (
-                "strings are not written in single quotes",
-                "write `\"…\"`",
-                format!("\"{inner}\""),
-            )
+            ("strings are not written in single quotes", "write `\"…\"`", format!("\"{inner}\""))
         } else {
             return self.unknown(at);
         };
@@ -283,12 +249,7 @@ impl Finder<'_> {
             _ => format!("{}\"", word[..kept].replace('\\', " ")),
         };
         self.repairs.insert(at, repair);
-        self.report(
-            "E0104",
-            "this string is never closed",
-            at,
-            "close it with `\"` on its line",
-        );
+        self.report("E0104", "this string is never closed", at, "close it with `\"` on its line");
     }
 
     /// Only `[x; n]` has one.
@@ -300,12 +261,7 @@ impl Finder<'_> {
         let last = after.is_none_or(|after| self.newline_between(at, after)) || self.is(after, "}");
         let repair = if last || self.is(open, "(") { "" } else { "\n" };
         self.repairs.insert(at, repair.to_owned());
-        self.report(
-            "E0108",
-            "statements do not end in `;`",
-            at,
-            "a statement ends with its line",
-        );
+        self.report("E0108", "statements do not end in `;`", at, "a statement ends with its line");
     }
 
     /// `f(x = 1)`: a call's arguments are named with `:`; a parameter's default has a type before it.
@@ -314,14 +270,9 @@ impl Finder<'_> {
         let (Some(open), Some(before)) = (open, before) else {
             return;
         };
-        let leads = before
-            .checked_sub(1)
-            .is_some_and(|first| first == open || self.tokens[first].kind == Kind::Comma);
+        let leads = before.checked_sub(1).is_some_and(|first| first == open || self.tokens[first].kind == Kind::Comma);
         let declares = open.checked_sub(2).is_some_and(|word| {
-            matches!(
-                self.word(word),
-                "fn" | "module" | "model" | "train" | "step" | "def" | "class"
-            )
+            matches!(self.word(word), "fn" | "module" | "model" | "train" | "step" | "def" | "class")
         });
         if leads && !declares && self.tokens[before].kind == Kind::Word {
             self.repairs.insert(at, ":".to_owned());
@@ -334,31 +285,20 @@ impl Finder<'_> {
     fn bare_fraction(&mut self, before: Option<usize>, at: usize, after: Option<usize>) {
         let token = self.tokens[at];
         // `5.x` reads a field, if an odd one.
-        let names = after.is_some_and(|after| {
-            self.tokens[after].kind == Kind::Word && self.tokens[after].start == token.end
-        });
+        let names =
+            after.is_some_and(|after| self.tokens[after].kind == Kind::Word && self.tokens[after].start == token.end);
         let number = |other: &usize| self.tokens[*other].kind == Kind::Number;
-        let after = after
-            .filter(number)
-            .filter(|after| self.tokens[*after].start == token.end);
-        let value = before.is_some_and(|before| {
-            matches!(
-                self.tokens[before].kind,
-                Kind::Word | Kind::Number | Kind::Close
-            )
-        });
-        let before = before
-            .filter(number)
-            .filter(|before| self.tokens[*before].end == token.start);
+        let after = after.filter(number).filter(|after| self.tokens[*after].start == token.end);
+        let value =
+            before.is_some_and(|before| matches!(self.tokens[before].kind, Kind::Word | Kind::Number | Kind::Close));
+        let before = before.filter(number).filter(|before| self.tokens[*before].end == token.start);
         let (message, help) = match (before, after) {
-            (_, Some(after)) if !value => (
-                "this number lacks its first digit",
-                format!("write `0.{}`", self.word(after)),
-            ),
-            (Some(before), _) if !names => (
-                "this number lacks its last digit",
-                format!("write `{}.0`", self.word(before)),
-            ),
+            (_, Some(after)) if !value => {
+                ("this number lacks its first digit", format!("write `0.{}`", self.word(after)))
+            }
+            (Some(before), _) if !names => {
+                ("this number lacks its last digit", format!("write `{}.0`", self.word(before)))
+            }
             _ => return,
         };
         self.repairs.insert(at, String::new());
@@ -373,6 +313,4 @@ impl Finder<'_> {
     }
 }
 
-const OPERATOR_WORDS: &[&str] = &[
-    "and", "or", "in", "for", "if", "else", "where", "carry", "over", "using",
-];
+const OPERATOR_WORDS: &[&str] = &["and", "or", "in", "for", "if", "else", "where", "carry", "over", "using"];

@@ -6,11 +6,11 @@
 use std::rc::Rc;
 
 use super::Elaborator;
-use super::call::{Arg, count};
+use super::call::{Arg, count, parameter_for};
 use super::config::same;
 use super::report::Outcome;
 use super::value::{Blueprint, BlueprintKind, Draw, Value, Wire};
-use crate::diag::{Diagnostic, Span, suggest};
+use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::graph::{Attrs, DType, Dim, Scalar, Type};
 
@@ -159,8 +159,8 @@ impl<'a> Elaborator<'a> {
                 (None, Some(name)) => {
                     let diagnostic =
                         Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", builtin.name))
-                            .at(arg.span, format!("given as `{name}`"))
-                            .did_you_mean(suggest(name, params.iter().copied()))
+                            .at(self.name_before(arg.span, name), "no such parameter")
+                            .did_you_mean(parameter_for(name, params.iter().copied()))
                             .with_note(format!("it has {}", params.join(", ")));
                     return Err(self.report(diagnostic));
                 }
@@ -424,6 +424,12 @@ impl<'a> Elaborator<'a> {
                 (_, Value::List(items)) => operands.extend(items.iter().map(|item| (item.clone(), arg.span))),
                 (_, Value::Tuple(fields)) => {
                     operands.extend(fields.iter().map(|field| (field.value.clone(), arg.span)))
+                }
+                (None, Value::Int(axis)) => {
+                    let diagnostic = Diagnostic::error("E0303", "tensors are joined, and this is an int")
+                        .at(arg.span, "no tensor")
+                        .help(format!("if it is the axis, name it: `axis: {axis}`"));
+                    return Err(self.report(diagnostic));
                 }
                 _ => operands.push((arg.value, arg.span)),
             }

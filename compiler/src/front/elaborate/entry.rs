@@ -105,7 +105,7 @@ impl<'a> Elaborator<'a> {
         }
         if let Some(condition) = &function.condition {
             self.declare_ranges(condition, &mut env)?;
-            self.hold(condition, &mut env, "where")?;
+            self.hold(condition, &mut env, "`where`")?;
         }
         let value = self.body(function, &mut env)?;
         let at = function.body.value.as_ref().map_or(function.body.span, |value| value.span);

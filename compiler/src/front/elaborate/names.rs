@@ -12,6 +12,9 @@ use crate::front::ast::{self, Entry, Ident, Item};
 use crate::graph::DType;
 use crate::ops;
 
+/// Names that belong to the language, besides functions and element types.
+const WORDS: &[&str] = &["zeros", "ones", "training", "float"];
+
 impl<'a> Elaborator<'a> {
     pub fn resolve(&mut self, name: &'a Ident, env: &Env<'a>) -> Outcome<Value<'a>> {
         match self.find(&name.text, env)? {
@@ -102,7 +105,7 @@ impl<'a> Elaborator<'a> {
     }
 
     /// Names that belong to the language.
-    fn word(&self, name: &str) -> Option<Value<'a>> {
+    pub fn word(&self, name: &str) -> Option<Value<'a>> {
         Some(match name {
             "training" => Value::Bool(self.training),
             "pi" => Value::Float(std::f64::consts::PI),
@@ -124,6 +127,9 @@ impl<'a> Elaborator<'a> {
     }
 
     pub fn unknown(&mut self, name: &str, span: Span, env: &Env<'a>) -> super::Poisoned {
+        if self.lost_item(name, env.file) {
+            return Reports::silent();
+        }
         let uppercase = name.starts_with(char::is_uppercase);
         let candidates = self.names_in_sight(env);
         let suggestion = suggest(name, candidates.iter().map(|name| &**name));
@@ -140,6 +146,17 @@ impl<'a> Elaborator<'a> {
             }
         }
         self.report(diagnostic)
+    }
+
+    /// Whether the file has an item of this name that could not be read: what is wrong with it was said there.
+    fn lost_item(&self, name: &str, file: usize) -> bool {
+        let Some(file) = self.program.files.get(file) else { return false };
+        let in_file = |found: &Diagnostic| found.span().is_some_and(|span| span.file == file.ast.id);
+        if !self.program.diagnostics.iter().any(in_file) {
+            return false;
+        }
+        let text = self.program.sources.text(file.ast.id);
+        ["fn", "module", "model", "train", "const"].iter().any(|word| crate::front::load::defines(text, word, name))
     }
 
     /// The part of the prelude that has an item of this name.
@@ -161,6 +178,7 @@ impl<'a> Elaborator<'a> {
             names.extend(file.names.keys().map(|name| Rc::from(name.as_str())));
         }
         names.sort_unstable();
+        names.extend(WORDS.iter().map(|word| Rc::from(*word)));
         names.extend(builtins::TABLE.iter().map(|builtin| Rc::from(builtin.name)));
         names.extend(ops::TABLE.iter().map(|op| Rc::from(op.name)));
         names

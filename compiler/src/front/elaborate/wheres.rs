@@ -8,7 +8,7 @@ use super::report::Outcome;
 use super::scope::Env;
 use super::value::Value;
 use crate::diag::{Diagnostic, Span};
-use crate::front::ast::{BinaryOp, Expr, ExprKind};
+use crate::front::ast::{BinaryOp, Expr, ExprKind, Param};
 use crate::graph::{Check, Dim};
 
 impl<'a> Elaborator<'a> {
@@ -23,12 +23,15 @@ impl<'a> Elaborator<'a> {
         {
             let (a, b) = (self.eval(left, env)?, self.eval(right, env)?);
             if let (Some(a), Some(b)) = (a.as_dim(), b.as_dim()) {
-                return self.hold_sizes(*op, &a, &b, condition.span, what);
+                return match self.decide(*op, &a, &b) {
+                    Some(false) => Err(self.broken(condition, env, what)),
+                    _ => self.hold_sizes(*op, &a, &b, condition.span),
+                };
             }
         }
         match self.eval(condition, env)? {
             Value::Bool(true) => Ok(()),
-            Value::Bool(false) => Err(self.broken(condition.span, what, "")),
+            Value::Bool(false) => Err(self.broken(condition, env, what)),
             value if value.is_tensor() => {
                 let text = self.text(condition.span);
                 self.assertions.push((self.entry.name.clone(), text));
@@ -38,22 +41,23 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn broken(&mut self, span: Span, what: &str, values: &str) -> super::Poisoned {
-        let text = self.text(span);
-        let diagnostic = Diagnostic::error("E0207", format!("this {what} does not hold: `{text}`"));
-        self.report(
-            diagnostic.at(span, if values.is_empty() { "false here".to_string() } else { format!("here {values}") }),
-        )
+    fn broken(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: &str) -> super::Poisoned {
+        let text = self.text(condition.span);
+        let mut diagnostic = Diagnostic::error("E0207", format!("this {what} does not hold: `{text}`"));
+        diagnostic = diagnostic.at(condition.span, "false here");
+        if let Some(call) = self.calls.last().filter(|_| what == "`where`") {
+            diagnostic = diagnostic.also(*call, "called here");
+        }
+        let values = self.values_in(condition, env);
+        if !values.is_empty() {
+            diagnostic = diagnostic.with_note(format!("here {}", values.join(", ")));
+        }
+        self.report(diagnostic)
     }
 
-    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span, what: &str) -> Outcome<()> {
-        match self.decide(op, a, b) {
-            Some(true) => return Ok(()),
-            Some(false) => {
-                let values = format!("{a} {} {b}", op.symbol());
-                return Err(self.broken(span, what, &values));
-            }
-            None => {}
+    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span) -> Outcome<()> {
+        if self.decide(op, a, b) == Some(true) {
+            return Ok(());
         }
         let not_negative = match op {
             BinaryOp::LessEqual => b - a,
@@ -79,10 +83,6 @@ impl<'a> Elaborator<'a> {
 
     /// The `where` of a module, over its config.
     pub fn hold_config(&mut self, condition: &'a Expr, env: &mut Env<'a>, module: &str, call: Span) -> Outcome<()> {
-        if let ExprKind::Binary { op: BinaryOp::And, left, right, .. } = &condition.kind {
-            let first = self.hold_config(left, env, module, call);
-            return self.hold_config(right, env, module, call).and(first);
-        }
         match self.eval(condition, env)? {
             Value::Bool(true) => Ok(()),
             Value::Bool(false) => {
@@ -100,6 +100,13 @@ impl<'a> Elaborator<'a> {
         }
     }
 
+    /// Whether every parameter that a condition speaks of has its value.
+    pub fn is_bound(&self, condition: &Expr, params: &[Param], env: &Env<'a>) -> bool {
+        let text = self.text(condition.span);
+        let mentioned = params.iter().map(|param| &param.name.text).filter(|name| text.contains(name.as_str()));
+        mentioned.into_iter().all(|name| env.locals.find(name).is_some())
+    }
+
     /// `dim = 65`, for each name in a condition.
     fn values_in(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Vec<String> {
         let mut names = Vec::new();
@@ -114,6 +121,17 @@ impl<'a> Elaborator<'a> {
             }
         }
         values
+    }
+}
+
+/// The conditions that must each hold.
+pub fn clauses<'e>(condition: &'e Expr, found: &mut Vec<&'e Expr>) {
+    match &condition.kind {
+        ExprKind::Binary { op: BinaryOp::And, left, right, .. } => {
+            clauses(left, found);
+            clauses(right, found);
+        }
+        _ => found.push(condition),
     }
 }
 

@@ -201,6 +201,9 @@ impl Source<'_> {
             "" if expected == "`=`" && self.declares(region) => {
                 "every `param` and `state` has an initial value: `= zeros`"
             }
+            _ if expected == "`carry name = start`" => {
+                "what changes from turn to turn is carried: `loop i in 0..n carry x = x0 { … }`"
+            }
             "=" if wants_block => "`==` compares; `=` binds",
             "==" => "`=` binds; `==` compares",
             ":" if bare => "blocks stand in braces: `{ … }`",
