@@ -406,7 +406,8 @@ impl<'a> Elaborator<'a> {
             Err(error) => error,
         };
         let place = error.at.map_or(text, |at| inside(text, at, 1));
-        let message = error.message.replace("`more`", "the next");
+        // The op's own names for its operands mean nothing to who wrote the pattern.
+        let message = error.message.replace("`x`", "the first operand").replace("`more`", "a later one");
         let mut diagnostic = Diagnostic::error("E0203", format!("`{name}`: {message}")).at(place, "this pattern");
         if !self.text(text).contains(' ') {
             diagnostic = diagnostic.help("every name is one axis: put spaces between, as in \"b n d, e d -> b n e\"");

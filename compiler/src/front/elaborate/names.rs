@@ -137,7 +137,9 @@ impl<'a> Elaborator<'a> {
             .at(span, "unknown name")
             .did_you_mean(suggestion);
         if suggestion.is_none() {
-            if let Some(part) = self.prelude_with(name) {
+            if let Some(function) = self.function_with(name, env) {
+                diagnostic = diagnostic.help(format!("`{name}` is known within `fn {function}` only: compute there"));
+            } else if let Some(part) = self.prelude_with(name) {
                 diagnostic = diagnostic.help(format!("write `use {part} {{ {name} }}` at the top of the file"));
             } else if builtins::PLANNED.contains(&name) {
                 diagnostic = diagnostic.with_note(format!("`{name}` is planned and not there yet"));
@@ -146,6 +148,18 @@ impl<'a> Elaborator<'a> {
             }
         }
         self.report(diagnostic)
+    }
+
+    /// A function of the module being put together that has a parameter of this name.
+    fn function_with(&self, name: &str, env: &Env<'a>) -> Option<&'a str> {
+        let module = env.instance.as_ref().filter(|_| self.frames.is_empty())?.constructor.module;
+        module.entries.iter().find_map(|entry| match entry {
+            Entry::Fn(function) => {
+                let has = function.params.iter().any(|param| param.name.text == name);
+                has.then_some(function.name.text.as_str())
+            }
+            _ => None,
+        })
     }
 
     /// Whether the file has an item of this name that could not be read: what is wrong with it was said there.
