@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tilewright::compiler::diag::{Diagnostic, SourceMap, Theme, codes, render};
-use tilewright::{Error, Spec};
+use tilewright::{Choice, Error, Spec};
 
 const FOLDER: &str = "tests/errors";
 
@@ -146,4 +146,33 @@ fn messages_say_what_they_should() {
             }
         }
     });
+}
+
+/// What is said of bad specs must not be said of good ones.
+#[test]
+fn nothing_is_said_about_the_specs_that_come_along() {
+    for path in ["prelude/nn.tw", "prelude/init.tw", "vision/vit.tw", "vision/efficientnet.tw", "diffusion/unet.tw"] {
+        let (diagnostics, sources) = checked(&Path::new("specs").join(path));
+        assert!(diagnostics.is_empty(), "{}", shown(&diagnostics, &sources));
+    }
+}
+
+/// What a caller asks for and a spec does not have.
+#[test]
+fn requests_that_cannot_be_met_name_the_nearest() {
+    let spec = Spec::open("specs/vision/vit.tw").expect("the spec is good");
+    let config =
+        |key: &str, value: &str| Choice { config: vec![(key.into(), value.into())], ..Choice::preset("digits") };
+    for (choice, wanted) in [
+        (Choice::preset("digit"), "did you mean `digits`?"),
+        (Choice { model: Some("Vit".into()), ..Choice::default() }, "did you mean `ViT`?"),
+        (config("dept", "2"), "did you mean `depth`?"),
+        (config("depth", "deep"), "an int is wanted, and this is a string"),
+        (config("heads", "5"), "asks for `dim % heads == 0`"),
+    ] {
+        match spec.model(&choice) {
+            Ok(_) => panic!("{choice:?} is refused"),
+            Err(error) => assert!(error.to_string().contains(wanted), "{choice:?}: {error}"),
+        }
+    }
 }
