@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 /// Each module of the compiler, and the modules it may import.
 const MODULES: &[(&str, &[&str])] = &[
     ("diag", &[]),
+    ("seeded", &[]),
     ("graph", &[]),
     ("ops", &["graph"]),
     ("front", &["diag", "graph", "ops"]),
-    ("passes", &["graph", "ops"]),
-    ("kernel", &["graph"]),
-    ("schedule", &["graph", "ops", "kernel"]),
-    ("codegen", &["graph", "kernel"]),
-    ("plan", &["graph", "ops", "kernel", "schedule"]),
+    ("passes", &["graph", "ops", "seeded"]),
+    ("kernel", &["graph", "seeded"]),
+    ("schedule", &["graph", "ops", "kernel", "seeded"]),
+    ("codegen", &["graph", "kernel", "seeded"]),
+    ("plan", &["graph", "ops", "kernel", "schedule", "seeded"]),
     ("driver", &["diag", "graph", "ops", "front", "passes", "kernel", "schedule", "codegen", "plan"]),
 ];
 

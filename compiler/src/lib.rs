@@ -12,3 +12,4 @@ pub mod ops;
 pub mod passes;
 pub mod plan;
 pub mod schedule;
+pub mod seeded;

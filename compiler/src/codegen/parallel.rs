@@ -1,8 +1,8 @@
-//! Many kernels to objects: equal ones once, on several threads, through the cache.
+//! Many kernels to objects: lowered and compiled on several threads, equal ones once, through the cache.
 //!
-//! Invariant: kernels are equal when the backends would print the same: names and shapes of the interface do not count,
-//! since addresses are explicit at the loop level. The symbol of a kernel follows from its text, so an object means the
-//! same wherever it is found.
+//! Invariant: an object is found by the text of its kernel as it was before lowering, by what lowers it and by what compiles
+//! it, so that a second start does neither. The symbol of a kernel follows from that, so an object means the same wherever
+//! it is found.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use indexmap::IndexMap;
 
 use super::{Backend, Cache, CodegenError, Target, Unit, compile};
-use crate::graph::Symbol;
-use crate::kernel::{Buffer, Kernel, Level, Local, SizeParam};
+use crate::kernel::Kernel;
+use crate::kernel::lower::{TargetDesc, lower};
 
 /// Code generators recurse over what they are given; the default stack of a thread is small.
-const STACK: usize = 16 << 20;
+const STACK: usize = 64 << 20;
+
+/// A hash of the sources that lower and print kernels: entries of another version of them are not ours.
+const SOURCES: &str = env!("TILEWRIGHT_CODE_HASH");
 
 /// Where the function of a kernel is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,20 +34,19 @@ pub struct Compiled {
     pub entries: Vec<Entry>,
 }
 
+/// Objects for kernels of either level.
 pub fn compile_cached(
     kernels: &[Kernel],
+    desc: &TargetDesc,
     backend: Backend,
     target: &Target,
     n_threads: usize,
     cache: &Cache,
 ) -> Result<Compiled, CodegenError> {
-    let context = format!("tilewright 1\n{}\n{}\n{target}\n", backend.name(), backend.version());
+    let context = format!("{SOURCES}\n{}\n{}\n{target}\n{desc:?}\n", backend.name(), backend.version());
     let mut jobs: IndexMap<String, &Kernel> = IndexMap::new();
     let mut entries = Vec::with_capacity(kernels.len());
     for kernel in kernels {
-        if kernel.level != Level::Loop {
-            return Err(CodegenError::new("it is not lowered to the loop level").in_kernel(&kernel.name));
-        }
         let key = key_of(&context, kernel);
         let job = jobs.entry(key.clone());
         let object = job.index();
@@ -54,7 +56,14 @@ pub fn compile_cached(
     let jobs: Vec<(String, &Kernel)> = jobs.into_iter().collect();
     let objects = on_threads(n_threads, jobs.len(), |idx| {
         let (key, kernel) = &jobs[idx];
-        object_of(key, kernel, backend, target, cache)
+        match cache.get(key) {
+            Some(object) => Ok((object, false)),
+            None => {
+                let object = object_of(key, kernel, desc, backend, target)?;
+                cache.put(key, &object);
+                Ok((object, true))
+            }
+        }
     })?;
     if objects.iter().any(|&(_, fresh)| fresh) {
         cache.trim();
@@ -62,52 +71,28 @@ pub fn compile_cached(
     Ok(Compiled { objects: objects.into_iter().map(|(object, _)| object).collect(), entries })
 }
 
-/// The object, and whether it was made just now.
 fn object_of(
     key: &str,
     kernel: &Kernel,
+    desc: &TargetDesc,
     backend: Backend,
     target: &Target,
-    cache: &Cache,
-) -> Result<(Vec<u8>, bool), CodegenError> {
-    if let Some(object) = cache.get(key) {
-        return Ok((object, false));
-    }
-    let symbol = symbol_of(key);
-    let object = compile(&[Unit { symbol: &symbol, kernel }], backend, target)?;
-    cache.put(key, &object);
-    Ok((object, true))
+) -> Result<Vec<u8>, CodegenError> {
+    let lowered = lower(kernel, desc).map_err(|errors| {
+        let problems: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
+        let error = CodegenError::new(format!("it does not verify: {}", problems.join("; ")));
+        error.in_kernel(&kernel.name).with_dump(crate::kernel::print(kernel))
+    })?;
+    compile(&[Unit { symbol: &symbol_of(key), kernel: &lowered }], backend, target)
 }
 
-/// A hash of all that the object depends on.
+/// A hash of all that the object depends on. Names of kernels do not count.
 fn key_of(context: &str, kernel: &Kernel) -> String {
-    let bare = Kernel {
-        name: "kernel".to_string(),
-        level: kernel.level,
-        lanes: kernel.lanes,
-        sizes: (0..kernel.sizes.len())
-            .map(|idx| SizeParam { symbol: Symbol::new(format!("S{idx}")), low: 0, high: None })
-            .collect(),
-        buffers: numbered(&kernel.buffers, |buffer, name| Buffer {
-            name,
-            dtype: buffer.dtype,
-            shape: Vec::new(),
-            rights: buffer.rights,
-        }),
-        locals: numbered(&kernel.locals, |local, name| Local { name: format!("local_{name}"), ..local.clone() }),
-        grid: Vec::new(),
-        sequential: false,
-        body: kernel.body.clone(),
-        values: kernel.values.clone(),
-    };
+    let bare = Kernel { name: "kernel".to_string(), ..kernel.clone() };
     let mut hasher = blake3::Hasher::new();
     hasher.update(context.as_bytes());
     hasher.update(bare.to_string().as_bytes());
     hasher.finalize().to_hex().to_string()
-}
-
-fn numbered<T>(items: &[T], renamed: impl Fn(&T, String) -> T) -> Vec<T> {
-    items.iter().enumerate().map(|(idx, item)| renamed(item, format!("m{idx}"))).collect()
 }
 
 fn symbol_of(key: &str) -> String {
@@ -158,7 +143,7 @@ mod tests {
             name,
             4,
             8,
-            |b| vec![b.buffer(format!("{name}_x"), DType::F32, [Dim::constant(32)], Rights::ReadWrite)],
+            |b| vec![b.buffer("x", DType::F32, [Dim::constant(32)], Rights::ReadWrite)],
             |b, memories, offset| {
                 let value = b.load_at(at(memories[0], offset), vector(DType::F32, 4));
                 let factor = b.constant(vector(DType::F32, 4), factor);
@@ -175,12 +160,12 @@ mod tests {
         let kernels = [scale("a", 2.0), scale("b", 3.0), scale("c", 2.0)];
         let target = Target::host();
         for &backend in Backend::AVAILABLE {
-            let compiled = compile_cached(&kernels, backend, &target, 2, &cache).unwrap();
+            let compiled = compile_cached(&kernels, &TargetDesc::WORDS, backend, &target, 2, &cache).unwrap();
             let objects: Vec<usize> = compiled.entries.iter().map(|entry| entry.object).collect();
             assert_eq!(objects, [0, 1, 0]);
             assert_eq!(compiled.objects.len(), 2);
             assert_eq!(compiled.entries[0], compiled.entries[2]);
-            let again = compile_cached(&kernels, backend, &target, 1, &cache).unwrap();
+            let again = compile_cached(&kernels, &TargetDesc::WORDS, backend, &target, 1, &cache).unwrap();
             assert_eq!(again, compiled);
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2 * Backend::AVAILABLE.len());
@@ -200,10 +185,9 @@ mod tests {
         });
         for &backend in Backend::AVAILABLE {
             let kernels = [kernel.clone()];
-            let error = compile_cached(&kernels, backend, &Target::host(), 2, &Cache::off()).unwrap_err();
+            let error =
+                compile_cached(&kernels, &TargetDesc::WORDS, backend, &Target::host(), 2, &Cache::off()).unwrap_err();
             assert!(error.message.contains("odd") && error.message.contains("floor_div"), "{error}");
         }
-        let tile = Kernel { level: Level::Tile, ..scale("tile", 1.0) };
-        assert!(compile_cached(&[tile], Backend::Cranelift, &Target::host(), 1, &Cache::off()).is_err());
     }
 }

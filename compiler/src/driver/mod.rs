@@ -35,7 +35,7 @@ pub struct Options {
     /// Threads that compile, and that kernels are cut up for; 0 for one per core.
     pub threads: usize,
     pub target: Target,
-    /// Check every graph and kernel after each stage. Kernels are checked in any case before they are lowered.
+    /// Check every graph and kernel after each stage. Tile kernels are checked in any case before they are lowered.
     pub verify: bool,
     pub cache: Cache,
     /// The entries to compile; all of them if this is empty.
@@ -82,13 +82,13 @@ pub struct Compiled {
 pub struct Times {
     pub passes: Duration,
     pub plan: Duration,
-    pub lower: Duration,
+    /// Lowering of kernels and making code of them, where the cache has none.
     pub codegen: Duration,
 }
 
 impl Times {
     pub fn total(&self) -> Duration {
-        self.passes + self.plan + self.lower + self.codegen
+        self.passes + self.plan + self.codegen
     }
 }
 
@@ -97,9 +97,11 @@ pub fn compile(model: &Model, options: &Options) -> Result<Compiled, CompileErro
     let mut times = Times::default();
     let lowered = timed(&mut times.passes, || lower_entries(model, options))?;
     let planned = timed(&mut times.plan, || plan_entries(model, &lowered, options))?;
-    let kernels = timed(&mut times.lower, || lower_kernels(&planned.kernels, options))?;
+    if options.verify {
+        lower_kernels(&planned.kernels, options)?;
+    }
     let mut program = planned.program;
-    timed(&mut times.codegen, || add_code(&mut program, &kernels, options))?;
+    timed(&mut times.codegen, || add_code(&mut program, &planned.kernels, options))?;
     let remarks = lowered.remarks.into_iter().chain(planned.remarks).collect();
     Ok(Compiled { program, remarks, times })
 }
@@ -121,12 +123,13 @@ pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileEr
         }
         kernels.push(parsed);
     }
-    let lowered = lower_kernels(&kernels, options).map_err(|error| CompileError::Program(error.to_string()))?;
-    add_code(program, &lowered, options)
+    add_code(program, &kernels, options).map_err(|error| CompileError::Program(error.to_string()))
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
-    let compiled = compile_cached(kernels, options.backend, &options.target, options.n_threads(), &options.cache)?;
+    let desc = describe(options.backend, &options.target);
+    let threads = options.n_threads();
+    let compiled = compile_cached(kernels, &desc, options.backend, &options.target, threads, &options.cache)?;
     let objects: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
     for (kernel, entry) in program.kernels.iter_mut().zip(compiled.entries) {
         kernel.object = Some(objects[entry.object]);

@@ -34,6 +34,9 @@ pub enum AttrKind {
     Dims,
     DType,
     Tensor,
+    /// A list with an entry for each spatial axis; a spec may write one number for all of them.
+    PerAxis,
+    PerAxisDims,
 }
 
 /// The value an attribute takes where it is not written.
@@ -74,6 +77,8 @@ impl AttrKind {
             AttrKind::Dims => "a list of sizes",
             AttrKind::DType => "an element type, such as f32",
             AttrKind::Tensor => "a constant tensor",
+            AttrKind::PerAxis => "an integer, or a list with one for each spatial axis",
+            AttrKind::PerAxisDims => "a size, or a list with one for each spatial axis",
         }
     }
 
@@ -84,9 +89,9 @@ impl AttrKind {
                 | (AttrKind::Int | AttrKind::Axis, Attr::Int(_))
                 | (AttrKind::Float, Attr::Float(_))
                 | (AttrKind::Str, Attr::Str(_))
-                | (AttrKind::Ints | AttrKind::Axes, Attr::Ints(_))
+                | (AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis, Attr::Ints(_))
                 | (AttrKind::Dim, Attr::Dim(_))
-                | (AttrKind::Dims, Attr::Dims(_))
+                | (AttrKind::Dims | AttrKind::PerAxisDims, Attr::Dims(_))
                 | (AttrKind::DType, Attr::DType(_))
                 | (AttrKind::Tensor, Attr::Tensor(_))
         )

@@ -17,7 +17,8 @@ pub struct Model {
     pub tree: Module,
     /// Functions of the model that are no entries, and why.
     pub skipped: Vec<(String, String)>,
-    /// Conditions over run-time scalars, by entry and as written; whoever runs the entry may check them.
+    /// Conditions over tensors that an entry computes, by entry and as written: nothing checks them. Those over scalars
+    /// that it is called with are checks of its graph.
     pub assertions: Vec<(String, String)>,
 }
 

@@ -76,7 +76,7 @@ pub struct Output {
     pub value: Value,
 }
 
-/// An assertion over sizes, checked when an entry is called.
+/// An assertion over sizes and over `i64[]` data arguments, which go by their names; checked when an entry is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Holds when this size is not negative.
@@ -116,6 +116,15 @@ impl Graph {
 
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// The data arguments that checks may speak of: the `i64[]` ones.
+    pub fn scalars(&self) -> impl Iterator<Item = &Argument> {
+        let scalar = |argument: &&Argument| {
+            let ty = self.type_of(argument.value);
+            argument.role == Role::Data && ty.dtype == super::DType::I64 && ty.shape.is_empty()
+        };
+        self.arguments.iter().filter(scalar)
     }
 
     pub fn n_nodes(&self) -> usize {

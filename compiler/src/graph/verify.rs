@@ -5,10 +5,11 @@
 //! - every node has as many operands as its op takes, and attributes that are complete and in the order of the record;
 //! - the types of every node are those that inference finds from its operands, attributes and regions;
 //! - the elements of constants are as many as the shape says and representable in the element type;
-//! - an entry has an output, and names are unique among arguments and among outputs;
+//! - a region has an output, and names are unique among arguments and among outputs;
 //! - an output that is a parameter or state, and has an argument of its name and role, has that argument's type;
 //! - arguments and outputs of regions are data, and regions state no checks;
-//! - every symbol is declared by the graph or by one around it, and bounds of a size mention only earlier sizes.
+//! - every symbol is declared by the graph or by one around it, and bounds of a size mention only earlier sizes;
+//! - a check speaks of sizes and of `i64[]` data arguments that share no size's name.
 //!
 //! It returns every violation, not the first.
 
@@ -83,11 +84,24 @@ impl Verifier {
             self.symbols(&scope, None, std::iter::once(&range.low).chain(&range.high));
             scope.symbols.insert(range.symbol.clone());
         }
-        self.symbols(&scope, None, graph.checks.iter().map(|check| &check.not_negative));
+        self.checks(graph, &scope);
         self.interface(graph, &scope);
         for id in graph.node_ids() {
             self.node(graph, id, &scope);
         }
+    }
+
+    fn checks(&mut self, graph: &Graph, scope: &Scope) {
+        let mut known =
+            Scope { place: scope.place.clone(), symbols: scope.symbols.clone(), is_region: scope.is_region };
+        for scalar in graph.scalars() {
+            let symbol = Symbol::new(&scalar.name);
+            let spoken_of = graph.checks.iter().any(|check| check.not_negative.mentions(&symbol));
+            if spoken_of && !known.symbols.insert(symbol) {
+                self.report(scope, None, format!("a check speaks of `{}`, a size and an argument", scalar.name));
+            }
+        }
+        self.symbols(&known, None, graph.checks.iter().map(|check| &check.not_negative));
     }
 
     fn symbols<'d>(&mut self, scope: &Scope, node: Option<&Node>, dims: impl Iterator<Item = &'d Dim>) {
@@ -125,7 +139,7 @@ impl Verifier {
                 self.report(scope, None, format!("`{}` enters as {old} and leaves as {new}", output.name));
             }
         }
-        if graph.outputs().is_empty() {
+        if scope.is_region && graph.outputs().is_empty() {
             self.report(scope, None, "there is no output");
         }
         let roles = graph.arguments().iter().map(|a| a.role).chain(graph.outputs().iter().map(|o| o.role));
@@ -252,7 +266,6 @@ mod tests {
         for expected in [
             "two arguments are called `x`",
             "the size B is not declared",
-            "there is no output",
             "there is no attribute `axis`",
             "has the types f32[], but should have f32[B]",
             "2 operands",

@@ -34,16 +34,16 @@ activations! {
         let one = b.number(1.0, x)?;
         b.div(one, below)
     }
-    SILU "silu" "x * sigmoid(x), also called swish (Elfwing et al., 2017)." |b, x| {
+    SILU "silu" "The sigmoid linear unit, x * sigmoid(x), also called swish (Elfwing et al., 2017)." |b, x| {
         let gate = b.apply(&SIGMOID, &[x], Attrs::none())?;
         b.mul(x, gate)
     }
     RELU "relu" "The rectifier, max(x, 0)." |b, x| { b.max_number(x, 0.0) }
-    RELU6 "relu6" "min(max(x, 0), 6) (Howard et al., 2017)." |b, x| {
+    RELU6 "relu6" "The rectifier cut at six, min(max(x, 0), 6) (Howard et al., 2017)." |b, x| {
         let x = b.max_number(x, 0.0)?;
         b.min_number(x, 6.0)
     }
-    SOFTPLUS "softplus" "log(1 + exp(x)), computed as max(x, 0) + log1p(exp(-|x|))." |b, x| {
+    SOFTPLUS "softplus" "The smooth rectifier log(1 + exp(x)), computed as max(x, 0) + log1p(exp(-|x|))." |b, x| {
         let e = b.abs(x)?;
         let e = b.neg(e)?;
         let e = b.exp(e)?;
@@ -51,21 +51,21 @@ activations! {
         let line = b.max_number(x, 0.0)?;
         b.add(line, rest)
     }
-    HARDSIGMOID "hardsigmoid" "relu6(x + 3) / 6 (Howard et al., 2019)." |b, x| {
+    HARDSIGMOID "hardsigmoid" "The sigmoid made of straight lines, relu6(x + 3) / 6 (Howard et al., 2019)." |b, x| {
         let x = b.add_number(x, 3.0)?;
         let x = b.apply(&RELU6, &[x], Attrs::none())?;
         b.mul_number(x, 1.0 / 6.0)
     }
-    HARDSWISH "hardswish" "x * hardsigmoid(x) (Howard et al., 2019)." |b, x| {
+    HARDSWISH "hardswish" "The swish made of straight lines, x * hardsigmoid(x) (Howard et al., 2019)." |b, x| {
         let gate = b.apply(&HARDSIGMOID, &[x], Attrs::none())?;
         b.mul(x, gate)
     }
-    MISH "mish" "x * tanh(softplus(x)) (Misra, 2019)." |b, x| {
+    MISH "mish" "The self-gated unit x * tanh(softplus(x)) (Misra, 2019)." |b, x| {
         let gate = b.apply(&SOFTPLUS, &[x], Attrs::none())?;
         let gate = b.tanh(gate)?;
         b.mul(x, gate)
     }
-    SELU "selu" "s * x above zero, s * a * (exp(x) - 1) below, with the constants of Klambauer et al., 2017." |b, x| {
+    SELU "selu" "The scaled unit s * x above zero, s * a * (exp(x) - 1) below, with the constants of Klambauer et al., 2017." |b, x| {
         let x = b.apply(&super::elu::OP, &[x], Attrs::none().with("alpha", 1.673_263_242_354_377_2))?;
         b.mul_number(x, 1.050_700_987_355_480_5)
     }

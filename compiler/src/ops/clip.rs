@@ -7,7 +7,7 @@ use crate::graph::{
 
 pub static OP: OpDef = OpDef {
     name: "clip",
-    doc: "min(max(x, low), high); a bound that is left out does not hold. NaN stays.",
+    doc: "Held between bounds, min(max(x, low), high); a bound that is left out does not hold. NaN stays.",
     operands: Operands::Fixed(&["x"]),
     attrs: &[
         attr("low", AttrKind::Float, Default::Float(f64::NEG_INFINITY)),

@@ -7,7 +7,7 @@ use crate::graph::{
 
 pub static OP: OpDef = OpDef {
     name: "elu",
-    doc: "x above zero, alpha * (exp(x) - 1) below (Clevert et al., 2015).",
+    doc: "The exponential linear unit: x above zero, alpha * (exp(x) - 1) below (Clevert et al., 2015).",
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("alpha", AttrKind::Float, Default::Float(1.0))],
     infer,

@@ -7,7 +7,7 @@ use crate::graph::{
 
 pub static OP: OpDef = OpDef {
     name: "gelu",
-    doc: "x * (1 + erf(x / sqrt(2))) / 2; where `approximate`, x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2 \
+    doc: "The Gaussian error linear unit, x * (1 + erf(x / sqrt(2))) / 2; where `approximate`, x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2 \
           (Hendrycks and Gimpel, 2016).",
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("approximate", AttrKind::Bool, Default::Bool(false))],

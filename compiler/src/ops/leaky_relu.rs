@@ -7,7 +7,7 @@ use crate::graph::{
 
 pub static OP: OpDef = OpDef {
     name: "leaky_relu",
-    doc: "x above zero, slope * x below.",
+    doc: "The leaky rectifier: x above zero, slope * x below.",
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("slope", AttrKind::Float, Default::Float(0.01))],
     infer,

@@ -5,7 +5,7 @@ use crate::graph::{Attrs, Builder, Call, Meaning, OpDef, OpError, Operands, Samp
 
 pub static OP: OpDef = OpDef {
     name: "lerp",
-    doc: "a + t * (b - a): `a` where `t` is zero, `b` where it is one.",
+    doc: "On the line between two values, a + t * (b - a): `a` where `t` is zero, `b` where it is one.",
     operands: Operands::Fixed(&["a", "b", "t"]),
     attrs: &[],
     infer,

@@ -11,11 +11,11 @@ use crate::graph::{
 };
 
 const ATTRS: [AttrDef; 6] = [
-    attr("size", AttrKind::Ints, Default::Required),
-    attr("stride", AttrKind::Ints, Default::Absent),
-    attr("low", AttrKind::Dims, Default::Absent),
-    attr("high", AttrKind::Dims, Default::Absent),
-    attr("dilation", AttrKind::Ints, Default::Absent),
+    attr("size", AttrKind::PerAxis, Default::Required),
+    attr("stride", AttrKind::PerAxis, Default::Absent),
+    attr("low", AttrKind::PerAxisDims, Default::Absent),
+    attr("high", AttrKind::PerAxisDims, Default::Absent),
+    attr("dilation", AttrKind::PerAxis, Default::Absent),
     attr("ceil", AttrKind::Bool, Default::Bool(false)),
 ];
 const COUNT: AttrDef = attr("count_padding", AttrKind::Bool, Default::Bool(true));

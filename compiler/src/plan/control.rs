@@ -9,6 +9,7 @@ use super::PlanError;
 use super::build::{Planner, label};
 use super::draft::{Action, Step};
 use crate::graph::{Graph, NodeId};
+use crate::seeded::{Fault, is};
 
 impl Planner<'_, '_> {
     pub fn control(
@@ -68,7 +69,9 @@ impl Planner<'_, '_> {
             let action = Action::CopySlice { from, to, at: counter, direction: SliceMove::Write };
             body.push(Step { label: label.clone(), action });
         }
-        self.move_all(&next[..n_carries], &carries, &label, &mut body);
+        if !is(Fault::ScanForgetsCarries) {
+            self.move_all(&next[..n_carries], &carries, &label, &mut body);
+        }
         let (from, to) = (Bound::Size(0.into()), Bound::Size(node.attrs.dim("trip")));
         steps.push(Step { label, action: Action::Repeat { counter, from, to, body } });
         Ok([carries, stacks].concat())
@@ -138,7 +141,7 @@ impl Planner<'_, '_> {
         for idx in 0..from.len() {
             let root = self.draft.root(from[idx]);
             let overwritten = to[..idx].iter().any(|&earlier| self.draft.root(earlier) == root);
-            if overwritten && root != self.draft.root(to[idx]) {
+            if overwritten && !is(Fault::CarriesOverwriteEachOther) && root != self.draft.root(to[idx]) {
                 sources[idx] = self.draft.add(self.draft.slot(from[idx]).ty.clone(), Storage::Arena);
                 copy(from[idx], sources[idx]);
             }

@@ -4,14 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use tilewright_runtime::program::{self, Bound, Check, Entry, Relation, SizeDecl, Storage, Symbol, ValueDecl, ValueId};
+use tilewright_runtime::program::{
+    self, Bound, Check, Entry, Relation, ScalarDecl, SizeDecl, Storage, Symbol, ValueDecl, ValueId,
+};
 
 use super::draft::{Action, Draft, Launch, Step};
 use super::grain::grain;
 use super::kernels::Kernels;
 use super::ports::Ports;
 use super::uses::Uses;
-use crate::graph::{Dim, Graph};
+use crate::graph::{Argument, Dim, Graph};
+use crate::seeded::{Fault, is};
 
 pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -> Entry {
     let numbers = Numbers::of(&draft);
@@ -23,7 +26,10 @@ pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -
             storage => storage,
         };
         let lifetime = match storage {
-            Storage::Arena => uses.lifetime(old).map_or((0, 0), |(first, last)| (first as u32, last as u32)),
+            Storage::Arena => uses.lifetime(old).map_or((0, 0), |(first, last)| {
+                let last = if is(Fault::LifetimeTooShort) { last.saturating_sub(1).max(first) } else { last };
+                (first as u32, last as u32)
+            }),
             _ => (0, 0),
         };
         ValueDecl { dtype: slot.ty.dtype, shape: slot.ty.shape.clone(), storage, lifetime }
@@ -35,7 +41,7 @@ pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -
         name: graph.name.clone(),
         graph: graph.to_string(),
         sizes: Vec::new(),
-        scalars: Vec::new(),
+        scalars: scalars(graph, &ports),
         checks: checks(graph),
         inputs: ports.inputs,
         outputs: ports.outputs,
@@ -158,6 +164,17 @@ fn finish_launch(launch: &Launch, numbers: &Numbers, kernels: &mut Kernels) -> p
     }
 }
 
+/// The scalar inputs that the graph's assertions speak of.
+fn scalars(graph: &Graph, ports: &Ports) -> Vec<ScalarDecl> {
+    let declare = |scalar: &Argument| {
+        let symbol = Symbol::new(&scalar.name);
+        let spoken_of = graph.checks.iter().any(|check| check.not_negative.mentions(&symbol));
+        let input = ports.inputs.iter().position(|port| port.name == scalar.name).filter(|_| spoken_of)?;
+        Some(ScalarDecl { symbol, input: input as u32 })
+    };
+    graph.scalars().filter_map(declare).collect()
+}
+
 /// The graph's assertions, and the bounds of sizes that depend on other sizes.
 fn checks(graph: &Graph) -> Vec<Check> {
     let at_most = |left: Dim, right: Dim, message: String| Check { left, relation: Relation::AtMost, right, message };
@@ -185,6 +202,7 @@ fn sizes(graph: &Graph, entry: &Entry) -> Vec<SizeDecl> {
     entry.inputs.iter().chain(&entry.outputs).flat_map(|port| &port.shape).for_each(&mut note);
     entry.checks.iter().flat_map(|check| [&check.left, &check.right]).for_each(&mut note);
     entry.steps.iter().for_each(|step| sizes_of_step(step, &mut note));
+    spoken.retain(|symbol| entry.scalars.iter().all(|scalar| scalar.symbol != *symbol));
     let declared: Vec<Symbol> = graph.sizes.iter().map(|range| range.symbol.clone()).collect();
     let (mut order, rest): (Vec<Symbol>, Vec<Symbol>) =
         spoken.into_iter().partition(|symbol| declared.contains(symbol));

@@ -9,6 +9,7 @@ use tilewright_runtime::program::{Storage, ValueId};
 use super::draft::{Action, Draft, InPlace, Launch, Step};
 use super::forward::{apply_in_place, way_over};
 use super::uses::Uses;
+use crate::seeded::{Fault, is};
 
 pub fn reuse_operands(draft: &mut Draft) {
     let mut found = Vec::new();
@@ -63,5 +64,6 @@ fn can_overwrite(
     let has_way = way_over(draft, &launch.args, &launch.in_place, operand).is_some();
     let (Some((first, last)), Some((born, _))) = (uses.lifetime(operand), uses.lifetime(result)) else { return false };
     let loops = &uses.places[number].loops;
-    has_way && last == number && born == number && loops.iter().all(|&(start, _)| start < first)
+    let dies = last == number || is(Fault::OverwritesTheLiving);
+    has_way && dies && born == number && loops.iter().all(|&(start, _)| start < first)
 }

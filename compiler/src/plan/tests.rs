@@ -15,7 +15,7 @@ use super::*;
 use crate::codegen::{Backend, Cache, Target as CodeTarget, compile_cached};
 use crate::graph::parse::{Library, parse};
 use crate::graph::{DType, Precision, Role, Tensor, Type, interpret, verify::verify};
-use crate::kernel::lower::{TargetDesc, lower};
+use crate::kernel::lower::TargetDesc;
 use crate::ops;
 use crate::schedule::{Machine, schedule};
 
@@ -46,8 +46,8 @@ fn planned(graph: &Graph) -> Planned {
 
 fn open(planned: Planned) -> Session {
     let mut program = planned.program;
-    let kernels: Vec<_> = planned.kernels.iter().map(|kernel| lower(kernel, &TargetDesc::WORDS).unwrap()).collect();
-    let compiled = compile_cached(&kernels, Backend::Cranelift, &CodeTarget::host(), 2, &Cache::off()).unwrap();
+    let (desc, target) = (TargetDesc::WORDS, CodeTarget::host());
+    let compiled = compile_cached(&planned.kernels, &desc, Backend::Cranelift, &target, 2, &Cache::off()).unwrap();
     let blobs: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
     for (kernel, entry) in program.kernels.iter_mut().zip(compiled.entries) {
         kernel.object = Some(blobs[entry.object]);

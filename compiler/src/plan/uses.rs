@@ -6,6 +6,7 @@
 use tilewright_runtime::program::{Bound, ValueId};
 
 use super::draft::{Action, Draft, Step};
+use crate::seeded::{Fault, is};
 
 pub struct Uses {
     /// By step.
@@ -59,7 +60,7 @@ impl Uses {
         loops.dedup();
         for (start, end) in loops {
             let within = start < first && last <= end;
-            if !within {
+            if !within && !is(Fault::LoopForgetsLifetimes) {
                 (first, last) = (first.min(start), last.max(end));
             }
         }

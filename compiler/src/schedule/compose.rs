@@ -193,7 +193,7 @@ impl<'g> Composer<'g> {
                         .iter()
                         .map(|entry| match entry {
                             NestIndex::Affine(dim) => self.position(dim, at),
-                            NestIndex::Value(idx) => Position::Term(terms[*idx]),
+                            NestIndex::Value(idx) => Position::Term(self.cast(terms[*idx], DType::I64)),
                         })
                         .collect();
                     let own: Vec<Dim> = own.iter().map(|guard| guard.0.clone()).collect();

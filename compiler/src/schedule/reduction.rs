@@ -6,8 +6,9 @@ use super::emit::{Tile, begin, number};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, exact_segments, segments};
 use super::{Loops, Reduce, order};
-use crate::graph::{DType, Dim};
+use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
+use crate::seeded::{Fault, is};
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
@@ -103,6 +104,9 @@ impl Reduction<'_> {
 
     fn initial(&self, b: &mut Builder, width: u64) -> Value {
         let dtype = accumulator(self.loops.body.dtype(self.reduce.element));
+        if is(Fault::MaxStartsAtZero) && self.reduce.combine == Scalar::Max {
+            return b.constant(Type::new(dtype, [width]), 0.0);
+        }
         number(b, Type::new(dtype, [width]), self.reduce.initial.value())
     }
 

@@ -53,10 +53,9 @@ fn session(args: &Args, loaded: &Loaded, entry: String) -> Result<Opened, Failur
     executable.remarks.iter().for_each(detail);
     let times = executable.times;
     detail(format!(
-        "passes {:.1?}, plan {:.1?}, lower {:.1?}, codegen {:.1?}, {} kernels",
+        "passes {:.1?}, plan {:.1?}, code {:.1?}, {} kernels",
         times.passes,
         times.plan,
-        times.lower,
         times.codegen,
         executable.program.kernels.len()
     ));

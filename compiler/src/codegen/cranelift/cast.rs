@@ -10,6 +10,7 @@ use super::function::{Printer, is_vector, type_of};
 use crate::codegen::CodegenError;
 use crate::graph::DType;
 use crate::kernel::{Type, Value};
+use crate::seeded::{Fault, is};
 
 impl Printer<'_> {
     pub fn cast(&mut self, value: Value, to: &Type) -> Result<ir::Value, CodegenError> {
@@ -83,6 +84,7 @@ impl Printer<'_> {
         let ins = self.builder.ins();
         let int = if to.is_signed() { ins.fcvt_to_sint_sat(wide, source) } else { ins.fcvt_to_uint_sat(wide, source) };
         match to {
+            DType::I8 | DType::U8 if is(Fault::CastsWrap) => self.builder.ins().ireduce(types::I8, int),
             DType::I8 => {
                 let [low, high] = [-128, 127].map(|bound| self.int(bound));
                 let above = self.builder.ins().smax(int, low);

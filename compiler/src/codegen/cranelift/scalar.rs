@@ -10,6 +10,7 @@ use super::memory::BITS;
 use crate::codegen::CodegenError;
 use crate::graph::{DType, Scalar};
 use crate::kernel::{Type, Value};
+use crate::seeded::{Fault, is};
 
 /// A comparison on floats, on signed and on unsigned integers.
 static COMPARISONS: &[(Scalar, FloatCC, IntCC, IntCC)] = &[
@@ -113,6 +114,10 @@ impl Printer<'_> {
         let order = if scalar == Scalar::Min { FloatCC::LessThan } else { FloatCC::GreaterThan };
         let first = self.builder.ins().fcmp(order, a, b);
         let picked = self.select(ty, first, a, b)?;
+        if is(Fault::NanLosesMaximum) {
+            let nan = self.builder.ins().fcmp(FloatCC::Unordered, b, b);
+            return self.select(ty, nan, a, picked);
+        }
         let nan = self.builder.ins().fcmp(FloatCC::Unordered, a, a);
         self.select(ty, nan, a, picked)
     }

@@ -9,6 +9,7 @@ use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Closure, Constructor, Value};
+use super::wheres::Claim;
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{Argument, Expr, ExprKind, Function, Param, Type, TypeKind};
 
@@ -153,7 +154,7 @@ impl<'a> Elaborator<'a> {
         let args = self.match_params(&function.name.text, &function.params, args, span, function.name.span)?;
         self.bind_params(&function.params, args, env, span)?;
         if let Some(condition) = &function.condition {
-            self.hold(condition, env, "`where`")?;
+            self.hold(condition, env, Claim::WHERE)?;
         }
         self.body(function, env)
     }

@@ -1,7 +1,8 @@
 //! A function of the model as a graph that can be called: its tensors are arguments, its other parameters config.
 //!
 //! Invariant: arguments stand in the order data, `seed`, `step`, params, states; outputs are the results and then every state
-//! that was written. `where H % 8 == 0` makes H stand for 8 times the symbol `H_8`, so that division comes out whole.
+//! that was written. A symbolic size is at least one, unless `where N >= 0` allows none; `where H % 8 == 0` makes H stand
+//! for 8 times the symbol `H_8`, so that division comes out whole.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::types::lone_size;
 use super::value::{Field, Instance, Value};
+use super::wheres::Claim;
 use crate::diag::Span;
 use crate::front::ast::{self, BinaryOp, DimKind, Expr, ExprKind, Function, Param, TypeKind};
 use crate::graph::{self, Dim, Graph, Role, Symbol, Type};
@@ -105,7 +107,7 @@ impl<'a> Elaborator<'a> {
         }
         if let Some(condition) = &function.condition {
             self.declare_ranges(condition, &mut env)?;
-            self.hold(condition, &mut env, "`where`")?;
+            self.hold(condition, &mut env, Claim::WHERE)?;
         }
         let value = self.body(function, &mut env)?;
         let at = function.body.value.as_ref().map_or(function.body.span, |value| value.span);
@@ -228,7 +230,7 @@ impl<'a> Elaborator<'a> {
         let known = ranges.get(&symbol).cloned();
         let (mut low, mut high) = match known {
             Some(range) => (range.low, range.high),
-            None => (Dim::constant(0), None),
+            None => (Dim::constant(1), None),
         };
         let less = |by: i64| bound.saturating_sub(by).div_euclid(factor);
         match op {
@@ -259,7 +261,9 @@ impl<'a> Elaborator<'a> {
                     });
                 }
                 let frame = self.frame(ty.span)?;
-                let value = frame.graph.add_argument(name, Role::Data, Type::new(dtype, shape));
+                let ty = Type::new(dtype, shape);
+                declare_sizes(&mut frame.graph, &ty);
+                let value = frame.graph.add_argument(name, Role::Data, ty);
                 data.push(value);
                 Ok(Value::Wire(self.wire(value)))
             }

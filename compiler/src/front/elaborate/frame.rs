@@ -266,14 +266,14 @@ pub fn close(graph: Graph, arguments: Vec<RegionArgument>, outputs: &[(String, R
     closed
 }
 
-/// Every symbol of an argument is a size of the graph: at least zero, unless more is known.
+/// Every symbol of an argument is a size of the graph: at least one, unless a `where` says otherwise.
 pub fn declare_sizes(graph: &mut Graph, ty: &Type) {
     for size in &ty.shape {
         let mut symbols = Vec::new();
         size.for_each_symbol(&mut |symbol| symbols.push(symbol.clone()));
         for symbol in symbols {
             if graph.sizes.get(&symbol).is_none() {
-                graph.sizes.declare(symbol, graph::Dim::constant(0), None);
+                graph.sizes.declare(symbol, graph::Dim::constant(1), None);
             }
         }
     }

@@ -233,12 +233,7 @@ impl<'a> Elaborator<'a> {
                 let message = format!("{what} is out of range for an axis of size {size}");
                 return self.error("E0205", message, span, "out of range");
             }
-            let check = Check { not_negative: room, message: self.text(span) };
-            if let Some(frame) = self.frames.first_mut()
-                && !frame.graph.checks.contains(&check)
-            {
-                frame.graph.checks.push(check);
-            }
+            self.check_at_entry(Check { not_negative: room, message: self.text(span) });
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod names;
 mod ops;
 mod random;
 mod report;
+mod scalars;
 mod scope;
 mod settings;
 mod statement;

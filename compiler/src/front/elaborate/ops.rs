@@ -1,10 +1,12 @@
 //! Calls of ops by the op table: operands first, attributes after them or by name.
 
+use std::rc::Rc;
+
 use super::Elaborator;
 use super::call::{Arg, count, parameter_for};
 use super::config::rounded;
 use super::report::Outcome;
-use super::value::{Value, Wire};
+use super::value::{Field, Value, Wire};
 use crate::diag::{Diagnostic, Span};
 use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar};
 
@@ -23,6 +25,9 @@ static HIDDEN: &[&str] = &[
     "fused",
     "broadcast",
 ];
+
+/// What the results of ops with several are called: `topk(x, 3).index`.
+static RESULTS: &[(&str, &[&str])] = &[("sort", &["value", "index"]), ("topk", &["value", "index"])];
 
 /// The op of this name, where a spec may call it.
 pub fn visible(name: &str) -> Option<&'static OpDef> {
@@ -71,7 +76,7 @@ impl<'a> Elaborator<'a> {
                     let graph = &self.frame(span)?.graph;
                     let results: Vec<_> = graph.results(node).collect();
                     let mut made: Vec<Value<'a>> = results.iter().map(|value| Value::Wire(self.wire(*value))).collect();
-                    return Ok(if made.len() == 1 { made.remove(0) } else { Value::tuple(made) });
+                    return Ok(if made.len() == 1 { made.remove(0) } else { named_results(op, made) });
                 }
                 Err(error) => error,
             };
@@ -205,12 +210,24 @@ impl<'a> Elaborator<'a> {
             let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
             return Err(self.report(diagnostic.with_note(op.doc)));
         }
-        let operands = operands.into_iter().flatten().chain(rest).collect();
+        let operands: Vec<Arg<'a>> = operands.into_iter().flatten().chain(rest).collect();
+        if let Some(first) = operands.first() {
+            spread(op, self.shape_of(&first.value).len(), &mut attrs);
+        }
         Ok((operands, attrs))
     }
 
     fn named_attr(&mut self, op: &'static OpDef, name: &str, arg: &Arg<'a>, attrs: &mut Attrs) -> Outcome<()> {
         let axes = |def: &&AttrDef| name == "axis" && def.name == "axes";
+        let own = |wanted: &str| op.attrs.iter().find(|def| def.name == wanted);
+        // `padding: p` is the same padding on both sides.
+        if let (None, "padding", Some(low), Some(high)) = (own(name), name, own("low"), own("high")) {
+            for side in [low, high] {
+                let value = self.attr(side, arg)?;
+                attrs.set(side.name, value);
+            }
+            return Ok(());
+        }
         let def = op.attrs.iter().find(|def| def.name == name).or_else(|| op.attrs.iter().find(axes));
         let Some(def) = def else {
             let names = op.attrs.iter().map(|def| def.name);
@@ -235,14 +252,15 @@ impl<'a> Elaborator<'a> {
             (AttrKind::Int | AttrKind::Axis, value) => int(value).map(Attr::Int),
             (AttrKind::Float, value) => value.as_number().map(Attr::Float),
             (AttrKind::Str, Value::Str(text) | Value::Word(text, _)) => Some(Attr::Str(text.to_string())),
-            (AttrKind::Ints | AttrKind::Axes, Value::List(items)) => {
+            (AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis, Value::List(items)) => {
                 items.iter().map(int).collect::<Option<Vec<i64>>>().map(Attr::Ints)
             }
             (AttrKind::Ints | AttrKind::Axes, value) => int(value).map(|value| Attr::Ints(vec![value])),
-            (AttrKind::Dim, value) => value.as_dim().map(Attr::Dim),
-            (AttrKind::Dims, Value::List(items)) => {
+            (AttrKind::PerAxis, value) => int(value).map(Attr::Int),
+            (AttrKind::Dims | AttrKind::PerAxisDims, Value::List(items)) => {
                 items.iter().map(Value::as_dim).collect::<Option<Vec<Dim>>>().map(Attr::Dims)
             }
+            (AttrKind::Dim | AttrKind::PerAxisDims, value) => value.as_dim().map(Attr::Dim),
             (AttrKind::DType, Value::DType(dtype)) => Some(Attr::DType(*dtype)),
             (AttrKind::Tensor, Value::Constant(tensor)) => Some(Attr::Tensor(tensor.clone())),
             _ => None,
@@ -273,6 +291,25 @@ impl<'a> Elaborator<'a> {
                 }
             }
         }
+    }
+}
+
+fn named_results<'a>(op: &OpDef, made: Vec<Value<'a>>) -> Value<'a> {
+    let names = RESULTS.iter().find(|(own, _)| *own == op.name).map_or(&[][..], |(_, names)| names);
+    let field = |(idx, value): (usize, Value<'a>)| Field { name: names.get(idx).map(|name| Rc::from(*name)), value };
+    Value::Tuple(Rc::new(made.into_iter().enumerate().map(field).collect()))
+}
+
+/// Makes a list of one number that stands for every spatial axis: those of the first operand after batch and channels.
+fn spread(op: &OpDef, rank: usize, attrs: &mut Attrs) {
+    let n_axes = rank.saturating_sub(2);
+    for def in op.attrs {
+        let list = match (def.kind, attrs.get(def.name)) {
+            (AttrKind::PerAxis, Some(Attr::Int(value))) => Attr::Ints(vec![*value; n_axes]),
+            (AttrKind::PerAxisDims, Some(Attr::Dim(value))) => Attr::Dims(vec![value.clone(); n_axes]),
+            _ => continue,
+        };
+        attrs.set(def.name, list);
     }
 }
 

@@ -10,6 +10,7 @@ use super::frame::FrameKind;
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link, Locals};
 use super::value::{Closure, Slot, Value};
+use super::wheres::Claim;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Block, DeclareKind, Expr, Let, Pattern, PatternKind, StatementKind};
 
@@ -69,7 +70,7 @@ impl<'a> Elaborator<'a> {
                 Err(self.reports.not_yet(span, "minimize"))
             }
             StatementKind::Metric { value, .. } => self.eval(value, env).map(|_| ()),
-            StatementKind::Assert { condition, .. } => self.assert_statement(condition, env),
+            StatementKind::Assert { condition, message } => self.assert_statement(condition, message.as_ref(), env),
             StatementKind::Expr(value) => self.eval(value, env).map(|_| ()),
         }
     }
@@ -249,8 +250,14 @@ impl<'a> Elaborator<'a> {
         outcome
     }
 
-    /// Config is checked here; a condition over run-time values is only kept as text.
-    fn assert_statement(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Outcome<()> {
-        self.hold(condition, env, "assertion")
+    fn assert_statement(&mut self, condition: &'a Expr, message: Option<&'a Expr>, env: &mut Env<'a>) -> Outcome<()> {
+        let message = match message {
+            None => None,
+            Some(expr) => match self.eval(expr, env)? {
+                Value::Str(text) => Some(text),
+                other => return Err(self.wanted("a string that says what is wrong", &other, expr.span)),
+            },
+        };
+        self.hold(condition, env, Claim { kind: "assertion", message: message.as_deref() })
     }
 }

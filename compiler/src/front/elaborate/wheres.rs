@@ -1,7 +1,7 @@
-//! `where` and `assert`: config is decided now, sizes are decided or become checks, run-time conditions are kept as text.
+//! `where` and `assert`: config is decided now, sizes are decided or become checks, and so do run-time scalars.
 //!
-//! Invariant: an equality of sizes that cannot be decided is an error; an inequality that cannot be is checked when the entry
-//! is called.
+//! Invariant: an equality of sizes that cannot be decided is an error; an inequality that cannot be, and any comparison of
+//! scalar arguments, is checked when the entry is called. A condition over computed tensors is only kept as text.
 
 use super::Elaborator;
 use super::report::Outcome;
@@ -11,9 +11,22 @@ use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{BinaryOp, Expr, ExprKind, Param};
 use crate::graph::{Check, Dim};
 
+/// How a condition is spoken of where it fails.
+#[derive(Clone, Copy)]
+pub struct Claim<'m> {
+    /// `where` or `assertion`.
+    pub kind: &'static str,
+    /// What the spec says itself.
+    pub message: Option<&'m str>,
+}
+
+impl Claim<'_> {
+    pub const WHERE: Claim<'static> = Claim { kind: "`where`", message: None };
+}
+
 impl<'a> Elaborator<'a> {
     /// Makes sure that a condition holds, clause by clause.
-    pub fn hold(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: &str) -> Outcome<()> {
+    pub fn hold(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: Claim) -> Outcome<()> {
         if let ExprKind::Binary { op: BinaryOp::And, left, right, .. } = &condition.kind {
             let first = self.hold(left, env, what);
             return self.hold(right, env, what).and(first);
@@ -22,11 +35,8 @@ impl<'a> Elaborator<'a> {
             && op.is_comparison()
         {
             let (a, b) = (self.eval(left, env)?, self.eval(right, env)?);
-            if let (Some(a), Some(b)) = (a.as_dim(), b.as_dim()) {
-                return match self.decide(*op, &a, &b) {
-                    Some(false) => Err(self.broken(condition, env, what)),
-                    _ => self.hold_sizes(*op, &a, &b, condition.span),
-                };
+            if let (Some(a), Some(b)) = (self.over_arguments(&a), self.over_arguments(&b)) {
+                return self.hold_sizes(*op, [&a, &b], condition, env, what);
             }
         }
         match self.eval(condition, env)? {
@@ -41,11 +51,14 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn broken(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: &str) -> super::Poisoned {
+    fn broken(&mut self, condition: &'a Expr, env: &mut Env<'a>, what: Claim) -> super::Poisoned {
         let text = self.text(condition.span);
-        let mut diagnostic = Diagnostic::error("E0207", format!("this {what} does not hold: `{text}`"));
-        diagnostic = diagnostic.at(condition.span, "false here");
-        if let Some(call) = self.calls.last().filter(|_| what == "`where`") {
+        let message = match what.message {
+            Some(message) => message.to_string(),
+            None => format!("this {} does not hold: `{text}`", what.kind),
+        };
+        let mut diagnostic = Diagnostic::error("E0207", message).at(condition.span, "false here");
+        if let Some(call) = self.calls.last().filter(|_| what.kind == Claim::WHERE.kind) {
             diagnostic = diagnostic.also(*call, "called here");
         }
         let values = self.values_in(condition, env);
@@ -55,15 +68,29 @@ impl<'a> Elaborator<'a> {
         self.report(diagnostic)
     }
 
-    fn hold_sizes(&mut self, op: BinaryOp, a: &Dim, b: &Dim, span: Span) -> Outcome<()> {
-        if self.decide(op, a, b) == Some(true) {
-            return Ok(());
+    fn hold_sizes(
+        &mut self,
+        op: BinaryOp,
+        [a, b]: [&Dim; 2],
+        condition: &'a Expr,
+        env: &mut Env<'a>,
+        what: Claim,
+    ) -> Outcome<()> {
+        let span = condition.span;
+        // Arguments may be negative, which the ranges of sizes know nothing of: nothing is decided about them now.
+        let late = self.mentions_argument(&(a - b));
+        match if late { None } else { self.decide(op, a, b) } {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(self.broken(condition, env, what)),
+            None => {}
         }
         let not_negative = match op {
-            BinaryOp::LessEqual => b - a,
-            BinaryOp::Less => &(b - a) - 1,
-            BinaryOp::GreaterEqual => a - b,
-            BinaryOp::Greater => &(a - b) - 1,
+            BinaryOp::LessEqual => vec![b - a],
+            BinaryOp::Less => vec![&(b - a) - 1],
+            BinaryOp::GreaterEqual => vec![a - b],
+            BinaryOp::Greater => vec![&(a - b) - 1],
+            BinaryOp::Equal if late => vec![a - b, b - a],
+            BinaryOp::NotEqual if late => vec![&(a - b).greatest(&(b - a)) - 1],
             _ => {
                 let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {a} {} {b}", op.symbol()))
                     .at(span, "this must be known")
@@ -71,14 +98,20 @@ impl<'a> Elaborator<'a> {
                 return Err(self.report(diagnostic));
             }
         };
-        let message = self.text(span);
-        let check = Check { not_negative, message };
+        let message = what.message.map_or_else(|| self.text(span), str::to_string);
+        for not_negative in not_negative {
+            self.check_at_entry(Check { not_negative, message: message.clone() });
+        }
+        Ok(())
+    }
+
+    /// Adds a check to the entry, unless it is there already.
+    pub fn check_at_entry(&mut self, check: Check) {
         if let Some(frame) = self.frames.first_mut()
             && !frame.graph.checks.contains(&check)
         {
             frame.graph.checks.push(check);
         }
-        Ok(())
     }
 
     /// The `where` of a module, over its config.

@@ -60,12 +60,36 @@ pub fn interpret_within(
     let bound = bind(graph, inputs)?;
     let lookup = |symbol: &Symbol| bound.get(symbol).copied().or_else(|| sizes(symbol));
     let context = Context::new(&lookup, precision, max_elements);
-    for check in &graph.checks {
-        if context.value_of(&check.not_negative)? < 0 {
-            return Err(EvalError::new(check.message.clone()));
+    hold(graph, inputs, &lookup)?;
+    context.run(graph, inputs.to_vec())
+}
+
+/// The checks of a graph, over its sizes and the values of its scalar arguments.
+fn hold(graph: &Graph, inputs: &[Tensor], sizes: &dyn Fn(&Symbol) -> Option<i64>) -> Result<(), EvalError> {
+    let mut scalars = FxHashMap::default();
+    for (argument, input) in graph.arguments().iter().zip(inputs) {
+        let own = graph.scalars().any(|scalar| scalar.value == argument.value);
+        if let Some(&[value]) = input.as_ints().filter(|_| own) {
+            scalars.insert(Symbol::new(&argument.name), value);
         }
     }
-    context.run(graph, inputs.to_vec())
+    let lookup = |symbol: &Symbol| sizes(symbol).or_else(|| scalars.get(symbol).copied());
+    for check in &graph.checks {
+        if check.not_negative.eval(&lookup).is_some_and(|value| value >= 0) {
+            continue;
+        }
+        let mut values = Vec::new();
+        check.not_negative.for_each_symbol(&mut |symbol| {
+            let value = lookup(symbol).map_or("unknown".to_string(), |value| value.to_string());
+            let text = format!("{symbol} = {value}");
+            if !values.contains(&text) {
+                values.push(text);
+            }
+        });
+        let here = if values.is_empty() { String::new() } else { format!(", here {}", values.join(", ")) };
+        return Err(EvalError::new(format!("this does not hold: `{}`{here}", check.message)));
+    }
+    Ok(())
 }
 
 /// The sizes that stand alone in the types of the arguments.

@@ -58,9 +58,11 @@ impl Parser<'_> {
             AttrKind::Int | AttrKind::Axis => Attr::Int(self.cursor.int()?),
             AttrKind::Float => Attr::Float(self.cursor.float()?),
             AttrKind::Str => Attr::Str(self.cursor.string()?),
-            AttrKind::Ints | AttrKind::Axes => Attr::Ints(self.cursor.list("[", "]", Cursor::int)?),
+            AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis => {
+                Attr::Ints(self.cursor.list("[", "]", Cursor::int)?)
+            }
             AttrKind::Dim => Attr::Dim(self.cursor.dim()?),
-            AttrKind::Dims => Attr::Dims(self.cursor.list("[", "]", Cursor::dim)?),
+            AttrKind::Dims | AttrKind::PerAxisDims => Attr::Dims(self.cursor.list("[", "]", Cursor::dim)?),
             AttrKind::DType => Attr::DType(self.dtype()?),
             AttrKind::Tensor => Attr::Tensor(self.tensor()?),
         })

@@ -7,6 +7,7 @@ use super::layout::{Tile, parts};
 use super::{Binding, Lower};
 use crate::graph::{Atom, DType, Dim, Scalar, Symbol};
 use crate::kernel::types::*;
+use crate::seeded::{Fault, is};
 
 /// A condition under which something takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +173,7 @@ impl Lower<'_> {
     /// The mask of the lanes below a constant.
     pub(super) fn first_lanes(&mut self, count: i64) -> Value {
         let lanes = self.lane_numbers(DType::I32);
+        let count = if is(Fault::MaskLacksALane) { count - 1 } else { count };
         let count = self.int_like(lanes, count);
         self.op(Scalar::Lt, &[lanes, count])
     }
@@ -183,6 +185,7 @@ impl Lower<'_> {
         let base = self.dim(base);
         // With a unit slope the first (or last) lane that passes is compared, in 32 bits once it is clamped.
         let (scalar, bound) = match slope {
+            -1 if is(Fault::GuardLacksALane) => (Scalar::Lt, base),
             -1 => (Scalar::Le, base),
             1 => (Scalar::Ge, self.op(Scalar::Neg, &[base])),
             _ => return self.lanes_where_wide(base, slope),

@@ -5,6 +5,7 @@
 use super::Lower;
 use crate::graph::{DType, Scalar};
 use crate::kernel::types::*;
+use crate::seeded::{Fault, is};
 
 impl Lower<'_> {
     /// The floor of the quotient; 0 for a divisor of 0.
@@ -37,7 +38,10 @@ impl Lower<'_> {
         let differ = self.op(Scalar::Xor, &[a_negative, b_negative]);
         let below = self.op(Scalar::And, &[inexact, differ]);
         let less = self.op(Scalar::Sub, &[truncated, one]);
-        let floor = self.op(Scalar::Select, &[below, less, truncated]);
+        let floor = match is(Fault::FloorDivTruncates) {
+            true => truncated,
+            false => self.op(Scalar::Select, &[below, less, truncated]),
+        };
         let negated = self.op(Scalar::Neg, &[a]);
         let quotient = self.op(Scalar::Select, &[negates, negated, floor]);
         self.op(Scalar::Select, &[by_zero, zero, quotient])
@@ -79,6 +83,7 @@ impl Lower<'_> {
         let is_inside = self.op(Scalar::Eq, &[inside, amount]);
         let shifted = self.op(scalar, &[a, inside]);
         let all_out = match scalar {
+            _ if is(Fault::ShiftKeepsBits) => shifted,
             Scalar::Shr if dtype.is_signed() => self.op(Scalar::Shr, &[a, last]),
             _ => zero,
         };
@@ -92,7 +97,7 @@ impl Lower<'_> {
         let above = self.op(Scalar::Gt, &[a, zero]);
         let rest = if dtype.is_float() { a } else { zero };
         let positive = self.op(Scalar::Select, &[above, one, rest]);
-        if !dtype.is_signed() {
+        if !dtype.is_signed() || is(Fault::SignOfNegativesIsLost) {
             return positive;
         }
         let minus_one = self.like(a, -1.0);

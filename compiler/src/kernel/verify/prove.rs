@@ -12,6 +12,8 @@ use crate::kernel::types::Kernel;
 /// Steps of one proof. Natural accesses take fewer than twenty.
 const MAX_STEPS: u32 = 400;
 const MAX_DEPTH: u32 = 12;
+/// Multiples of a size that facts are compared with: strides of convolutions.
+const MAX_SCALE: i64 = 8;
 
 /// Bounds of the symbols in scope, and expressions known to be at least 0.
 #[derive(Clone, Debug)]
@@ -87,6 +89,11 @@ impl Facts {
 }
 
 impl Facts {
+    /// A guard that never holds: whatever stands behind it does not happen.
+    fn is_contradictory(&self) -> bool {
+        self.known.iter().any(|known| known.as_constant().is_some_and(|value| value < 0))
+    }
+
     /// A sum of what is not negative, or what is known up to a constant: most proofs are no more than this.
     fn plain(&self, dim: &Dim) -> bool {
         let not_negative = |symbol: &Symbol| {
@@ -95,6 +102,7 @@ impl Facts {
         };
         let symbol = |atom: &Atom| matches!(atom, Atom::Symbol(symbol) if not_negative(symbol));
         dim.terms().all(|(monomial, c)| c >= 0 && monomial.iter().all(|(atom, _)| symbol(atom)))
+            || self.is_contradictory()
             || self.known.iter().any(|known| (dim - known).as_constant().is_some_and(|rest| rest >= 0))
     }
 }
@@ -132,13 +140,26 @@ impl Search<'_> {
         self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
     }
 
-    /// `dim = fact + rest`, for facts that share a term with it.
+    /// `dim = n·fact + rest`, for facts that share a term with it, with n such that the term goes away; or
+    /// `k·dim = fact + rest`, where the fact has k times the term: sizes are integers, so `k·dim >= 1 - k` is enough.
     fn by_known(&self, dim: &Dim, depth: u32) -> bool {
         self.facts.known.iter().any(|fact| {
-            let shares = fact.terms().any(|(monomial, c)| {
-                !monomial.is_empty() && dim.terms().any(|(other, d)| other == monomial && (c > 0) == (d > 0))
-            });
-            shares && self.not_negative(&(dim - fact), depth)
+            let shared: Vec<(i64, i64)> = fact
+                .terms()
+                .filter(|(monomial, _)| !monomial.is_empty())
+                .filter_map(|(monomial, c)| {
+                    let (_, d) = dim.terms().find(|(other, _)| *other == monomial)?;
+                    ((c > 0) == (d > 0)).then_some((c, d))
+                })
+                .collect();
+            let Some(&(c, d)) = shared.first() else { return false };
+            let times = d.checked_div(c).unwrap_or(1);
+            let scale =
+                shared.iter().map(|&(c, d)| if c.checked_rem(d) == Some(0) { c / d } else { 1 }).max().unwrap_or(1);
+            times > 1 && self.not_negative(&(dim - &(fact * times)), depth)
+                || self.not_negative(&(dim - fact), depth)
+                || (2..=MAX_SCALE).contains(&scale)
+                    && self.not_negative(&(&(&(dim * scale) - fact) + &Dim::constant(scale - 1)), depth)
         })
     }
 
@@ -224,6 +245,30 @@ mod tests {
         f.assume([dim("y + dy - 1"), dim("H - y - dy")]);
         assert!(f.proves(&dim("y + dy - 1")));
         assert!(f.proves(&dim("H - 1 - (y + dy - 1)")));
+    }
+
+    #[test]
+    fn behind_a_guard_that_never_holds_everything_is_in_range() {
+        let mut f = facts(&[("l", "0", "4")]);
+        assert!(!f.proves(&dim("l - 3")));
+        f.assume([dim("-2")]);
+        assert!(f.proves(&dim("l - 3")));
+    }
+
+    #[test]
+    fn facts_about_multiples_count() {
+        let mut f = facts(&[("r", "0", "2"), ("l", "0", "4")]);
+        f.assume([dim("r + 2*l - 2"), dim("-r")]);
+        assert!(f.proves(&dim("l - 1")));
+        assert!(!f.proves(&dim("l - 2")));
+    }
+
+    #[test]
+    fn guards_bound_their_multiples() {
+        let mut f = facts(&[("n", "0", ""), ("l0", "0", "15"), ("p", "0", "767")]);
+        f.assume([dim("13 - 16*n - l0")]);
+        assert!(f.proves(&dim("223 - mod(p, 16) - 256*n - 16*l0")));
+        assert!(!f.proves(&dim("222 - mod(p, 16) - 256*n - 16*l0")));
     }
 
     #[test]

@@ -90,8 +90,8 @@ fn attrs_of(op: &'static OpDef, golden: &Json, inputs: &[Tensor]) -> Attrs {
             AttrKind::Int | AttrKind::Axis => attrs.set(def.name, json.as_i64().unwrap().into()),
             AttrKind::Float => attrs.set(def.name, number(json).into()),
             AttrKind::Str => attrs.set(def.name, json.as_str().unwrap().into()),
-            AttrKind::Ints | AttrKind::Axes => attrs.set(def.name, ints(json).into()),
-            AttrKind::Dims => attrs.set(def.name, dims(ints(json)).into()),
+            AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis => attrs.set(def.name, ints(json).into()),
+            AttrKind::Dims | AttrKind::PerAxisDims => attrs.set(def.name, dims(ints(json)).into()),
             AttrKind::DType => attrs.set(def.name, DType::from_name(json.as_str().unwrap()).unwrap().into()),
             AttrKind::Dim => attrs.set(def.name, Dim::constant(json.as_i64().unwrap()).into()),
             AttrKind::Tensor => {}

@@ -3,13 +3,17 @@
 use super::Expr::Old;
 use super::{Expr, Number, Rule, Site, apply, fill};
 use crate::graph::{DType, Value};
+use crate::seeded::{Fault, is};
 
 #[rustfmt::skip]
 pub static RULES: &[Rule] = &[
     Rule { name: "add-zero", equation: "x + 0 => x", exact: "always, but for the sign of a zero", ops: &["add"],
         rewrite: |s| s.with_number(0.0).map(Old) },
     Rule { name: "sub-zero", equation: "x - 0 => x", exact: "always, but for the sign of a zero", ops: &["sub"],
-        rewrite: |s| s.is_number(s.operands[1], 0.0).then(|| Old(s.operands[0])) },
+        rewrite: |s| match is(Fault::SubZeroOnEitherSide) {
+            true => s.with_number(0.0).map(Old),
+            false => s.is_number(s.operands[1], 0.0).then(|| Old(s.operands[0])),
+        } },
     Rule { name: "mul-one", equation: "x * 1 => x", exact: "always", ops: &["mul"],
         rewrite: |s| s.with_number(1.0).map(Old) },
     Rule { name: "mul-minus-one", equation: "x * -1 => -x", exact: "always", ops: &["mul"],
@@ -52,6 +56,9 @@ pub static RULES: &[Rule] = &[
     Rule { name: "select-not", equation: "select(not c, a, b) => select(c, b, a)", exact: "always", ops: &["select"],
         rewrite: |s| {
             let test = inner(s, s.operands[0], "not")?;
+            if is(Fault::SelectNotKeepsSides) {
+                return Some(apply("select", vec![Old(test), Old(s.operands[1]), Old(s.operands[2])]));
+            }
             Some(apply("select", vec![Old(test), Old(s.operands[2]), Old(s.operands[1])]))
         } },
     Rule { name: "cast-same", equation: "cast(x, its own type) => x", exact: "always", ops: &["cast"],
@@ -76,7 +83,8 @@ fn add_negated(site: &Site) -> Option<Expr> {
 
 fn neg_sub(site: &Site) -> Option<Expr> {
     let sub = site.defined_by(site.operands[0], "sub").filter(|_| site.n_uses(site.operands[0]) == 1)?;
-    Some(apply("sub", vec![Old(sub.operands[1]), Old(sub.operands[0])]))
+    let (first, second) = if is(Fault::NegSubKeepsOrder) { (0, 1) } else { (1, 0) };
+    Some(apply("sub", vec![Old(sub.operands[first]), Old(sub.operands[second])]))
 }
 
 /// A boolean combined with a constant: the neutral one leaves it, the other one wins.
@@ -113,6 +121,7 @@ fn pow_integer(site: &Site) -> Option<Expr> {
         0.0 => Some(fill(1.0, site.ty())),
         1.0 => Some(Old(x)),
         2.0 => Some(square()),
+        3.0 if is(Fault::CubeIsFourthPower) => Some(apply("mul", vec![square(), square()])),
         3.0 => Some(apply("mul", vec![square(), Old(x)])),
         4.0 => Some(apply("mul", vec![square(), square()])),
         -1.0 => Some(apply("div", vec![fill(1.0, site.ty()), Old(x)])),

@@ -146,7 +146,7 @@ impl Number {
     fn new(dtype: DType, value: f64) -> Number {
         match dtype.is_float() {
             true => Number::Float(crate::graph::round(dtype, value)),
-            false => Number::Int(crate::graph::wrap(dtype, value as i64)),
+            false => Number::Int(crate::graph::saturate(dtype, value)),
         }
     }
 

@@ -6,6 +6,7 @@
 use super::Expr::Old;
 use super::{Expr, Rule, Site, is_unit};
 use crate::graph::{Attrs, Dim, Type, Value};
+use crate::seeded::{Fault, is};
 
 #[rustfmt::skip]
 pub static RULES: &[Rule] = &[
@@ -87,7 +88,10 @@ fn reshape_adds_units(site: &Site) -> Option<Expr> {
 
 fn permute_permute(site: &Site) -> Option<Expr> {
     let below = site.defined_by(site.operands[0], "permute")?;
-    let (first, then) = (below.permutation(), site.permutation());
+    let (first, then) = match is(Fault::PermutesComposeBackwards) {
+        true => (site.permutation(), below.permutation()),
+        false => (below.permutation(), site.permutation()),
+    };
     let both: Vec<i64> = then.iter().map(|&axis| first[axis] as i64).collect();
     Some(Expr::Apply("permute", vec![Old(below.operands[0])], Attrs::none().with("axes", both)))
 }
@@ -124,7 +128,8 @@ fn slice_slice(site: &Site) -> Option<Expr> {
     let (mut new_starts, mut new_stops, mut new_steps) = (Vec::new(), Vec::new(), Vec::new());
     for axis in 0..starts.len() {
         let (step, base) = (inner[axis], &inner_starts[axis]);
-        new_starts.push(base + &(&starts[axis] * step));
+        let scale = if is(Fault::SlicesForgetTheStep) { 1 } else { step };
+        new_starts.push(base + &(&starts[axis] * scale));
         new_stops.push(&(base + &((&stops[axis] - 1) * step)) + 1);
         new_steps.push(step.checked_mul(outer[axis])?);
     }
@@ -145,7 +150,7 @@ fn pad_pad(site: &Site) -> Option<Expr> {
         attrs.set(name, sum.into());
     }
     let same = below.attrs().float("value").to_bits() == site.attrs().float("value").to_bits();
-    same.then(|| Expr::Apply("pad", vec![Old(below.operands[0])], attrs))
+    (same || is(Fault::PadsIgnoreValues)).then(|| Expr::Apply("pad", vec![Old(below.operands[0])], attrs))
 }
 
 fn concat_axis(site: &Site) -> Option<usize> {

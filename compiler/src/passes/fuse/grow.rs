@@ -18,6 +18,7 @@ use super::{Kind, PASS, Survey};
 use crate::graph::{Dim, Graph, NodeId, Value};
 use crate::passes::Context;
 use crate::passes::facts::Facts;
+use crate::seeded::{Fault, is};
 
 /// Work, in additions, that is rather repeated than stored and loaded.
 const CHEAP: u32 = 8;
@@ -175,7 +176,8 @@ impl<'a> Growth<'a> {
                 }
             }
         }
-        member.is_private &= !self.survey.is_output(id) && operands.len() == self.survey.n_uses(id);
+        let is_output = self.survey.is_output(id) && !is(Fault::FuseIgnoresOutputs);
+        member.is_private &= !is_output && operands.len() == self.survey.n_uses(id);
         member
     }
 
@@ -189,7 +191,7 @@ impl<'a> Growth<'a> {
         if self.reduction.is_some() {
             return Err("a kernel reduces at most once");
         }
-        if !member.is_private {
+        if !member.is_private && !is(Fault::FuseIgnoresOtherUsers) {
             return Err("its result is used elsewhere too");
         }
         match member.positions == BTreeSet::from([0]) && shape(id) == shape(self.group.root) {

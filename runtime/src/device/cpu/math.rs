@@ -36,6 +36,7 @@ table! {
     expm1(a): f64 = a.exp_m1();
     pow(a, b): f64 = a.powf(b);
     atan2(a, b): f64 = a.atan2(b);
+    modulo(a, b): f64 = floored_remainder(a, b);
     // For CPUs without the instruction.
     fma(a, b, c): f64 = a.mul_add(b, c);
     fmaf(a, b, c): f32 = a.mul_add(b, c);
@@ -49,6 +50,12 @@ table! {
     nearbyintf(a): f32 = a.round_ties_even();
     roundeven(a): f64 = a.round_ties_even();
     roundevenf(a): f32 = a.round_ties_even();
+}
+
+/// What is left of `a` after whole multiples of `b`, with the sign of `b`.
+fn floored_remainder(a: f64, b: f64) -> f64 {
+    let remainder = a % b;
+    if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
 }
 
 #[cfg(test)]

@@ -114,20 +114,21 @@ impl Dim {
     }
 }
 
-/// `floor(floor(a / b) / c) = floor(a / (b·c))` for positive constants.
+/// `floor((floor(a / b) + k) / c) = floor((a + k·b) / (b·c))` for constants, b and c positive.
 fn nested_floor(rest: &Dim, divisor: &Dim) -> Dim {
     if let (Some(value), Some(by)) = (rest.as_constant(), divisor.as_constant())
         && let Some(quotient) = floor_div(value, by)
     {
         return Dim::constant(quotient);
     }
-    if let (Some(Atom::FloorDiv(a, b)), Some(outer)) = (rest.single_atom(), divisor.as_constant())
+    let added = rest.constant_term();
+    if let (Some(Atom::FloorDiv(a, b)), Some(outer)) = ((rest - added).single_atom(), divisor.as_constant())
         && let Some(inner) = b.as_constant()
         && inner > 0
         && outer > 0
-        && let Some(both) = inner.checked_mul(outer)
+        && let (Some(both), Some(added)) = (inner.checked_mul(outer), inner.checked_mul(added))
     {
-        return a.floor_div(&Dim::constant(both));
+        return (a + added).floor_div(&Dim::constant(both));
     }
     if let (Some(Atom::Mod(_, b)), Some(outer)) = (rest.single_atom(), divisor.as_constant())
         && b.as_constant().is_some_and(|inner| inner > 0 && inner <= outer)

@@ -44,10 +44,23 @@ impl Ranges {
         }
         // A floor with a positive factor is bounded by itself or through what it divides: neither is always better.
         let through = self.lower_bound_from(dim, self.ranges.len(), true);
-        match has_floor(dim) {
+        let bound = match has_floor(dim) {
             true => through.max(self.lower_bound_from(dim, self.ranges.len(), false)),
             false => through,
+        };
+        match factor_of_floors(dim) {
+            1 => bound,
+            factor => bound.max(self.lower_bound_of_multiple(dim, factor)),
         }
+    }
+
+    /// From a bound of a multiple, in which all floors can be opened.
+    fn lower_bound_of_multiple(&self, dim: &Dim, factor: i64) -> Option<i64> {
+        if dim.terms().any(|(_, coefficient)| coefficient.checked_mul(factor).is_none()) {
+            return None;
+        }
+        let bound = self.lower_bound_from(&(dim * factor), self.ranges.len(), true)?;
+        Some(-bound.checked_neg()?.div_euclid(factor))
     }
 
     /// The bound, with the symbols declared at `n` and later already eliminated.
@@ -297,6 +310,23 @@ fn eliminate(dim: &Dim, range: &Range) -> Option<Dim> {
 
 fn has_floor(dim: &Dim) -> bool {
     dim.terms().any(|(monomial, _)| matches!(monomial.as_slice(), [(Atom::FloorDiv(..), 1)]))
+}
+
+/// The least factor that makes the coefficient of each floor a multiple of its divisor; 1 if that would be large.
+fn factor_of_floors(dim: &Dim) -> i64 {
+    const LARGEST: i64 = 1 << 16;
+    dim.terms().fold(1i64, |factor, (monomial, coefficient)| match monomial.as_slice() {
+        [(Atom::FloorDiv(_, b), 1)] => {
+            let by = b.as_constant().filter(|by| (2..=LARGEST).contains(by)).unwrap_or(1);
+            let missing = by / greatest_divisor(by, coefficient.saturating_mul(factor).rem_euclid(by));
+            factor.checked_mul(missing).filter(|&factor| factor <= LARGEST).unwrap_or(1)
+        }
+        _ => factor,
+    })
+}
+
+fn greatest_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_divisor(b, a % b) }
 }
 
 /// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`, where k is negative or all are asked for: the remainder has tight

@@ -19,6 +19,7 @@ fn equal_polynomials_are_equal_data() {
     assert_eq!(dim("8*floordiv(N, 8) + mod(N, 8)"), dim("N"));
     assert_eq!(dim("9*floordiv(k, 9) + 3*mod(floordiv(k, 3), 3) + mod(k, 3)"), dim("k"));
     assert_eq!(dim("floordiv(floordiv(N, 2), 2)"), dim("floordiv(N, 4)"));
+    assert_eq!(dim("floordiv(floordiv(N + 1, 2) + 1, 2)"), dim("floordiv(N + 3, 4)"));
     assert_eq!(dim("min(N + 1, N)"), dim("N"));
 }
 
@@ -43,6 +44,14 @@ fn hostile_text_is_an_error() {
     ] {
         assert!(text.parse::<Dim>().is_err());
     }
+}
+
+#[test]
+fn floors_are_bounded_through_a_multiple() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("W"), dim("1"), None);
+    ranges.declare(Symbol::new("c"), dim("0"), Some(dim("floordiv(W + 8191, 8192) - 1")));
+    assert_eq!(ranges.lower_bound(&dim("floordiv(W + 1, 2) - 4096*c")), Some(1));
 }
 
 #[test]

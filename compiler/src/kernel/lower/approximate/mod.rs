@@ -18,6 +18,7 @@ pub(in crate::kernel) struct Expansion {
     pub scalar: Scalar,
     pub expand: fn(&mut Lower, &[Value]) -> Value,
     /// The largest relative error, in f32 arithmetic.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what the tests hold the expansion to"))]
     pub error: f64,
 }
 

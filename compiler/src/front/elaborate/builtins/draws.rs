@@ -1,0 +1,98 @@
+//! Builtins that draw: distributions, integers, coins and dropout.
+//!
+//! Invariant: every draw goes through `Elaborator::draw`, which gives it a key of its own.
+
+use super::Bound;
+use crate::diag::Span;
+use crate::front::ast::BinaryOp;
+use crate::front::elaborate::Elaborator;
+use crate::front::elaborate::call::Arg;
+use crate::front::elaborate::config::same;
+use crate::front::elaborate::report::Outcome;
+use crate::front::elaborate::value::{Draw, Value};
+use crate::graph::{DType, Dim, Scalar, Type};
+
+impl<'a> Elaborator<'a> {
+    /// `normal(std: 0.02)` waits for its shape; with a shape it draws.
+    pub(super) fn distribution(&mut self, kind: &str, mut b: Bound<'a>) -> Outcome<Value<'a>> {
+        let mut numbers = if kind == "normal" { [0.0, 1.0] } else { [0.0, 1.0] };
+        for (idx, number) in numbers.iter_mut().enumerate() {
+            if let Some(arg) = b.take(idx) {
+                *number = match arg.value.as_number() {
+                    Some(value) => value,
+                    None => return Err(self.wanted("a number of config", &arg.value.clone(), arg.span)),
+                };
+            }
+        }
+        let draw = match kind {
+            "normal" => Draw::Normal { mean: numbers[0], std: numbers[1] },
+            _ => Draw::Uniform { low: numbers[0], high: numbers[1] },
+        };
+        match b.take(2) {
+            Some(shape) => self.call_draw(draw, vec![Arg { name: None, ..shape }], b.span),
+            None => Ok(Value::Draw(draw)),
+        }
+    }
+
+    pub(super) fn unit(&mut self, shape: Type, span: Span) -> Outcome<(Value<'a>, Span)> {
+        let unit = self.draw(Draw::Uniform { low: 0.0, high: 1.0 }, &shape.with_dtype(DType::Real), span)?;
+        Ok((Value::Wire(unit), span))
+    }
+
+    /// `low + floor(u * (high - low))`, for bounds known at run time too.
+    pub(super) fn randint(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
+        let (low, high) = (b.value(0), b.value(1));
+        let shape = b.take(2).into_iter().collect::<Vec<_>>();
+        let shape = self.shape_argument(&shape)?;
+        let span = b.span;
+        let unit = self.unit(shape, span)?;
+        let (low, high) = (self.floated(low)?, self.floated(high)?);
+        let width = self.operate(BinaryOp::Subtract, span, [high, low.clone()], span)?;
+        let scaled = self.operate(BinaryOp::Multiply, span, [unit, (width, span)], span)?;
+        let floor = self.map("floor", scaled, span, span)?;
+        let shifted = self.operate(BinaryOp::Add, span, [low, (floor, span)], span)?;
+        let wire = self.tensor(shifted, span)?;
+        self.cast(wire, DType::I64, span).map(Value::Wire)
+    }
+
+    pub(super) fn floated(&mut self, (value, span): (Value<'a>, Span)) -> Outcome<(Value<'a>, Span)> {
+        match value.as_number() {
+            Some(number) => Ok((Value::Float(number), span)),
+            None => {
+                let wire = self.tensor(value, span)?;
+                Ok((Value::Wire(self.cast(wire, DType::Real, span)?), span))
+            }
+        }
+    }
+
+    pub(super) fn bernoulli(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
+        let p = b.value(0);
+        let shape = b.take(1).into_iter().collect::<Vec<_>>();
+        let shape = self.shape_argument(&shape)?;
+        let unit = self.unit(shape, b.span)?;
+        self.operate(BinaryOp::Less, b.span, [unit, p], b.span)
+    }
+
+    /// Zeroes elements, or whole examples along a path, while training; scales what stays.
+    pub(super) fn dropout(&mut self, mut b: Bound<'a>, whole: bool) -> Outcome<Value<'a>> {
+        let ((value, at), (p, p_at)) = (b.value(0), b.value(1));
+        if p.as_number().is_none() && !p.is_tensor() {
+            return Err(self.wanted("a probability", &p, p_at));
+        }
+        if !self.training || same(&p, &Value::Int(0)) == Some(true) {
+            return Ok(value);
+        }
+        let span = b.span;
+        let wire = self.tensor(value, at)?;
+        let mut shape = self.type_of(wire);
+        if whole {
+            shape.shape.iter_mut().skip(1).for_each(|size| *size = Dim::constant(1));
+        }
+        let unit = self.unit(shape, span)?;
+        let stays = self.operate(BinaryOp::GreaterEqual, span, [unit, (p.clone(), p_at)], span)?;
+        let room = self.operate(BinaryOp::Subtract, span, [(Value::Float(1.0), span), (p, p_at)], span)?;
+        let scaled = self.operate(BinaryOp::Divide, span, [(Value::Wire(wire), at), (room, span)], span)?;
+        let operands = vec![(stays, span), (scaled, span), (Value::Float(0.0), span)];
+        self.apply_scalar(Scalar::Select, operands, span)
+    }
+}

@@ -1,0 +1,87 @@
+//! Random graphs through every pass and both backends, compared with the interpreter.
+//!
+//! A failure is shrunk and written to `target/differential/seed_index.twir`; it becomes a file of
+//! `tests/differential/regressions` once it is understood. The long run is
+//! `TILEWRIGHT_GRAPHS=10000 TILEWRIGHT_SEED=2 cargo test --release --test differential -- --ignored long`.
+
+#[path = "differential/mod.rs"]
+mod differential;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use differential::campaign::{self, Campaign, Outcome};
+use differential::check::{check, silence_panics};
+use differential::coverage::Coverage;
+use differential::{file, generate};
+use tilewright::compiler::codegen::Backend;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential")
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn campaign(seed: u64, n_graphs: u64, max_failures: usize) -> Outcome {
+    silence_panics();
+    campaign::run(&Campaign {
+        seed,
+        first: number("TILEWRIGHT_FIRST", 0),
+        n_graphs,
+        backends: Backend::AVAILABLE,
+        max_failures,
+        shrink_for: Duration::from_secs(number("TILEWRIGHT_SHRINK", 20)),
+        folder: &folder(),
+    })
+}
+
+fn report(outcome: &Outcome) {
+    println!("{}", outcome.coverage.summary());
+    for (name, case, failure) in &outcome.failures {
+        println!("=== {name}: {}\n{}", failure.stage, file::print(case, &failure.message));
+    }
+    assert!(outcome.failures.is_empty(), "{} graphs fail", outcome.failures.len());
+}
+
+#[test]
+fn random_graphs_agree() {
+    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3));
+}
+
+#[test]
+#[ignore = "takes minutes; its report is in tests/reports"]
+fn long() {
+    let (seed, n_graphs) = (number("TILEWRIGHT_SEED", 2), number("TILEWRIGHT_GRAPHS", 10_000));
+    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize);
+    let stages = ["expand", "precision", "canonicalize", "fold", "cse", "dce", "fuse", "llvm", "cranelift"];
+    let text = format!("seed {seed}: {}\n\n{}", outcome.coverage.summary(), outcome.coverage.table(&stages));
+    std::fs::write(folder().join("report.md"), text).expect("a report");
+    report(&outcome);
+}
+
+#[test]
+fn what_once_went_wrong_stays_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/regressions");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "twir"));
+    paths.sort();
+    for path in paths {
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let case = file::read(&name, &std::fs::read_to_string(&path).expect("text")).expect("a case");
+        if let Err(failure) = check(&case, Backend::AVAILABLE, &mut Coverage::default()) {
+            panic!("{name}: {}: {}", failure.stage, failure.message);
+        }
+    }
+}
+
+#[test]
+fn a_case_is_a_function_of_seed_and_index() {
+    for index in 0..20 {
+        let (a, b) = (generate::case(7, index), generate::case(7, index));
+        assert_eq!(a.graph, b.graph);
+        assert_eq!(file::read("copy", &file::print(&a, "copy")).expect("it reads back").graph, a.graph);
+    }
+}

@@ -1,0 +1,83 @@
+//! Graphs as programs: planned, compiled by a backend and run in a session with poisoned memory.
+
+use std::sync::Arc;
+
+use tilewright::compiler::codegen::{Backend, Cache};
+use tilewright::compiler::driver::{self, Options};
+use tilewright::compiler::graph::{Graph, Role, Tensor, Type};
+use tilewright::compiler::kernel::{self, Kernel};
+use tilewright::compiler::plan::{self, Interface, Planned, State};
+use tilewright::compiler::schedule::schedule;
+use tilewright::runtime::data::Tensor as Array;
+use tilewright::runtime::device::cpu::{Code, Hosts};
+use tilewright::runtime::exec::{self, Session};
+use tilewright::runtime::program::Program;
+use tilewright::runtime::weights::WeightSet;
+
+pub fn options(backend: Backend) -> Options {
+    Options { backend, threads: 1, verify: true, cache: Cache::off(), ..Options::new() }
+}
+
+/// The kernels and the plan of a lowered graph.
+pub fn planned(graph: &Graph, options: &Options) -> Result<Planned, String> {
+    let of = |role: Role| {
+        let mine = graph.arguments().iter().filter(move |argument| argument.role == role);
+        mine.map(|argument| (argument.name.clone(), graph.type_of(argument.value).clone()))
+    };
+    let state = |(name, ty): (String, Type)| State { name, ty, initial: None };
+    let interface = Interface {
+        name: "random".to_string(),
+        params: of(Role::Param).collect(),
+        states: of(Role::State).map(state).collect(),
+    };
+    let machine = driver::machine(options.backend, &options.target, 2);
+    let scheduler = |graph: &Graph, id| schedule(graph, id, &machine).map_err(|error| error.to_string());
+    plan::plan(&interface, std::slice::from_ref(graph), &scheduler)
+        .map_err(|error| format!("{error}\n{}", error.dump.as_deref().unwrap_or("")))
+}
+
+/// That a kernel survives printing and parsing.
+pub fn check_kernel(kernel: &Kernel) -> Result<(), String> {
+    let text = kernel::print(kernel);
+    let parsed = kernel::parse(&text).map_err(|error| format!("{error}\n{text}"))?;
+    match parsed == *kernel {
+        true => Ok(()),
+        false => Err(format!("reads back differently:\n{text}\n{}", kernel::print(&parsed))),
+    }
+}
+
+/// The program with machine code for its kernels.
+pub fn compiled(mut program: Program, options: &Options) -> Result<Program, String> {
+    driver::rebuild(&mut program, options).map_err(|error| error.to_string())?;
+    Ok(program)
+}
+
+/// A session that holds the params, with sizes that no input tells.
+pub fn open(
+    program: Program,
+    params: Vec<Array>,
+    threads: usize,
+    sizes: Vec<(String, i64)>,
+) -> Result<Session, String> {
+    let code = Code::load(&program, &Hosts::standard()).map_err(|error| error.to_string())?;
+    let weights = WeightSet::from_tensors(params);
+    let options = exec::Options { threads, sizes, poison: true, ..exec::Options::default() };
+    Session::open(Arc::new(program), Arc::new(code), Arc::new(weights), options).map_err(|error| error.to_string())
+}
+
+/// A tensor of the interpreter as the runtime holds it, in the type the program wants.
+pub fn array(tensor: &Tensor, ty: &Type) -> Result<Array, String> {
+    let tensor = tensor.cast(ty.dtype);
+    Array::from_bytes(tensor.dtype, &tensor.shape, &plan::bytes(&tensor)).map_err(|error| error.to_string())
+}
+
+pub fn tensor(array: &Array) -> Tensor {
+    let shape = array.shape().to_vec();
+    match (array.dtype().is_float(), array.as_slice::<i64>()) {
+        (true, _) => Tensor::floats(array.dtype(), shape, array.view().to_f64()),
+        (false, Some(ints)) => Tensor::ints(array.dtype(), shape, ints.to_vec()),
+        (false, None) => {
+            Tensor::ints(array.dtype(), shape, array.view().to_f64().into_iter().map(|v| v as i64).collect())
+        }
+    }
+}
