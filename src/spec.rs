@@ -103,6 +103,7 @@ impl Spec {
                 Ok(model) => diagnostics.extend(broken_promise(preset, &model)),
             }
         }
+        diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| (span.file, span.start)));
         match diagnostics.iter().any(|diagnostic| diagnostic.is_error()) {
             true => Err(self.error(diagnostics)),
             false => Ok(()),
@@ -169,7 +170,7 @@ pub fn broken_promise(preset: &Preset, model: &Model) -> Option<Diagnostic> {
         return None;
     }
     let message = format!("`{}({})` has {found} parameters, not {expected}", model.name, preset.name);
-    let diagnostic = Diagnostic::error("E0506", message).at(expect.span, "promised here");
+    let diagnostic = Diagnostic::error("E0508", message).at(expect.span, "promised here");
     Some(match expect.source.is_empty() {
         true => diagnostic,
         false => diagnostic.with_note(format!("the number is that of {}", expect.source)),

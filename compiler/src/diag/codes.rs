@@ -1,7 +1,7 @@
 //! The register of error codes: every diagnostic's code has its row here.
 //!
 //! Invariant: sorted by code, no code twice, and a code never changes its meaning. E01xx are syntax
-//! errors; later stages add their hundreds below.
+//! errors, E02xx shapes and dtypes, E03xx names and calls, E04xx config, E05xx files and choices.
 
 /// A code and what it stands for in general; the message of a diagnostic says it in particular.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,7 @@ pub static CODES: &[Code] = &[
     row("E0505", "a choice that no parameter asks for"),
     row("E0506", "there is no such preset"),
     row("E0507", "the TOML of a spec cannot be understood"),
+    row("E0508", "a preset does not keep its promise"),
 ];
 
 /// The general title of a code.

@@ -90,7 +90,7 @@ impl SourceMap {
         (line + 1, column + 1)
     }
 
-    pub(super) fn line_index(&self, file: FileId, offset: usize) -> Option<usize> {
+    pub(crate) fn line_index(&self, file: FileId, offset: usize) -> Option<usize> {
         Some(self.get(file)?.line_index(offset))
     }
 

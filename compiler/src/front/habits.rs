@@ -95,6 +95,7 @@ const WORDS: &[Habit] = &[
     habit("elif", AfterBlock, None, "`elif` is spelt out", "write `else if`"),
     habit("import", BeforeWord, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
     habit("from", BeforeWord, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
+    habit("new", BeforeWord, Some(""), "nothing is made with `new`", "write `Linear(…)`"),
     habit("return", Leads, Some(""), "there is no `return`", "a block's last expression is its value"),
     habit("while", Leads, None, "there is no `while` on its own", "write `loop while c, at most n carry x = x0 { … }`"),
 ];

@@ -3,6 +3,7 @@
 //! Invariant: file access goes through a [`Loader`]; the prelude is part of the compiler. Files are numbered in the order
 //! in which they are met, so a file's position is its `FileId`; the first is the one asked for.
 
+mod duplicates;
 mod prelude;
 
 use std::collections::HashMap;
@@ -91,6 +92,7 @@ impl Loading<'_> {
 
     fn declare(&mut self, index: usize) {
         let file = &mut self.program.files[index];
+        self.program.diagnostics.extend(duplicates::find(&file.ast));
         for (item, entry) in file.ast.items.iter().enumerate() {
             let names: Vec<&ast::Ident> = match entry {
                 ast::Item::Use(_) => continue,
@@ -114,12 +116,18 @@ impl Loading<'_> {
             let Some(found) = found else {
                 let diagnostic = self.missing(target, import, wanted);
                 self.program.diagnostics.push(diagnostic);
+                self.unknown_import(index, wanted);
                 continue;
             };
             let local = wanted.local();
             let first = self.program.files[index].names.get(&local.text).map(|named| named.span);
             match first {
-                Some(first) => self.program.diagnostics.push(twice(local, first)),
+                Some(first) => {
+                    self.program.diagnostics.push(twice(local, first));
+                    // Which of the two is meant is not known: what is said of either may be wrong.
+                    let neither = Named { file: usize::MAX, item: 0, span: first };
+                    self.program.files[index].names.insert(local.text.clone(), neither);
+                }
                 None => {
                     self.program.files[index].names.insert(local.text.clone(), found);
                 }
@@ -129,10 +137,12 @@ impl Loading<'_> {
 
     /// Names of a file that could not be read are known to be unknown: one message is enough.
     fn poison(&mut self, index: usize, import: &ast::Use) {
-        for wanted in &import.names {
-            let named = Named { file: usize::MAX, item: 0, span: wanted.name.span };
-            self.program.files[index].names.entry(wanted.local().text.clone()).or_insert(named);
-        }
+        import.names.iter().for_each(|wanted| self.unknown_import(index, wanted));
+    }
+
+    fn unknown_import(&mut self, index: usize, wanted: &ast::Imported) {
+        let named = Named { file: usize::MAX, item: 0, span: wanted.name.span };
+        self.program.files[index].names.entry(wanted.local().text.clone()).or_insert(named);
     }
 
     fn missing(&self, target: usize, import: &ast::Use, wanted: &ast::Imported) -> Diagnostic {
@@ -238,6 +248,15 @@ fn join(from: &str, path: &str) -> String {
 
 /// The part of the prelude in which a name is defined.
 pub fn prelude_part_with(name: &str) -> Option<&'static str> {
-    let defines = |text: &str| ["module", "fn", "const"].iter().any(|word| text.contains(&format!("\n{word} {name}")));
-    prelude::names().into_iter().find(|part| prelude::file(part).is_some_and(defines))
+    let words = ["module", "fn", "const"];
+    let has = |text: &str| words.iter().any(|word| defines(text, word, name));
+    prelude::names().into_iter().find(|part| prelude::file(part).is_some_and(has))
+}
+
+/// Whether a line of the text reads `module NAME`, whatever its `word` and however the line goes on.
+pub fn defines(text: &str, word: &str, name: &str) -> bool {
+    let rest_of =
+        |line: &str| Some(line.strip_prefix(word)?.strip_prefix(' ')?.trim_start().strip_prefix(name)?.chars().next());
+    let ends = |next: Option<char>| next.is_none_or(|next| !next.is_alphanumeric() && next != '_');
+    text.lines().filter_map(rest_of).any(ends)
 }

@@ -140,7 +140,10 @@ impl<'a> Elaborator<'a> {
 
     fn agree(&mut self, then: &Read<'a>, other: &Read<'a>, span: Span) -> Outcome<Vec<Type>> {
         if then.types.len() != other.types.len() {
-            let message = format!("one branch gives {} tensors and the other {}", then.types.len(), other.types.len());
+            let message = match (then.types.len(), other.types.len()) {
+                (_, 0) | (0, _) => "one branch gives a value and the other none".to_string(),
+                (a, b) => format!("one branch gives {} and the other {b}", super::call::count(a, "tensor")),
+            };
             let diagnostic = Diagnostic::error("E0209", message).at(span, "both branches are computed into one value");
             return Err(
                 self.report(diagnostic.help("an `if` over a run-time condition needs an `else` that gives the same"))

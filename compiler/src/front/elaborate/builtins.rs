@@ -9,10 +9,10 @@ mod lists;
 mod tensors;
 
 use super::Elaborator;
-use super::call::{Arg, count};
+use super::call::{Arg, count, parameter_for};
 use super::report::Outcome;
 use super::value::{Draw, Value};
-use crate::diag::{Diagnostic, Span, suggest};
+use crate::diag::{Diagnostic, Span};
 use crate::graph::{Dim, Scalar};
 
 pub struct Builtin {
@@ -152,8 +152,8 @@ impl<'a> Elaborator<'a> {
                 (None, Some(name)) => {
                     let diagnostic =
                         Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", builtin.name))
-                            .at(arg.span, format!("given as `{name}`"))
-                            .did_you_mean(suggest(name, params.iter().copied()))
+                            .at(self.name_before(arg.span, name), "no such parameter")
+                            .did_you_mean(parameter_for(name, params.iter().copied()))
                             .with_note(format!("it has {}", params.join(", ")));
                     return Err(self.report(diagnostic));
                 }

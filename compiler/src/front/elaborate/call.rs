@@ -135,7 +135,9 @@ impl<'a> Elaborator<'a> {
             }
             _ => false,
         };
+        self.calls.push(span);
         let result = self.call_body(function, &mut env, args, span);
+        self.calls.pop();
         if entered {
             self.context.pop();
         }
@@ -205,9 +207,9 @@ impl<'a> Elaborator<'a> {
                 }
                 (None, Some(name)) => {
                     let names = params.iter().map(|param| param.name.text.as_str());
-                    let suggestion = suggest(name, names.clone());
+                    let suggestion = parameter_for(name, names.clone());
                     let diagnostic = Diagnostic::error("E0303", format!("`{callee}` has no parameter `{name}`"))
-                        .at(arg.span, format!("given as `{name}`"))
+                        .at(self.name_before(arg.span, name), "no such parameter")
                         .also(defined, "defined here")
                         .did_you_mean(suggestion);
                     match suggestion {
@@ -229,8 +231,9 @@ impl<'a> Elaborator<'a> {
             .collect();
         if let Some(first) = missing.first() {
             let names: Vec<String> = missing.iter().map(|param| format!("`{}`", param.name.text)).collect();
+            let place = if span == defined { "a preset or `--set` may give it" } else { "this call" };
             let diagnostic = Diagnostic::error("E0303", format!("`{callee}` is missing {}", names.join(" and ")))
-                .at(span, "this call")
+                .at(span, place)
                 .also(first.span, "without a default");
             return Err(self.report(diagnostic));
         }
@@ -290,22 +293,49 @@ impl<'a> Elaborator<'a> {
         args: Vec<Option<Arg<'a>>>,
         span: Span,
     ) -> Outcome<Vec<(Rc<str>, Value<'a>)>> {
+        let module = constructor.module;
         let mut env = Env::of_file(constructor.file);
         let mut params = Vec::new();
-        for (param, arg) in constructor.module.params.iter().zip(args) {
+        let mut failed = None;
+        let mut unsure = Vec::new();
+        module.condition.iter().for_each(|condition| super::wheres::clauses(condition, &mut unsure));
+        for (param, arg) in module.params.iter().zip(args) {
+            // A default may need what the `where` asks for, so that is looked at as soon as it can be.
+            if arg.is_none() {
+                let (ready, rest): (Vec<_>, Vec<_>) =
+                    unsure.into_iter().partition(|clause| self.is_bound(clause, &module.params, &env));
+                unsure = rest;
+                for clause in ready {
+                    self.hold_config(clause, &mut env, &module.name.text, span)?;
+                }
+            }
             let (value, at) = match (arg, &param.default) {
-                (Some(arg), _) => (arg.value, arg.span),
-                (None, Some(default)) => (self.eval(default, &mut env)?, default.span),
-                (None, None) => (Value::Poison, span),
+                (Some(arg), _) => (Ok(arg.value), arg.span),
+                (None, Some(default)) => (self.eval(default, &mut env), default.span),
+                (None, None) => (Ok(Value::Poison), span),
             };
-            let value = self.coerce(value, &param.ty, &mut env, at)?;
+            let value = match value.and_then(|value| self.coerce(value, &param.ty, &mut env, at)) {
+                Ok(value) => value,
+                Err(poisoned) => {
+                    failed = Some(poisoned);
+                    Value::Poison
+                }
+            };
             env.locals.bind(&param.name.text, value.clone(), self.frames.len());
             params.push((Rc::from(param.name.text.as_str()), value));
         }
-        if let Some(condition) = &constructor.module.condition {
-            self.hold_config(condition, &mut env, &constructor.module.name.text, span)?;
+        failed.map_or(Ok(()), Err)?;
+        for clause in unsure {
+            self.hold_config(clause, &mut env, &module.name.text, span)?;
         }
         Ok(params)
+    }
+
+    /// The place of the name before an argument's value.
+    pub fn name_before(&self, value: Span, name: &str) -> Span {
+        let text = self.program.sources.text(value.file).get(..value.start as usize).unwrap_or_default();
+        let named = text.trim_end().strip_suffix(':').map(str::trim_end).filter(|text| text.ends_with(name));
+        named.map_or(value, |text| Span::new(value.file, text.len() - name.len()..text.len()))
     }
 }
 
@@ -316,6 +346,23 @@ pub fn holds_tensors(ty: &Type) -> bool {
         TypeKind::Tuple(fields) => fields.iter().any(|field| holds_tensors(&field.ty)),
         _ => false,
     }
+}
+
+/// What other libraries call the same.
+static ELSEWHERE: &[(&str, &[&str])] = &[
+    ("axis", &["dim"]),
+    ("axes", &["dims", "dim"]),
+    ("keep", &["keepdim", "keepdims"]),
+    ("kernel", &["kernel_size"]),
+    ("from", &["in_features", "in_channels"]),
+    ("to", &["out_features", "out_channels"]),
+    ("eps", &["epsilon"]),
+];
+
+/// The parameter that was probably meant.
+pub fn parameter_for<'n>(name: &str, params: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
+    let same = |own: &str| ELSEWHERE.iter().any(|(ours, theirs)| *ours == own && theirs.contains(&name));
+    params.clone().find(|own| same(own)).or_else(|| suggest(name, params))
 }
 
 pub fn count(number: usize, noun: &str) -> String {

@@ -118,9 +118,15 @@ impl<'a> Elaborator<'a> {
             None => {
                 let at = how.map_or(span, |how| how.span);
                 let names = known.map(|(own, _)| own);
-                let diagnostic = Diagnostic::error("E0303", "how to reduce is missing")
-                    .at(at, "one of sum, mean, max, min, prod, any, all")
-                    .did_you_mean(suggest(&name, names));
+                let message = match name.is_empty() {
+                    true => "how to reduce is missing".to_string(),
+                    false => format!("there is no way to reduce called `{name}`"),
+                };
+                let near = if name == "average" { Some("mean") } else { suggest(&name, names) };
+                let diagnostic = Diagnostic::error("E0303", message)
+                    .at(at, "not known")
+                    .did_you_mean(near)
+                    .with_note("the ways are sum, mean, max, min, prod, any, all");
                 Err(self.report(diagnostic))
             }
         }
@@ -128,13 +134,20 @@ impl<'a> Elaborator<'a> {
 
     fn pattern(&mut self, value: &Value<'a>, span: Span) -> Outcome<Written> {
         let Value::Str(text) = value else {
-            return Err(self.wanted("a pattern, a string such as \"b n -> n b\",", value, span));
+            let message = format!("a pattern is wanted here, and this is {}", value.kind());
+            let diagnostic = Diagnostic::error("E0403", message)
+                .at(span, value.show())
+                .help("`einsum`, `gather` and `scatter` take it first, the others behind the tensor: \"b n -> n b\"");
+            return Err(self.report(diagnostic));
         };
         match pattern::parse(text) {
             Ok(pattern) => Ok(Written { pattern, span }),
             Err(error) => {
                 let at = inside(span, error.at, 1);
-                self.error("E0210", format!("this pattern cannot be read: {}", error.message), at, "here")
+                let message = format!("this pattern cannot be read: {}", error.message);
+                let diagnostic = Diagnostic::error("E0210", message).at(at, "here");
+                Err(self
+                    .report(diagnostic.help("axes stand side by side, with spaces between: \"b (h w) c -> b h w c\"")))
             }
         }
     }
@@ -143,8 +156,10 @@ impl<'a> Elaborator<'a> {
     fn one_operand(&mut self, written: Written, wire: &Wire, span: Span) -> Outcome<(Written, Written)> {
         let mut pattern = written.pattern;
         if pattern.operands.len() != 1 || pattern.result.is_none() {
-            let message = "this pattern needs one operand and a result, as in \"b n d -> b d n\"";
-            return self.error("E0210", message, span, "here");
+            let diagnostic = Diagnostic::error("E0210", "this pattern needs one operand and a result")
+                .at(span, "here")
+                .help("write what goes in and what comes out: \"b n d -> b d n\"");
+            return Err(self.report(diagnostic));
         }
         let rank = self.type_of(*wire).rank();
         if let Err(error) = pattern::write_out_rest(&mut pattern, &[rank]) {
@@ -178,6 +193,7 @@ impl<'a> Elaborator<'a> {
             let size = self.size_of(&arg.value, arg.span)?;
             sizes.insert(name.to_string(), size);
         }
+        self.once_each(written)?;
         for (axis, (item, size)) in written.pattern.operands[0].iter().zip(shape).enumerate() {
             match &item.kind {
                 Kind::Group(parts) => self.group_sizes(written, item, parts, size, &mut sizes, x)?,
@@ -210,9 +226,10 @@ impl<'a> Elaborator<'a> {
                 let mut diagnostic = Diagnostic::error("E0210", message)
                     .at(item.map_or(written.span, |at| inside(written.span, at, name.len())), "only on the right")
                     .did_you_mean(suggest(name, left.iter().map(String::as_str)));
-                if form == Form::Repeat {
-                    diagnostic = diagnostic.help(format!("say how often: `{name}: 2`"));
-                }
+                diagnostic = diagnostic.help(match form {
+                    Form::Repeat => format!("say how often: `{name}: 2`"),
+                    _ => format!("`repeat(x, pattern, {name}: 2)` adds an axis"),
+                });
                 return Err(self.report(diagnostic));
             }
         }
@@ -227,6 +244,19 @@ impl<'a> Elaborator<'a> {
             }
         }
         Ok(sizes)
+    }
+
+    /// A pattern of one operand has no diagonals.
+    fn once_each(&mut self, written: &Written) -> Outcome<()> {
+        let mut names = Vec::new();
+        flat_names(&written.pattern.operands[0], &mut names);
+        let twice = names.iter().enumerate().find(|(idx, name)| names[..*idx].contains(name));
+        let Some((_, name)) = twice else { return Ok(()) };
+        let at = find_item(&written.pattern.operands[0], name);
+        let diagnostic = Diagnostic::error("E0210", format!("the axis `{name}` stands twice on one side"))
+            .at(at.map_or(written.span, |at| inside(written.span, at, name.len())), "first here")
+            .help("give each axis a name of its own; `einsum` takes diagonals");
+        Err(self.report(diagnostic))
     }
 
     fn group_sizes(
@@ -254,6 +284,13 @@ impl<'a> Elaborator<'a> {
                     let name = (**name).clone();
                     sizes.insert(name, rest);
                     Ok(())
+                }
+                None if size.as_constant().is_none() || known.as_constant().is_none() => {
+                    let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {known} divides {size}"))
+                        .at(inside(written.span, item.at, 1), "this group")
+                        .also(x, format!("its axis has size {size}"))
+                        .help(format!("say so: `where {size} % {known} == 0`"));
+                    Err(self.report(diagnostic))
                 }
                 None => {
                     let message = format!("{known} does not divide {size}");
@@ -292,7 +329,7 @@ impl<'a> Elaborator<'a> {
                 && !names.iter().any(|own| **own == **name)
             {
                 let diagnostic = Diagnostic::error("E0303", format!("the pattern has no axis `{name}`"))
-                    .at(arg.span, "given here")
+                    .at(self.name_before(arg.span, name), "given here")
                     .also(left.span, "the pattern")
                     .did_you_mean(suggest(name, names.iter().map(String::as_str)));
                 return Err(self.report(diagnostic));
@@ -321,9 +358,10 @@ impl<'a> Elaborator<'a> {
             }
         }
         if operands.len() != wanted {
-            let message = format!("the pattern has {wanted} operands, and {} are given", operands.len());
+            let wanted = super::call::count(wanted, "operand");
+            let message = format!("the pattern has {wanted}, and the call gives {}", operands.len());
             let diagnostic = Diagnostic::error("E0303", message).at(text.span, "the pattern");
-            return Err(self.report(diagnostic.also(bound.span, format!("{} here", operands.len()))));
+            return Err(self.report(diagnostic));
         }
         let spans: Vec<Span> = operands.iter().map(|arg| arg.span).collect();
         let pairs: Vec<_> = operands.into_iter().map(|arg| (arg.value, arg.span)).collect();
@@ -368,8 +406,12 @@ impl<'a> Elaborator<'a> {
             Err(error) => error,
         };
         let place = error.at.map_or(text, |at| inside(text, at, 1));
-        let mut diagnostic =
-            Diagnostic::error("E0203", format!("`{name}`: {}", error.message)).at(place, "this pattern");
+        // The op's own names for its operands mean nothing to who wrote the pattern.
+        let message = error.message.replace("`x`", "the first operand").replace("`more`", "a later one");
+        let mut diagnostic = Diagnostic::error("E0203", format!("`{name}`: {message}")).at(place, "this pattern");
+        if !self.text(text).contains(' ') {
+            diagnostic = diagnostic.help("every name is one axis: put spaces between, as in \"b n d, e d -> b n e\"");
+        }
         for (idx, (wire, at)) in wires.iter().zip(spans).enumerate() {
             if error.operand.is_none_or(|operand| operand == idx) || wires.len() <= 3 {
                 diagnostic = diagnostic.also(*at, format!("{} here", self.type_of(*wire)));

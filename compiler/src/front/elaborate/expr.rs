@@ -201,9 +201,26 @@ impl<'a> Elaborator<'a> {
             let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{name}`"));
             return self.report(diagnostic.at(*at, "unknown name"));
         }
+        if let Value::Blueprint(blueprint) = found {
+            let what = match &blueprint.kind {
+                BlueprintKind::Declare { kind: DeclareKind::Param, .. } => "param",
+                BlueprintKind::Declare { .. } => "state",
+                _ => "module",
+            };
+            let diagnostic = Diagnostic::error("E0307", format!("this {what} has no place in the tree"))
+                .at(span, "used here")
+                .also(blueprint.span, "made here, but no member")
+                .help("make it a member: a line `name = …` of the module");
+            return self.report(diagnostic);
+        }
         let message = format!("{wanted} is wanted here, and this is {}", found.kind());
         let code = if found.is_tensor() || wanted.contains("tensor") { "E0403" } else { "E0402" };
-        self.report(Diagnostic::error(code, message).at(span, found.show()))
+        let mut diagnostic = Diagnostic::error(code, message).at(span, found.show());
+        if matches!(found, Value::List(_)) && wanted.contains("tensor") {
+            diagnostic =
+                diagnostic.help(format!("`tensor({})` makes a constant of a list of numbers", self.text(span)));
+        }
+        self.report(diagnostic)
     }
 
     fn range(&mut self, start: &'a Expr, end: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
@@ -276,6 +293,13 @@ impl<'a> Elaborator<'a> {
                 None => Err(self.unknown(&name.text, name.span, env)),
             };
         }
+        if let ExprKind::Name(ident) = &value.kind
+            && self.find(&ident.text, env)?.is_none()
+            && let Some(help) = self.qualified(&ident.text, &name.text)
+        {
+            let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{}`", ident.text));
+            return Err(self.report(diagnostic.at(ident.span, "unknown name").help(help)));
+        }
         match self.eval(value, env)? {
             Value::Module(instance) => match self.name_of(&instance, &name.text) {
                 Some(Value::Poison) => Err(Reports::silent()),
@@ -306,9 +330,28 @@ impl<'a> Elaborator<'a> {
             }
             other => {
                 let message = format!("{} has no parts, so no `{}`", other.kind(), name.text);
-                self.error("E0305", message, name.span, "asked for here")
+                let diagnostic = Diagnostic::error("E0305", message).at(name.span, "asked for here");
+                let is_function = matches!(self.word(&name.text), Some(Value::Op(_) | Value::Builtin(_)));
+                let owner = self.text(value.span);
+                Err(self.report(match (is_function, name.text.as_str()) {
+                    (true, "shape" | "size") => diagnostic.help(format!(
+                        "write `{0}({owner})`; or name an axis in the type, as in `[B, N]`, and use `N`",
+                        name.text
+                    )),
+                    (true, _) => diagnostic.help(format!("write `{0}({owner})` or `{owner} |> {0}`", name.text)),
+                    (false, _) => diagnostic,
+                }))
             }
         }
+    }
+
+    /// What to write for `nn.Linear` and `torch.relu`.
+    fn qualified(&self, owner: &str, name: &str) -> Option<String> {
+        if let Some(part) = crate::front::load::prelude_part_with(name) {
+            return Some(format!("write `use {part} {{ {name} }}` at the top of the file, and `{name}(…)` here"));
+        }
+        let is_function = matches!(self.word(name), Some(Value::Op(_) | Value::Builtin(_)));
+        is_function.then(|| format!("functions need no `{owner}.`: write `{name}(…)`"))
     }
 
     fn no_field(&mut self, owner: &str, name: &ast::Ident, names: &[Rc<str>]) -> super::Poisoned {

@@ -26,7 +26,7 @@ impl<'a> Elaborator<'a> {
         match self.frame(span)?.graph.apply(op, &values, &attrs, Vec::new(), &origin) {
             Ok(node) => Ok(self.wire(crate::graph::Value { node, result: 0 })),
             Err(error) => {
-                let diagnostic = Diagnostic::error("E0201", format!("`{}`: {}", op.name, error.message));
+                let diagnostic = Diagnostic::error("E0201", super::ops::said_by(op.name, &error.message));
                 let diagnostic = diagnostic.at(span, "this does not fit together");
                 Err(self.report(with_help(diagnostic, &error)))
             }

@@ -74,7 +74,8 @@ impl<'a> Elaborator<'a> {
         span: Span,
     ) -> Outcome<Rc<Instance<'a>>> {
         let name = &constructor.module.name.text;
-        if self.context.len() >= MAX_NESTING {
+        let within_itself = self.context.iter().any(|outer| std::ptr::eq(outer.constructor.module, constructor.module));
+        if self.context.len() >= MAX_NESTING && (within_itself || self.context.len() >= 2 * MAX_NESTING) {
             self.fuel = 0;
             return self.error("E0406", format!("`{name}` contains itself without end"), span, "once more here");
         }

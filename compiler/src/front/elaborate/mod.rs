@@ -47,6 +47,8 @@ const MAX_DEPTH: usize = 3_000;
 const STACK: usize = 512 << 20;
 /// Evaluated expressions and elements of lists.
 const FUEL: u64 = 5_000_000;
+/// Parts of a path that a message shows.
+const MAX_SHOWN_PARTS: usize = 12;
 /// Elements of one list.
 const MAX_LIST: usize = 65_536;
 
@@ -70,9 +72,21 @@ pub fn check(program: &Program) -> Vec<Diagnostic> {
         let options = Options::default();
         let mut elaborator = Elaborator::new(program, &options);
         elaborator.check_all();
-        diagnostics.extend(std::mem::take(&mut elaborator.reports).finish());
+        let found = std::mem::take(&mut elaborator.reports).finish();
+        let fresh = found.into_iter().filter(|found| !on_a_line_of(found, &program.diagnostics, program));
+        let fresh: Vec<Diagnostic> = fresh.collect();
+        diagnostics.extend(fresh);
         diagnostics
     })
+}
+
+/// A line that cannot be read is repaired to go on; what the repair means is not worth a message.
+fn on_a_line_of(found: &Diagnostic, syntax: &[Diagnostic], program: &Program) -> bool {
+    let line = |diagnostic: &Diagnostic| {
+        let span = diagnostic.span()?;
+        Some((span.file, program.sources.line_index(span.file, span.start as usize)?))
+    };
+    line(found).is_some_and(|place| syntax.iter().any(|known| line(known) == Some(place)))
 }
 
 fn on_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
@@ -97,6 +111,8 @@ struct Elaborator<'a> {
     frames: Vec<Frame<'a>>,
     /// Instances whose parts are being elaborated, outermost first.
     context: Vec<Rc<Instance<'a>>>,
+    /// The calls that are being read, outermost first.
+    calls: Vec<Span>,
     /// Every declared member, with its initialiser.
     members: Vec<members::Declared<'a>>,
     /// Consts that have been evaluated, by file and item.
@@ -121,6 +137,7 @@ impl<'a> Elaborator<'a> {
             serial: 0,
             frames: Vec::new(),
             context: Vec::new(),
+            calls: Vec::new(),
             members: Vec::new(),
             consts: std::collections::HashMap::new(),
             substitution: Vec::new(),
@@ -139,7 +156,20 @@ impl<'a> Elaborator<'a> {
             }
             _ => diagnostic,
         };
+        let diagnostic = self.with_call(diagnostic);
         self.reports.add(diagnostic)
+    }
+
+    /// What goes wrong within the prelude is shown with the call that led there.
+    fn with_call(&self, diagnostic: Diagnostic) -> Diagnostic {
+        let in_prelude = |span: Span| self.program.sources.name(span.file).starts_with("prelude/");
+        if diagnostic.labels.is_empty() || diagnostic.labels.iter().any(|label| !in_prelude(label.span)) {
+            return diagnostic;
+        }
+        match self.calls.iter().rev().find(|call| !in_prelude(**call)) {
+            Some(call) => diagnostic.also(*call, "called from here"),
+            None => diagnostic,
+        }
     }
 
     fn error<T>(&mut self, code: &'static str, message: impl Into<String>, span: Span, label: &str) -> Outcome<T> {
@@ -153,7 +183,11 @@ impl<'a> Elaborator<'a> {
         if let Some(preset) = &self.options.preset {
             text += &format!("({preset})");
         }
-        for part in instance.path.split('.').filter(|part| !part.is_empty()) {
+        let parts: Vec<&str> = instance.path.split('.').filter(|part| !part.is_empty()).collect();
+        for (idx, part) in parts.into_iter().enumerate() {
+            if idx == MAX_SHOWN_PARTS {
+                return text + "…";
+            }
             match part.parse::<u64>() {
                 Ok(index) => text += &format!("[{index}]"),
                 Err(_) => text += &format!(".{part}"),
@@ -188,7 +222,10 @@ impl<'a> Elaborator<'a> {
         }
         if self.depth >= MAX_DEPTH {
             self.fuel = 0;
-            return self.error("E0406", "this calls itself without end", span, "given up here");
+            let diagnostic = Diagnostic::error("E0406", "this calls itself without end")
+                .at(span, "given up here")
+                .help("an `if` must end it: `if n == 0 { 1 } else { … }`");
+            return Err(self.report(diagnostic));
         }
         self.depth += 1;
         Ok(())

@@ -19,7 +19,8 @@ impl<'a> Elaborator<'a> {
         self.check_choices(constructor)?;
         let args = self.chosen(constructor, "")?;
         let args = self.match_params(name, &constructor.module.params, args, span, span)?;
-        let given = self.module_params(constructor, args, span)?;
+        let chosen_at = self.options.config.iter().find_map(|choice| choice.span).unwrap_or(span);
+        let given = self.module_params(constructor, args, chosen_at)?;
         let root = self.instantiate(constructor, given, "", None, span)?;
         let (entries, init) = match self.options.members_only {
             true => (Ok(Vec::new()), Ok(Graph::new("init"))),
@@ -175,6 +176,9 @@ impl<'a> Elaborator<'a> {
 
     /// Two members of one path would share a weight by accident.
     fn unique_paths(&mut self) {
+        if self.program.diagnostics.iter().any(|diagnostic| diagnostic.code == "E0304") {
+            return;
+        }
         let mut seen = std::collections::HashMap::new();
         let slots: Vec<_> = self.members.iter().map(|declared| declared.slot.clone()).collect();
         for slot in slots {

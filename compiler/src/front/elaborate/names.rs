@@ -12,6 +12,9 @@ use crate::front::ast::{self, Entry, Ident, Item};
 use crate::graph::DType;
 use crate::ops;
 
+/// Names that belong to the language, besides functions and element types.
+const WORDS: &[&str] = &["zeros", "ones", "training", "float"];
+
 impl<'a> Elaborator<'a> {
     pub fn resolve(&mut self, name: &'a Ident, env: &Env<'a>) -> Outcome<Value<'a>> {
         match self.find(&name.text, env)? {
@@ -102,7 +105,7 @@ impl<'a> Elaborator<'a> {
     }
 
     /// Names that belong to the language.
-    fn word(&self, name: &str) -> Option<Value<'a>> {
+    pub fn word(&self, name: &str) -> Option<Value<'a>> {
         Some(match name {
             "training" => Value::Bool(self.training),
             "pi" => Value::Float(std::f64::consts::PI),
@@ -124,6 +127,9 @@ impl<'a> Elaborator<'a> {
     }
 
     pub fn unknown(&mut self, name: &str, span: Span, env: &Env<'a>) -> super::Poisoned {
+        if self.lost_item(name, env.file) {
+            return Reports::silent();
+        }
         let uppercase = name.starts_with(char::is_uppercase);
         let candidates = self.names_in_sight(env);
         let of_module = uppercase && name.contains(char::is_lowercase);
@@ -136,7 +142,9 @@ impl<'a> Elaborator<'a> {
             .at(span, "unknown name")
             .did_you_mean(suggestion);
         if suggestion.is_none() {
-            if let Some(part) = self.prelude_with(name) {
+            if let Some(function) = self.function_with(name, env) {
+                diagnostic = diagnostic.help(format!("`{name}` is known within `fn {function}` only: compute there"));
+            } else if let Some(part) = self.prelude_with(name) {
                 diagnostic = diagnostic.help(format!("write `use {part} {{ {name} }}` at the top of the file"));
             } else if builtins::PLANNED.contains(&name) {
                 diagnostic = diagnostic.with_note(format!("`{name}` is planned and not there yet"));
@@ -148,6 +156,29 @@ impl<'a> Elaborator<'a> {
             }
         }
         self.report(diagnostic)
+    }
+
+    /// A function of the module being put together that has a parameter of this name.
+    fn function_with(&self, name: &str, env: &Env<'a>) -> Option<&'a str> {
+        let module = env.instance.as_ref().filter(|_| self.frames.is_empty())?.constructor.module;
+        module.entries.iter().find_map(|entry| match entry {
+            Entry::Fn(function) => {
+                let has = function.params.iter().any(|param| param.name.text == name);
+                has.then_some(function.name.text.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the file has an item of this name that could not be read: what is wrong with it was said there.
+    fn lost_item(&self, name: &str, file: usize) -> bool {
+        let Some(file) = self.program.files.get(file) else { return false };
+        let in_file = |found: &Diagnostic| found.span().is_some_and(|span| span.file == file.ast.id);
+        if !self.program.diagnostics.iter().any(in_file) {
+            return false;
+        }
+        let text = self.program.sources.text(file.ast.id);
+        ["fn", "module", "model", "train", "const"].iter().any(|word| crate::front::load::defines(text, word, name))
     }
 
     /// The part of the prelude that has an item of this name.
@@ -169,6 +200,7 @@ impl<'a> Elaborator<'a> {
             names.extend(file.names.keys().map(|name| Rc::from(name.as_str())));
         }
         names.sort_unstable();
+        names.extend(WORDS.iter().map(|word| Rc::from(*word)));
         names.extend(builtins::TABLE.iter().map(|builtin| Rc::from(builtin.name)));
         names.extend(ops::TABLE.iter().map(|op| Rc::from(op.name)));
         names

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::Elaborator;
-use super::call::{Arg, count};
+use super::call::{Arg, count, parameter_for};
 use super::config::rounded;
 use super::report::Outcome;
 use super::value::{Field, Value, Wire};
-use crate::diag::{Diagnostic, Span, suggest};
+use crate::diag::{Diagnostic, Span};
 use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar};
 
 /// Ops that specs write in other ways.
@@ -91,7 +91,7 @@ impl<'a> Elaborator<'a> {
             }
             let place = error.operand.and_then(|operand| spans.get(operand)).copied().unwrap_or(span);
             let mut diagnostic =
-                Diagnostic::error("E0201", format!("`{}`: {}", op.name, error.message)).at(place, "this does not fit");
+                Diagnostic::error("E0201", said_by(op.name, &error.message)).at(place, "this does not fit");
             for (idx, (wire, at)) in wires.iter().zip(spans).enumerate().take(4) {
                 if Some(idx) != error.operand || *at != place {
                     diagnostic = diagnostic.also(*at, format!("{} here", self.type_of(*wire)));
@@ -232,8 +232,8 @@ impl<'a> Elaborator<'a> {
         let Some(def) = def else {
             let names = op.attrs.iter().map(|def| def.name);
             let mut diagnostic = Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", op.name))
-                .at(arg.span, format!("given as `{name}`"))
-                .did_you_mean(suggest(name, names.clone()));
+                .at(self.name_before(arg.span, name), "no such parameter")
+                .did_you_mean(parameter_for(name, names.clone()));
             let known: Vec<&str> = names.collect();
             if !known.is_empty() {
                 diagnostic = diagnostic.with_note(format!("it has {}", known.join(", ")));
@@ -311,6 +311,11 @@ fn spread(op: &OpDef, rank: usize, attrs: &mut Attrs) {
         };
         attrs.set(def.name, list);
     }
+}
+
+/// An op's refusal, with its name once.
+pub fn said_by(op: &str, message: &str) -> String {
+    if message.starts_with(&format!("`{op}` ")) { message.to_string() } else { format!("`{op}`: {message}") }
 }
 
 fn is_comparison(scalar: Scalar) -> bool {

@@ -16,6 +16,26 @@ pub type Outcome<T> = Result<T, Poisoned>;
 /// After this many, a file is wrong in some other way.
 const MAX_DIAGNOSTICS: usize = 200;
 
+/// Types as a spec writes them: the model's float type has no name there but `float`, and stands before no shape.
+fn as_written(mut diagnostic: Diagnostic) -> Diagnostic {
+    let labels = diagnostic.labels.iter_mut().map(|label| &mut label.text);
+    let texts = labels.chain(&mut diagnostic.notes).chain(&mut diagnostic.helps).chain([&mut diagnostic.message]);
+    for text in texts.filter(|text| text.contains("real")) {
+        let quoted = |(idx, part): (usize, &str)| if idx % 2 == 1 { part.to_string() } else { unquoted(part) };
+        *text = text.split('`').enumerate().map(quoted).collect::<Vec<_>>().join("`");
+    }
+    diagnostic
+}
+
+fn unquoted(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.strip_prefix("real") {
+        Some(shape) if shape.starts_with('[') => shape.to_string(),
+        Some(rest) if rest.is_empty() || rest == "," || rest == "." => format!("float{rest}"),
+        _ => word.to_string(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 #[derive(Default)]
 pub struct Reports {
     pub diagnostics: Vec<Diagnostic>,
@@ -26,6 +46,7 @@ pub struct Reports {
 
 impl Reports {
     pub fn add(&mut self, diagnostic: Diagnostic) -> Poisoned {
+        let diagnostic = as_written(diagnostic);
         let key = (diagnostic.code, diagnostic.span());
         if self.diagnostics.len() < MAX_DIAGNOSTICS && self.seen.insert(key) {
             self.diagnostics.push(diagnostic);

@@ -68,6 +68,16 @@ impl Drop for Link<'_> {
 }
 
 impl<'a> Env<'a> {
+    /// Locals, and what the instance knows.
+    pub fn names(&self) -> Vec<Rc<str>> {
+        let mut names = self.locals.names();
+        names.extend(
+            self.instance.iter().flat_map(|instance| instance.names.borrow().keys().cloned().collect::<Vec<_>>()),
+        );
+        names.sort_unstable();
+        names
+    }
+
     pub fn of_file(file: usize) -> Env<'a> {
         Env { locals: Locals::default(), instance: None, file }
     }

@@ -21,6 +21,7 @@ impl<'a> Elaborator<'a> {
         for statement in &block.statements {
             if let Err(poisoned) = self.statement(&statement.kind, env, statement.span) {
                 failed = Some(poisoned);
+                self.forget_rebound(&statement.kind, env);
             }
         }
         let value = match &block.value {
@@ -32,6 +33,19 @@ impl<'a> Elaborator<'a> {
             // What follows a failed statement without a value has nothing to go on with.
             (Ok(Value::Absent), Some(poisoned)) => Err(poisoned),
             (value, _) => value,
+        }
+    }
+
+    /// What a failed `for` would have rebound is not known.
+    fn forget_rebound(&self, statement: &'a StatementKind, env: &Env<'a>) {
+        let StatementKind::For { body, .. } = statement else { return };
+        for statement in &body.statements {
+            if let StatementKind::Rebind { pattern, .. } = &statement.kind
+                && let PatternKind::Name(name) = &pattern.kind
+                && let Some(link) = env.locals.find(&name.text)
+            {
+                link.value.replace(Value::Poison);
+            }
         }
     }
 
@@ -156,7 +170,9 @@ impl<'a> Elaborator<'a> {
                     let diagnostic = Diagnostic::error("E0309", format!("`{name}` is not there to be rebound"))
                         .at(pattern.span, "no `let` or parameter of this function has this name")
                         .help(format!("`let {name} = …` makes a new name; `{name} <- …` writes a state"));
-                    return Err(self.report(diagnostic));
+                    let poisoned = self.report(diagnostic);
+                    env.locals.bind(name, Value::Poison, self.frames.len());
+                    return Err(poisoned);
                 }
             }
         }
@@ -196,7 +212,10 @@ impl<'a> Elaborator<'a> {
             Value::Module(_) => Err(self.reports.not_yet(span, "<- on a module")),
             other => {
                 let message = format!("`<-` writes a state, and this is {}", other.kind());
-                self.error("E0310", message, target.span, "no state")
+                let diagnostic = Diagnostic::error("E0310", message)
+                    .at(target.span, "no state")
+                    .help("`let x = …` binds a name anew; what is to last is a member: `x = state [4] = zeros`");
+                Err(self.report(diagnostic))
             }
         }
     }

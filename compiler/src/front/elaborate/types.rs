@@ -6,7 +6,7 @@ use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Field, Value, Wire, whole};
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{self, DimKind, ExprKind, Type, TypeField, TypeKind};
 use crate::graph::{self, DType, Dim, Shape};
 
@@ -98,7 +98,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn mismatch(&mut self, wanted: &str, found: &Value<'a>, ty: Span, span: Span) -> super::Poisoned {
-        if matches!(found, Value::Word(..)) {
+        if matches!(found, Value::Word(..) | Value::Blueprint(_)) {
             return self.wanted(wanted, found, span);
         }
         let code = if found.is_tensor() || wanted.contains("tensor") { "E0403" } else { "E0402" };
@@ -108,6 +108,9 @@ impl<'a> Elaborator<'a> {
         if found.is_tensor() && code == "E0403" && !wanted.contains("tensor") {
             diagnostic =
                 diagnostic.with_note("config is known when the model is put together; a tensor only when it runs");
+        }
+        if let Some(help) = remedy(wanted, found, &self.text(span)) {
+            diagnostic = diagnostic.help(help);
         }
         self.report(diagnostic)
     }
@@ -190,8 +193,25 @@ impl<'a> Elaborator<'a> {
 
     /// An expression that is a size.
     pub fn size(&mut self, expr: &'a ast::Expr, env: &mut Env<'a>) -> Outcome<Dim> {
+        if let ExprKind::Name(name) = &expr.kind
+            && name.text.starts_with(char::is_lowercase)
+            && self.find(&name.text, env)?.is_none()
+        {
+            return Err(self.unknown_size(name, env));
+        }
         let value = self.eval(expr, env)?;
         self.size_of(&value, expr.span)
+    }
+
+    fn unknown_size(&mut self, name: &'a ast::Ident, env: &Env<'a>) -> super::Poisoned {
+        let near = suggest(&name.text, env.names().iter().map(|name| &**name)).map(str::to_string);
+        let mut initial = name.text.chars();
+        let upper: String = initial.next().into_iter().flat_map(char::to_uppercase).chain(initial).collect();
+        let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{}`", name.text))
+            .at(name.span, "neither config nor a size")
+            .did_you_mean(near.as_deref())
+            .help(format!("a size that is known when the program runs starts in uppercase: `{upper}`"));
+        self.report(diagnostic)
     }
 
     pub fn size_of(&mut self, value: &Value<'a>, span: Span) -> Outcome<Dim> {
@@ -236,7 +256,10 @@ impl<'a> Elaborator<'a> {
             return Err(self.report(diagnostic));
         };
         let mut failed = None;
-        for (axis, (dim, found)) in pairs.into_iter().enumerate() {
+        let hidden = shape.len() - pairs.len();
+        let rest = dims.iter().position(|dim| matches!(dim.kind, DimKind::Rest)).unwrap_or(dims.len());
+        for (idx, (dim, found)) in pairs.into_iter().enumerate() {
+            let axis = if idx < rest { idx } else { idx + hidden };
             let DimKind::Size(expr) = &dim.kind else { continue };
             self.bind_size(dim, found.clone(), env)?;
             let wanted = self.size(expr, env)?;
@@ -294,6 +317,19 @@ impl<'a> Elaborator<'a> {
             coerced.push(Field { name: name.or_else(|| field.name.clone()), value });
         }
         Ok(Value::Tuple(Rc::new(coerced)))
+    }
+}
+
+/// What would make the wanted of what was found.
+fn remedy(wanted: &str, found: &Value, text: &str) -> Option<String> {
+    if !wanted.contains("tensor") {
+        return None;
+    }
+    match found {
+        Value::Absent => Some("a block's value is its last expression: end with it, without `let`".to_string()),
+        Value::Module(_) | Value::Function(_) => Some(format!("apply it: `{text}(…)`")),
+        Value::List(_) => Some(format!("`tensor({text})` makes a constant of a list of numbers")),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::report::Outcome;
 use super::scope::Env;
 use super::value::Value;
 use crate::diag::{Diagnostic, Span};
-use crate::front::ast::{BinaryOp, Expr, ExprKind};
+use crate::front::ast::{BinaryOp, Expr, ExprKind, Param};
 use crate::graph::{Check, Dim};
 
 /// How a condition is spoken of where it fails.
@@ -21,7 +21,7 @@ pub struct Claim<'m> {
 }
 
 impl Claim<'_> {
-    pub const WHERE: Claim<'static> = Claim { kind: "where", message: None };
+    pub const WHERE: Claim<'static> = Claim { kind: "`where`", message: None };
 }
 
 impl<'a> Elaborator<'a> {
@@ -58,6 +58,9 @@ impl<'a> Elaborator<'a> {
             None => format!("this {} does not hold: `{text}`", what.kind),
         };
         let mut diagnostic = Diagnostic::error("E0207", message).at(condition.span, "false here");
+        if let Some(call) = self.calls.last().filter(|_| what.kind == Claim::WHERE.kind) {
+            diagnostic = diagnostic.also(*call, "called here");
+        }
         let values = self.values_in(condition, env);
         if !values.is_empty() {
             diagnostic = diagnostic.with_note(format!("here {}", values.join(", ")));
@@ -113,10 +116,6 @@ impl<'a> Elaborator<'a> {
 
     /// The `where` of a module, over its config.
     pub fn hold_config(&mut self, condition: &'a Expr, env: &mut Env<'a>, module: &str, call: Span) -> Outcome<()> {
-        if let ExprKind::Binary { op: BinaryOp::And, left, right, .. } = &condition.kind {
-            let first = self.hold_config(left, env, module, call);
-            return self.hold_config(right, env, module, call).and(first);
-        }
         match self.eval(condition, env)? {
             Value::Bool(true) => Ok(()),
             Value::Bool(false) => {
@@ -134,6 +133,13 @@ impl<'a> Elaborator<'a> {
         }
     }
 
+    /// Whether every parameter that a condition speaks of has its value.
+    pub fn is_bound(&self, condition: &Expr, params: &[Param], env: &Env<'a>) -> bool {
+        let text = self.text(condition.span);
+        let mentioned = params.iter().map(|param| &param.name.text).filter(|name| text.contains(name.as_str()));
+        mentioned.into_iter().all(|name| env.locals.find(name).is_some())
+    }
+
     /// `dim = 65`, for each name in a condition.
     fn values_in(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Vec<String> {
         let mut names = Vec::new();
@@ -146,6 +152,17 @@ impl<'a> Elaborator<'a> {
             values.extend(text.filter(|text| !values.contains(text)));
         }
         values
+    }
+}
+
+/// The conditions that must each hold.
+pub fn clauses<'e>(condition: &'e Expr, found: &mut Vec<&'e Expr>) {
+    match &condition.kind {
+        ExprKind::Binary { op: BinaryOp::And, left, right, .. } => {
+            clauses(left, found);
+            clauses(right, found);
+        }
+        _ => found.push(condition),
     }
 }
 

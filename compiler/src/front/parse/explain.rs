@@ -110,6 +110,7 @@ impl Source<'_> {
         let expected = self.expected(piece, place, rules);
         let names = [Rule::name, Rule::pattern, Rule::param];
         let wants_name = expected != "a value" && rules.iter().any(|rule| names.contains(rule));
+        let wants_name = wants_name || self.is_bound_as_name(region, place);
         if wants_name && RESERVED.contains(&found) {
             return Diagnostic::error("E0116", format!("`{found}` is a reserved word"))
                 .at(place.span, "cannot be a name")
@@ -130,6 +131,13 @@ impl Source<'_> {
             Some(hint) => diagnostic.help(hint),
             None => diagnostic,
         }
+    }
+
+    /// Whether a line begins `found =`, as where a name is given.
+    fn is_bound_as_name(&self, region: &Region, place: &Place) -> bool {
+        let Some(found) = place.found.filter(|_| place.before.is_none()) else { return false };
+        let next = region.clone().find(|at| *at > found && self.tokens[*at].is_code());
+        next.is_some_and(|at| self.word(at) == "=")
     }
 
     fn expected(&self, piece: Piece, place: &Place, rules: &[Rule]) -> String {
@@ -201,6 +209,10 @@ impl Source<'_> {
             "" if expected == "`=`" && self.declares(region) => {
                 "every `param` and `state` has an initial value: `= zeros`"
             }
+            _ if expected == "`carry name = start`" => {
+                "what changes from turn to turn is carried: `loop i in 0..n carry x = x0 { … }`"
+            }
+            _ if expected == "`at most` and a bound" => "write `loop while c, at most 100 carry x = x0 { … }`",
             "=" if wants_block => "`==` compares; `=` binds",
             "==" => "`=` binds; `==` compares",
             ":" if bare => "blocks stand in braces: `{ … }`",

@@ -75,6 +75,12 @@ impl<'a> Elaborator<'a> {
                 (_, Value::Tuple(fields)) => {
                     operands.extend(fields.iter().map(|field| (field.value.clone(), arg.span)))
                 }
+                (None, Value::Int(axis)) => {
+                    let diagnostic = Diagnostic::error("E0303", "tensors are joined, and this is an int")
+                        .at(arg.span, "no tensor")
+                        .help(format!("if it is the axis, name it: `axis: {axis}`"));
+                    return Err(self.report(diagnostic));
+                }
                 _ => operands.push((arg.value, arg.span)),
             }
         }
