@@ -34,7 +34,7 @@ pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
 fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
     let last = kernel.buffers.len() - 1;
     let (from, to) = (&kernel.buffers[operand], &kernel.buffers[last]);
-    if (from.dtype, &from.shape) != (to.dtype, &to.shape) {
+    if (from.dtype, &from.shape) != (to.dtype, &to.shape) || may_store_twice(kernel, last as u32) {
         return None;
     }
     let mut joined = kernel.clone();
@@ -51,6 +51,25 @@ fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
     };
     each_memory(&mut joined.body, &renumber);
     Some(joined)
+}
+
+/// Contractions make their last tile whole by moving it back over the one before: what they read there must not have been
+/// written yet.
+fn may_store_twice(kernel: &Kernel, result: u32) -> bool {
+    has_contraction(&kernel.body) && stores_on_a_path(&kernel.body, result) > 1
+}
+
+fn has_contraction(block: &Block) -> bool {
+    let inside = |op: &Op| op.blocks().into_iter().any(has_contraction);
+    block.stmts.iter().any(|stmt| matches!(stmt.op, Op::Contract { .. }) || inside(&stmt.op))
+}
+
+fn stores_on_a_path(block: &Block, result: u32) -> usize {
+    let stores = |op: &Op| match op {
+        Op::Store(access, _) => usize::from(access.memory == Memory::Buffer(result)),
+        _ => op.blocks().into_iter().map(|inner| stores_on_a_path(inner, result)).max().unwrap_or(0),
+    };
+    block.stmts.iter().map(|stmt| stores(&stmt.op)).sum()
 }
 
 fn each_memory(block: &mut Block, change: &dyn Fn(&mut Memory)) {
