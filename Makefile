@@ -24,6 +24,7 @@ bench:
 	$(CARGO) bench $(FLAGS)
 
 docs:
+	TILEWRIGHT_BLESS=1 $(CARGO) test --release $(FLAGS) --test docs
 	$(CARGO) doc --no-deps --workspace $(FLAGS)
 
 # Installs LLVM from the system's packages, and says what is there.
