@@ -25,6 +25,7 @@ mod error;
 mod executable;
 mod spec;
 mod text;
+mod weight_map;
 
 pub use tilewright_compiler as compiler;
 pub use tilewright_runtime as runtime;

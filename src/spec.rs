@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use tilewright_compiler::diag::Diagnostic;
-use tilewright_compiler::driver::weight_map;
 use tilewright_compiler::front::ast::{Item, ModuleKind};
 use tilewright_compiler::front::elaborate::{self, Setting, elaborate};
 use tilewright_compiler::front::load::{Loader, Program, load};
@@ -12,6 +11,7 @@ use tilewright_compiler::graph::Model;
 use tilewright_runtime::weights::WeightMap;
 
 use crate::Error;
+use crate::weight_map::weight_map;
 
 /// A spec that was read and parsed, with its presets.
 pub struct Spec {

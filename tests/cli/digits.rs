@@ -1,3 +1,5 @@
+//! The digits through the command: the README's promises.
+
 use crate::command::{backends, tw};
 
 const RUN: [&str; 10] = [

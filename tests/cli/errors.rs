@@ -1,3 +1,5 @@
+//! What the command says about wrong requests.
+
 use crate::command::tw;
 
 const VIT: &str = "specs/vision/vit.tw";

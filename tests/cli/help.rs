@@ -1,3 +1,5 @@
+//! Help pages and exit codes.
+
 use crate::command::tw;
 
 const COMMANDS: [&str; 9] = ["check", "fmt", "inspect", "compile", "run", "ir", "opt", "graph", "bench"];

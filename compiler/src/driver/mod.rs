@@ -7,7 +7,6 @@ mod initial;
 mod interpreter;
 mod machine;
 mod stages;
-mod weights;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -18,7 +17,6 @@ pub use initial::{initial_params, initial_states};
 pub use interpreter::Interpreter;
 pub use machine::{describe, machine};
 pub use stages::{Lowered, lower_entries, lower_graph, lower_kernels, plan_entries, plan_graphs};
-pub use weights::weight_map;
 
 use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
 use crate::diag::suggest;

@@ -84,7 +84,9 @@ pub fn segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
     let rest = extent.modulo(&wide);
     let start = &n_wide * &wide;
     let mut segments = vec![Segment { start: Dim::constant(0), count: n_wide, width: machine.strip(), guarded: false }];
-    match (machine.masks, rest.as_constant()) {
+    // The last elements of an extent that is itself a quotient are known to exist only through a guard.
+    let guard = machine.masks || extent.as_constant().is_none() && super::compose::divides(extent);
+    match (guard, rest.as_constant()) {
         (true, Some(rest)) => {
             let width = (rest as u64).div_ceil(machine.lanes) * machine.lanes;
             let guarded = width != rest as u64;

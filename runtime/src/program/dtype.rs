@@ -99,3 +99,18 @@ impl fmt::Display for DType {
         f.write_str(self.name())
     }
 }
+
+/// How many elements a shape has, unless that overflows.
+pub fn n_elements(shape: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    let product = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    product.filter(|&product| product <= isize::MAX as usize)
+}
+
+/// How many bytes a tensor has, unless no memory could hold them.
+pub fn byte_len(dtype: DType, shape: &[usize]) -> Option<usize> {
+    let bytes = n_elements(shape)?.checked_mul(dtype.size_of())?;
+    (bytes <= isize::MAX as usize).then_some(bytes)
+}

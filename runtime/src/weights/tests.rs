@@ -1,3 +1,5 @@
+//! Weights from files: what matches, what is missing, what is refused.
+
 use super::*;
 use half::f16;
 use std::fs;

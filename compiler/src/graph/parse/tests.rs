@@ -1,3 +1,5 @@
+//! The text form of graphs: what is read back, and what is refused with which words.
+
 use std::collections::HashMap;
 
 use super::*;

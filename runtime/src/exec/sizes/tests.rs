@@ -1,3 +1,5 @@
+//! Sizes bind where they stand alone, are checked elsewhere, and refusals say why.
+
 use super::*;
 use crate::program::{DType, Relation, SizeDecl};
 

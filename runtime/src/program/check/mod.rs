@@ -235,7 +235,7 @@ fn only_mentions(dim: &Dim, known: &HashSet<&Symbol>) -> Checked {
 
 fn concrete_bytes(dtype: DType, shape: &[usize]) -> Result<usize, String> {
     check_rank(shape.len())?;
-    crate::data::byte_len(dtype, shape).ok_or_else(|| "larger than any memory".to_string())
+    super::dtype::byte_len(dtype, shape).ok_or_else(|| "larger than any memory".to_string())
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Program files round-trip, and damaged or hostile ones are refused.
+
 use super::*;
 use crate::program::check::tests::good;
 use proptest::prelude::*;

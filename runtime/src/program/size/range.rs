@@ -20,9 +20,34 @@ pub struct Ranges {
 }
 
 impl Ranges {
+    /// Bounds that would refer back to the symbol, directly or through others, are dropped: nothing is known then.
     pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
         self.ranges.retain(|range| range.symbol != symbol);
+        let low = if self.reaches(&low, &symbol) { Dim::constant(i64::MIN) } else { low };
+        let high = high.filter(|high| !self.reaches(high, &symbol));
         self.ranges.push(Range { symbol, low, high });
+    }
+
+    /// Whether a size mentions a symbol, or one whose bounds do, and so on.
+    fn reaches(&self, dim: &Dim, target: &Symbol) -> bool {
+        let mut mentioned = Vec::new();
+        dim.for_each_symbol(&mut |symbol| mentioned.push(symbol.clone()));
+        let mut at = 0;
+        while let Some(symbol) = mentioned.get(at).cloned() {
+            if symbol == *target {
+                return true;
+            }
+            let bounds = self.get(&symbol).into_iter().flat_map(|range| [Some(&range.low), range.high.as_ref()]).flatten();
+            for bound in bounds {
+                bound.for_each_symbol(&mut |next| {
+                    if !mentioned.contains(next) {
+                        mentioned.push(next.clone());
+                    }
+                });
+            }
+            at += 1;
+        }
+        false
     }
 
     pub fn remove(&mut self, symbol: &Symbol) {

@@ -85,6 +85,15 @@ fn bounds_inside_a_loop_know_that_it_runs() {
 }
 
 #[test]
+fn bounds_that_go_round_in_circles_are_dropped() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("a"), dim("a"), Some(dim("a + 1")));
+    ranges.declare(Symbol::new("b"), dim("a"), Some(dim("c")));
+    ranges.declare(Symbol::new("c"), dim("b"), None);
+    assert!(!ranges.proves_le(&Dim::constant(0), &dim("a + b + c")));
+}
+
+#[test]
 fn affine_parts() {
     let (slope, rest) = dim("3*i*W + j + 2").affine_in(&Symbol::new("i")).expect("affine");
     assert_eq!((slope, rest), (dim("3*W"), dim("j + 2")));

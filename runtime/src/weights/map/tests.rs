@@ -1,3 +1,5 @@
+//! Weight maps: patterns, recipes, both directions.
+
 use super::*;
 
 fn name(text: &str) -> Recipe {

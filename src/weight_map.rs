@@ -1,9 +1,8 @@
 //! The weight maps of a settings file as the runtime applies them.
 
+use tilewright_compiler::diag::Diagnostic;
+use tilewright_compiler::front::presets;
 use tilewright_runtime::weights::{Recipe, Rule, WeightMap};
-
-use crate::diag::Diagnostic;
-use crate::front::presets;
 
 /// Reads the patterns of a map; those that cannot be read are diagnostics.
 pub fn weight_map(map: &presets::WeightMap) -> (WeightMap, Vec<Diagnostic>) {
@@ -34,8 +33,9 @@ fn recipe(theirs: &presets::Recipe) -> Result<Recipe, String> {
 
 #[cfg(test)]
 mod tests {
+    use tilewright_compiler::diag::SourceMap;
+
     use super::*;
-    use crate::diag::SourceMap;
 
     #[test]
     fn rules_keep_their_order_and_bad_patterns_are_shown() {
