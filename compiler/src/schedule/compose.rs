@@ -235,7 +235,8 @@ impl<'g> Composer<'g> {
         let mut result = inner;
         if !tests.is_empty() {
             result = match self.body.term(inner).clone() {
-                Term::Load(load) if load.guards == guards => {
+                // An inner check of a computed position keeps its own value.
+                Term::Load(load) if load.guards == guards && (load.index == index || !is_computed(&load.index)) => {
                     self.body.add(Term::Load(Load { otherwise: Number::new(otherwise), ..load }), dtype)
                 }
                 _ => {
@@ -249,7 +250,7 @@ impl<'g> Composer<'g> {
             let test = self.body.apply(Scalar::Ge, &[term, zero]);
             result = self.or_else(test, result, otherwise);
         }
-        if index.iter().any(|position| matches!(position, Position::Term(_))) {
+        if is_computed(index) {
             result = self.checked(value, index, result, otherwise);
         }
         Ok(result)
@@ -340,6 +341,11 @@ impl<'g> Composer<'g> {
         let (a, b) = (self.dim_term(a, at), self.dim_term(b, at));
         self.body.apply(scalar, &[a, b])
     }
+}
+
+/// Whether a position is known only at run time.
+fn is_computed(index: &[Position]) -> bool {
+    index.iter().any(|position| matches!(position, Position::Term(_)))
 }
 
 /// Whether a quotient or remainder occurs in it.

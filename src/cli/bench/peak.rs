@@ -51,7 +51,11 @@ fn burst() -> f64 {
 fn burst_avx512() -> f64 {
     use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
     let (a, b) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(0.001)));
-    let mut chains = [_mm512_set1_ps(1.0); CHAINS];
+    let mut chains = [a; CHAINS];
+    // Equal chains would be computed once.
+    for (idx, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm512_set1_ps(black_box(idx as f32));
+    }
     for _ in 0..ROUNDS {
         for chain in &mut chains {
             *chain = _mm512_fmadd_ps(*chain, a, b);
@@ -66,7 +70,11 @@ fn burst_avx512() -> f64 {
 fn burst_avx2() -> f64 {
     use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm256_storeu_ps};
     let (a, b) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(0.001)));
-    let mut chains = [_mm256_set1_ps(1.0); CHAINS];
+    let mut chains = [a; CHAINS];
+    // Equal chains would be computed once.
+    for (idx, chain) in chains.iter_mut().enumerate() {
+        *chain = _mm256_set1_ps(black_box(idx as f32));
+    }
     for _ in 0..ROUNDS {
         for chain in &mut chains {
             *chain = _mm256_fmadd_ps(*chain, a, b);
