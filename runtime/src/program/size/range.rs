@@ -20,10 +20,11 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// Bounds that would refer back to the symbol, directly or through others, are dropped: nothing is known then.
+    /// Bounds that would refer back to the symbol, directly or through others, are dropped: nothing is known then. (The least
+    /// number that reads back when printed stands for no lower bound.)
     pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
         self.ranges.retain(|range| range.symbol != symbol);
-        let low = if self.reaches(&low, &symbol) { Dim::constant(i64::MIN) } else { low };
+        let low = if self.reaches(&low, &symbol) { Dim::constant(-i64::MAX) } else { low };
         let high = high.filter(|high| !self.reaches(high, &symbol));
         self.ranges.push(Range { symbol, low, high });
     }
