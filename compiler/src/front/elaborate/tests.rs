@@ -458,7 +458,7 @@ fn mutants_never_panic() {
 }
 
 #[test]
-#[ignore]
+#[ignore = "takes minutes; ROUNDS says how many"]
 fn many_mutants_never_panic() {
     mutants(std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2_000));
 }
@@ -474,17 +474,3 @@ fn a_mistake_in_twelve_blocks_is_one_mistake() {
     assert!(text.contains("did you mean `softmax`?") && text.contains("while elaborating M.blocks[1]"), "{text}");
 }
 
-#[test]
-#[ignore]
-fn show() {
-    let name = std::env::var("SPEC").unwrap_or_default();
-    let file = std::env::var("FILE").unwrap_or_default();
-    let program = match std::fs::read_to_string(&file) {
-        Ok(text) => text_of(&text),
-        Err(_) => program(&file),
-    };
-    match elaborate(&program, &name, &Options::default()) {
-        Ok(model) => println!("{} params, {} states, {:?}", model.n_params(), model.states.len(), model.skipped),
-        Err(diagnostics) => println!("{}", shown(&program, &diagnostics)),
-    }
-}
