@@ -6,7 +6,6 @@ use clap::ValueEnum;
 use tilewright::compiler::codegen::{Backend, Unit, compile, llvm};
 use tilewright::compiler::driver::{self, CompileError};
 use tilewright::compiler::graph::Graph;
-use tilewright::compiler::passes::{Context, pipeline, run_pipeline};
 use tilewright::{Error, Model, Options};
 
 use super::opt;
@@ -105,10 +104,7 @@ fn graph_after(entry: &Graph, after: &str, options: &Options) -> Result<Graph, F
         }
     };
     if found.borrow().is_none() {
-        let mut context = Context::default();
-        (context.float, context.verify) = (options.float, options.verify);
-        context.dump = Some(&keep);
-        run_pipeline(entry, pipeline::PIPELINE, &context).map_err(|error| Error::Compile(CompileError::Pass(error)))?;
+        driver::lower_watched(vec![entry.clone()], options, Some(&keep)).map_err(Error::Compile)?;
     }
     let graph = found.borrow_mut().take();
     graph.ok_or_else(|| Error::request(format!("the pipeline does not run `{after}`")).into())

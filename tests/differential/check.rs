@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tilewright::compiler::codegen::Backend;
 use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
-use tilewright::compiler::graph::{Dim, Graph, Meaning, Precision, Role, Tensor, interpret::interpret_within};
+use tilewright::compiler::graph::{Dim, Graph, Precision, Role, Tensor, interpret::interpret_within};
 use tilewright::compiler::passes::{Context, pipeline};
 use tilewright::compiler::{driver, ops};
 use tilewright::runtime::exec::Session;
@@ -83,9 +83,9 @@ fn check_stages(case: &Case, backends: &[Backend], coverage: &mut Coverage) -> R
             _ => coverage.compared += 1,
         }
     }
-    let lowered = check_passes(case, &references, coverage)?;
-    for &backend in backends.iter().filter(|_| !is_opaque(&lowered)) {
-        check_backend(case, &lowered, &references, backend)?;
+    check_passes(case, &references, coverage)?;
+    for &backend in backends {
+        check_backend(case, &references, backend)?;
         coverage.count(&case.graph, backend.name());
         *coverage.runs.entry(backend.name()).or_insert(0) += references.len() as u64;
     }
@@ -109,13 +109,6 @@ fn check_graph(graph: &Graph) -> Result<(), String> {
         Err(_) if text.contains("blake3:") => Ok(()),
         Err(error) => Err(format!("does not read back: {error}\n{graph}")),
     }
-}
-
-fn is_opaque(graph: &Graph) -> bool {
-    graph.node_ids().any(|id| {
-        let node = graph.node(id);
-        matches!(node.op.meaning, Meaning::Opaque { .. }) || node.regions.iter().any(is_opaque)
-    })
 }
 
 /// The results of some calls in a row; each call finds the states that the last one left.
@@ -176,9 +169,13 @@ fn references(case: &Case) -> Result<Vec<Reference>, String> {
     Ok(references)
 }
 
-fn check_passes(case: &Case, references: &[Reference], coverage: &mut Coverage) -> Result<Graph, String> {
+/// Columns in a panel: few, so that small weights have several.
+const PANEL: u64 = 4;
+
+fn check_passes(case: &Case, references: &[Reference], coverage: &mut Coverage) -> Result<(), String> {
     let mut context = Context::default();
     context.verify = false;
+    context.panel = Some(&|_, _| PANEL);
     let mut graph = case.graph.clone();
     for pass in pipeline::PIPELINE {
         enter(format!("after {}", pass.name));
@@ -197,7 +194,7 @@ fn check_passes(case: &Case, references: &[Reference], coverage: &mut Coverage) 
         }
         graph = next;
     }
-    Ok(graph)
+    Ok(())
 }
 
 fn compare(expected: &[Expected], found: &[Tensor], size: i64) -> Result<(), String> {
@@ -208,11 +205,13 @@ fn compare(expected: &[Expected], found: &[Tensor], size: i64) -> Result<(), Str
     }
 }
 
-fn check_backend(case: &Case, lowered: &Graph, references: &[Reference], backend: Backend) -> Result<(), String> {
+fn check_backend(case: &Case, references: &[Reference], backend: Backend) -> Result<(), String> {
     let name = backend.name();
     let options = machine::options(backend);
     enter(format!("plan for {name}"));
-    let planned = machine::planned(lowered, &options)?;
+    let entries = driver::lower_graphs(vec![case.graph.clone()], &options).map_err(|error| error.to_string())?.entries;
+    let planned = machine::planned(&case.graph, &entries, &options)?;
+    let lowered = &entries[0];
     enter(format!("kernels for {name}"));
     planned.kernels.iter().try_for_each(machine::check_kernel)?;
     let loops = driver::lower_kernels(&planned.kernels, &options).map_err(|error| error.to_string())?;

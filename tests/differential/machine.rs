@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use tilewright::compiler::codegen::{Backend, Cache};
 use tilewright::compiler::driver::{self, Options};
-use tilewright::compiler::graph::{Graph, Role, Tensor, Type};
+use tilewright::compiler::graph::{Argument, Graph, Role, Tensor, Type};
 use tilewright::compiler::kernel::{self, Kernel};
 use tilewright::compiler::plan::{self, Interface, Planned, State};
-use tilewright::compiler::schedule::schedule;
 use tilewright::runtime::data::Tensor as Array;
 use tilewright::runtime::device::cpu::{Code, Hosts};
 use tilewright::runtime::exec::{self, Session};
@@ -18,22 +17,24 @@ pub fn options(backend: Backend) -> Options {
     Options { backend, threads: 1, verify: true, cache: Cache::off(), ..Options::new() }
 }
 
-/// The kernels and the plan of a lowered graph.
-pub fn planned(graph: &Graph, options: &Options) -> Result<Planned, String> {
+/// The kernels and the plan of the entries that a graph was lowered to.
+pub fn planned(graph: &Graph, entries: &[Graph], options: &Options) -> Result<Planned, String> {
     let of = |role: Role| {
-        let mine = graph.arguments().iter().filter(move |argument| argument.role == role);
-        mine.map(|argument| (argument.name.clone(), graph.type_of(argument.value).clone()))
+        let is_ours = move |argument: &&Argument| argument.role == role;
+        let mine = graph.arguments().iter().zip(entries[0].arguments());
+        let mine = mine.map(|(_, argument)| argument).filter(is_ours);
+        mine.map(|argument| (argument.name.clone(), entries[0].type_of(argument.value).clone()))
     };
     let state = |(name, ty): (String, Type)| State { name, ty, initial: None };
     let interface = Interface {
         name: "random".to_string(),
         params: of(Role::Param).collect(),
+        prepared: driver::prepared_values(entries),
         states: of(Role::State).map(state).collect(),
     };
-    let machine = driver::machine(options.backend, &options.target, 2);
-    let scheduler = |graph: &Graph, id| schedule(graph, id, &machine).map_err(|error| error.to_string());
-    plan::plan(&interface, std::slice::from_ref(graph), &scheduler)
-        .map_err(|error| format!("{error}\n{}", error.dump.as_deref().unwrap_or("")))
+    let options = Options { threads: 2, ..options.clone() };
+    driver::plan_graphs(&interface, entries, &options)
+        .map_err(|error| format!("{error}\n{}", error.dump().unwrap_or("")))
 }
 
 /// That a kernel survives printing and parsing.

@@ -4,6 +4,7 @@
 //! that do not start as zeros are made by an entry of the program itself.
 
 use crate::graph::{Attr, Graph, Model, Role, Value};
+use crate::passes::part::Part;
 
 /// The entry that makes initial states. No function of a spec can have this name.
 pub const STATES: &str = "initial.states";
@@ -40,28 +41,11 @@ pub fn outputs_named(graph: &Graph, names: &[String]) -> Graph {
 fn part(graph: &Graph, name: &str, keep: &dyn Fn(&str, Value) -> bool) -> Graph {
     let mut part = Graph::new(name);
     part.sizes = graph.sizes.clone();
-    let mut known = std::collections::HashMap::new();
     let kept: Vec<_> = graph.outputs().iter().filter(|output| keep(&output.name, output.value)).collect();
-    let mut needed: std::collections::HashSet<_> = kept.iter().map(|output| output.value.node).collect();
-    for id in graph.node_ids().rev() {
-        if needed.contains(&id) {
-            needed.extend(graph.operands(id).iter().map(|value| value.node));
-        }
-    }
-    for argument in graph.arguments().iter().filter(|argument| needed.contains(&argument.value.node)) {
-        let ty = graph.type_of(argument.value).clone();
-        known.insert(argument.value, part.add_argument(argument.name.clone(), argument.role, ty));
-    }
-    for id in graph.node_ids().filter(|id| needed.contains(id)) {
-        if graph.arguments().iter().any(|argument| argument.value.node == id) {
-            continue;
-        }
-        let operands: Vec<Value> = graph.operands(id).iter().map(|value| known[value]).collect();
-        let copy = part.push(graph.node(id).clone(), &operands);
-        known.extend(graph.results(id).zip(part.results(copy).collect::<Vec<_>>()));
-    }
-    for output in kept {
-        part.add_output(output.name.clone(), Role::Data, known[&output.value]);
+    let values: Vec<Value> = kept.iter().map(|output| output.value).collect();
+    let copies = Part::new(graph, &mut part).copies(&values);
+    for (output, value) in kept.into_iter().zip(copies) {
+        part.add_output(output.name.clone(), Role::Data, value);
     }
     part
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::machine::{describe, machine};
 use super::{CompileError, Options, initial_states};
-use crate::graph::{DType, Graph, Member, Model, Type};
+use crate::graph::{DType, Dim, Graph, Member, Model, Output, Type};
 use crate::kernel::lower::lower;
 use crate::kernel::{Kernel, verify};
-use crate::passes::pipeline::PIPELINE;
-use crate::passes::{Context, run_pipeline};
+use crate::passes::pipeline::{self, PIPELINE};
+use crate::passes::{Context, prepare, run_pipeline};
 use crate::plan::{Interface, Planned, State, plan};
 use crate::schedule::schedule;
 
@@ -18,7 +18,8 @@ const STACK: usize = 64 << 20;
 
 /// Entries after all passes.
 pub struct Lowered {
-    /// Those that were asked for, then the one that makes initial states, if any are not zero.
+    /// Those that were asked for; then the one that prepares weights and the one that makes initial states, where there is
+    /// something to prepare or to make.
     pub entries: Vec<Graph>,
     pub remarks: Vec<String>,
 }
@@ -35,23 +36,57 @@ pub fn lower_entries(model: &Model, options: &Options) -> Result<Lowered, Compil
     if options.entries.is_empty() {
         chosen = model.entries.iter().collect();
     }
-    let initial = initial_states(model);
-    let mut lowered = Lowered { entries: Vec::new(), remarks: Vec::new() };
-    for graph in chosen.into_iter().chain(&initial) {
-        let (graph, remarks) = lower_graph(graph, options)?;
+    let chosen: Vec<Graph> = chosen.into_iter().cloned().collect();
+    let mut lowered = lower_graphs(chosen, options)?;
+    if let Some(initial) = initial_states(model) {
+        let (graph, remarks) = lower_graph(&initial, options)?;
         lowered.entries.push(graph);
         lowered.remarks.extend(remarks);
     }
     Ok(lowered)
 }
 
-/// Runs the passes over one graph.
-pub fn lower_graph(graph: &Graph, options: &Options) -> Result<(Graph, Vec<String>), CompileError> {
+/// Runs the passes over entries that share their weights, and splits off what is prepared of them.
+pub fn lower_graphs(entries: Vec<Graph>, options: &Options) -> Result<Lowered, CompileError> {
+    lower_watched(entries, options, None)
+}
+
+/// The same; `watch` sees each graph after each pass.
+pub fn lower_watched(
+    entries: Vec<Graph>,
+    options: &Options,
+    watch: Option<&dyn Fn(&'static str, &Graph)>,
+) -> Result<Lowered, CompileError> {
+    let machine = machine(options.backend, &options.target, options.n_threads());
+    let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
+    let mut context = Context::default();
+    (context.verify, context.float) = (options.verify, options.float);
+    context.panel = Some(&panel);
+    context.dump = watch;
+    let (whole, grouping) = pipeline::parts();
+    let entries = entries.iter().map(|graph| run_pipeline(graph, whole, &context)).collect::<Result<Vec<_>, _>>()?;
+    let split = prepare::split(entries, &context)?;
+    let grouped = split.entries.iter().chain(&split.prepared).map(|graph| run_pipeline(graph, grouping, &context));
+    let entries = grouped.collect::<Result<_, _>>()?;
+    let remarks = context.take_remarks().iter().map(|remark| remark.to_string()).collect();
+    Ok(Lowered { entries, remarks })
+}
+
+/// Runs the passes over one graph, whose weights stay as they are.
+fn lower_graph(graph: &Graph, options: &Options) -> Result<(Graph, Vec<String>), CompileError> {
     let mut context = Context::default();
     (context.verify, context.float) = (options.verify, options.float);
     let lowered = run_pipeline(graph, PIPELINE, &context)?;
     let remarks = context.take_remarks().iter().map(|remark| remark.to_string()).collect();
     Ok((lowered, remarks))
+}
+
+/// What the other entries may take as params: the outputs of the entry that prepares them, and its number.
+pub fn prepared_values(entries: &[Graph]) -> Option<(usize, Vec<(String, Type)>)> {
+    let number = entries.iter().position(|entry| entry.name == prepare::ENTRY)?;
+    let entry = &entries[number];
+    let value = |output: &Output| (output.name.clone(), entry.type_of(output.value).clone());
+    Some((number, entry.outputs().iter().map(value).collect()))
 }
 
 /// Kernels, steps and memory for lowered entries.
@@ -67,6 +102,7 @@ pub fn plan_entries(model: &Model, lowered: &Lowered, options: &Options) -> Resu
     let interface = Interface {
         name: model.name.clone(),
         params: model.params.iter().map(|member| (member.path.clone(), decided(&member.ty))).collect(),
+        prepared: prepared_values(&lowered.entries),
         states: model.states.iter().map(state).collect(),
     };
     plan_graphs(&interface, &lowered.entries, options)

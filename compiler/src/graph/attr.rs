@@ -20,6 +20,17 @@ pub enum Attr {
     Tensor(Arc<Tensor>),
 }
 
+impl Attr {
+    /// Whether a size that is known only at run time occurs in it.
+    pub fn mentions_symbols(&self) -> bool {
+        match self {
+            Attr::Dim(dim) => dim.as_constant().is_none(),
+            Attr::Dims(dims) => dims.iter().any(|dim| dim.as_constant().is_none()),
+            _ => false,
+        }
+    }
+}
+
 /// What kind of attribute a record asks for. `Axis` and `Axes` are integers that count from the end when negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttrKind {

@@ -31,6 +31,7 @@ pub mod linspace;
 pub mod r#loop;
 pub mod matmul;
 pub mod onehot;
+pub mod pack;
 pub mod pad;
 pub mod pattern;
 pub mod permute;
@@ -70,7 +71,7 @@ pub static TABLE: &[&OpDef] = &[
     &e::ATAN2, &e::EQ, &e::NE, &e::LT, &e::LE, &e::GT, &e::GE, &e::AND, &e::OR, &e::XOR, &e::NOT, &e::SHL, &e::SHR,
     &e::SELECT, &cast::OP,
     // movement
-    &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP,
+    &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP, &pack::PACK, &pack::UNPACK,
     // positions
     &gather::OP, &scatter::OP, &update::OP, &slice_at::OP, &sort::SORT, &sort::ARGSORT, &sort::TOPK,
     // reductions and products

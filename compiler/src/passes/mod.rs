@@ -9,16 +9,20 @@ pub mod dce;
 pub mod expand;
 mod facts;
 pub mod fold;
+mod frozen;
 pub mod fuse;
+pub mod pack;
+pub mod part;
 pub mod pipeline;
 pub mod precision;
+pub mod prepare;
 mod rebuild;
 
 use std::cell::RefCell;
 use std::fmt;
 
 use crate::graph::verify::{Violation, verify};
-use crate::graph::{DType, Graph, OpDef, OpError, Origin};
+use crate::graph::{DType, Dim, Graph, OpDef, OpError, Origin};
 use crate::ops;
 
 /// One rewrite, as a record.
@@ -35,6 +39,9 @@ pub struct Context<'a> {
     pub verify: bool,
     /// What undecided floats become.
     pub float: DType,
+    /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
+    /// weights stay as they are.
+    pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
     /// Called after each pass with its name and the graph.
     pub dump: Option<&'a dyn Fn(&'static str, &Graph)>,
     remarks: RefCell<Vec<Remark>>,
@@ -42,7 +49,7 @@ pub struct Context<'a> {
 
 impl std::default::Default for Context<'_> {
     fn default() -> Self {
-        Context { verify: true, float: DType::F32, dump: None, remarks: RefCell::default() }
+        Context { verify: true, float: DType::F32, panel: None, dump: None, remarks: RefCell::default() }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The pipeline: every pass, in the order of running.
 //!
 //! Composites are opened first, so that each later pass sees primitives only; types are decided before constants are
-//! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run.
+//! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
+//! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, precision};
+use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, pack, precision};
 
 pub static PIPELINE: &[&Pass] = &[
     &expand::PASS,
@@ -13,12 +14,18 @@ pub static PIPELINE: &[&Pass] = &[
     &canonicalize::PASS,
     &cse::PASS,
     &dce::PASS,
+    &pack::PASS,
     &fuse::PASS,
 ];
 
+/// The passes before the split, and those after it.
+pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
+    PIPELINE.split_at(PIPELINE.len() - 1)
+}
+
 /// Every pass once, for the command line and the manual.
 pub static PASSES: &[&Pass] =
-    &[&expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &fuse::PASS];
+    &[&expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &pack::PASS, &fuse::PASS];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {

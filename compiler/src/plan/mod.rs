@@ -37,6 +37,8 @@ use crate::kernel::Kernel;
 pub struct Interface {
     pub name: String,
     pub params: Vec<(String, Type)>,
+    /// The entry, by its number, whose outputs are params of the others: their names and types.
+    pub prepared: Option<(usize, Vec<(String, Type)>)>,
     pub states: Vec<State>,
 }
 
@@ -66,7 +68,7 @@ pub fn plan(interface: &Interface, entries: &[Graph], schedule: &Schedule) -> Re
         let draft = Draft::default();
         let mut planner =
             Planner { draft, kernels: &mut kernels, constants: &mut constants, remarks: Vec::new(), depth: 0 };
-        let ports = planner.entry(&program, graph)?;
+        let ports = planner.entry(&program, interface, graph)?;
         remarks.append(&mut planner.remarks);
         let mut draft = planner.draft;
         forward::forward_copies(&mut draft);

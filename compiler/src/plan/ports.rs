@@ -2,7 +2,7 @@
 //!
 //! Invariant: an output and a new state arrive by a copy at the end, outputs first: they may show what a state was.
 
-use tilewright_runtime::program::{InitValue, ParamDecl, Port, Program, StateDecl, Storage, ValueId};
+use tilewright_runtime::program::{InitValue, ParamDecl, Port, PreparedDecl, Program, StateDecl, Storage, ValueId};
 
 use super::build::Planner;
 use super::draft::{Action, Step};
@@ -17,10 +17,13 @@ pub struct Ports {
 
 pub fn declare_members(program: &mut Program, interface: &Interface) -> Result<(), PlanError> {
     for (name, ty) in &interface.params {
-        let size = |dim: &crate::graph::Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
-        let shape: Option<Vec<usize>> = ty.shape.iter().map(size).collect();
-        let shape = shape.ok_or_else(|| PlanError::new(format!("the param `{name}` has the type {ty}")))?;
-        program.params.push(ParamDecl { name: name.clone(), dtype: ty.dtype, shape });
+        program.params.push(ParamDecl { name: name.clone(), dtype: ty.dtype, shape: constant_shape(name, ty)? });
+    }
+    if let Some((entry, values)) = &interface.prepared {
+        for (output, (name, ty)) in values.iter().enumerate() {
+            let (dtype, shape) = (ty.dtype, constant_shape(name, ty)?);
+            program.prepared.push(PreparedDecl { dtype, shape, entry: *entry as u32, output: output as u32 });
+        }
     }
     for state in &interface.states {
         let init = state.initial.map_or(InitValue::Zeros, |(entry, output)| InitValue::Entry {
@@ -33,9 +36,15 @@ pub fn declare_members(program: &mut Program, interface: &Interface) -> Result<(
     Ok(())
 }
 
+fn constant_shape(name: &str, ty: &Type) -> Result<Vec<usize>, PlanError> {
+    let size = |dim: &crate::graph::Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
+    let shape: Option<Vec<usize>> = ty.shape.iter().map(size).collect();
+    shape.ok_or_else(|| PlanError::new(format!("the param `{name}` has the type {ty}")))
+}
+
 impl Planner<'_, '_> {
     /// Plans the graph of an entry into the draft.
-    pub fn entry(&mut self, program: &Program, graph: &Graph) -> Result<Ports, PlanError> {
+    pub fn entry(&mut self, program: &Program, interface: &Interface, graph: &Graph) -> Result<Ports, PlanError> {
         let mut ports = Ports::default();
         let mut arguments = Vec::new();
         for argument in graph.arguments() {
@@ -45,7 +54,10 @@ impl Planner<'_, '_> {
                     ports.inputs.push(port(&argument.name, &ty));
                     Storage::Input(ports.inputs.len() as u32 - 1)
                 }
-                Role::Param => Storage::Param(member(graph, &argument.name, program.params.iter().map(|p| &p.name))?),
+                Role::Param => match prepared(interface, &argument.name) {
+                    Some(number) => Storage::Prepared(number),
+                    None => Storage::Param(member(graph, &argument.name, program.params.iter().map(|p| &p.name))?),
+                },
                 Role::State => Storage::State(member(graph, &argument.name, program.states.iter().map(|s| &s.name))?),
             };
             arguments.push(self.draft.add(ty, storage));
@@ -95,6 +107,11 @@ impl Planner<'_, '_> {
 
 fn port(name: &str, ty: &Type) -> Port {
     Port { name: name.to_string(), dtype: ty.dtype, shape: ty.shape.clone() }
+}
+
+fn prepared(interface: &Interface, name: &str) -> Option<u32> {
+    let (_, values) = interface.prepared.as_ref()?;
+    values.iter().position(|(known, _)| known == name).map(|number| number as u32)
 }
 
 fn member<'a>(graph: &Graph, name: &str, mut names: impl Iterator<Item = &'a String>) -> Result<u32, PlanError> {

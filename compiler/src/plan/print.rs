@@ -49,6 +49,7 @@ impl Printer<'_> {
             Storage::Input(idx) => format!("input {}", port(&self.entry.inputs, idx)),
             Storage::Output(idx) => format!("output {}", port(&self.entry.outputs, idx)),
             Storage::Param(idx) => format!("param {}", self.program.params[idx as usize].name),
+            Storage::Prepared(idx) => format!("prepared {idx}"),
             Storage::State(idx) => format!("state {}", self.program.states[idx as usize].name),
             Storage::Constant(idx) => format!("constant {idx}"),
             Storage::Alias(of) => format!("v{}", of.0),

@@ -34,6 +34,7 @@ fn interface(graph: &Graph) -> Interface {
     Interface {
         name: "test".to_string(),
         params: of(Role::Param).collect(),
+        prepared: None,
         states: of(Role::State).map(state).collect(),
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! The axis that is last in the result lies along the lanes (N, columns); one that only the other factor has gives the
 //! rows (M); all reduced axes together are K. An item of the grid packs the panel K × columns of one factor, with whatever
-//! computes that factor, and then runs over its rows with the sums in registers.
+//! computes that factor, and then runs over its rows with the sums in registers. A factor that comes in panels (`pack`) is
+//! read as it is.
 //!
 //! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
 
-use super::body::{Term, TermId};
+mod depth;
+
+use self::depth::{Depth, Stretch};
+use super::body::{Position, Term, TermId};
 use super::emit::{Tile, begin};
 use super::order::{self, Stride};
 use super::reduction::{Reduction, accumulator};
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
-use crate::graph::{DType, Dim, Scalar};
+use crate::graph::{Atom, DType, Dim, Scalar};
 use crate::kernel::{Builder, Condition, Kernel, Memory, Span, Type, Value, lane};
 use crate::seeded::{Fault, is};
 
@@ -27,19 +31,22 @@ const FEW_ROWS: i64 = 3;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    row_axis: usize,
+    /// None where there is a single row.
+    row_axis: Option<usize>,
     column_axis: usize,
     row_factor: TermId,
     column_factor: TermId,
     tile: RegisterTile,
     dtype: DType,
+    /// The column factor lies in panels as wide as the tile.
+    is_packed: bool,
 }
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
 pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
     let dtype = accumulator(loops.body.dtype(reduce.element));
-    if reduce.combine != Scalar::Add || !dtype.is_float() || loops.n_parallel < 2 {
+    if reduce.combine != Scalar::Add || !dtype.is_float() || loops.n_parallel == 0 {
         return None;
     }
     let column_axis = loops.n_parallel - 1;
@@ -50,14 +57,38 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
         _ => return None,
     };
     let rows = (0..column_axis).filter(|&axis| has(1 - column, axis) && !has(column, axis));
-    let row_axis = rows.max_by_key(|&axis| loops.axes[axis].as_constant().unwrap_or(i64::MAX))?;
+    let row_axis = rows.max_by_key(|&axis| loops.axes[axis].as_constant().unwrap_or(i64::MAX));
+    let plan = |tile: RegisterTile, is_packed: bool| {
+        let (row_factor, column_factor) = (factors[1 - column], factors[column]);
+        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed }
+    };
+    if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
+        return Some(plan(tile, true));
+    }
     let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
     let depth = Dim::product(&loops.axes[loops.n_parallel..]);
-    if !at_least(&loops.axes[row_axis], 4) || !at_least(&loops.axes[column_axis], 4) || !at_least(&depth, 4) {
+    if !at_least(&loops.axes[row_axis?], 4) || !at_least(&loops.axes[column_axis], 4) || !at_least(&depth, 4) {
         return None;
     }
-    let tile = machine.contraction_tile(&loops.axes[column_axis], dtype);
-    Some(Plan { row_axis, column_axis, row_factor: factors[1 - column], column_factor: factors[column], tile, dtype })
+    Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
+}
+
+/// The width of the panels in which a factor lies, if it is one load of `[n / width, ..., n mod width]`.
+fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64> {
+    let column = Dim::from(&Loops::symbol(column_axis));
+    let loads = loops.body.loads(&[factor]);
+    let [load] = loads.as_slice() else { return None };
+    let [Position::Dim(panel), rest @ .., Position::Dim(within)] = load.index.as_slice() else { return None };
+    let width = match within.terms().next()?.0.as_slice() {
+        [(Atom::Mod(_, width), 1)] => width.as_constant()?,
+        // All columns lie in one panel.
+        _ => loops.operands[load.operand].shape.last()?.as_constant()?,
+    };
+    let size = Dim::constant(width);
+    let simplified = |dim: &Dim| loops.ranges.simplify(dim);
+    let is_panel = simplified(&column.floor_div(&size)) == *panel && simplified(&column.modulo(&size)) == *within;
+    let moves = |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
+    (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
 }
 
 fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
@@ -68,16 +99,18 @@ fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
 pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
     let width = plan.tile.vectors * machine.lanes;
-    let rows = &loops.axes[plan.row_axis];
+    let rows = &plan.rows(loops);
     let columns = &loops.axes[plan.column_axis];
     let mut at = vec![Dim::constant(0); loops.axes.len()];
-    for axis in (0..loops.n_parallel).filter(|&axis| axis != plan.row_axis && axis != plan.column_axis) {
+    for axis in plan.outer_axes(loops) {
         at[axis] = b.grid(&format!("g{axis}"), loops.axes[axis].clone());
     }
     let column = b.grid("n", columns.ceil_div(&Dim::constant(width as i64)));
-    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
-    let panel_rows = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
-    let one_panel = at_most(&depth, panel_rows);
+    // Where one register tile has all rows nothing is read again, and the sums stay in it.
+    let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64);
+    let limit = if is_one_tile { i64::MAX } else { (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64 };
+    let depth = Depth::new(loops, limit);
+    let one_panel = depth.is_one_stretch();
     let block = row_block(rows, plan.tile.rows as i64, one_panel, wanted_blocks(loops, plan, width, machine));
     let n_blocks = rows.ceil_div(&Dim::constant(block));
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block };
@@ -86,8 +119,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         _ if common_factor(rows) % block == 0 => Dim::constant(block),
         _ => (rows - &row_start).least(&Dim::constant(block)),
     };
-    let panel_rows = depth.as_constant().map_or(panel_rows, |depth| depth.clamp(1, panel_rows));
-    let panel = b.local("panel", plan.dtype, [panel_rows as u64, width]);
+    let panel = (!plan.is_packed).then(|| b.local("panel", plan.dtype, [depth.n_rows as u64, width]));
     let partial = (!one_panel).then(|| b.local("partial", plan.dtype, [block as u64, width]));
     let start = &column * width as i64;
     let block = Block {
@@ -103,7 +135,6 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         n_rows,
         depth,
         panel,
-        panel_rows,
         partial,
     };
     let whole = Builder::at_most(&(&start + width as i64), columns);
@@ -125,6 +156,18 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         }
     }
     b.finish()
+}
+
+impl Plan {
+    fn rows(&self, loops: &Loops) -> Dim {
+        self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone())
+    }
+
+    /// Parallel axes that are neither rows nor columns.
+    fn outer_axes(&self, loops: &Loops) -> impl Iterator<Item = usize> + use<> {
+        let (row, column) = (self.row_axis, self.column_axis);
+        (0..loops.n_parallel).filter(move |&axis| Some(axis) != row && axis != column)
+    }
 }
 
 fn at_most(dim: &Dim, limit: i64) -> bool {
@@ -151,8 +194,7 @@ fn row_block(rows: &Dim, tile_rows: i64, one_panel: bool, wanted_blocks: i64) ->
 
 /// Into how many blocks the rows must fall to give every thread something to do.
 fn wanted_blocks(loops: &Loops, plan: &Plan, width: u64, machine: &Machine) -> i64 {
-    let others = (0..loops.n_parallel).filter(|&axis| axis != plan.row_axis && axis != plan.column_axis);
-    let items: i64 = others.filter_map(|axis| loops.axes[axis].as_constant()).product();
+    let items: i64 = plan.outer_axes(loops).filter_map(|axis| loops.axes[axis].as_constant()).product();
     let panels = loops.axes[plan.column_axis].as_constant().map_or(1, |n| (n as u64).div_ceil(width) as i64);
     if machine.threads < 2 { 1 } else { (2 * machine.threads as i64).div_euclid((items * panels).max(1)) }
 }
@@ -178,25 +220,17 @@ struct Block<'a> {
     width: u64,
     row_start: Dim,
     n_rows: Dim,
-    depth: Dim,
-    panel: Memory,
-    panel_rows: i64,
+    depth: Depth,
+    /// Where the column factor is packed, if it does not come in panels.
+    panel: Option<Memory>,
     /// Sums of the k-blocks so far, when K does not fit one panel.
     partial: Option<Memory>,
 }
 
-/// A stretch of K: where it starts and how long it is.
-struct Stretch {
-    start: Dim,
-    length: Dim,
-    n: Dim,
-    idx: Dim,
-}
-
 impl Block<'_> {
     fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
-        let rows = &self.loops.axes[self.plan.row_axis];
-        if self.loops.ranges.proves_lt(&Dim::constant(FEW_ROWS), rows) {
+        let rows = &self.plan.rows(self.loops);
+        if self.plan.is_packed || self.loops.ranges.proves_lt(&Dim::constant(FEW_ROWS), rows) {
             return self.packed(b, column_start, guarded);
         }
         b.if_else(
@@ -214,14 +248,14 @@ impl Block<'_> {
 
     /// Few rows: each is a general reduction over the columns of the panel, in the direction in which the factor lies.
     fn unpacked(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
-        let (row, column) = (self.plan.row_axis, self.plan.column_axis);
+        let column = self.plan.column_axis;
         let columns = &self.loops.axes[column];
         let candidates = (self.loops.n_parallel..self.loops.axes.len()).chain([column]);
         let inner = order::best_axis(self.loops, self.machine, candidates).unwrap_or(column);
         b.for_loop(Span::new("few", 0, self.n_rows.clone(), 1), &[], |b, idx, _| {
             let (loops, reduce, machine, operands) = (self.loops, self.reduce, self.machine, self.operands);
             let mut nest = Reduction { loops, reduce, machine, operands, at: self.at.clone() };
-            nest.at[row] = &self.row_start + idx;
+            self.set_row(&mut nest.at, idx);
             if inner == column {
                 nest.at[column] = column_start + &lane(0);
                 let guards = self.column_guard(guarded, &nest.at);
@@ -240,27 +274,12 @@ impl Block<'_> {
     }
 
     fn packed(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
-        if self.partial.is_none() {
-            let whole = Stretch {
-                start: Dim::constant(0),
-                length: self.depth.clone(),
-                n: Dim::constant(1),
-                idx: Dim::constant(0),
-            };
-            return self.stretch(b, column_start, guarded, &whole);
-        }
-        let panel_rows = Dim::constant(self.panel_rows);
-        let n = self.depth.ceil_div(&panel_rows);
-        b.for_loop(Span::new("kb", 0, n.clone(), 1), &[], |b, idx, _| {
-            let start = idx * self.panel_rows;
-            let length = (&self.depth - &start).least(&panel_rows);
-            self.stretch(b, column_start, guarded, &Stretch { start, length, n: n.clone(), idx: idx.clone() });
-            Vec::new()
-        });
+        self.depth.each(b, self.loops, &self.at, &mut |b, k| self.stretch(b, column_start, guarded, k));
         // An empty sum has no stretch that could finish it.
-        if self.depth.as_constant().is_none() {
+        let depth = Dim::product(&self.loops.axes[self.loops.n_parallel..]);
+        if depth.as_constant().is_none() || self.partial.is_some() && depth.is(0) {
             b.if_else(
-                Condition::Guards(vec![-&self.depth]),
+                Condition::Guards(vec![-&depth]),
                 |b| {
                     self.each_rows(b, &mut |b, row, n_rows| {
                         let zero = b.constant(Type::new(self.plan.dtype, [n_rows, self.width]), 0.0);
@@ -274,14 +293,16 @@ impl Block<'_> {
     }
 
     fn stretch(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
-        self.pack(b, column_start, guarded, k);
+        if let Some(panel) = self.panel {
+            self.pack(b, panel, column_start, guarded, k);
+        }
         self.each_rows(b, &mut |b, row, n_rows| {
             let sum = self.sum_before(b, row, n_rows, k);
-            let sum = self.multiply(b, row, n_rows, k, sum);
+            let sum = self.multiply(b, (row, n_rows), (column_start, guarded), k, sum);
             match self.partial {
                 None => self.finish(b, row, n_rows, column_start, guarded, sum),
                 Some(partial) => {
-                    let last = &(&k.idx + 1) - &k.n;
+                    let last = &(&k.number + 1) - &k.count;
                     b.if_else(
                         Condition::Guards(vec![last]),
                         |b| {
@@ -298,43 +319,36 @@ impl Block<'_> {
         });
     }
 
-    /// Positions along the reduced axes of the element `kk` of K.
-    fn along_depth(&self, at: &mut [Dim], kk: &Dim) {
-        let mut rest = kk.clone();
-        for axis in (self.loops.n_parallel..self.loops.axes.len()).rev() {
-            let extent = &self.loops.axes[axis];
-            let outermost = axis == self.loops.n_parallel;
-            at[axis] = if outermost { rest.clone() } else { rest.modulo(extent) };
-            rest = rest.floor_div(extent);
+    fn set_row(&self, at: &mut [Dim], row: &Dim) {
+        if let Some(axis) = self.plan.row_axis {
+            at[axis] = &self.row_start + row;
         }
     }
 
     /// Vector by vector where each lane comes from a row of its own, so that the rows stay in the first-level cache until
     /// they are read to the end; otherwise row by row.
-    fn pack(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
+    fn pack(&self, b: &mut Builder, panel: Memory, column_start: &Dim, guarded: bool, k: &Stretch) {
         let loads = self.loops.body.loads(&[self.plan.column_factor]);
         let across = |load| order::stride(self.loops, load, self.plan.column_axis) == Stride::Other;
         let lanes = self.machine.lanes;
+        let columns = |b: &mut Builder, first: &Dim, width: u64| {
+            k.each(b, "p", 0, &[], &mut |b, at, p, _| {
+                let mut at = at.to_vec();
+                let column = first + &lane(0);
+                at[self.plan.column_axis] = column_start + &column;
+                let guards = self.column_guard(guarded, &at);
+                let mut tile = Tile::new(self.loops, self.operands, at, vec![width], guards);
+                let value = tile.full(b, self.plan.column_factor);
+                let value = b.cast(value, self.plan.dtype);
+                b.store(panel, [p, &column], [], value);
+                Vec::new()
+            });
+        };
         if lanes == 1 || !loads.into_iter().any(across) {
-            return self.pack_columns(b, &Dim::constant(0), self.width, column_start, guarded, k);
+            return columns(b, &Dim::constant(0), self.width);
         }
         b.for_loop(Span::new("v", 0, (self.width / lanes) as i64, 1), &[], |b, v, _| {
-            self.pack_columns(b, &(v * lanes as i64), lanes, column_start, guarded, k);
-            Vec::new()
-        });
-    }
-
-    fn pack_columns(&self, b: &mut Builder, first: &Dim, width: u64, column_start: &Dim, guarded: bool, k: &Stretch) {
-        b.for_loop(Span::new("p", 0, k.length.clone(), 1), &[], |b, p, _| {
-            let mut at = self.at.clone();
-            self.along_depth(&mut at, &(&k.start + p));
-            let column = first + &lane(0);
-            at[self.plan.column_axis] = column_start + &column;
-            let guards = self.column_guard(guarded, &at);
-            let mut tile = Tile::new(self.loops, self.operands, at, vec![width], guards);
-            let value = tile.full(b, self.plan.column_factor);
-            let value = b.cast(value, self.plan.dtype);
-            b.store(self.panel, [p, &column], [], value);
+            columns(b, &(v * lanes as i64), lanes);
             Vec::new()
         });
     }
@@ -361,6 +375,7 @@ impl Block<'_> {
             _ if is(Fault::ContractionDropsRows) => {}
             // Rows of the last full tile are computed once more, to the same values: cheaper than narrower tiles.
             (Some(_), None) => body(b, &(&self.n_rows - &tile), rows as u64),
+            (Some(rest), Some(_)) => body(b, &(&self.n_rows - rest), rest as u64),
             _ => {
                 let start = &self.n_rows.floor_div(&tile) * rows;
                 b.for_loop(Span::new("q", 0, rest, 1), &[], |b, q, _| {
@@ -376,7 +391,7 @@ impl Block<'_> {
         match self.partial {
             None => b.constant(ty, self.reduce.initial.value()),
             Some(partial) => {
-                let later = Condition::Guards(vec![&k.idx - 1]);
+                let later = Condition::Guards(vec![&k.number - 1]);
                 let index = [&(row + &lane(0)), &lane(1)];
                 let shape = ty.shape.clone();
                 let load = |b: &mut Builder| vec![b.load(partial, shape, index, [], 0.0)];
@@ -385,16 +400,31 @@ impl Block<'_> {
         }
     }
 
-    fn multiply(&self, b: &mut Builder, row: &Dim, n_rows: u64, k: &Stretch, sum: Value) -> Value {
+    fn multiply(
+        &self,
+        b: &mut Builder,
+        (row, n_rows): (&Dim, u64),
+        (column_start, guarded): (&Dim, bool),
+        k: &Stretch,
+        sum: Value,
+    ) -> Value {
         let dropped = i64::from(is(Fault::ContractionDropsAProduct));
-        let sums = b.for_loop(Span::new("k", 0, &k.length - dropped, 1), &[sum], |b, p, carried| {
-            let mut at = self.at.clone();
-            self.along_depth(&mut at, &(&k.start + p));
-            at[self.plan.row_axis] = &(&self.row_start + row) + &lane(0);
-            let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, 1], Vec::new());
-            let left = tile.full(b, self.plan.row_factor);
+        let sums = k.each(b, "k", dropped, &[sum], &mut |b, at, p, carried| {
+            let mut at = at.to_vec();
+            self.set_row(&mut at, &(row + &lane(0)));
+            at[self.plan.column_axis] = column_start + &lane(1);
+            let guards = self.column_guard(guarded, &at);
+            let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
+            let left = tile.value(b, self.plan.row_factor);
+            let left = b.broadcast(left, [n_rows, 1]);
             let left = b.cast(left, self.plan.dtype);
-            let right = b.load(self.panel, [1, self.width], [p, &lane(1)], [], 0.0);
+            let right = match self.panel {
+                Some(panel) => b.load(panel, [1, self.width], [p, &lane(1)], [], 0.0),
+                None => {
+                    let right = tile.value(b, self.plan.column_factor);
+                    b.cast(right, self.plan.dtype)
+                }
+            };
             vec![b.contract(carried[0], left, right)]
         });
         sums[0]
@@ -402,7 +432,7 @@ impl Block<'_> {
 
     fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
         let mut at = self.at.clone();
-        at[self.plan.row_axis] = &(&self.row_start + row) + &lane(0);
+        self.set_row(&mut at, &(row + &lane(0)));
         at[self.plan.column_axis] = column_start + &lane(1);
         let guards = self.column_guard(guarded, &at);
         let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);

@@ -80,7 +80,17 @@ impl<'a> Tile<'a> {
     }
 
     fn place(&self, dim: &Dim) -> Dim {
-        dim.substitute(&|symbol| super::compose::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned())
+        let at = |symbol: &Symbol| super::compose::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned();
+        let dim = dim.substitute(&at);
+        if !super::compose::divides(&dim) {
+            return dim;
+        }
+        // Quotients by the width of a panel vanish where the lanes stay inside one.
+        let mut ranges = self.loops.ranges.clone();
+        for (axis, &extent) in self.shape.iter().enumerate() {
+            ranges.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+        }
+        ranges.simplify(&dim)
     }
 
     /// The extents of the lanes that these index expressions mention.

@@ -37,11 +37,15 @@ const fn tile(rows: u64, vectors: u64) -> RegisterTile {
     RegisterTile { rows, vectors }
 }
 
+/// Elements of eight bytes take two registers for the lanes of one.
+fn for_dtype(of: RegisterTile, dtype: DType, lanes: u64) -> RegisterTile {
+    if dtype.size_of() == 8 && lanes > 1 { tile((of.rows / 2).max(1), of.vectors) } else { of }
+}
+
 impl Machine {
     /// The register tile that wastes the fewest columns; the widest of those.
     pub fn contraction_tile(&self, columns: &Dim, dtype: DType) -> RegisterTile {
-        let fits = REGISTER_TILES.iter().find(|(lanes, _)| *lanes <= self.lanes);
-        let tiles = fits.unwrap_or(&REGISTER_TILES[REGISTER_TILES.len() - 1]).1;
+        let tiles = self.tiles();
         let waste = |tile: &RegisterTile| match columns.as_constant() {
             Some(columns) => (columns as u64).next_multiple_of(tile.vectors * self.lanes),
             None => 0,
@@ -52,8 +56,23 @@ impl Machine {
                 best = *tile;
             }
         }
-        // Elements of eight bytes take two registers for the lanes of one.
-        if dtype.size_of() == 8 && self.lanes > 1 { tile((best.rows / 2).max(1), best.vectors) } else { best }
+        for_dtype(best, dtype, self.lanes)
+    }
+
+    /// The register tile that reads panels of this width.
+    pub fn tile_of_width(&self, width: u64, dtype: DType) -> Option<RegisterTile> {
+        let tiles = self.tiles().iter().map(|&tile| for_dtype(tile, dtype, self.lanes));
+        tiles.into_iter().find(|tile| tile.vectors * self.lanes == width)
+    }
+
+    fn tiles(&self) -> &'static [RegisterTile] {
+        let fits = REGISTER_TILES.iter().find(|(lanes, _)| *lanes <= self.lanes);
+        fits.unwrap_or(&REGISTER_TILES[REGISTER_TILES.len() - 1]).1
+    }
+
+    /// How many columns of a contraction are packed together, and handled by one register tile.
+    pub fn panel_width(&self, columns: &Dim, dtype: DType) -> u64 {
+        self.contraction_tile(columns, dtype).vectors * self.lanes
     }
 
     /// Vectors that one step of a streaming loop handles, so that latencies overlap.

@@ -36,6 +36,7 @@ pub enum Place {
     Input(u32),
     Output(u32),
     Param(u32),
+    Prepared(u32),
     State(u32),
     Constant(u32),
 }
@@ -143,6 +144,10 @@ impl Planner<'_> {
                     let param = &self.program.params[of as usize];
                     byte_len(param.dtype, &param.shape).ok_or_else(|| self.too_large())?
                 }
+                Storage::Prepared(of) => {
+                    let prepared = &self.program.prepared[of as usize];
+                    byte_len(prepared.dtype, &prepared.shape).ok_or_else(|| self.too_large())?
+                }
                 Storage::Constant(of) => {
                     let constant = &self.program.constants[of as usize];
                     byte_len(constant.dtype, &constant.shape).ok_or_else(|| self.too_large())?
@@ -175,6 +180,7 @@ impl Planner<'_> {
                 Storage::Input(of) => Place::Input(of),
                 Storage::Output(of) => Place::Output(of),
                 Storage::Param(of) => Place::Param(of),
+                Storage::Prepared(of) => Place::Prepared(of),
                 Storage::State(of) => Place::State(of),
                 Storage::Constant(of) => Place::Constant(of),
             });

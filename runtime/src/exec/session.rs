@@ -51,6 +51,8 @@ pub struct Session {
     options: Options,
     max_memory: u64,
     fixed: Sizes,
+    /// Made when the session is opened, or by another session of the same weights.
+    prepared: Arc<Vec<Tensor>>,
     states: States,
     arena: AlignedBytes,
     /// By entry, most recently used first.
@@ -115,6 +117,7 @@ impl Session {
         let n_entries = program.entries.len();
         let mut session = Session {
             states: States::new(program.states.len()),
+            prepared: Arc::default(),
             max_memory: options.max_memory.unwrap_or_else(memory::physical_memory),
             plans: (0..n_entries).map(|_| Vec::new()).collect(),
             counters: vec![Vec::new(); n_entries],
@@ -127,6 +130,7 @@ impl Session {
             options,
             fixed,
         };
+        session.prepare_weights()?;
         let all: Vec<usize> = (0..session.program.states.len()).collect();
         session.start_states(&all)?;
         Ok(session)
@@ -240,6 +244,7 @@ impl Session {
                 Place::Input(of) => inputs[of as usize].cast_mut(),
                 Place::Output(of) => outputs[of as usize],
                 Place::Param(of) => self.weights.get(of as usize).bytes().as_ptr().cast_mut(),
+                Place::Prepared(of) => self.prepared[of as usize].bytes().as_ptr().cast_mut(),
                 Place::State(of) => self.states.pointer(of as usize),
                 Place::Constant(of) => {
                     let constant = &self.program.constants[of as usize];

@@ -111,6 +111,7 @@ pub enum Storage {
     Input(u32),
     Output(u32),
     Param(u32),
+    Prepared(u32),
     State(u32),
     Constant(u32),
     /// The same bytes as an earlier value, under another shape or element type.

@@ -23,6 +23,8 @@ pub struct Program {
     pub kernels: Vec<Kernel>,
     pub constants: Vec<Constant>,
     pub params: Vec<ParamDecl>,
+    #[serde(default)]
+    pub prepared: Vec<PreparedDecl>,
     pub states: Vec<StateDecl>,
     pub entries: Vec<Entry>,
     #[serde(skip)]
@@ -110,6 +112,16 @@ pub struct ParamDecl {
     pub shape: Vec<usize>,
 }
 
+/// A value made of weights alone: an output of an entry without inputs, computed once when a session is opened. It is
+/// never written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparedDecl {
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+    pub entry: u32,
+    pub output: u32,
+}
+
 /// Memory that a session keeps between calls. Its symbolic sizes are fixed with the session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StateDecl {
@@ -142,6 +154,7 @@ impl Program {
             kernels: Vec::new(),
             constants: Vec::new(),
             params: Vec::new(),
+            prepared: Vec::new(),
             states: Vec::new(),
             entries: Vec::new(),
             blobs: Vec::new(),

@@ -84,6 +84,7 @@ fn memory(lowered: Graph, sizes: &BTreeMap<String, i64>) -> Option<u64> {
     let interface = Interface {
         name: String::new(),
         params: members(Role::Param).collect(),
+        prepared: None,
         states: members(Role::State).map(state).collect(),
     };
     let planned = plan_graphs(&interface, std::slice::from_ref(&lowered), &Options::default()).ok()?;

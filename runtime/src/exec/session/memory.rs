@@ -66,6 +66,26 @@ impl Session {
         Ok(())
     }
 
+    /// Computes what is made of weights alone.
+    pub(super) fn prepare_weights(&mut self) -> Result<(), RunError> {
+        let program = Arc::clone(&self.program);
+        let mut made: Vec<Option<Tensor>> = Vec::new();
+        made.resize_with(program.prepared.len(), || None);
+        let mut entries: Vec<u32> = program.prepared.iter().map(|prepared| prepared.entry).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        for entry in entries {
+            let mut outputs: Vec<Option<Tensor>> =
+                self.run_entry(entry as usize, &[])?.into_iter().map(|(_, tensor)| Some(tensor)).collect();
+            for (slot, decl) in made.iter_mut().zip(&program.prepared).filter(|(_, decl)| decl.entry == entry) {
+                *slot = outputs[decl.output as usize].take();
+            }
+        }
+        let missing = || RunError::new(ErrorKind::Program, "malformed program: two prepared values are one output");
+        self.prepared = Arc::new(made.into_iter().map(|slot| slot.ok_or_else(missing)).collect::<Result<_, _>>()?);
+        Ok(())
+    }
+
     pub(super) fn fix_sizes_of(&mut self, states: &[usize], sizes: &Sizes) {
         for &index in states {
             for dim in &self.program.states[index].shape {
@@ -80,14 +100,15 @@ impl Session {
 
     /// Refuses what would not fit beside the states that there are already.
     pub(super) fn afford(&self, bytes: u64, what: impl FnOnce() -> String) -> Result<(), RunError> {
-        let taken = self.states.bytes();
+        let prepared: u64 = self.prepared.iter().map(|tensor| tensor.bytes().len() as u64).sum();
+        let taken = self.states.bytes() + prepared;
         if bytes.saturating_add(taken) <= self.max_memory {
             return Ok(());
         }
         let (needed, limit) = (ByteCount(bytes), ByteCount(self.max_memory));
         let message = format!("{} would take {needed} of memory; the limit is {limit}", what());
         let error = RunError::new(ErrorKind::Memory, message).help("use smaller sizes, such as a smaller batch");
-        Err(if taken == 0 { error } else { error.note(format!("state takes {}", ByteCount(taken))) })
+        Err(if taken == 0 { error } else { error.note(format!("state and packed weights take {}", ByteCount(taken))) })
     }
 }
 

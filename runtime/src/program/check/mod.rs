@@ -12,7 +12,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::{
-    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, Program, SEED_INPUT, SizeDecl, Storage, Symbol, ValueDecl,
+    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SEED_INPUT, SizeDecl, Storage,
+    Symbol, ValueDecl,
 };
 use crate::error::{ErrorKind, RunError};
 
@@ -72,6 +73,9 @@ impl Program {
         for param in &self.params {
             concrete_bytes(param.dtype, &param.shape).map(drop).map_err(at(format!("param `{}`", param.name)))?;
         }
+        for (index, prepared) in self.prepared.iter().enumerate() {
+            self.check_prepared(prepared).map_err(at(format!("prepared value {index}")))?;
+        }
         for index in 0..self.states.len() {
             let place = format!("state `{}`", self.states[index].name);
             self.check_state(index).map_err(at(place))?;
@@ -87,12 +91,13 @@ impl Program {
         let args = self.kernels.iter().flat_map(|kernel| &kernel.args).map(|arg| arg.dtype);
         let constants = self.constants.iter().map(|constant| constant.dtype);
         let params = self.params.iter().map(|param| param.dtype);
+        let prepared = self.prepared.iter().map(|prepared| prepared.dtype);
         let states = self.states.iter().map(|state| state.dtype);
         let in_entry = |entry: &Entry| {
             let ports = entry.inputs.iter().chain(&entry.outputs).map(|port| port.dtype);
             ports.chain(entry.values.iter().map(|value| value.dtype)).collect::<Vec<_>>()
         };
-        args.chain(constants).chain(params).chain(states).chain(self.entries.iter().flat_map(in_entry))
+        args.chain(constants).chain(params).chain(prepared).chain(states).chain(self.entries.iter().flat_map(in_entry))
     }
 
     fn has_blob(&self, id: BlobId) -> Checked {
@@ -105,6 +110,22 @@ impl Program {
         let sizes: HashSet<&Symbol> = kernel.sizes.iter().map(|size| &size.symbol).collect();
         only_mentions(&kernel.grid, &sizes)?;
         kernel.args.iter().try_for_each(|arg| check_shape(&arg.shape, &sizes))
+    }
+
+    /// Its entry needs nothing but weights, so that it can run first.
+    fn check_prepared(&self, prepared: &PreparedDecl) -> Checked {
+        concrete_bytes(prepared.dtype, &prepared.shape)?;
+        let entry = get(&self.entries, prepared.entry, "entry")?;
+        let is_late = |value: &ValueDecl| matches!(value.storage, Storage::State(_) | Storage::Prepared(_));
+        ensure(entry.inputs.is_empty() && !entry.values.iter().any(is_late), || {
+            format!("made by `{}`, which needs more than weights", entry.name)
+        })?;
+        let output = get(&entry.outputs, prepared.output, "output")?;
+        let shape: Option<Vec<usize>> =
+            output.shape.iter().map(|dim| dim.as_constant().and_then(|size| usize::try_from(size).ok())).collect();
+        ensure(output.dtype == prepared.dtype && shape.as_ref() == Some(&prepared.shape), || {
+            "it is made with another type".to_string()
+        })
     }
 
     fn check_state(&self, index: usize) -> Checked {
@@ -175,6 +196,7 @@ impl Program {
             Storage::Input(of) => dtype_of(&entry.inputs, of, "input")?,
             Storage::Output(of) => dtype_of(&entry.outputs, of, "output")?,
             Storage::Param(of) => get(&self.params, of, "param")?.dtype,
+            Storage::Prepared(of) => get(&self.prepared, of, "prepared value")?.dtype,
             Storage::State(of) => get(&self.states, of, "state")?.dtype,
             Storage::Constant(of) => get(&self.constants, of, "constant")?.dtype,
         };

@@ -1,0 +1,31 @@
+//! What is frozen: values made of weights and constants alone, the same at every call.
+
+use crate::graph::{Graph, Meaning, NodeId, Role};
+
+/// By node index: whether its results depend on params and constants only, and have constant sizes. Nothing is frozen in
+/// a graph that writes a param.
+pub fn frozen(graph: &Graph, live: &[NodeId]) -> Vec<bool> {
+    let mut frozen = vec![false; graph.node_ids().map(|id| id.index() + 1).max().unwrap_or(0)];
+    if graph.outputs().iter().any(|output| output.role == Role::Param) {
+        return frozen;
+    }
+    for argument in graph.arguments().iter().filter(|argument| argument.role == Role::Param) {
+        frozen[argument.value.node.index()] = has_constant_sizes(graph, argument.value.node);
+    }
+    for &id in live {
+        let is_computed = match graph.node(id).op.meaning {
+            Meaning::Source => graph.operands(id).is_empty(),
+            Meaning::Structured { .. } | Meaning::View => !graph.operands(id).is_empty(),
+            _ => false,
+        };
+        let operands_are = graph.operands(id).iter().all(|value| frozen[value.node.index()]);
+        frozen[id.index()] = is_computed && operands_are && has_constant_sizes(graph, id);
+    }
+    frozen
+}
+
+fn has_constant_sizes(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    let mentions_size = node.attrs.iter().any(|(_, attr)| attr.mentions_symbols());
+    !mentions_size && node.types.iter().flat_map(|ty| &ty.shape).all(|dim| dim.as_constant().is_some())
+}
