@@ -1,7 +1,7 @@
 //! `convolve(x, w, …)`: sums of products of a kernel with the windows of an image, of any number of axes.
 
 use super::reduction::accumulator;
-use crate::graph::interpret::matrix::multiply;
+use crate::graph::interpret::matrix::{multiply, permuted};
 use crate::graph::interpret::{evaluate_nest, n_elements};
 use crate::graph::{
     Attr, AttrKind, Attrs, Call, DType, Data, Default, Dim, Eval, EvalError, Guard, Meaning, Nest, OpDef, OpError,
@@ -12,7 +12,8 @@ pub static OP: OpDef = OpDef {
     name: "convolve",
     doc: "Slides the kernel `w` [out, in / groups, …] over `x` [batch, in, …] and sums the products. `low` and `high` \
           are zeros around `x` (negative: cropped), `dilation` spreads the kernel, `base_dilation` puts zeros between \
-          the elements of `x`. The kernel is not flipped. Narrow floats are summed in f32.",
+          the elements of `x`. The kernel is not flipped. With `channels_last`, `x` and the result are [batch, …, \
+          channels]. Narrow floats are summed in f32.",
     operands: Operands::Fixed(&["x", "w"]),
     attrs: &[
         attr("stride", AttrKind::PerAxis, Default::Absent),
@@ -21,6 +22,7 @@ pub static OP: OpDef = OpDef {
         attr("dilation", AttrKind::PerAxis, Default::Absent),
         attr("base_dilation", AttrKind::PerAxis, Default::Absent),
         attr("groups", AttrKind::Int, Default::Int(1)),
+        attr("channels_last", AttrKind::Bool, Default::Bool(false)),
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
@@ -86,6 +88,23 @@ pub fn slides(call: &Call, n_axes: usize) -> Result<Vec<Slide>, OpError> {
         .collect())
 }
 
+/// Where the axes of an image lie.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    pub channels: usize,
+    /// The first spatial axis.
+    pub spatial: usize,
+}
+
+impl Layout {
+    pub fn of(call: &Call) -> Layout {
+        match call.attrs.bool("channels_last") {
+            true => Layout { channels: call.operand(0).rank() - 1, spatial: 1 },
+            false => Layout { channels: 1, spatial: 2 },
+        }
+    }
+}
+
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (x, w, groups) = (call.operand(0), call.operand(1), call.attrs.int("groups"));
     if x.dtype != w.dtype || x.dtype == DType::Bool {
@@ -98,10 +117,9 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     if groups < 1 {
         return Err(OpError::attr("groups", format!("there must be one group at least, found {groups}")));
     }
-    let expected = &w.shape[1] * groups;
-    if !call.same_size(&x.shape[1], &expected) {
-        let message =
-            format!("`x` has {} channels and `w` takes {} in each of {groups} groups", x.shape[1], w.shape[1]);
+    let (expected, found) = (&w.shape[1] * groups, &x.shape[Layout::of(call).channels]);
+    if !call.same_size(found, &expected) {
+        let message = format!("`x` has {found} channels and `w` takes {} in each of {groups} groups", w.shape[1]);
         return Err(OpError::operand(0, message));
     }
     if w.shape[0].exact_div(&Dim::constant(groups)).is_none() {
@@ -120,8 +138,12 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
 fn result_shape(call: &Call) -> Result<Vec<Dim>, OpError> {
     let (x, w) = (call.operand(0), call.operand(1));
     let slides = slides(call, x.rank() - 2)?;
-    let places = slides.iter().zip(&x.shape[2..]).zip(&w.shape[2..]).map(|((slide, x), w)| slide.places(x, w));
-    Ok([x.shape[0].clone(), w.shape[0].clone()].into_iter().chain(places).collect())
+    let layout = Layout::of(call);
+    let images = slides.iter().zip(&x.shape[layout.spatial..]).zip(&w.shape[2..]);
+    let mut shape = vec![x.shape[0].clone()];
+    shape.extend(images.map(|((slide, x), w)| slide.places(x, w)));
+    shape.insert(layout.channels, w.shape[0].clone());
+    Ok(shape)
 }
 
 fn nest(call: &Call) -> Nest {
@@ -129,25 +151,36 @@ fn nest(call: &Call) -> Nest {
     let (Ok(slides), Ok(shape)) = (slides(call, x.rank() - 2), result_shape(call)) else {
         return Nest::pointwise(&[]);
     };
-    let rank = x.rank();
-    let mut nest = Nest::reduction(&shape, &w.shape[1..], Scalar::Add, 0.0);
+    let (rank, layout) = (x.rank(), Layout::of(call));
+    // The summed axes: taps and channels, in the order in which the image has them.
+    let (n_taps, last) = (rank - 2, layout.channels > layout.spatial);
+    let (channel_in, first_tap) = if last { (axis(rank + n_taps), rank) } else { (axis(rank), rank + 1) };
+    let mut summed = w.shape[2..].to_vec();
+    summed.insert(if last { n_taps } else { 0 }, w.shape[1].clone());
+    let mut nest = Nest::reduction(&shape, &summed, Scalar::Add, 0.0);
     let per_group = w.shape[0].floor_div(&Dim::constant(call.attrs.int("groups")));
-    let channel = &(&axis(1).floor_div(&per_group) * &w.shape[1]) + &axis(rank);
-    let (mut index, mut guards) = (vec![axis(0), channel], Vec::new());
+    let group = match call.attrs.int("groups") {
+        1 => Dim::constant(0),
+        _ => axis(layout.channels).floor_div(&per_group),
+    };
+    let (mut index, mut guards) = (vec![axis(0)], Vec::new());
     for (idx, slide) in slides.iter().enumerate() {
-        let at = slide.position(&axis(2 + idx), &axis(rank + 1 + idx));
+        let at = slide.position(&axis(layout.spatial + idx), &axis(first_tap + idx));
         let spread = Dim::constant(slide.base_dilation);
-        let last = &(&(&x.shape[2 + idx] - 1) * &spread) - &at;
-        guards.push(Guard(at.clone()));
-        guards.push(Guard(last));
+        let last = &(&(&x.shape[layout.spatial + idx] - 1) * &spread) - &at;
+        let pads = |dim: &Dim| !dim.is(0) || slide.base_dilation > 1;
+        guards.extend(pads(&slide.low).then(|| Guard(at.clone())));
+        guards.extend(pads(&slide.high).then_some(Guard(last)));
         if slide.base_dilation > 1 {
             guards.push(Guard(-&at.modulo(&spread)));
         }
         index.push(at.floor_div(&spread));
     }
+    index.insert(layout.channels, &(&group * &w.shape[1]) + &channel_in);
     let wide = accumulator(x.dtype);
     let element = nest.load_where(0, index, guards, 0.0);
-    let weight = nest.load(1, std::iter::once(axis(1)).chain((rank..2 * rank - 1).map(axis)).collect());
+    let taps = (first_tap..first_tap + n_taps).map(axis);
+    let weight = nest.load(1, [axis(layout.channels), channel_in].into_iter().chain(taps).collect());
     let factors = [element, weight].map(|arg| match wide == x.dtype {
         true => arg,
         false => nest.push(ScalarNode::Cast { dtype: wide, arg }),
@@ -177,15 +210,22 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
     let (Data::Float(x), Data::Float(w)) = (&eval.operands[0].data, &eval.operands[1].data) else {
         return evaluate_nest(&nest(eval.call), eval);
     };
-    let shape = eval.shape(0)?;
-    let sizes = Sizes::new(eval, &shape)?;
+    let (stored_shape, last) = (eval.shape(0)?, eval.call.attrs.bool("channels_last"));
+    let (to_first, to_last) = orders(stored_shape.len());
+    let first = |shape: &[usize]| match last {
+        true => to_first.iter().map(|&axis| shape[axis]).collect(),
+        false => shape.to_vec(),
+    };
+    let (x_shape, shape) = (first(&eval.operands[0].shape), first(&stored_shape));
+    let x = if last { permuted(x, &eval.operands[0].shape, &to_first) } else { x.as_slice().into() };
+    let sizes = Sizes::new(eval, &x_shape, &shape)?;
     let groups = eval.call.attrs.int("groups") as usize;
     let per_group = shape[1] / groups;
     let image: usize = sizes.x.iter().product();
     let (depth, n_places) = (sizes.channels * sizes.n_taps, sizes.n_places);
     let mut result = vec![0.0; n_elements(&shape).unwrap_or(0)];
     if result.is_empty() || depth == 0 {
-        return Ok(Tensor::floats(eval.results[0].dtype, shape, result));
+        return Ok(Tensor::floats(eval.results[0].dtype, stored_shape, result));
     }
     let mut columns = Vec::new();
     for (idx, out) in result.chunks_mut(per_group * n_places).enumerate() {
@@ -199,16 +239,23 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
             multiply([per_group, depth, n], w, &columns, &mut out[first..], n_places);
         }
     }
-    let tensor = Tensor::floats(eval.results[0].dtype, shape, result);
+    let result = if last { permuted(&result, &shape, &to_last).into_owned() } else { result };
+    let tensor = Tensor::floats(eval.results[0].dtype, stored_shape, result);
     Ok(match eval.context.precision {
         Precision::Wide => tensor,
         Precision::Declared => tensor.cast(tensor.dtype),
     })
 }
 
+/// The orders of axes that bring the channels to the front of the image, and back to its end.
+fn orders(rank: usize) -> (Vec<usize>, Vec<usize>) {
+    let to_first = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    (to_first, std::iter::once(0).chain(2..rank).chain([1]).collect())
+}
+
 impl Sizes {
-    fn new(eval: &Eval, shape: &[usize]) -> Result<Sizes, EvalError> {
-        let (x, w) = (&eval.operands[0].shape, &eval.operands[1].shape);
+    fn new(eval: &Eval, x: &[usize], shape: &[usize]) -> Result<Sizes, EvalError> {
+        let w = &eval.operands[1].shape;
         let slides = slides(eval.call, x.len() - 2).map_err(|error| EvalError::new(error.message))?;
         let slide =
             |slide: &Slide| Ok([slide.stride, eval.context.value_of(&slide.low)?, slide.dilation, slide.base_dilation]);
@@ -275,9 +322,12 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
     let (stride, dilation, base) = (ints(1, 3), ints(1, 2), ints(1, 2));
     let dims = |values: &[i64]| values.iter().map(|&value| Dim::constant(value)).collect::<Vec<_>>();
     let attrs = Attrs::none().with("stride", stride).with("dilation", dilation).with("base_dilation", base);
-    let shapes = vec![
-        [dims(&[1 + groups % 2, channels * groups]), dims(&x)].concat(),
-        [dims(&[out, channels]), dims(&w)].concat(),
-    ];
+    let (batch, channels_last) = (dims(&[1 + groups % 2]), sampler.int(0, 1) == 1);
+    let image = match channels_last {
+        true => [batch, dims(&x), dims(&[channels * groups])].concat(),
+        false => [batch, dims(&[channels * groups]), dims(&x)].concat(),
+    };
+    let shapes = vec![image, [dims(&[out, channels]), dims(&w)].concat()];
+    let attrs = attrs.with("channels_last", channels_last);
     Sample::floats(shapes, attrs.with("low", dims(&low)).with("high", dims(&high)).with("groups", groups))
 }

@@ -10,7 +10,7 @@ use crate::graph::{
 pub static OP: OpDef = OpDef {
     name: "window",
     doc: "Combines (\"max\" or \"add\") the elements of each window over the trailing axes, one for each entry of \
-          `size`. Padding changes nothing: it counts as -inf, or as zero.",
+          `size`; with `channels_last`, over those before the last. Padding changes nothing: it counts as -inf, or as zero.",
     operands: Operands::Fixed(&["x"]),
     attrs: &[
         attr("combine", AttrKind::Str, Default::Required),
@@ -19,6 +19,7 @@ pub static OP: OpDef = OpDef {
         attr("low", AttrKind::Dims, Default::Absent),
         attr("high", AttrKind::Dims, Default::Absent),
         attr("dilation", AttrKind::Ints, Default::Absent),
+        attr("channels_last", AttrKind::Bool, Default::Bool(false)),
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
@@ -36,7 +37,8 @@ fn combine(call: &Call) -> Result<(Scalar, f64), OpError> {
 
 fn result_shape(call: &Call) -> Result<Vec<Dim>, OpError> {
     let (x, size) = (call.operand(0), call.attrs.ints("size"));
-    let Some(n_outer) = x.rank().checked_sub(size.len()) else {
+    let n_last = usize::from(call.attrs.bool("channels_last"));
+    let Some(n_outer) = x.rank().checked_sub(size.len() + n_last) else {
         return Err(OpError::attr("size", format!("a window over {} axes of {x}", size.len())));
     };
     if let Some(size) = size.iter().find(|&&size| size < 1) {
@@ -45,7 +47,8 @@ fn result_shape(call: &Call) -> Result<Vec<Dim>, OpError> {
     let slides = slides(call, size.len())?;
     let places = slides.iter().zip(&x.shape[n_outer..]).zip(&size);
     let places = places.map(|((slide, from), &size)| slide.places(from, &Dim::constant(size)));
-    Ok(x.shape[..n_outer].iter().cloned().chain(places).collect())
+    let channels = &x.shape[x.rank() - n_last..];
+    Ok(x.shape[..n_outer].iter().cloned().chain(places).chain(channels.iter().cloned()).collect())
 }
 
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
@@ -69,13 +72,15 @@ fn nest(call: &Call) -> Nest {
     };
     let taps: Vec<Dim> = size.iter().map(|&size| Dim::constant(size)).collect();
     let mut nest = Nest::reduction(&shape, &taps, scalar, identity);
-    let n_outer = x.rank() - size.len();
+    let n_last = usize::from(call.attrs.bool("channels_last"));
+    let n_outer = x.rank() - size.len() - n_last;
     let (mut index, mut guards) = ((0..n_outer).map(axis).collect::<Vec<_>>(), Vec::new());
     for (idx, slide) in slides.iter().enumerate() {
         let at = slide.position(&axis(n_outer + idx), &axis(x.rank() + idx));
         guards.extend(Guard::within(&at, &x.shape[n_outer + idx]));
         index.push(at);
     }
+    index.extend((x.rank() - n_last..x.rank()).map(axis));
     let element = nest.load_where(0, index, guards, identity);
     if scalar == Scalar::Add && accumulator(x.dtype) != x.dtype {
         nest.push(ScalarNode::Cast { dtype: accumulator(x.dtype), arg: element });
@@ -91,5 +96,8 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
     let dims = |values: &[i64]| values.iter().map(|&value| Dim::constant(value)).collect::<Vec<_>>();
     let attrs = Attrs::none().with("combine", *sampler.pick(&["max", "add"])).with("size", size);
     let attrs = attrs.with("stride", stride).with("dilation", dilation);
-    Sample::floats(vec![[dims(&[2]), dims(&x)].concat()], attrs.with("low", dims(&low)).with("high", dims(&high)))
+    let channels_last = sampler.int(0, 1) == 1;
+    let channels = if channels_last { dims(&[3]) } else { Vec::new() };
+    let attrs = attrs.with("channels_last", channels_last);
+    Sample::floats(vec![[dims(&[2]), dims(&x), channels].concat()], attrs.with("low", dims(&low)).with("high", dims(&high)))
 }

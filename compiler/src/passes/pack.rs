@@ -3,8 +3,8 @@
 //! ```text
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
-//! `w` is the factor that alone has the last axis of the result, and is frozen; as many of its neighbours lie in a panel as
-//! the register tile is wide. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
+//! `w` is the frozen factor that has the last axis of the result; as many of its neighbours lie in a panel as the register
+//! tile is wide, or all of them if both factors have that axis. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
 //! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
 //! the context nothing is packed.
 
@@ -28,11 +28,9 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in live {
         let regions = graph.node(id).regions.clone();
-        let weight = weight(graph, id).filter(|weight| is_frozen[graph.operands(id)[weight.operand].node.index()]);
-        match weight {
+        match weight(graph, id, &is_frozen, panel) {
             Some(weight) => {
-                let width = panel(&weight.columns, weight.dtype);
-                repack(&mut rebuild, id, &weight, width).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
+                repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
             }
             None => _ = rebuild.copy(id, regions),
         }
@@ -40,38 +38,49 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     Ok(rebuild.finish())
 }
 
-/// The factor of a contraction that alone has the last axis of the result.
+/// A factor of a contraction that has the last axis of the result.
 struct Weight {
     operand: usize,
     /// Its axes, those of the batch first, then the summed ones, the columns last.
     order: Vec<usize>,
     columns: Dim,
-    /// What the products are summed in.
-    dtype: DType,
+    /// Of a panel.
+    width: u64,
 }
 
-fn weight(graph: &Graph, id: NodeId) -> Option<Weight> {
+fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType) -> u64) -> Option<Weight> {
+    let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
     let nest = graph.with_call(id, |call| nest(call));
     let column = nest.n_parallel.checked_sub(1)?;
     let [a, b] = factors(&nest)?;
-    let (weight, other) = match (a.mentions(column), b.mentions(column)) {
-        (true, false) => (a, b),
-        (false, true) => (b, a),
-        _ => return None,
+    let (weight, is_shared) = match (a.mentions(column), b.mentions(column)) {
+        (true, false) => (a, false),
+        (false, true) => (b, false),
+        // One column of each factor at a time, as in depthwise convolutions.
+        (true, true) if is_frozen(b.operand) => (b, true),
+        (true, true) => (a, true),
+        (false, false) => return None,
     };
     let axes = weight.plain_axes(&nest)?;
     // Read twice, or packed already: as it is.
-    if weight.operand == other.operand || graph.node(graph.operands(id)[weight.operand].node).op.name == UNPACK {
+    let value = graph.operands(id)[weight.operand];
+    if a.operand == b.operand || !is_frozen(weight.operand) || graph.node(value.node).op.name == UNPACK {
         return None;
     }
     let mut order: Vec<usize> = (0..axes.len()).collect();
     order.sort_by_key(|&axis| (axes[axis] == column, axes[axis]));
-    let ty = graph.type_of(graph.operands(id)[weight.operand]);
+    let ty = graph.type_of(value);
     let dtype = weight.cast.unwrap_or(ty.dtype);
     let is_large = ty.n_elements().as_constant().is_some_and(|size| size >= SMALL);
     let columns = nest.axes[column].clone();
-    (is_large && dtype.is_float()).then_some(Weight { operand: weight.operand, order, columns, dtype })
+    let width = match is_shared {
+        // Only the order of the axes matters then.
+        true if order.is_sorted() => return None,
+        true => columns.as_constant()? as u64,
+        false => panel(&columns, dtype),
+    };
+    (is_large && dtype.is_float()).then_some(Weight { operand: weight.operand, order, columns, width })
 }
 
 const UNPACK: &str = "unpack";
@@ -129,7 +138,7 @@ fn axis_symbol(axis: usize) -> Option<Symbol> {
 }
 
 /// The node again, with its weight packed and unpacked.
-fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight, width: u64) -> Result<(), OpError> {
+fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpError> {
     let mut operands = rebuild.operands(id);
     let origin = rebuild.old.node(id).origin.clone();
     let mut value = operands[weight.operand];
@@ -142,7 +151,7 @@ fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight, width: u64) -> Res
     if !is_in_order {
         value = apply("permute", value, axes(&weight.order))?;
     }
-    value = apply("pack", value, Attrs::none().with("width", width as i64))?;
+    value = apply("pack", value, Attrs::none().with("width", weight.width as i64))?;
     value = apply(UNPACK, value, Attrs::none().with("extent", weight.columns.clone()))?;
     if !is_in_order {
         let mut back = vec![0; weight.order.len()];

@@ -4,7 +4,7 @@
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, pack, precision};
+use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, layout, pack, precision};
 
 pub static PIPELINE: &[&Pass] = &[
     &expand::PASS,
@@ -14,6 +14,9 @@ pub static PIPELINE: &[&Pass] = &[
     &canonicalize::PASS,
     &cse::PASS,
     &dce::PASS,
+    &layout::PASS,
+    &canonicalize::PASS,
+    &cse::PASS,
     &pack::PASS,
     &fuse::PASS,
 ];
@@ -24,8 +27,11 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 }
 
 /// Every pass once, for the command line and the manual.
-pub static PASSES: &[&Pass] =
-    &[&expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &pack::PASS, &fuse::PASS];
+#[rustfmt::skip]
+pub static PASSES: &[&Pass] = &[
+    &expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
+    &pack::PASS, &fuse::PASS,
+];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {

@@ -47,6 +47,11 @@ impl<'g> Rebuild<'g> {
         self.map[value.node.index()][value.result as usize]
     }
 
+    /// Nothing stands for the results of this old node yet.
+    pub fn is_unset(&self, id: NodeId) -> bool {
+        self.map[id.index()].is_empty()
+    }
+
     pub fn operands(&self, id: NodeId) -> Vec<Value> {
         self.old.operands(id).into_iter().map(|value| self.get(value)).collect()
     }

@@ -26,6 +26,8 @@ const PANEL_BYTES: u64 = 256 << 10;
 const ROW_BLOCK: i64 = 1024;
 /// The same where their number is not known, or their sums are kept between panels.
 const SMALL_ROW_BLOCK: i64 = 256;
+/// As many rows keep the multipliers busy.
+const ENOUGH_ROWS: i64 = 4;
 /// So few rows are not worth packing a panel for: the factor is read where it lies.
 const FEW_ROWS: i64 = 3;
 
@@ -57,7 +59,7 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
         _ => return None,
     };
     let rows = (0..column_axis).filter(|&axis| has(1 - column, axis) && !has(column, axis));
-    let row_axis = rows.max_by_key(|&axis| loops.axes[axis].as_constant().unwrap_or(i64::MAX));
+    let row_axis = row_axis(loops, rows);
     let plan = |tile: RegisterTile, is_packed: bool| {
         let (row_factor, column_factor) = (factors[1 - column], factors[column]);
         Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed }
@@ -71,6 +73,12 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
         return None;
     }
     Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
+}
+
+/// The innermost axis that fills a tile, or else the longest: rows that lie close together share what is read.
+fn row_axis(loops: &Loops, rows: impl DoubleEndedIterator<Item = usize> + Clone) -> Option<usize> {
+    let extent = |axis: usize| loops.axes[axis].as_constant().unwrap_or(i64::MAX);
+    rows.clone().rev().find(|&axis| extent(axis) >= ENOUGH_ROWS).or_else(|| rows.max_by_key(|&axis| extent(axis)))
 }
 
 /// The width of the panels in which a factor lies, if it is one load of `[n / width, ..., n mod width]`.
@@ -97,6 +105,7 @@ fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
 }
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {
+    let plan = &plan.with_even_rows(loops);
     let (mut b, operands, result) = begin(loops);
     let width = plan.tile.vectors * machine.lanes;
     let rows = &plan.rows(loops);
@@ -161,6 +170,16 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
 impl Plan {
     fn rows(&self, loops: &Loops) -> Dim {
         self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone())
+    }
+
+    /// Register tiles of nearly equal heights.
+    fn with_even_rows(&self, loops: &Loops) -> Plan {
+        let mut plan = self.clone();
+        if let Some(rows) = self.rows(loops).as_constant().filter(|&rows| rows > 0) {
+            let n_tiles = (rows as u64).div_ceil(self.tile.rows);
+            plan.tile.rows = (rows as u64).div_ceil(n_tiles);
+        }
+        plan
     }
 
     /// Parallel axes that are neither rows nor columns.
@@ -370,12 +389,10 @@ impl Block<'_> {
             Vec::new()
         });
         let rest = self.n_rows.modulo(&tile);
-        match (rest.as_constant(), self.partial) {
-            (Some(0), _) => {}
+        match rest.as_constant() {
+            Some(0) => {}
             _ if is(Fault::ContractionDropsRows) => {}
-            // Rows of the last full tile are computed once more, to the same values: cheaper than narrower tiles.
-            (Some(_), None) => body(b, &(&self.n_rows - &tile), rows as u64),
-            (Some(rest), Some(_)) => body(b, &(&self.n_rows - rest), rest as u64),
+            Some(rest) => body(b, &(&self.n_rows - rest), rest as u64),
             _ => {
                 let start = &self.n_rows.floor_div(&tile) * rows;
                 b.for_loop(Span::new("q", 0, rest, 1), &[], |b, q, _| {
