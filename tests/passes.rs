@@ -20,6 +20,9 @@ use tilewright::compiler::graph::{DType, Data, Graph, Precision, Sampler, Symbol
 use tilewright::compiler::ops;
 use tilewright::compiler::passes::{Context, Pass, pipeline, run_pipeline};
 
+/// Columns in a panel.
+const PANEL: u64 = 4;
+
 fn cases(pass: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/passes").join(pass);
     let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -59,7 +62,8 @@ fn run_case(name: &str, text: &str) -> String {
     check(&before);
     let pass: Option<&Pass> = pipeline::find(name);
     let passes = pass.as_ref().map_or(pipeline::PIPELINE, std::slice::from_ref);
-    let context = Context::default();
+    let mut context = Context::default();
+    context.panel = Some(&|_, _| PANEL);
     let after = run_pipeline(&before, passes, &context).unwrap();
     check(&after);
     let remarks = context.take_remarks();
@@ -173,6 +177,8 @@ passes! {
     expand "expand"
     fold "fold"
     fuse "fuse"
+    layout "layout"
+    pack "pack"
     precision "precision"
     whole_pipeline "pipeline"
 }

@@ -16,7 +16,9 @@ use tilewright_runtime::program::{self, Program};
 pub use initial::{initial_params, initial_states};
 pub use interpreter::Interpreter;
 pub use machine::{describe, machine};
-pub use stages::{Lowered, lower_entries, lower_graphs, lower_watched, lower_kernels, plan_entries, plan_graphs, prepared_values};
+pub use stages::{
+    Lowered, lower_entries, lower_graphs, lower_kernels, lower_watched, plan_entries, plan_graphs, prepared_values,
+};
 
 use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
 use crate::diag::suggest;

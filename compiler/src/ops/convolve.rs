@@ -22,7 +22,7 @@ pub static OP: OpDef = OpDef {
         attr("dilation", AttrKind::PerAxis, Default::Absent),
         attr("base_dilation", AttrKind::PerAxis, Default::Absent),
         attr("groups", AttrKind::Int, Default::Int(1)),
-        attr("channels_last", AttrKind::Bool, Default::Bool(false)),
+        attr("channels_last", AttrKind::Bool, Default::Absent),
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
@@ -96,9 +96,14 @@ pub struct Layout {
     pub spatial: usize,
 }
 
+/// Whether images are [batch, …, channels]; absent means [batch, channels, …].
+pub fn has_channels_last(call: &Call) -> bool {
+    matches!(call.attrs.get("channels_last"), Some(Attr::Bool(true)))
+}
+
 impl Layout {
     pub fn of(call: &Call) -> Layout {
-        match call.attrs.bool("channels_last") {
+        match has_channels_last(call) {
             true => Layout { channels: call.operand(0).rank() - 1, spatial: 1 },
             false => Layout { channels: 1, spatial: 2 },
         }
@@ -210,7 +215,7 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
     let (Data::Float(x), Data::Float(w)) = (&eval.operands[0].data, &eval.operands[1].data) else {
         return evaluate_nest(&nest(eval.call), eval);
     };
-    let (stored_shape, last) = (eval.shape(0)?, eval.call.attrs.bool("channels_last"));
+    let (stored_shape, last) = (eval.shape(0)?, has_channels_last(eval.call));
     let (to_first, to_last) = orders(stored_shape.len());
     let first = |shape: &[usize]| match last {
         true => to_first.iter().map(|&axis| shape[axis]).collect(),
@@ -328,6 +333,6 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
         false => [batch, dims(&[channels * groups]), dims(&x)].concat(),
     };
     let shapes = vec![image, [dims(&[out, channels]), dims(&w)].concat()];
-    let attrs = attrs.with("channels_last", channels_last);
+    let attrs = if channels_last { attrs.with("channels_last", true) } else { attrs };
     Sample::floats(shapes, attrs.with("low", dims(&low)).with("high", dims(&high)).with("groups", groups))
 }

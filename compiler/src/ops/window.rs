@@ -1,6 +1,6 @@
 //! `window(x, combine, …)`: the maximum or the sum of each window over the trailing axes.
 
-use super::convolve::slides;
+use super::convolve::{has_channels_last, slides};
 use super::reduction::accumulator;
 use crate::graph::{
     AttrKind, Attrs, Call, DType, Default, Dim, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
@@ -19,7 +19,7 @@ pub static OP: OpDef = OpDef {
         attr("low", AttrKind::Dims, Default::Absent),
         attr("high", AttrKind::Dims, Default::Absent),
         attr("dilation", AttrKind::Ints, Default::Absent),
-        attr("channels_last", AttrKind::Bool, Default::Bool(false)),
+        attr("channels_last", AttrKind::Bool, Default::Absent),
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
@@ -37,7 +37,7 @@ fn combine(call: &Call) -> Result<(Scalar, f64), OpError> {
 
 fn result_shape(call: &Call) -> Result<Vec<Dim>, OpError> {
     let (x, size) = (call.operand(0), call.attrs.ints("size"));
-    let n_last = usize::from(call.attrs.bool("channels_last"));
+    let n_last = usize::from(has_channels_last(call));
     let Some(n_outer) = x.rank().checked_sub(size.len() + n_last) else {
         return Err(OpError::attr("size", format!("a window over {} axes of {x}", size.len())));
     };
@@ -72,7 +72,7 @@ fn nest(call: &Call) -> Nest {
     };
     let taps: Vec<Dim> = size.iter().map(|&size| Dim::constant(size)).collect();
     let mut nest = Nest::reduction(&shape, &taps, scalar, identity);
-    let n_last = usize::from(call.attrs.bool("channels_last"));
+    let n_last = usize::from(has_channels_last(call));
     let n_outer = x.rank() - size.len() - n_last;
     let (mut index, mut guards) = ((0..n_outer).map(axis).collect::<Vec<_>>(), Vec::new());
     for (idx, slide) in slides.iter().enumerate() {
@@ -98,6 +98,9 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
     let attrs = attrs.with("stride", stride).with("dilation", dilation);
     let channels_last = sampler.int(0, 1) == 1;
     let channels = if channels_last { dims(&[3]) } else { Vec::new() };
-    let attrs = attrs.with("channels_last", channels_last);
-    Sample::floats(vec![[dims(&[2]), dims(&x), channels].concat()], attrs.with("low", dims(&low)).with("high", dims(&high)))
+    let attrs = if channels_last { attrs.with("channels_last", true) } else { attrs };
+    Sample::floats(
+        vec![[dims(&[2]), dims(&x), channels].concat()],
+        attrs.with("low", dims(&low)).with("high", dims(&high)),
+    )
 }

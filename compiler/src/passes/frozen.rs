@@ -29,3 +29,12 @@ fn has_constant_sizes(graph: &Graph, id: NodeId) -> bool {
     let mentions_size = node.attrs.iter().any(|(_, attr)| attr.mentions_symbols());
     !mentions_size && node.types.iter().flat_map(|ty| &ty.shape).all(|dim| dim.as_constant().is_some())
 }
+
+/// Panels that were put in one piece again: movement, which a contraction takes into its kernel.
+pub fn is_unpacked(graph: &Graph, id: NodeId) -> bool {
+    match graph.node(id).op.name {
+        "unpack" => true,
+        "permute" => is_unpacked(graph, graph.operands(id)[0].node),
+        _ => false,
+    }
+}

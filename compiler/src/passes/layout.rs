@@ -78,6 +78,9 @@ impl Images<'_> {
             None if is_elementwise(graph, id) => &Move::Elementwise,
             None => return Ok(false),
         };
+        if node.attrs.get("channels_last").is_some() {
+            return Ok(false);
+        }
         let starts = node.op.name == "convolve" && rank > 2;
         if !(starts || operands.iter().any(is_image)) || rank < 3 {
             return Ok(false);
@@ -91,9 +94,6 @@ impl Images<'_> {
             Move::Spatial if spatial_rank(graph, id) != Some(rank) => return Ok(false),
             Move::Spatial => node.attrs.clone().with("channels_last", true),
         };
-        if node.attrs.get("channels_last").is_some() && node.attrs.bool("channels_last") {
-            return Ok(false);
-        }
         let origin = &node.origin;
         let mut images = Vec::with_capacity(operands.len());
         for (idx, &operand) in operands.iter().enumerate() {

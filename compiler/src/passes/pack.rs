@@ -8,7 +8,7 @@
 //! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
 //! the context nothing is packed.
 
-use super::frozen::frozen;
+use super::frozen::{frozen, is_unpacked};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
 use crate::graph::{
@@ -65,7 +65,7 @@ fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType
     let axes = weight.plain_axes(&nest)?;
     // Read twice, or packed already: as it is.
     let value = graph.operands(id)[weight.operand];
-    if a.operand == b.operand || !is_frozen(weight.operand) || graph.node(value.node).op.name == UNPACK {
+    if a.operand == b.operand || !is_frozen(weight.operand) || is_unpacked(graph, value.node) {
         return None;
     }
     let mut order: Vec<usize> = (0..axes.len()).collect();
@@ -82,8 +82,6 @@ fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType
     };
     (is_large && dtype.is_float()).then_some(Weight { operand: weight.operand, order, columns, width })
 }
-
-const UNPACK: &str = "unpack";
 
 /// A factor of the summed product.
 #[derive(Clone, Copy)]
@@ -152,7 +150,7 @@ fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpEr
         value = apply("permute", value, axes(&weight.order))?;
     }
     value = apply("pack", value, Attrs::none().with("width", weight.width as i64))?;
-    value = apply(UNPACK, value, Attrs::none().with("extent", weight.columns.clone()))?;
+    value = apply("unpack", value, Attrs::none().with("extent", weight.columns.clone()))?;
     if !is_in_order {
         let mut back = vec![0; weight.order.len()];
         weight.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);

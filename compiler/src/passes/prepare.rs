@@ -6,7 +6,7 @@
 //! Invariant: an entry computes what it did, given that the params `prepared.N` are the outputs `N` of the prepared graph.
 
 use super::facts::Facts;
-use super::frozen::frozen;
+use super::frozen::{frozen, is_unpacked};
 use super::part::Part;
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, cse, run_pipeline};
@@ -75,7 +75,7 @@ fn worthwhile(graph: &Graph) -> Vec<Value> {
         let before = graph.operands(id).iter().map(|value| work[value.node.index()]).max().unwrap_or(0);
         work[id.index()] = before + work_of(graph, id);
     }
-    let users = live.iter().filter(|id| !is_frozen[id.index()] || is_unpacking(graph, **id));
+    let users = live.iter().filter(|id| !is_frozen[id.index()] || is_unpacked(graph, **id));
     let mut used: Vec<Value> = users.flat_map(|&id| graph.operands(id)).collect();
     used.extend(graph.outputs().iter().filter(|output| output.role == Role::Data).map(|output| output.value));
     used.sort_unstable();
@@ -84,7 +84,7 @@ fn worthwhile(graph: &Graph) -> Vec<Value> {
     used.retain(|value| {
         let id = value.node;
         let is_kept = is_packed(graph, id) || work[id.index()] >= WORTH && fits(value);
-        is_frozen[id.index()] && is_kept && !is_unpacking(graph, id)
+        is_frozen[id.index()] && is_kept && !is_unpacked(graph, id)
     });
     used
 }
@@ -101,23 +101,14 @@ fn is_packed(graph: &Graph, id: NodeId) -> bool {
     graph.node(id).op.name == "pack"
 }
 
-/// Movement from panels back to the logical axes, which a contraction takes into its kernel.
-fn is_unpacking(graph: &Graph, id: NodeId) -> bool {
-    match graph.node(id).op.name {
-        "unpack" => true,
-        "permute" => is_unpacking(graph, graph.operands(id)[0].node),
-        _ => false,
-    }
-}
-
 /// The graph in which these values are params.
 fn without(graph: &Graph, numbered: &[(Value, usize)]) -> Graph {
     let mut rebuild = Rebuild::new(graph);
     for &(value, number) in numbered {
         let known = rebuild.new.arguments().iter().find(|argument| argument.name == name(number));
-        let param = known.map(|argument| argument.value).unwrap_or_else(|| {
-            rebuild.new.add_argument(name(number), Role::Param, graph.type_of(value).clone())
-        });
+        let param = known
+            .map(|argument| argument.value)
+            .unwrap_or_else(|| rebuild.new.add_argument(name(number), Role::Param, graph.type_of(value).clone()));
         rebuild.set(value.node, vec![param]);
     }
     for id in Rebuild::live(graph) {

@@ -95,7 +95,8 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     let size = Dim::constant(width);
     let simplified = |dim: &Dim| loops.ranges.simplify(dim);
     let is_panel = simplified(&column.floor_div(&size)) == *panel && simplified(&column.modulo(&size)) == *within;
-    let moves = |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
+    let moves =
+        |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
     (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
 }
 

@@ -20,8 +20,8 @@ pub use check::Malformed;
 pub use dtype::DType;
 pub use entry::{Check, Entry, Port, Relation, ScalarDecl, SizeDecl, Storage, ValueDecl, ValueId};
 pub use plan::{
-    Access, BlobId, Constant, InitValue, Kernel, KernelArg, KernelId, ParamDecl, PreparedDecl,
-    Program, StateDecl, Target,
+    Access, BlobId, Constant, InitValue, Kernel, KernelArg, KernelId, ParamDecl, PreparedDecl, Program, StateDecl,
+    Target,
 };
 pub use size::{Dim, Symbol};
 pub use step::{Bound, SliceMove, Step};

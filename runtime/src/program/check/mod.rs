@@ -12,8 +12,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::{
-    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SEED_INPUT, SizeDecl, Storage,
-    Symbol, ValueDecl,
+    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SEED_INPUT, SizeDecl, Storage, Symbol,
+    ValueDecl,
 };
 use crate::error::{ErrorKind, RunError};
 
