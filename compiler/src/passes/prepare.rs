@@ -37,7 +37,10 @@ pub fn split(entries: Vec<Graph>, context: &Context) -> Result<Split, PassError>
     for graph in &entries {
         let values = worthwhile(graph);
         let copies = Part::new(graph, &mut all).copies(&values);
-        copies.iter().for_each(|&value| all.add_output("", Role::Data, value));
+        for value in copies {
+            let number = all.outputs().len();
+            all.add_output(number.to_string(), Role::Data, value);
+        }
         taken.push(values);
     }
     if all.outputs().is_empty() {

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::Loops;
 use super::body::{Body, Load, Position, Term, TermId};
-use crate::graph::{DType, Dim, Ranges, Scalar, Symbol, saturate};
+use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, saturate};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
 
 /// Where a tile lies in the iteration space, and how its terms are computed there.
@@ -82,10 +82,10 @@ impl<'a> Tile<'a> {
     fn place(&self, dim: &Dim) -> Dim {
         let at = |symbol: &Symbol| super::compose::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned();
         let dim = dim.substitute(&at);
-        if !super::compose::divides(&dim) {
+        // Quotients of lanes, by the width of a panel, vanish where the lanes stay inside one.
+        if !quotients_mention(&dim, &|symbol| (0..self.shape.len()).any(|axis| *symbol == lane_symbol(axis))) {
             return dim;
         }
-        // Quotients by the width of a panel vanish where the lanes stay inside one.
         let mut ranges = self.loops.ranges.clone();
         for (axis, &extent) in self.shape.iter().enumerate() {
             ranges.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
@@ -219,6 +219,17 @@ impl<'a> Tile<'a> {
 pub fn number(b: &mut Builder, ty: kernel::Type, value: f64) -> Value {
     let value = if ty.dtype.is_float() { value } else { saturate(ty.dtype, value) as f64 };
     b.constant(ty, value)
+}
+
+/// Whether a quotient or a remainder in it mentions such a symbol.
+fn quotients_mention(dim: &Dim, is_meant: &dyn Fn(&Symbol) -> bool) -> bool {
+    let mut found = false;
+    for atom in dim.terms().flat_map(|(monomial, _)| monomial).map(|(atom, _)| atom) {
+        if let Atom::FloorDiv(a, b) | Atom::Mod(a, b) = atom {
+            [a, b].into_iter().for_each(|dim| dim.for_each_symbol(&mut |symbol| found |= is_meant(symbol)));
+        }
+    }
+    found
 }
 
 fn joined_shape(a: &[u64], b: &[u64]) -> Vec<u64> {
