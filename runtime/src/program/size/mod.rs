@@ -4,8 +4,10 @@
 //! zero, and factors inside a term are sorted. Floor division, modulo, minimum and maximum are atoms of the polynomial,
 //! simplified on construction. Coefficients saturate instead of wrapping, so a hostile size can only become too large.
 
+mod bound;
 mod divide;
 mod range;
+mod rewrite;
 mod text;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::fmt;
 use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::Arc;
 
+pub use bound::{Bounds, Found};
 pub use range::{Range, Ranges};
 pub use text::{DimParser, ParseDimError};
 
