@@ -30,7 +30,7 @@ impl Ranges {
     }
 
     /// Whether a size mentions a symbol, or one whose bounds do, and so on.
-    fn reaches(&self, dim: &Dim, target: &Symbol) -> bool {
+    pub fn reaches(&self, dim: &Dim, target: &Symbol) -> bool {
         let mut mentioned = Vec::new();
         dim.for_each_symbol(&mut |symbol| mentioned.push(symbol.clone()));
         let mut at = 0;
