@@ -25,7 +25,7 @@ pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
 pub use tensor::{Data, Tensor, round, saturate, wrap};
 pub use tilewright_runtime::program::dtype::DType;
-pub use tilewright_runtime::program::size::{Atom, Dim, Range, Ranges, Symbol};
+pub use tilewright_runtime::program::size::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
 pub use types::{Shape, Type};
 
 /// How the reference interpreter computes.

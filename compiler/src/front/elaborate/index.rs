@@ -85,12 +85,16 @@ impl<'a> Elaborator<'a> {
                     if let Some(written) = written {
                         let place = self.config_int(written, env, "the bound of a slice")?;
                         let place = if place < 0 { place.saturating_add(length) } else { place };
-                        *bound = place.clamp(0, length);
+                        *bound = place;
                     }
                 }
-                let [low, high] = bounds.map(|bound| bound as usize);
-                self.charge(high.saturating_sub(low), span)?;
-                Ok(Value::list(items[low..high.max(low)].to_vec()))
+                let [low, high] = bounds;
+                if low < 0 || high < low || length < high {
+                    let message = format!("{low}:{high} is out of range for a list of {length}");
+                    return self.error("E0205", message, index.span, "out of range");
+                }
+                self.charge((high - low) as usize, span)?;
+                Ok(Value::list(items[low as usize..high as usize].to_vec()))
             }
             _ => self.error("E0402", "a list is indexed by an int or a slice", index.span, "neither"),
         }

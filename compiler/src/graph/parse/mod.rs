@@ -141,12 +141,16 @@ impl<'a> Parser<'a> {
             if !self.cursor.eat_word("in") {
                 return self.cursor.error("expected `in` and a range of sizes");
             }
+            let bounds = self.cursor.at;
             let low = self.cursor.dim()?;
             self.cursor.expect("..")?;
             let high = match self.cursor.peek(",") || self.cursor.peek("{") {
                 true => None,
                 false => Some(self.cursor.dim()?),
             };
+            if [Some(&low), high.as_ref()].into_iter().flatten().any(|bound| graph.sizes.reaches(bound, symbol)) {
+                return self.cursor.error_at(bounds, format!("the range of {symbol} goes back to {symbol}"));
+            }
             graph.sizes.declare(Symbol::clone(symbol), low, high);
             if !self.cursor.eat(",") {
                 return Ok(());

@@ -59,6 +59,8 @@ fn errors_say_where_and_why() {
         ("data f32", "input f32", "expected a role: data, param or state"),
         ("data f32", "data f31", "there is no element type `f31`"),
         ("B in 0..4096", "B in 0..4096, B in 1..2", "the size B is declared twice"),
+        ("B in 0..4096", "B in B..4096", "the range of B goes back to B"),
+        ("B in 0..4096", "B in 0..B + 1", "the range of B goes back to B"),
         ("return", "", "expected `:`, found"),
         ("\"logits\": data, ", "\"logits: data\n", "a string that does not end on its line"),
     ] {

@@ -65,7 +65,7 @@ pub fn interpret(kernel: &Kernel, sizes: &[i64], buffers: &mut [Vec<u8>], order:
     let mut memories = Memories::new(kernel, &symbols, buffers).map_err(fault)?;
     let extents: Option<Vec<i64>> = kernel.grid.iter().map(|axis| eval(&axis.extent, &symbols)).collect();
     let extents = extents.ok_or_else(|| fault("an extent of the grid has no value".into()))?;
-    let n_items = extents.iter().try_fold(1i64, |product, &extent| product.checked_mul(extent));
+    let n_items = extents.iter().try_fold(1i64, |product, &extent| product.checked_mul(extent.max(0)));
     let n_items = n_items.ok_or_else(|| fault("the grid is too large".into()))?;
     let mut thread = Thread::new(kernel, sizes, symbols, FUEL);
     let mut run = |begin: i64, end: i64| match kernel.level {

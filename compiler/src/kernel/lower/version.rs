@@ -24,25 +24,23 @@ impl Lower<'_> {
             return;
         }
         let mut truth = Truth::Always;
-        for (worst, _) in &conditions {
+        for worst in &conditions {
             let holds = self.truth(worst);
             truth = self.both(truth, holds);
         }
-        let guards: Vec<Dim> =
-            conditions.into_iter().flat_map(|(worst, guards)| [vec![worst], guards].concat()).collect();
         let Truth::If(condition) = truth else {
             self.block(body);
             return;
         };
-        let whole = self.assuming(&guards, body);
+        let whole = self.assuming(&conditions, body);
         self.peel = false;
         let edge = self.assuming(&[], body);
         self.peel = true;
         self.push_if(condition, whole, edge, &[]);
     }
 
-    /// Worst cases of guards that are not proved, each with the guards that it implies.
-    fn collect(&self, block: &Block, facts: &Facts, inner: &mut Inner, found: &mut Vec<(Dim, Vec<Dim>)>) {
+    /// Worst cases of guards that are not proved: each implies its guards.
+    fn collect(&self, block: &Block, facts: &Facts, inner: &mut Inner, found: &mut Vec<Dim>) {
         let mut facts = facts.clone();
         for stmt in &block.stmts {
             let shape = match &stmt.op {
@@ -78,7 +76,7 @@ impl Lower<'_> {
         }
     }
 
-    fn worst_case(&self, guard: &Dim, shape: &[u64], facts: &Facts, inner: &Inner, found: &mut Vec<(Dim, Vec<Dim>)>) {
+    fn worst_case(&self, guard: &Dim, shape: &[u64], facts: &Facts, inner: &Inner, found: &mut Vec<Dim>) {
         let mut facts = facts.clone();
         let mut order = inner.order.clone();
         for (axis, &extent) in shape.iter().enumerate() {
@@ -93,10 +91,8 @@ impl Lower<'_> {
         else {
             return;
         };
-        match found.iter_mut().find(|(other, _)| *other == worst) {
-            Some((_, guards)) if guards.contains(guard) => {}
-            Some((_, guards)) => guards.push(guard.clone()),
-            None => found.push((worst, vec![guard.clone()])),
+        if !found.contains(&worst) {
+            found.push(worst);
         }
     }
 

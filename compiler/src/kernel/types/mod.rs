@@ -110,7 +110,7 @@ pub struct Local {
     pub scope: Scope,
 }
 
-/// One parallel axis; its symbol runs over `0..extent`.
+/// One parallel axis; its symbol runs over `0..extent`, which is empty where a check at entry rules the sizes out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GridAxis {
     pub symbol: Symbol,
@@ -140,9 +140,14 @@ impl Kernel {
         &self.values[value.0 as usize]
     }
 
-    /// How many items the grid has.
+    /// How many items the grid has: none where an extent is not positive, even if two are.
     pub fn n_items(&self) -> Dim {
-        Dim::product(self.grid.iter().map(|axis| &axis.extent))
+        let ranges = self.ranges();
+        let count = |axis: &GridAxis| match ranges.lower_bound(&axis.extent) {
+            Some(0..) => axis.extent.clone(),
+            _ => axis.extent.greatest(&Dim::constant(0)),
+        };
+        self.grid.iter().map(count).fold(Dim::constant(1), |items, count| &items * &count)
     }
 
     pub fn memory_name(&self, memory: Memory) -> &str {

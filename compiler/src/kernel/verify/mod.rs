@@ -2,7 +2,8 @@
 //!
 //! Interface
 //! * names are identifiers, memories have distinct names, symbols are declared once and are not lane symbols;
-//! * shapes of buffers and extents of the grid are over sizes alone and never negative; a size is never negative;
+//! * shapes of buffers and extents of the grid are over sizes alone; a size is never negative. An extent may be: then there
+//!   is no item, and no index lies within such an axis;
 //! * locals take at most [`MAX_LOCAL_BYTES`] together.
 //!
 //! Values
@@ -112,12 +113,10 @@ impl Verifier<'_> {
             let bounds = size.low >= 0 && size.high.is_none_or(|high| high >= size.low);
             self.check(size.symbol.name(), bounds, || "its range is empty or negative".into());
         }
-        let facts = Facts::new(kernel.ranges());
         let extents = kernel.buffers.iter().flat_map(|b| b.shape.iter().map(move |dim| (b.name.as_str(), dim)));
         let grid = kernel.grid.iter().map(|axis| (axis.symbol.name(), &axis.extent));
         for (place, extent) in extents.chain(grid) {
             self.in_scope(place, extent, 0);
-            self.check(place, facts.proves(extent), || format!("its extent `{extent}` may be negative"));
         }
         for axis in &kernel.grid {
             self.declare(&axis.symbol);

@@ -3,15 +3,18 @@
 //! Invariant: sound: a proof holds for every value that the bounds of the symbols and the known guards allow. The search
 //! is bounded, so it may also give up on what is true; what an example refutes is not searched for.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use super::points::{self, Point};
-use crate::graph::{Atom, Dim, Range, Ranges, Symbol};
+use crate::graph::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
 use crate::kernel::types::Kernel;
 
-/// Steps of one proof. Natural accesses take fewer than twenty.
-const MAX_STEPS: u32 = 400;
-const MAX_DEPTH: u32 = 12;
+/// How deep a search goes, and of how many steps. Natural accesses take one or two, which a deep search may come to last.
+const SHALLOW: (u32, u32) = (3, 40);
+const DEEP: (u32, u32) = (12, 400);
 /// Multiples of a size that facts are compared with: strides of convolutions.
 const MAX_SCALE: i64 = 8;
 
@@ -19,14 +22,16 @@ const MAX_SCALE: i64 = 8;
 #[derive(Clone, Debug)]
 pub struct Facts {
     ranges: Ranges,
+    /// What the ranges say, as far as it was asked.
+    found: Rc<Found>,
     known: Vec<Dim>,
     /// Examples of what the facts allow; found when first needed.
-    points: OnceCell<Vec<Point>>,
+    points: OnceCell<RefCell<Vec<Point>>>,
 }
 
 impl Facts {
     pub fn new(ranges: Ranges) -> Facts {
-        Facts { ranges, known: Vec::new(), points: OnceCell::new() }
+        Facts { ranges, found: Rc::default(), known: Vec::new(), points: OnceCell::new() }
     }
 
     /// What holds inside the body of a kernel: sizes and grid symbols are in their ranges, and there is an item.
@@ -36,8 +41,11 @@ impl Facts {
         facts
     }
 
+    /// What was known about an earlier symbol of this name, such as a lane of another tile, is forgotten.
     pub fn declare(&mut self, symbol: Symbol, low: Dim, high: Option<Dim>) {
+        self.known.retain(|fact| !fact.mentions(&symbol));
         self.ranges.declare(symbol, low, high);
+        self.found = Rc::default();
         self.points.take();
     }
 
@@ -70,7 +78,7 @@ impl Facts {
             return Vec::new();
         }
         let factors: Vec<Dim> = monomial.iter().map(|(atom, _)| Dim::atom(atom.clone())).collect();
-        let all_known = factors.iter().all(|factor| self.ranges.lower_bound(factor).is_some_and(|low| low >= 0));
+        let all_known = factors.iter().all(|factor| self.bounds().not_negative(factor));
         if all_known { factors.iter().map(|factor| factor - &Dim::constant(1)).collect() } else { Vec::new() }
     }
 
@@ -78,17 +86,32 @@ impl Facts {
         &self.ranges
     }
 
+    fn bounds(&self) -> Bounds<'_> {
+        Bounds::new(&self.ranges, &self.found)
+    }
+
     /// `dim >= 0` for all allowed values.
     pub fn proves(&self, dim: &Dim) -> bool {
-        if self.plain(dim) {
+        if self.plain(dim) || self.bounds().not_negative(dim) {
             return true;
         }
-        let points = self.points.get_or_init(|| points::allowed(&self.ranges, &self.known));
-        if points.iter().any(|point| point.eval(dim).is_some_and(|value| value < 0)) {
+        let points = self.points.get_or_init(|| RefCell::new(points::allowed(&self.ranges, &self.known)));
+        if points.borrow().iter().any(|point| point.eval(dim).is_some_and(|value| value < 0)) {
             return false;
         }
-        let search = Search { facts: self, steps: Cell::new(MAX_STEPS) };
-        search.not_negative(dim, MAX_DEPTH)
+        if self.search(dim, SHALLOW) {
+            return true;
+        }
+        if let Some(point) = points::refutation(&self.ranges, &self.known, dim) {
+            points.borrow_mut().push(point);
+            return false;
+        }
+        self.search(dim, DEEP)
+    }
+
+    fn search(&self, dim: &Dim, (depth, steps): (u32, u32)) -> bool {
+        let search = Search { facts: self, steps: Cell::new(steps), failed: RefCell::default() };
+        search.not_negative(dim, depth)
     }
 }
 
@@ -130,18 +153,27 @@ fn gcd(a: u64, b: u64) -> u64 {
 struct Search<'a> {
     facts: &'a Facts,
     steps: Cell<u32>,
+    /// What was not shown, and how deep the search for it was.
+    failed: RefCell<FxHashMap<Dim, u32>>,
 }
 
 impl Search<'_> {
     fn not_negative(&self, dim: &Dim, depth: u32) -> bool {
-        if self.facts.ranges.lower_bound(dim).is_some_and(|bound| bound >= 0) {
+        if self.failed.borrow().get(dim).is_some_and(|&tried| tried >= depth) {
+            return false;
+        }
+        if self.facts.bounds().not_negative(dim) {
             return true;
         }
         if depth == 0 || self.steps.get() == 0 {
             return false;
         }
         self.steps.set(self.steps.get() - 1);
-        self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
+        let shown = self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1);
+        if !shown {
+            self.failed.borrow_mut().insert(dim.clone(), depth);
+        }
+        shown
     }
 
     /// `dim = n·fact + rest`, for facts that share a term with it, with n such that the term goes away; or
@@ -201,9 +233,9 @@ impl Search<'_> {
         let ranges: Vec<&Range> = self.facts.ranges.iter().collect();
         let found = ranges.iter().rev().find_map(|range| {
             let (slope, rest) = dim.affine_in(&range.symbol).filter(|_| dim.mentions(&range.symbol))?;
-            if self.facts.ranges.lower_bound(&slope).is_some_and(|low| low >= 0) {
+            if self.facts.bounds().not_negative(&slope) {
                 Some(&rest + &(&slope * &range.low))
-            } else if self.facts.ranges.upper_bound(&slope).is_some_and(|high| high <= 0) {
+            } else if self.facts.bounds().not_negative(&-&slope) {
                 Some(&rest + &(&slope * range.high.as_ref()?))
             } else {
                 None

@@ -162,20 +162,26 @@ pub(super) fn join_remainders(terms: &mut BTreeMap<Monomial, i64>) {
 }
 
 fn find_split(terms: &BTreeMap<Monomial, i64>) -> Option<(Monomial, Monomial, Dim)> {
+    let has_floor = |monomial: &Monomial| monomial.iter().any(|(atom, _)| matches!(atom, Atom::FloorDiv(..)));
     for (monomial, &coefficient) in terms {
         for (at, (atom, power)) in monomial.iter().enumerate() {
             let Atom::Mod(a, b) = atom else { continue };
             if *power != 1 || b.n_terms() != 1 {
                 continue;
             }
+            let (divisor, scale) = b.terms().next()?;
+            // Dividing takes apart what is inside, so only where a term may be the quotient.
+            let wanted = coefficient.saturating_mul(scale);
+            if !terms.iter().any(|(other, &c)| c == wanted && has_floor(other)) {
+                continue;
+            }
             let mut common = monomial.clone();
             common.remove(at);
-            let (divisor, scale) = b.terms().next()?;
             // The floor as it would be written, which may have merged with one inside `a`.
             let floor = a.floor_div(b);
             let Some((floor, 1)) = floor.terms().next().filter(|_| floor.n_terms() == 1) else { continue };
             let quotient = multiply(&multiply(&common, divisor), floor);
-            if terms.get(&quotient) == Some(&coefficient.saturating_mul(scale)) {
+            if terms.get(&quotient) == Some(&wanted) {
                 let whole = &Dim::from_terms([(common, coefficient)]) * a;
                 return Some((monomial.clone(), quotient, whole));
             }

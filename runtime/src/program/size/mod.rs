@@ -4,8 +4,10 @@
 //! zero, and factors inside a term are sorted. Floor division, modulo, minimum and maximum are atoms of the polynomial,
 //! simplified on construction. Coefficients saturate instead of wrapping, so a hostile size can only become too large.
 
+mod bound;
 mod divide;
 mod range;
+mod rewrite;
 mod text;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::fmt;
 use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::Arc;
 
+pub use bound::{Bounds, Found};
 pub use range::{Range, Ranges};
 pub use text::{DimParser, ParseDimError};
 
@@ -157,6 +160,11 @@ impl Dim {
 
     /// Replaces symbols by sizes; symbols for which `replace` has nothing stay.
     pub fn substitute(&self, replace: &dyn Fn(&Symbol) -> Option<Dim>) -> Dim {
+        let mut replaces = false;
+        self.for_each_symbol(&mut |symbol| replaces |= replace(symbol).is_some());
+        if !replaces {
+            return self.clone();
+        }
         self.map_atoms(&|atom| match atom {
             Atom::Symbol(symbol) => replace(symbol).unwrap_or_else(|| Dim::atom(atom.clone())),
             Atom::FloorDiv(a, b) => a.substitute(replace).floor_div(&b.substitute(replace)),
@@ -168,15 +176,13 @@ impl Dim {
 
     /// Replaces each outermost atom and multiplies the polynomial out again.
     pub fn map_atoms(&self, replace: &dyn Fn(&Atom) -> Dim) -> Dim {
-        let mut sum = Dim::constant(0);
-        for (monomial, &coefficient) in self.0.iter() {
-            let mut product = Dim::constant(coefficient);
-            for (atom, power) in monomial {
-                product = &product * &replace(atom).pow(*power);
-            }
-            sum = &sum + &product;
-        }
-        sum
+        Dim::from_terms(self.0.iter().flat_map(|(monomial, &coefficient)| {
+            let product = monomial.iter().fold(Dim::constant(coefficient), |product, (atom, power)| {
+                let factor = replace(atom);
+                if *power == 1 { &product * &factor } else { &product * &factor.pow(*power) }
+            });
+            product.terms().map(|(monomial, coefficient)| (monomial.clone(), coefficient)).collect::<Vec<_>>()
+        }))
     }
 
     /// Calls `visit` for each symbol, those inside atoms too.

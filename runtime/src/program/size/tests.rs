@@ -94,6 +94,22 @@ fn bounds_that_go_round_in_circles_are_dropped() {
 }
 
 #[test]
+fn nested_floors_are_bounded_once_each() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("W"), dim("1"), None);
+    let nest = |depth: usize| (0..depth).fold(dim("W"), |w, _| (&(&w * 2) + 7).floor_div(&dim("3")));
+    let work = |depth: usize| {
+        let found = Found::default();
+        let bounds = Bounds::new(&ranges, &found);
+        assert_eq!(bounds.lower_bound(&nest(depth)), ranges.lower_bound(&nest(depth)));
+        assert!(bounds.lower_bound(&nest(depth)).is_some_and(|low| low >= 1));
+        assert_eq!(bounds.upper_bound(&nest(depth)), None);
+        found.len()
+    };
+    assert!(work(12) <= 3 * work(4), "{} and {}", work(12), work(4));
+}
+
+#[test]
 fn affine_parts() {
     let (slope, rest) = dim("3*i*W + j + 2").affine_in(&Symbol::new("i")).expect("affine");
     assert_eq!((slope, rest), (dim("3*W"), dim("j + 2")));
