@@ -28,10 +28,8 @@ pub enum Weights {
     Synthetic,
     /// What was loaded or made before.
     Given(Arc<WeightSet>),
-    Files {
-        paths: Vec<PathBuf>,
-        map: WeightMap,
-    },
+    /// Parameters and the states that the files have under their names; other states start as the model says.
+    Files { paths: Vec<PathBuf>, map: WeightMap },
 }
 
 /// Compiles a model and loads the code.
@@ -56,11 +54,12 @@ impl Executable {
     }
 
     pub fn weights(&self, weights: Weights) -> Result<(Arc<WeightSet>, Option<MatchReport>), Error> {
+        let program = &self.program;
         match weights {
-            Weights::Synthetic => Ok((Arc::new(WeightSet::from_fn(&self.program.params, synthetic)?), None)),
+            Weights::Synthetic => Ok((Arc::new(WeightSet::from_fn(&program.params, synthetic)?), None)),
             Weights::Given(set) => Ok((set, None)),
             Weights::Files { paths, map } => {
-                let (set, report) = WeightSet::load(&paths, &self.program.params, &map)?;
+                let (set, report) = WeightSet::load(&paths, &program.params, &program.fixed_states(), &map)?;
                 Ok((Arc::new(set), Some(report)))
             }
         }
