@@ -15,7 +15,7 @@ use tilewright_runtime::program::{self, Program};
 
 pub use initial::{initial_params, initial_states};
 pub use interpreter::Interpreter;
-pub use machine::{describe, machine};
+pub use machine::machine;
 pub use stages::{Lowered, lower_entries, lower_graph, lower_kernels, plan_entries, plan_graphs};
 
 use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
@@ -125,7 +125,7 @@ pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileEr
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
-    let desc = describe(options.backend, &options.target);
+    let desc = options.target.desc(options.backend);
     let threads = options.n_threads();
     let compiled = compile_cached(kernels, &desc, options.backend, &options.target, threads, &options.cache)?;
     let objects: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
