@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use half::{bf16, f16};
-use tilewright_runtime::data::Element;
+use tilewright_runtime::program::{to_bf16, to_f16};
 
 use super::DType;
 
@@ -130,8 +129,8 @@ impl Tensor {
 pub fn round(dtype: DType, value: f64) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
-        DType::F16 => <f16 as Element>::from_f64(value).to_f64(),
-        DType::BF16 => <bf16 as Element>::from_f64(value).to_f64(),
+        DType::F16 => to_f16(value).to_f64(),
+        DType::BF16 => to_bf16(value).to_f64(),
         _ => value,
     }
 }

@@ -12,7 +12,7 @@ use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, Executable, Session, SessionOptions, Tensor, Weights, compile};
 
 use super::super::source::{Loaded, choose_entry, is_graph, is_spec};
-use super::super::term::{Failure, detail, spinner};
+use super::super::term::{Failure, detail, while_compiling};
 use super::weights::{Wanted, WeightSource};
 use super::{Args, weights};
 
@@ -46,10 +46,7 @@ pub fn open(args: &Args) -> Result<Opened, Failure> {
 fn session(args: &Args, loaded: &Loaded, entry: String) -> Result<Opened, Failure> {
     let options = args.compilation.options(vec![entry.clone()])?;
     let start = std::time::Instant::now();
-    let bar = spinner("compiling");
-    let executable = compile(&loaded.model, &options);
-    bar.finish_and_clear();
-    let executable = executable?;
+    let executable = while_compiling(&options, |options| compile(&loaded.model, options))?;
     let compile_seconds = start.elapsed().as_secs_f64();
     executable.remarks.iter().for_each(detail);
     let times = executable.times;
@@ -98,7 +95,7 @@ fn open_program(args: &Args, path: &Path) -> Result<Opened, Failure> {
     let options = args.compilation.options(Vec::new())?;
     let executable = match args.trust {
         true => Executable::load(program, Default::default(), Vec::new())?,
-        false => Executable::rebuild(program, &options)?,
+        false => while_compiling(&options, |options| Executable::rebuild(program, options))?,
     };
     let source = args.weights.source()?;
     if args.weights.map.is_some() {

@@ -9,7 +9,7 @@ use tilewright::runtime::program::{ParamDecl, Program};
 use tilewright::runtime::weights::{MatchReport, WeightMap, WeightSet};
 use tilewright::{Error, Options, initial_weights};
 
-use super::super::term::{Failure, detail, note, spinner};
+use super::super::term::{Failure, detail, note, spinner, while_compiling};
 
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "weights-arguments")]
@@ -87,7 +87,7 @@ pub fn load(
             if !asked {
                 note("no weights were given: the model starts from its initial values");
             }
-            Ok(Arc::new(initial_weights(model, options, seed)?))
+            Ok(Arc::new(while_compiling(options, |options| initial_weights(model, options, seed))?))
         }
         (WeightSource::Init { .. }, _) => Err(Error::Request {
             message: format!("{} weights are needed, and nothing says what they start from", params.len()),
