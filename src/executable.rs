@@ -28,10 +28,8 @@ pub enum Weights {
     Synthetic,
     /// What was loaded or made before.
     Given(Arc<WeightSet>),
-    Files {
-        paths: Vec<PathBuf>,
-        map: WeightMap,
-    },
+    /// Parameters and the states that the files have under their names; other states start as the model says.
+    Files { paths: Vec<PathBuf>, map: WeightMap },
 }
 
 /// Compiles a model and loads the code.
@@ -56,11 +54,12 @@ impl Executable {
     }
 
     pub fn weights(&self, weights: Weights) -> Result<(Arc<WeightSet>, Option<MatchReport>), Error> {
+        let program = &self.program;
         match weights {
-            Weights::Synthetic => Ok((Arc::new(WeightSet::from_fn(&self.program.params, synthetic)?), None)),
+            Weights::Synthetic => Ok((Arc::new(WeightSet::from_fn(&program.params, synthetic)?), None)),
             Weights::Given(set) => Ok((set, None)),
             Weights::Files { paths, map } => {
-                let (set, report) = WeightSet::load(&paths, &self.program.params, &map)?;
+                let (set, report) = WeightSet::load(&paths, &program.params, &program.fixed_states(), &map)?;
                 Ok((Arc::new(set), Some(report)))
             }
         }
@@ -87,4 +86,49 @@ pub fn initial_weights(model: &Model, options: &Options, seed: i64) -> Result<We
     let order = wanted.collect::<Result<Vec<usize>, Error>>()?;
     let mut outputs: Vec<_> = outputs.into_iter().map(|(_, tensor)| Some(tensor)).collect();
     Ok(WeightSet::from_tensors(order.into_iter().filter_map(|at| outputs[at].take()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tilewright_compiler::codegen::Backend;
+    use tilewright_runtime::data::{Element, Tensor};
+
+    use super::*;
+
+    /// Doubles just beside, and at, the middle between neighbours of a narrow type, and the ends.
+    fn halfway(widen: fn(u16) -> f64) -> Vec<f64> {
+        let mut values = vec![0.0, -0.0, 1e300, -1e-300, f64::INFINITY, f64::MAX, 65519.999, 65520.0];
+        for bits in (0x0001..0x7b00).step_by(211) {
+            let (below, above) = (widen(bits), widen(bits + 1));
+            let (middle, little) = (below + (above - below) / 2.0, (above - below) * 2f64.powi(-31));
+            values.extend([middle - little, middle, middle + little, -(middle + little), below + little]);
+        }
+        values
+    }
+
+    fn check<T: Element + PartialEq + std::fmt::Debug>(dtype: &str, widen: fn(u16) -> f64) {
+        let values = halfway(widen);
+        let text = format!(
+            "graph @call(%0 \"x\": data f64[B]) where B in 1.. {{\n  %1: {dtype}[B] = cast(%0) {{to = {dtype}}}\n  \
+             return %1 \"y\": data\n}}"
+        );
+        let model = crate::model_from_text("cast", &text).unwrap_or_else(|error| panic!("{error}"));
+        let wanted: Vec<T> = values.iter().map(|&value| T::from_f64(value)).collect();
+        let x = Tensor::from_slice(&[values.len()], &values).unwrap();
+        for &backend in Backend::AVAILABLE {
+            let executable = compile(&model, &Options { backend, ..Options::default() }).unwrap();
+            let mut session = executable.open(Weights::Synthetic, SessionOptions::default()).unwrap();
+            let outputs = session.run("call", &[("x", x.view())]).unwrap();
+            let found = outputs[0].1.as_slice::<T>().unwrap();
+            for ((value, found), wanted) in values.iter().zip(found).zip(&wanted) {
+                assert_eq!(found, wanted, "{value:e} as {dtype} on {}", backend.name());
+            }
+        }
+    }
+
+    #[test]
+    fn machine_code_rounds_doubles_to_narrow_floats_once() {
+        check::<half::f16>("f16", |bits| half::f16::from_bits(bits).to_f64());
+        check::<half::bf16>("bf16", |bits| half::bf16::from_bits(bits).to_f64());
+    }
 }

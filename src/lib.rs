@@ -30,7 +30,7 @@ mod weight_map;
 pub use tilewright_compiler as compiler;
 pub use tilewright_runtime as runtime;
 
-pub use compiler::codegen::{Backend, Cache, Target};
+pub use compiler::codegen::{Backend, Cache, Progress, Target};
 pub use compiler::driver::{Options, Times};
 pub use compiler::graph::{DType, Model};
 pub use error::Error;

@@ -12,3 +12,5 @@ mod graphs;
 mod help;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/weights.rs"]
+mod weights;

@@ -133,6 +133,35 @@ fn crates_depend_one_way() {
     assert!(!depends("tilewright-runtime", "tilewright") && !depends("tilewright-compiler", "tilewright"));
 }
 
+/// A name that a manifest lists must be named by the code that it is listed for.
+#[test]
+fn every_dependency_is_used() {
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec().expect("cargo metadata");
+    let mut unused = Vec::new();
+    for package in &metadata.packages {
+        let folder = package.manifest_path.parent().expect("a folder").as_std_path();
+        let text_of = |folders: &[&str]| -> String {
+            let mut files = Vec::new();
+            let folders = folders.iter().map(|name| folder.join(name)).filter(|path| path.is_dir());
+            folders.for_each(|path| rust_files(&path, &mut files));
+            files.iter().map(|path| fs::read_to_string(path).expect("a source file")).collect()
+        };
+        let (product, all) = (text_of(&["src"]), text_of(&["src", "tests", "benches", "examples"]));
+        for dependency in &package.dependencies {
+            let text = match dependency.kind {
+                cargo_metadata::DependencyKind::Normal => &product,
+                _ => &all,
+            };
+            let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
+            let used = text.contains(&format!("{name}::")) || text.contains(&format!("use {name} as "));
+            if !used {
+                unused.push(format!("{} lists `{name}` and names it nowhere", package.name));
+            }
+        }
+    }
+    assert!(unused.is_empty(), "{}", unused.join("\n"));
+}
+
 #[test]
 fn files_stay_readable() {
     let mut files = Vec::new();

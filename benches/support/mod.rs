@@ -1,19 +1,21 @@
 //! Measuring: a graph goes the whole road to machine code and runs on one thread, in turns with what the machine can do.
 //!
-//! Invariant: every figure is the best of many calls, and every limit is measured in the same run, so that shares mean
-//! something on a busy machine. An argument chooses the cases whose names contain it.
+//! Criterion times the calls and compares them with those of the last run; a table of rates and of shares of what the
+//! machine can do follows. Invariant: every figure of the table is the best of many calls, and every limit is measured in
+//! the same run, so that shares mean something on a busy machine.
 
 use std::time::{Duration, Instant};
 
+use criterion::Criterion;
 use tilewright::compiler::graph::DType;
 use tilewright::{Cache, Options, Session, SessionOptions, Tensor, Weights, compile, model_from_text};
 
 #[path = "../../src/cli/bench/peak.rs"]
 mod peak;
 
-/// How long one case may run.
+/// How long one case may warm up, and run.
+const WARM_UP: Duration = Duration::from_millis(200);
 const TIME: Duration = Duration::from_millis(800);
-const LEAST_CALLS: usize = 5;
 
 pub struct Case {
     pub name: String,
@@ -22,6 +24,8 @@ pub struct Case {
     pub work: Work,
 }
 
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "each bench has work of one kind")]
 pub enum Work {
     /// Multiply-adds: compared with fused multiply-adds in registers.
     Macs(u64),
@@ -30,59 +34,86 @@ pub enum Work {
 }
 
 pub fn run(cases: impl IntoIterator<Item = Case>) {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let criterion = Criterion::default().sample_size(10).warm_up_time(WARM_UP).measurement_time(TIME);
+    let mut criterion = criterion.configure_from_args();
+    let mut rows = Vec::new();
     for case in cases {
-        if wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part)) {
-            measure(&case);
+        // Criterion passes over the cases that nobody asked for.
+        let mut bench = None;
+        criterion.bench_function(&case.name, |bencher| {
+            let bench = bench.get_or_insert_with(|| Bench::new(&case));
+            bencher.iter_custom(|n| bench.calls(n));
+        });
+        rows.extend(bench.map(|bench| bench.row(&case.name)));
+    }
+    criterion.final_summary();
+    rows.iter().for_each(|row| println!("{row}"));
+}
+
+struct Bench {
+    session: Session,
+    entry: String,
+    inputs: Vec<(String, Tensor)>,
+    compiling: Duration,
+    work: Work,
+    /// Seconds.
+    best: f64,
+    /// What the machine can do in a second.
+    limit: f64,
+}
+
+impl Bench {
+    fn new(case: &Case) -> Bench {
+        let model = model_from_text("bench", &case.graph).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let options = Options { threads: 1, verify: false, cache: Cache::off(), ..Options::default() };
+        let executable = compile(&model, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        let session_options = SessionOptions { threads: 1, ..SessionOptions::default() };
+        Bench {
+            session: executable.open(Weights::Synthetic, session_options).expect("a session"),
+            entry: executable.program.entries[0].name.clone(),
+            inputs: executable.program.entries[0].inputs.iter().map(made_up).collect(),
+            compiling: executable.times.total(),
+            work: case.work,
+            best: f64::INFINITY,
+            limit: limit(case.work),
         }
+    }
+
+    /// The time of as many calls, between which the limit is measured again.
+    fn calls(&mut self, n: u64) -> Duration {
+        self.limit = self.limit.max(limit(self.work));
+        let views: Vec<_> = self.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+        let mut total = Duration::ZERO;
+        for _ in 0..n {
+            let start = Instant::now();
+            let outputs = self.session.run(&self.entry, &views).expect("a result");
+            let time = start.elapsed();
+            std::hint::black_box(&outputs);
+            self.best = self.best.min(time.as_secs_f64());
+            total += time;
+        }
+        total
+    }
+
+    fn row(&self, name: &str) -> String {
+        let (amount, unit) = match self.work {
+            Work::Macs(macs) => (2.0 * macs as f64, "GFLOP/s"),
+            Work::Bytes(bytes) => (bytes as f64, "GB/s"),
+        };
+        let rate = amount / self.best;
+        format!(
+            "{name:<34} {:>9.1} µs  {:>7.1} {unit:<7} {:>5.1} % of {:>6.1}   compiled in {:.1?}",
+            self.best * 1e6,
+            rate / 1e9,
+            100.0 * rate / self.limit,
+            self.limit / 1e9,
+            self.compiling,
+        )
     }
 }
 
-fn measure(case: &Case) {
-    let model = model_from_text("bench", &case.graph).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    let options = Options { threads: 1, verify: false, cache: Cache::off(), ..Options::default() };
-    let executable = compile(&model, &options).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    let compiling = executable.times.total();
-    let session_options = SessionOptions { threads: 1, ..SessionOptions::default() };
-    let mut session = executable.open(Weights::Synthetic, session_options).expect("a session");
-    let inputs: Vec<(String, Tensor)> = executable.program.entries[0].inputs.iter().map(made_up).collect();
-    let entry = executable.program.entries[0].name.clone();
-    let mut best = f64::INFINITY;
-    let mut limit = limit(&case.work);
-    let (start, mut calls) = (Instant::now(), 0);
-    while calls < LEAST_CALLS || start.elapsed() < TIME {
-        best = best.min(call(&mut session, &entry, &inputs));
-        calls += 1;
-        if calls % 16 == 0 {
-            limit = limit.max(self::limit(&case.work));
-        }
-    }
-    let (amount, unit) = match case.work {
-        Work::Macs(macs) => (2.0 * macs as f64, "GFLOP/s"),
-        Work::Bytes(bytes) => (bytes as f64, "GB/s"),
-    };
-    let rate = amount / best;
-    println!(
-        "{:<34} {:>9.1} µs  {:>7.1} {unit:<7} {:>5.1} % of {:>6.1}   compiled in {compiling:.1?}",
-        case.name,
-        best * 1e6,
-        rate / 1e9,
-        100.0 * rate / limit,
-        limit / 1e9,
-    );
-}
-
-fn call(session: &mut Session, entry: &str, inputs: &[(String, Tensor)]) -> f64 {
-    let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
-    let start = Instant::now();
-    let outputs = session.run(entry, &views).expect("a result");
-    let time = start.elapsed().as_secs_f64();
-    std::hint::black_box(&outputs);
-    time
-}
-
-fn limit(work: &Work) -> f64 {
-    match *work {
+fn limit(work: Work) -> f64 {
+    match work {
         Work::Macs(_) => peak::measure(1),
         Work::Bytes(bytes) => {
             let from = vec![1u8; bytes as usize / 2];

@@ -7,7 +7,7 @@ use tilewright::runtime::error::ByteCount;
 
 use super::options::Compilation;
 use super::source::Source;
-use super::term::{Failure, Outcome, detail, note, print, spinner};
+use super::term::{Failure, Outcome, detail, hide_progress, note, print, while_compiling};
 
 /// Compile a model into one file
 ///
@@ -37,11 +37,12 @@ pub fn run(args: Args) -> Outcome {
     if args.compilation.interprets() {
         return Err(Failure::Usage("the interpreter makes no code: use `llvm` or `cranelift`".to_string()));
     }
+    if args.json {
+        hide_progress();
+    }
     let loaded = args.source.load()?;
     let options = args.compilation.options(args.entries.clone())?;
-    let bar = spinner("compiling");
-    let compiled = driver::compile(&loaded.model, &options)?;
-    bar.finish_and_clear();
+    let compiled = while_compiling(&options, |options| driver::compile(&loaded.model, options))?;
     compiled.remarks.iter().for_each(detail);
     let program = &compiled.program;
     program.write_file(&args.output)?;

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use tilewright::compiler::graph::DType;
-use tilewright::{Backend, Cache, Error, Options, Target};
+use tilewright::{Backend, Cache, Error, Options, Progress, Target};
 
 use super::term::Failure;
 
@@ -65,6 +65,7 @@ impl Compilation {
             verify: self.verify || cfg!(debug_assertions),
             cache: if self.no_cache { Cache::off() } else { Cache::from_env() },
             entries,
+            progress: Progress::default(),
         })
     }
 

@@ -4,12 +4,12 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
-use tilewright::Error;
 use tilewright::compiler::diag::{Severity, Theme, render};
+use tilewright::{Error, Options, Progress};
 
 /// Why a command ends without success.
 pub enum Failure {
@@ -29,6 +29,8 @@ impl<E: Into<Error>> From<E> for Failure {
         Failure::Error(error.into())
     }
 }
+
+static SHOWS_PROGRESS: AtomicBool = AtomicBool::new(true);
 
 /// 0 quiet, 1 normal, 2 verbose.
 static VOLUME: AtomicU8 = AtomicU8::new(1);
@@ -118,10 +120,15 @@ fn theme() -> &'static Theme {
     })
 }
 
+/// No progress from now on: the output is for a program.
+pub fn hide_progress() {
+    SHOWS_PROGRESS.store(false, Ordering::Relaxed);
+}
+
 /// A sign of life for work that may take long; nothing where nobody watches.
 pub fn spinner(what: &str) -> ProgressBar {
-    let visible = io::stderr().is_terminal() && VOLUME.load(Ordering::Relaxed) >= 1;
-    if !visible {
+    let wanted = SHOWS_PROGRESS.load(Ordering::Relaxed) && VOLUME.load(Ordering::Relaxed) >= 1;
+    if !wanted || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner().with_message(what.to_string());
@@ -130,4 +137,37 @@ pub fn spinner(what: &str) -> ProgressBar {
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(120));
     bar
+}
+
+/// Compiles under a sign of life, which becomes a bar over the kernels as soon as there are some.
+pub fn while_compiling<T>(options: &Options, compile: impl FnOnce(&Options) -> T) -> T {
+    let bar = spinner("compiling");
+    let moved = bar.clone();
+    let progress = Progress::new(move |done, total, kernel| advance(&moved, done, total, kernel));
+    let compiled = compile(&Options { progress, ..options.clone() });
+    bar.finish_and_clear();
+    compiled
+}
+
+fn advance(bar: &ProgressBar, done: usize, total: usize, kernel: &str) {
+    if bar.length() != Some(total as u64) {
+        bar.set_length(total as u64);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} compiling [{bar:24}] {pos}/{len} {wide_msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+    }
+    bar.set_position(done as u64);
+    bar.set_message(kernel.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_counts_kernels_and_names_the_one_at_work() {
+        let bar = ProgressBar::hidden();
+        advance(&bar, 3, 12, "contract_7");
+        assert_eq!((bar.position(), bar.length(), bar.message().as_str()), (3, Some(12), "contract_7"));
+    }
 }

@@ -11,4 +11,5 @@ mod every_spec;
 mod golden;
 mod goldens;
 mod perturbed;
+mod published;
 mod speed;

@@ -13,7 +13,7 @@ pub mod target;
 use std::fmt;
 
 pub use cache::{Cache, VARIABLE};
-pub use parallel::{Compiled, Entry, compile_cached};
+pub use parallel::{Compiled, Entry, Progress, compile_cached};
 pub use target::{Arch, Target};
 
 use crate::kernel::Kernel;

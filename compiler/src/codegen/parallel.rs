@@ -4,8 +4,9 @@
 //! it, so that a second start does neither. The symbol of a kernel follows from that, so an object means the same wherever
 //! it is found.
 
-use std::sync::Mutex;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
 
@@ -18,6 +19,31 @@ const STACK: usize = 64 << 20;
 
 /// A hash of the sources that lower and print kernels: entries of another version of them are not ours.
 const SOURCES: &str = env!("TILEWRIGHT_CODE_HASH");
+
+/// Is told of each kernel when its turn comes: how many are done, how many there are, and its name. Kernels that are equal
+/// are one.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<Listener>>);
+
+type Listener = dyn Fn(usize, usize, &str) + Send + Sync;
+
+impl Progress {
+    pub fn new(listener: impl Fn(usize, usize, &str) + Send + Sync + 'static) -> Progress {
+        Progress(Some(Arc::new(listener)))
+    }
+
+    fn tell(&self, done: usize, total: usize, name: &str) {
+        if let Some(listener) = &self.0 {
+            listener(done, total, name);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Progress" } else { "no progress" })
+    }
+}
 
 /// Where the function of a kernel is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +68,7 @@ pub fn compile_cached(
     target: &Target,
     n_threads: usize,
     cache: &Cache,
+    progress: &Progress,
 ) -> Result<Compiled, CodegenError> {
     let context = format!("{SOURCES}\n{}\n{}\n{target}\n{desc:?}\n", backend.name(), backend.version());
     let mut jobs: IndexMap<String, &Kernel> = IndexMap::new();
@@ -54,16 +81,20 @@ pub fn compile_cached(
         entries.push(Entry { object, symbol: symbol_of(&key) });
     }
     let jobs: Vec<(String, &Kernel)> = jobs.into_iter().collect();
+    let done = AtomicUsize::new(0);
     let objects = on_threads(n_threads, jobs.len(), |idx| {
         let (key, kernel) = &jobs[idx];
-        match cache.get(key) {
-            Some(object) => Ok((object, false)),
+        progress.tell(done.load(Ordering::Relaxed), jobs.len(), &kernel.name);
+        let found = match cache.get(key) {
+            Some(object) => (object, false),
             None => {
                 let object = object_of(key, kernel, desc, backend, target)?;
                 cache.put(key, &object);
-                Ok((object, true))
+                (object, true)
             }
-        }
+        };
+        done.fetch_add(1, Ordering::Relaxed);
+        Ok(found)
     })?;
     if objects.iter().any(|&(_, fresh)| fresh) {
         cache.trim();
@@ -158,14 +189,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
         let kernels = [scale("a", 2.0), scale("b", 3.0), scale("c", 2.0)];
-        let target = Target::host();
+        let (target, quiet) = (Target::host(), Progress::default());
         for &backend in Backend::AVAILABLE {
-            let compiled = compile_cached(&kernels, &TargetDesc::WORDS, backend, &target, 2, &cache).unwrap();
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let heard = Arc::clone(&told);
+            let progress = Progress::new(move |done, total, name| {
+                heard.lock().unwrap().push((done, total, name.to_string()));
+            });
+            let compiled =
+                compile_cached(&kernels, &TargetDesc::WORDS, backend, &target, 1, &cache, &progress).unwrap();
+            assert_eq!(*told.lock().unwrap(), [(0, 2, "a".to_string()), (1, 2, "b".to_string())]);
             let objects: Vec<usize> = compiled.entries.iter().map(|entry| entry.object).collect();
             assert_eq!(objects, [0, 1, 0]);
             assert_eq!(compiled.objects.len(), 2);
             assert_eq!(compiled.entries[0], compiled.entries[2]);
-            let again = compile_cached(&kernels, &TargetDesc::WORDS, backend, &target, 1, &cache).unwrap();
+            let again = compile_cached(&kernels, &TargetDesc::WORDS, backend, &target, 2, &cache, &quiet).unwrap();
             assert_eq!(again, compiled);
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2 * Backend::AVAILABLE.len());
@@ -183,10 +221,11 @@ mod tests {
                 });
             }
         });
+        let (cache, quiet) = (Cache::off(), Progress::default());
         for &backend in Backend::AVAILABLE {
             let kernels = [kernel.clone()];
-            let error =
-                compile_cached(&kernels, &TargetDesc::WORDS, backend, &Target::host(), 2, &Cache::off()).unwrap_err();
+            let compiled = compile_cached(&kernels, &TargetDesc::WORDS, backend, &Target::host(), 2, &cache, &quiet);
+            let error = compiled.unwrap_err();
             assert!(error.message.contains("odd") && error.message.contains("floor_div"), "{error}");
         }
     }

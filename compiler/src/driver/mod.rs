@@ -15,12 +15,12 @@ use tilewright_runtime::program::{self, Program};
 
 pub use initial::{initial_params, initial_states};
 pub use interpreter::Interpreter;
-pub use machine::{describe, machine};
+pub use machine::machine;
 pub use stages::{
     Lowered, lower_entries, lower_graphs, lower_kernels, lower_watched, plan_entries, plan_graphs, prepared_values,
 };
 
-use crate::codegen::{Backend, Cache, CodegenError, Target, compile_cached};
+use crate::codegen::{Backend, Cache, CodegenError, Progress, Target, compile_cached};
 use crate::diag::suggest;
 use crate::graph::{DType, Model};
 use crate::kernel::Kernel;
@@ -40,6 +40,8 @@ pub struct Options {
     pub cache: Cache,
     /// The entries to compile; all of them if this is empty.
     pub entries: Vec<String>,
+    /// Is told of each kernel that becomes machine code.
+    pub progress: Progress,
 }
 
 impl Options {
@@ -53,6 +55,7 @@ impl Options {
             verify: cfg!(debug_assertions),
             cache: Cache::from_env(),
             entries: Vec::new(),
+            progress: Progress::default(),
         }
     }
 
@@ -127,9 +130,10 @@ pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileEr
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
-    let desc = describe(options.backend, &options.target);
+    let desc = options.target.desc(options.backend);
     let threads = options.n_threads();
-    let compiled = compile_cached(kernels, &desc, options.backend, &options.target, threads, &options.cache)?;
+    let Options { backend, target, cache, progress, .. } = options;
+    let compiled = compile_cached(kernels, &desc, *backend, target, threads, cache, progress)?;
     let objects: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
     for (kernel, entry) in program.kernels.iter_mut().zip(compiled.entries) {
         kernel.object = Some(objects[entry.object]);

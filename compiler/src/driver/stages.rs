@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::machine::{describe, machine};
+use super::machine::machine;
 use super::{CompileError, Options, initial_states};
 use crate::graph::{DType, Dim, Graph, Member, Model, Output, Type};
 use crate::kernel::lower::lower;
@@ -117,7 +117,7 @@ pub fn plan_graphs(interface: &Interface, entries: &[Graph], options: &Options) 
 
 /// Tile kernels become loop kernels, on several threads.
 pub fn lower_kernels(kernels: &[Kernel], options: &Options) -> Result<Vec<Kernel>, CompileError> {
-    let desc = describe(options.backend, &options.target);
+    let desc = options.target.desc(options.backend);
     let lower_one = |kernel: &Kernel| {
         let lowered = lower(kernel, &desc).map_err(|errors| malformed(kernel, &errors, "does not verify"))?;
         if options.verify {

@@ -23,7 +23,7 @@ pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
 pub use op::{Call, Domain, Eval, EvalError, Expand, Meaning, OpDef, OpError, Operands, Sample, Sampler};
 pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
-pub use tensor::{Data, Tensor, round, saturate, wrap};
+pub use tensor::{Data, Tensor, round, round_int, saturate, wrap};
 pub use tilewright_runtime::program::dtype::DType;
 pub use tilewright_runtime::program::size::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
 pub use types::{Shape, Type};

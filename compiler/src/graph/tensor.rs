@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use half::{bf16, f16};
+use tilewright_runtime::program::{to_bf16, to_f16};
 
 use super::DType;
 
@@ -97,13 +97,14 @@ impl Tensor {
         Tensor { dtype: self.dtype, shape, data: self.data.clone() }
     }
 
-    /// The same values in another type, as the `cast` op defines it: floats round to nearest even, floats to integers
-    /// truncate and saturate with NaN as zero, integers wrap, and anything that is not zero is true.
+    /// The same values in another type, as the `cast` op defines it: floats round to nearest even, once; integers become
+    /// floats narrower than f32 by way of that; floats to integers truncate and saturate with NaN as zero, integers wrap,
+    /// and anything that is not zero is true.
     pub fn cast(&self, to: DType) -> Tensor {
         let shape = self.shape.clone();
         match (&self.data, to.is_float()) {
             (Data::Float(data), true) => Tensor::floats(to, shape, data.iter().map(|&v| round(to, v)).collect()),
-            (Data::Int(data), true) => Tensor::floats(to, shape, data.iter().map(|&v| round(to, v as f64)).collect()),
+            (Data::Int(data), true) => Tensor::floats(to, shape, data.iter().map(|&v| round_int(to, v)).collect()),
             (Data::Float(data), false) => Tensor::ints(to, shape, data.iter().map(|&v| saturate(to, v)).collect()),
             (Data::Int(data), false) if to == DType::Bool => {
                 Tensor::ints(to, shape, data.iter().map(|&v| i64::from(v != 0)).collect())
@@ -128,10 +129,17 @@ impl Tensor {
 pub fn round(dtype: DType, value: f64) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
-        // By way of f32: `half` drops bits of an f64 that decide the rounding.
-        DType::F16 => f16::from_f32(value as f32).to_f64(),
-        DType::BF16 => bf16::from_f32(value as f32).to_f64(),
+        DType::F16 => to_f16(value).to_f64(),
+        DType::BF16 => to_bf16(value).to_f64(),
         _ => value,
+    }
+}
+
+/// An integer as a float of this type; one that is narrower than f32 is reached by way of that.
+pub fn round_int(dtype: DType, value: i64) -> f64 {
+    match dtype {
+        DType::F32 | DType::F16 | DType::BF16 => round(dtype, f64::from(value as f32)),
+        _ => value as f64,
     }
 }
 

@@ -66,7 +66,7 @@ activations! {
         b.mul(x, gate)
     }
     SELU "selu" "The scaled unit s * x above zero, s * a * (exp(x) - 1) below, with the constants of Klambauer et al., 2017." |b, x| {
-        let x = b.apply(&super::elu::OP, &[x], Attrs::none().with("alpha", 1.673_263_242_354_377_2))?;
+        let x = b.apply(&super::rectifier::ELU, &[x], Attrs::none().with("alpha", 1.673_263_242_354_377_2))?;
         b.mul_number(x, 1.050_700_987_355_480_5)
     }
     RSQRT "rsqrt" "The reciprocal square root, 1 / sqrt(x)." |b, x| {

@@ -16,7 +16,6 @@ pub mod dim;
 pub mod dot;
 pub mod einsum;
 pub mod elementwise;
-pub mod elu;
 pub mod eye;
 pub mod fill;
 pub mod flip;
@@ -25,7 +24,6 @@ pub mod fused;
 pub mod gather;
 pub mod gelu;
 pub mod iota;
-pub mod leaky_relu;
 pub mod lerp;
 pub mod linspace;
 pub mod r#loop;
@@ -37,6 +35,7 @@ pub mod pattern;
 pub mod permute;
 pub mod pool;
 pub mod random_bits;
+pub mod rectifier;
 pub mod reduction;
 mod region;
 pub mod reshape;
@@ -78,7 +77,7 @@ pub static TABLE: &[&OpDef] = &[
     &reduction::SUM, &reduction::PROD, &reduction::MAX, &reduction::MIN, &reduction::ANY, &reduction::ALL,
     &contract::OP, &convolve::OP, &window::OP, &cumulate::OP,
     // activations
-    &act::SIGMOID, &act::SILU, &gelu::OP, &act::RELU, &act::RELU6, &leaky_relu::OP, &elu::OP, &act::SELU, &act::SOFTPLUS,
+    &act::SIGMOID, &act::SILU, &gelu::OP, &act::RELU, &act::RELU6, &rectifier::LEAKY_RELU, &rectifier::ELU, &act::SELU, &act::SOFTPLUS,
     &act::HARDSIGMOID, &act::HARDSWISH, &act::MISH, &softmax::OP, &softmax::LOG,
     // shorthands
     &act::SQUARE, &act::RSQRT, &act::RECIPROCAL, &act::ISNAN, &act::ISINF, &act::ISFINITE, &clip::OP, &lerp::OP,

@@ -11,7 +11,7 @@ use super::PlanError;
 use super::constants::Constants;
 use super::draft::{Action, Draft, Launch, Step};
 use super::kernels::Kernels;
-use crate::graph::{ARGUMENT, DType, Graph, Meaning, NodeId, Origin, Type, Value};
+use crate::graph::{ARGUMENT, DType, Graph, Meaning, Node, NodeId, Origin, Type, Value};
 
 /// As deep as a program may nest.
 const MAX_NESTING: usize = tilewright_runtime::program::check::MAX_NESTING - 1;
@@ -22,6 +22,25 @@ pub struct Planner<'p, 'k> {
     pub constants: &'p mut Constants,
     pub remarks: Vec<String>,
     pub depth: usize,
+}
+
+/// A node whose operands have their values.
+#[derive(Clone, Copy)]
+pub struct Site<'g> {
+    pub graph: &'g Graph,
+    pub id: NodeId,
+    pub operands: &'g [ValueId],
+}
+
+impl<'g> Site<'g> {
+    pub fn node(&self) -> &'g Node {
+        self.graph.node(self.id)
+    }
+
+    /// What its steps are called.
+    pub fn label(&self) -> String {
+        label(&self.node().origin)
+    }
 }
 
 /// Values of one graph.
@@ -46,13 +65,14 @@ impl Planner<'_, '_> {
     fn node(&mut self, graph: &Graph, id: NodeId, scope: &mut Scope, steps: &mut Vec<Step>) -> Result<(), PlanError> {
         let node = graph.node(id);
         let operands: Vec<ValueId> = graph.operands(id).iter().map(|value| scope[value]).collect();
+        let site = Site { graph, id, operands: &operands };
         let results = match node.op.meaning {
             _ if node.op.name == ARGUMENT.name => return Ok(()),
             Meaning::Source => vec![self.constant(graph, id)?],
             Meaning::View => vec![self.draft.add(node.types[0].clone(), Storage::Alias(operands[0]))],
-            Meaning::Structured { .. } | Meaning::Opaque { .. } => self.launch(graph, id, &operands, steps)?,
-            Meaning::Control { .. } if node.op.name == "fused" => self.group(graph, id, &operands, steps)?,
-            Meaning::Control { .. } => self.control(graph, id, &operands, steps)?,
+            Meaning::Structured { .. } | Meaning::Opaque { .. } => self.launch(site, steps)?,
+            Meaning::Control { .. } if node.op.name == "fused" => self.group(site, steps)?,
+            Meaning::Control { .. } => self.control(site, steps)?,
             _ => return Err(PlanError::of(graph, format!("`{}` has no kernel", node.op.name))),
         };
         scope.extend(graph.results(id).zip(results));
@@ -68,66 +88,55 @@ impl Planner<'_, '_> {
         Ok(self.draft.add(node.types[0].clone(), Storage::Constant(number)))
     }
 
-    fn launch(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
+    fn launch(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        let Site { graph, id, operands } = site;
         let scheduled = self.kernels.of_node(graph, id);
         let scheduled = scheduled.map_err(|problem| PlanError::of(graph, problem))?;
-        let node = graph.node(id);
+        let node = site.node();
         let buffers = &scheduled.kernel.buffers;
         let n_known = operands.len() + node.types.len();
         if buffers.len() < n_known {
             let (name, found) = (&scheduled.kernel.name, buffers.len());
             return Err(PlanError::of(graph, format!("kernel `{name}` takes {found} buffers, not {n_known}")));
         }
-        let results: Vec<ValueId> = node.types.iter().map(|ty| self.draft.add(ty.clone(), Storage::Arena)).collect();
+        let results = self.draft.arena(&node.types);
         let working = buffers[n_known..].iter().map(|buffer| Type::new(buffer.dtype, buffer.shape.clone()));
-        let working: Vec<ValueId> = working.map(|ty| self.draft.add(ty, Storage::Arena)).collect();
+        let working = self.draft.arena(&working.collect::<Vec<_>>());
         let args: Vec<ValueId> = operands.iter().chain(&results).chain(&working).copied().collect();
         let launch = Launch { kernel: scheduled.kernel.clone(), args, in_place: scheduled.in_place.clone() };
-        steps.push(Step { label: label(&node.origin), action: Action::Launch(launch) });
+        steps.push(Step { label: site.label(), action: Action::Launch(launch) });
         Ok(results)
     }
 
     /// A fused group is one kernel; if it cannot be, its nodes are steps of their own.
-    fn group(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
-        let node = graph.node(id);
+    fn group(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        let node = site.node();
         if node.types.len() == 1 {
-            match self.kernels.of_node(graph, id) {
-                Ok(_) => return self.launch(graph, id, operands, steps),
+            match self.kernels.of_node(site.graph, site.id) {
+                Ok(_) => return self.launch(site, steps),
                 Err(problem) => {
-                    let place = label(&node.origin);
+                    let place = site.label();
                     self.remarks.push(format!("{place}: a group of nodes runs one by one: {problem}"));
                 }
             }
         }
-        let (inner, results) = self.graph(&node.regions[0], operands)?;
+        let (inner, results) = self.graph(&node.regions[0], site.operands)?;
         steps.extend(inner);
         Ok(results)
     }
 
-    /// A bound of a loop: a number where it is known, else the scalar.
-    pub fn bound(&self, graph: &Graph, value: Value, id: ValueId) -> Bound {
-        let node = graph.node(value.node);
-        match node.op.name {
-            "constant" => Bound::Size(node.attrs.tensor("value").int_at(0).into()),
-            "dim" => Bound::Size(node.attrs.dim("size")),
-            _ => Bound::Value(id),
-        }
-    }
-
     pub fn counter(&mut self) -> ValueId {
         self.draft.add(Type::scalar(DType::I64), Storage::Arena)
+    }
+}
+
+/// A bound of a loop: a number where it is known, else the scalar.
+pub fn bound(graph: &Graph, value: Value, id: ValueId) -> Bound {
+    let node = graph.node(value.node);
+    match node.op.name {
+        "constant" => Bound::Size(node.attrs.tensor("value").int_at(0).into()),
+        "dim" => Bound::Size(node.attrs.dim("size")),
+        _ => Bound::Value(id),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use half::{bf16, f16};
-use tilewright_runtime::program::{Constant, Program};
+use tilewright_runtime::program::{Constant, Program, to_bf16, to_f16};
 
 use crate::graph::{DType, Data, Tensor};
 
@@ -38,8 +37,8 @@ pub fn bytes(tensor: &Tensor) -> Vec<u8> {
     match &tensor.data {
         Data::Float(data) => match tensor.dtype {
             DType::F32 => data.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
-            DType::F16 => data.iter().flat_map(|&v| f16::from_f64(v).to_le_bytes()).collect(),
-            DType::BF16 => data.iter().flat_map(|&v| bf16::from_f64(v).to_le_bytes()).collect(),
+            DType::F16 => data.iter().flat_map(|&v| to_f16(v).to_le_bytes()).collect(),
+            DType::BF16 => data.iter().flat_map(|&v| to_bf16(v).to_le_bytes()).collect(),
             _ => data.iter().flat_map(|&v| v.to_le_bytes()).collect(),
         },
         Data::Int(data) => {

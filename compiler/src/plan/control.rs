@@ -6,41 +6,29 @@
 use tilewright_runtime::program::{Bound, SliceMove, Storage, ValueId};
 
 use super::PlanError;
-use super::build::{Planner, label};
+use super::build::{Planner, Site, bound};
 use super::draft::{Action, Step};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, Type};
 use crate::seeded::{Fault, is};
 
 impl Planner<'_, '_> {
-    pub fn control(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
-        match graph.node(id).op.name {
-            "loop" => self.counted(graph, id, operands, steps),
-            "scan" => self.scan(graph, id, operands, steps),
-            "while" => self.until(graph, id, operands, steps),
-            "cond" => self.branch(graph, id, operands, steps),
-            other => Err(PlanError::of(graph, format!("`{other}` has no plan"))),
+    pub fn control(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        match site.node().op.name {
+            "loop" => self.counted(site, steps),
+            "scan" => self.scan(site, steps),
+            "while" => self.until(site, steps),
+            "cond" => self.branch(site, steps),
+            other => Err(PlanError::of(site.graph, format!("`{other}` has no plan"))),
         }
     }
 
-    fn counted(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
-        let node = graph.node(id);
-        let sources = graph.operands(id);
+    fn counted(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        let (node, operands) = (site.node(), site.operands);
+        let bounds = site.graph.operands(site.id);
         let n_carries = node.types.len();
-        let (from, to) = (self.bound(graph, sources[0], operands[0]), self.bound(graph, sources[1], operands[1]));
-        let label = label(&node.origin);
-        let carries = self.carries(graph, id, &operands[2..2 + n_carries], &label, steps);
+        let [from, to] = [0, 1].map(|idx| bound(site.graph, bounds[idx], operands[idx]));
+        let label = site.label();
+        let carries = self.carries(&node.types, &operands[2..2 + n_carries], &label, steps);
         let counter = self.counter();
         let arguments = [&[counter], &carries[..], &operands[2 + n_carries..]].concat();
         let (mut body, next) = self.graph(&node.regions[0], &arguments)?;
@@ -49,19 +37,12 @@ impl Planner<'_, '_> {
         Ok(carries)
     }
 
-    fn scan(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
-        let node = graph.node(id);
+    fn scan(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        let (node, operands) = (site.node(), site.operands);
         let n_carries = node.attrs.int("carries") as usize;
-        let label = label(&node.origin);
-        let carries = self.carries(graph, id, &operands[..n_carries], &label, steps);
-        let stacks: Vec<ValueId> =
-            node.types[n_carries..].iter().map(|ty| self.draft.add(ty.clone(), Storage::Arena)).collect();
+        let label = site.label();
+        let carries = self.carries(&node.types, &operands[..n_carries], &label, steps);
+        let stacks = self.draft.arena(&node.types[n_carries..]);
         let counter = self.counter();
         let arguments = [&[counter], &carries[..], &operands[n_carries..]].concat();
         let (mut body, next) = self.graph(&node.regions[0], &arguments)?;
@@ -77,18 +58,12 @@ impl Planner<'_, '_> {
         Ok([carries, stacks].concat())
     }
 
-    fn until(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
-        let node = graph.node(id);
+    fn until(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        let (node, operands) = (site.node(), site.operands);
         let n_carries = node.types.len();
-        let label = label(&node.origin);
+        let label = site.label();
         let at_most = node.attrs.get("at_most").map(|_| Bound::Size(node.attrs.int("at_most").into()));
-        let carries = self.carries(graph, id, &operands[..n_carries], &label, steps);
+        let carries = self.carries(&node.types, &operands[..n_carries], &label, steps);
         let arguments = [&carries[..], &operands[n_carries..]].concat();
         let (test, cond) = self.graph(&node.regions[0], &arguments)?;
         let (mut body, next) = self.graph(&node.regions[1], &arguments)?;
@@ -97,16 +72,10 @@ impl Planner<'_, '_> {
         Ok(carries)
     }
 
-    fn branch(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        operands: &[ValueId],
-        steps: &mut Vec<Step>,
-    ) -> Result<Vec<ValueId>, PlanError> {
-        let node = graph.node(id);
-        let label = label(&node.origin);
-        let results: Vec<ValueId> = node.types.iter().map(|ty| self.draft.add(ty.clone(), Storage::Arena)).collect();
+    fn branch(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+        let (node, operands) = (site.node(), site.operands);
+        let label = site.label();
+        let results = self.draft.arena(&node.types);
         let mut side = |region: &Graph| {
             let (mut block, values) = self.graph(region, &operands[1..])?;
             self.move_all(&values, &results, &label, &mut block);
@@ -118,18 +87,9 @@ impl Planner<'_, '_> {
         Ok(results)
     }
 
-    /// Memory for the carried values, with the initial ones copied into it.
-    fn carries(
-        &mut self,
-        graph: &Graph,
-        id: NodeId,
-        initial: &[ValueId],
-        label: &str,
-        steps: &mut Vec<Step>,
-    ) -> Vec<ValueId> {
-        let types = &graph.node(id).types;
-        let carries: Vec<ValueId> =
-            initial.iter().zip(types).map(|(_, ty)| self.draft.add(ty.clone(), Storage::Arena)).collect();
+    /// Memory for the carried values, the first of these types, with the initial ones copied into it.
+    fn carries(&mut self, types: &[Type], initial: &[ValueId], label: &str, steps: &mut Vec<Step>) -> Vec<ValueId> {
+        let carries = self.draft.arena(&types[..initial.len()]);
         self.move_all(initial, &carries, label, steps);
         carries
     }

@@ -64,6 +64,11 @@ impl Draft {
         ValueId(self.values.len() as u32 - 1)
     }
 
+    /// Memory of their own for values of these types.
+    pub fn arena(&mut self, types: &[Type]) -> Vec<ValueId> {
+        types.iter().map(|ty| self.add(ty.clone(), Storage::Arena)).collect()
+    }
+
     pub fn slot(&self, id: ValueId) -> &Slot {
         &self.values[id.0 as usize]
     }

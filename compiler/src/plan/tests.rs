@@ -12,7 +12,7 @@ use tilewright_runtime::program::Storage;
 use tilewright_runtime::weights::WeightSet;
 
 use super::*;
-use crate::codegen::{Backend, Cache, Target as CodeTarget, compile_cached};
+use crate::codegen::{Backend, Cache, Progress, Target as CodeTarget, compile_cached};
 use crate::graph::parse::{Library, parse};
 use crate::graph::{DType, Precision, Role, Tensor, Type, interpret, verify::verify};
 use crate::kernel::lower::TargetDesc;
@@ -48,7 +48,9 @@ fn planned(graph: &Graph) -> Planned {
 fn open(planned: Planned) -> Session {
     let mut program = planned.program;
     let (desc, target) = (TargetDesc::WORDS, CodeTarget::host());
-    let compiled = compile_cached(&planned.kernels, &desc, Backend::Cranelift, &target, 2, &Cache::off()).unwrap();
+    let compiled =
+        compile_cached(&planned.kernels, &desc, Backend::Cranelift, &target, 2, &Cache::off(), &Progress::default())
+            .unwrap();
     let blobs: Vec<_> = compiled.objects.iter().map(|object| program.add_blob(object)).collect();
     for (kernel, entry) in program.kernels.iter_mut().zip(compiled.entries) {
         kernel.object = Some(blobs[entry.object]);

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::Loops;
 use super::body::{Body, Load, Position, Term, TermId};
-use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, saturate};
+use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, round, saturate};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
 
 /// Where a tile lies in the iteration space, and how its terms are computed there.
@@ -54,7 +54,7 @@ impl<'a> Tile<'a> {
         match self.body.term(id).clone() {
             Term::Const(number) => match is_half(dtype) {
                 true => {
-                    let wide = b.constant(kernel::Type::new(DType::F32, ones), number.value());
+                    let wide = b.constant(kernel::Type::new(DType::F32, ones), round(dtype, number.value()));
                     b.cast(wide, dtype)
                 }
                 false => self::number(b, kernel::Type::new(dtype, ones), number.value()),
@@ -191,12 +191,12 @@ impl<'a> Tile<'a> {
     fn cast(&self, b: &mut Builder, value: Value, dtype: DType) -> Value {
         let from = b.type_of(value).dtype;
         match (is_half(from), is_half(dtype)) {
-            // Half-width floats convert to and from f32 only.
+            // Half-width floats convert to f32 only, and from floats.
             (true, _) if dtype != DType::F32 => {
                 let wide = b.cast(value, DType::F32);
                 self.cast(b, wide, dtype)
             }
-            (false, true) if from != DType::F32 => {
+            (false, true) if !from.is_float() => {
                 let wide = b.cast(value, DType::F32);
                 b.cast(wide, dtype)
             }

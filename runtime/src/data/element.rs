@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::program::DType;
+use crate::program::{DType, to_bf16, to_f16};
 
 /// A Rust type whose values are the elements of a [`DType`].
 ///
@@ -37,8 +37,8 @@ macro_rules! element {
 element! {
     f64, F64, |v| v, |v| v;
     f32, F32, |v| v as f64, |v| v as f32;
-    f16, F16, f16::to_f64, f16::from_f64;
-    bf16, BF16, bf16::to_f64, bf16::from_f64;
+    f16, F16, f16::to_f64, to_f16;
+    bf16, BF16, bf16::to_f64, to_bf16;
     i64, I64, |v| v as f64, |v| v as i64;
     i32, I32, |v| v as f64, |v| v as i32;
     i8, I8, |v| v as f64, |v| v as i8;

@@ -101,7 +101,7 @@ impl Session {
         options: Options,
     ) -> Result<Session, RunError> {
         program.check()?;
-        weights.check(&program.params)?;
+        weights.check(&program)?;
         if code.n_kernels() != program.kernels.len() {
             let message = format!("{} kernels loaded, {} needed", code.n_kernels(), program.kernels.len());
             return Err(RunError::new(ErrorKind::Code, message));

@@ -55,7 +55,8 @@ impl States {
         states.iter().for_each(|&index| self.0[index] = None);
     }
 
-    /// Gives a state its memory and its value, or the entry that has yet to compute it.
+    /// Gives a state its memory and its value, or the entry that has yet to compute it. What the
+    /// weights say of it comes before what the program says.
     pub fn start(
         &mut self,
         program: &Program,
@@ -65,6 +66,11 @@ impl States {
     ) -> Result<Option<u32>, RunError> {
         let decl = &program.states[index];
         let mut state = Tensor::zeros(decl.dtype, shape)?;
+        if let Some(value) = weights.state(&decl.name) {
+            fill(&decl.name, &mut state, value)?;
+            self.0[index] = Some(state);
+            return Ok(None);
+        }
         let entry = match decl.init {
             InitValue::Zeros => None,
             InitValue::Constant(from) => {
@@ -87,6 +93,7 @@ impl States {
     pub fn fill_from(
         &mut self,
         program: &Program,
+        weights: &WeightSet,
         from: u32,
         outputs: &[(String, Tensor)],
         states: &[usize],
@@ -96,8 +103,9 @@ impl States {
             else {
                 continue;
             };
-            if entry == from {
-                fill(&program.states[index].name, state, outputs[output as usize].1.view())?;
+            let name = &program.states[index].name;
+            if entry == from && weights.state(name).is_none() {
+                fill(name, state, outputs[output as usize].1.view())?;
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ pub mod step;
 pub const SEED_INPUT: &str = "seed";
 
 pub use check::Malformed;
-pub use dtype::DType;
+pub use dtype::{DType, to_bf16, to_f16};
 pub use entry::{Check, Entry, Port, Relation, ScalarDecl, SizeDecl, Storage, ValueDecl, ValueId};
 pub use plan::{
     Access, BlobId, Constant, InitValue, Kernel, KernelArg, KernelId, ParamDecl, PreparedDecl, Program, StateDecl,

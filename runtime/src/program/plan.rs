@@ -104,7 +104,7 @@ pub struct Constant {
     pub data: BlobId,
 }
 
-/// A weight, supplied when a session is opened. It is never written.
+/// A tensor of a weight file. As a parameter it is supplied when a session is opened, and never written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParamDecl {
     pub name: String,
@@ -146,6 +146,15 @@ pub enum InitValue {
     },
 }
 
+impl StateDecl {
+    /// What a weight file may hold of it: a tensor, if no size of it is left open.
+    pub fn fixed(&self) -> Option<ParamDecl> {
+        let size = |dim: &Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
+        let shape = self.shape.iter().map(size).collect::<Option<Vec<usize>>>()?;
+        Some(ParamDecl { name: self.name.clone(), dtype: self.dtype, shape })
+    }
+}
+
 impl Program {
     pub fn new(name: impl Into<String>, target: Target) -> Program {
         Program {
@@ -159,6 +168,11 @@ impl Program {
             entries: Vec::new(),
             blobs: Vec::new(),
         }
+    }
+
+    /// The states that a weight file may hold.
+    pub fn fixed_states(&self) -> Vec<ParamDecl> {
+        self.states.iter().filter_map(StateDecl::fixed).collect()
     }
 
     /// Stores bytes, once for equal contents.

@@ -1,7 +1,8 @@
-//! Matches the tensors of weight files with declared parameters.
+//! Matches the tensors of weight files with declared parameters and states.
 //!
 //! Invariant: one look at the files finds every problem there is: the report lists all missing,
-//! unused and unfit tensors, and weights come out only if none is missing or unfit.
+//! unused and unfit tensors, and weights come out only if none is missing or unfit. A parameter
+//! must be there; a state that is not keeps its initial value.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,18 +18,21 @@ const MAX_LISTED: usize = 12;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchReport {
+    /// How many parameters and states the files gave a value.
     pub matched: usize,
     pub missing: Vec<Missing>,
-    /// Tensors of the files that no parameter asked for, in the files' order.
+    /// States that the files do not have; they start as the program says.
+    pub absent_states: Vec<String>,
+    /// Tensors of the files that nobody asked for, in the files' order.
     pub unused: Vec<String>,
     /// Tensors that were found but do not fit, each as a sentence.
     pub unfit: Vec<String>,
 }
 
-/// A parameter whose tensors the files do not have.
+/// A parameter whose tensors the files do not have, or a state of which they have some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    pub param: String,
+    pub name: String,
     /// What it is called in the files.
     pub wanted: Vec<String>,
     /// Names in the files that nobody else asked for and that look alike.
@@ -54,8 +58,8 @@ impl MatchReport {
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "missing from the file: `{}`", self.param)?;
-        let other = self.wanted.iter().filter(|name| **name != self.param);
+        write!(f, "missing from the file: `{}`", self.name)?;
+        let other = self.wanted.iter().filter(|name| **name != self.name);
         for (index, name) in other.enumerate() {
             write!(f, "{}`{name}`", if index == 0 { ", there called " } else { ", " })?;
         }
@@ -74,45 +78,94 @@ fn list(notes: &mut Vec<String>, lines: Vec<String>) {
     }
 }
 
-/// Weights for these parameters, or none of them if any is missing or unfit. Floating-point
-/// tensors are converted to the declared type; every other type must agree.
+/// Weights for these parameters and values for those of these states that the files have, or
+/// nothing if any is missing or unfit. Floating-point tensors are converted to the declared type;
+/// every other type must agree.
 pub fn load<P: AsRef<Path>>(
     paths: &[P],
-    decls: &[ParamDecl],
+    params: &[ParamDecl],
+    states: &[ParamDecl],
     map: &WeightMap,
 ) -> Result<(Option<WeightSet>, MatchReport), RunError> {
     let files = Arc::new(WeightFiles::open(paths)?);
-    let mut report = MatchReport::default();
-    let mut used: HashSet<String> = HashSet::new();
-    let mut weights = Vec::with_capacity(decls.len());
-    for decl in decls {
-        let source = map.source(&decl.name);
-        let mut absent = Vec::new();
-        source.for_each_name(&mut |name| match files.position(name) {
-            Some(_) => drop(used.insert(name.to_string())),
-            None => absent.push(name.to_string()),
-        });
-        if let Some(name) = absent.iter().find_map(|name| files.foreign().iter().find(|(foreign, _)| foreign == name)) {
-            report.unfit.push(format!("`{}` is stored as {}, which is not supported", name.0, name.1));
-        } else if !absent.is_empty() {
-            report.missing.push(Missing { param: decl.name.clone(), wanted: absent, candidates: Vec::new() });
-        } else {
-            match fetch(&files, decl, &source) {
-                Ok(weight) => weights.push(weight),
-                Err(problem) => report.unfit.push(problem.message),
-            }
+    let mut search = Search { files, map, used: HashSet::new(), report: MatchReport::default() };
+    let mut set = WeightSet::default();
+    for decl in params {
+        match search.find(decl) {
+            Found::Weight(weight) => set.weights.push(weight),
+            Found::Missing { absent, .. } => search.miss(decl, absent),
+            Found::Unfit(problem) => search.report.unfit.push(problem),
         }
     }
-    let foreign = files.foreign().iter().map(|(name, _)| name.as_str());
-    let unused: Vec<&str> = files.names().chain(foreign).filter(|name| !used.contains(*name)).collect();
-    for missing in report.missing.iter_mut().take(MAX_LISTED) {
-        let near = missing.wanted.iter().flat_map(|wanted| similar(wanted, unused.iter().copied()));
-        missing.candidates = near.map(str::to_string).collect();
+    for decl in states {
+        match search.find(decl) {
+            Found::Weight(weight) => set.states.push((decl.name.clone(), weight)),
+            Found::Missing { absent, all: false } => search.miss(decl, absent),
+            Found::Missing { .. } => search.report.absent_states.push(decl.name.clone()),
+            Found::Unfit(problem) => search.report.unfit.push(problem),
+        }
     }
-    report.unused = unused.into_iter().map(str::to_string).collect();
-    report.matched = weights.len();
-    let weights = report.is_complete().then(|| WeightSet::new(weights));
-    Ok((weights, report))
+    let mut report = search.finish();
+    report.matched = set.weights.len() + set.states.len();
+    Ok((report.is_complete().then_some(set), report))
+}
+
+struct Search<'a> {
+    files: Arc<WeightFiles>,
+    map: &'a WeightMap,
+    used: HashSet<String>,
+    report: MatchReport,
+}
+
+enum Found {
+    Weight(Weight),
+    /// Their names that are not there, and whether none is.
+    Missing {
+        absent: Vec<String>,
+        all: bool,
+    },
+    Unfit(String),
+}
+
+impl Search<'_> {
+    fn find(&mut self, decl: &ParamDecl) -> Found {
+        let (files, source) = (&self.files, self.map.source(&decl.name));
+        let (mut absent, mut all) = (Vec::new(), true);
+        source.for_each_name(&mut |name| match files.position(name) {
+            Some(_) => {
+                self.used.insert(name.to_string());
+                all = false;
+            }
+            None => absent.push(name.to_string()),
+        });
+        let foreign = |absent: &String| files.foreign().iter().find(|(foreign, _)| foreign == absent);
+        if let Some((name, dtype)) = absent.iter().find_map(foreign) {
+            return Found::Unfit(format!("`{name}` is stored as {dtype}, which is not supported"));
+        }
+        if !absent.is_empty() {
+            return Found::Missing { absent, all };
+        }
+        match fetch(files, decl, &source) {
+            Ok(weight) => Found::Weight(weight),
+            Err(problem) => Found::Unfit(problem.message),
+        }
+    }
+
+    fn miss(&mut self, decl: &ParamDecl, wanted: Vec<String>) {
+        self.report.missing.push(Missing { name: decl.name.clone(), wanted, candidates: Vec::new() });
+    }
+
+    /// The report, with what nobody asked for and what may have been meant.
+    fn finish(mut self) -> MatchReport {
+        let foreign = self.files.foreign().iter().map(|(name, _)| name.as_str());
+        let unused: Vec<&str> = self.files.names().chain(foreign).filter(|name| !self.used.contains(*name)).collect();
+        for missing in self.report.missing.iter_mut().take(MAX_LISTED) {
+            let near = missing.wanted.iter().flat_map(|wanted| similar(wanted, unused.iter().copied()));
+            missing.candidates = near.map(str::to_string).collect();
+        }
+        self.report.unused = unused.into_iter().map(str::to_string).collect();
+        self.report
+    }
 }
 
 fn fetch(files: &Arc<WeightFiles>, decl: &ParamDecl, source: &Source) -> Result<Weight, RunError> {

@@ -1,7 +1,8 @@
 //! The weights of a program: where they come from and how names are matched.
 //!
 //! Invariant: a [`WeightSet`] holds one tensor for each declared parameter, in that order, with
-//! its element type and shape; a tensor that needs no change stays in the mapped file.
+//! its element type and shape, and those of the states that are not to start as the program says;
+//! a tensor that needs no change stays in the mapped file.
 
 mod file;
 mod load;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use crate::data::{Tensor, TensorRef};
 use crate::error::{ErrorKind, RunError, ShapeText};
-use crate::program::{DType, ParamDecl};
+use crate::program::{DType, ParamDecl, Program, StateDecl};
 
 pub use file::{WeightFiles, write_safetensors};
 pub use load::{MatchReport, Missing, load};
@@ -20,6 +21,8 @@ pub use map::{Pattern, PatternError, Recipe, Rule, Source, WeightMap};
 #[derive(Debug, Default)]
 pub struct WeightSet {
     weights: Vec<Weight>,
+    /// What a file says of states, by name.
+    states: Vec<(String, Weight)>,
 }
 
 #[derive(Debug)]
@@ -29,11 +32,16 @@ pub(crate) enum Weight {
     Mapped(Arc<WeightFiles>, usize),
 }
 
-impl WeightSet {
-    pub(crate) fn new(weights: Vec<Weight>) -> WeightSet {
-        WeightSet { weights }
+impl Weight {
+    fn view(&self) -> TensorRef<'_> {
+        match self {
+            Weight::Owned(tensor) => tensor.view(),
+            Weight::Mapped(files, tensor) => files.tensor(*tensor),
+        }
     }
+}
 
+impl WeightSet {
     /// Weights that are computed: `value` gives the elements of each by name and shape.
     pub fn from_fn(
         decls: &[ParamDecl],
@@ -44,20 +52,23 @@ impl WeightSet {
             let tensor = if decl.dtype == DType::F32 { tensor } else { tensor.view().cast(decl.dtype)? };
             Ok(Weight::Owned(tensor))
         };
-        Ok(WeightSet { weights: decls.iter().map(make).collect::<Result<_, RunError>>()? })
+        let weights = decls.iter().map(make).collect::<Result<_, RunError>>()?;
+        Ok(WeightSet { weights, states: Vec::new() })
     }
 
     /// Tensors in the order of the parameters.
     pub fn from_tensors(tensors: Vec<Tensor>) -> WeightSet {
-        WeightSet { weights: tensors.into_iter().map(Weight::Owned).collect() }
+        WeightSet { weights: tensors.into_iter().map(Weight::Owned).collect(), states: Vec::new() }
     }
 
+    /// Reads parameters, which must be there, and states, which may be: [`Program::fixed_states`].
     pub fn load<P: AsRef<std::path::Path>>(
         paths: &[P],
-        decls: &[ParamDecl],
+        params: &[ParamDecl],
+        states: &[ParamDecl],
         map: &WeightMap,
     ) -> Result<(WeightSet, MatchReport), RunError> {
-        let (weights, report) = load(paths, decls, map)?;
+        let (weights, report) = load(paths, params, states, map)?;
         match weights {
             Some(weights) => Ok((weights, report)),
             None => Err(report.into_error()),
@@ -74,28 +85,47 @@ impl WeightSet {
 
     /// The weight of parameter `index`.
     pub fn get(&self, index: usize) -> TensorRef<'_> {
-        match &self.weights[index] {
-            Weight::Owned(tensor) => tensor.view(),
-            Weight::Mapped(files, tensor) => files.tensor(*tensor),
-        }
+        self.weights[index].view()
     }
 
-    /// That these are the weights which the parameters declare.
-    pub fn check(&self, decls: &[ParamDecl]) -> Result<(), RunError> {
+    /// What a state starts from, if a file says so.
+    pub fn state(&self, name: &str) -> Option<TensorRef<'_>> {
+        self.states.iter().find(|(known, _)| known == name).map(|(_, weight)| weight.view())
+    }
+
+    /// The states that do not start as the program says.
+    pub fn states(&self) -> impl Iterator<Item = (&str, TensorRef<'_>)> {
+        self.states.iter().map(|(name, weight)| (name.as_str(), weight.view()))
+    }
+
+    /// That these are the weights which the parameters declare, and values of states that there are.
+    pub fn check(&self, program: &Program) -> Result<(), RunError> {
         let problem = |text: String| Err(RunError::new(ErrorKind::Weights, text));
-        if self.len() != decls.len() {
-            return problem(format!("{} weights for {} parameters", self.len(), decls.len()));
+        let params = &program.params;
+        if self.len() != params.len() {
+            return problem(format!("{} weights for {} parameters", self.len(), params.len()));
         }
-        for (index, decl) in decls.iter().enumerate() {
-            let weight = self.get(index);
-            if (weight.dtype(), weight.shape()) != (decl.dtype, &decl.shape[..]) {
-                let (expected, found) = (ShapeText(&decl.shape), ShapeText(weight.shape()));
-                let (dtype, other) = (decl.dtype, weight.dtype());
-                return problem(format!("weight `{}` is {other}{found}, not {dtype}{expected}", decl.name));
+        for (index, decl) in params.iter().enumerate() {
+            check_type(decl, self.get(index))?;
+        }
+        for (name, value) in self.states() {
+            let state = program.states.iter().find(|state| state.name == name);
+            match state.and_then(StateDecl::fixed) {
+                Some(decl) => check_type(&decl, value)?,
+                None => return problem(format!("there is no state `{name}` whose sizes are known")),
             }
         }
         Ok(())
     }
+}
+
+fn check_type(decl: &ParamDecl, found: TensorRef) -> Result<(), RunError> {
+    if (found.dtype(), found.shape()) == (decl.dtype, &decl.shape[..]) {
+        return Ok(());
+    }
+    let (expected, shape) = (ShapeText(&decl.shape), ShapeText(found.shape()));
+    let message = format!("weight `{}` is {}{shape}, not {}{expected}", decl.name, found.dtype(), decl.dtype);
+    Err(RunError::new(ErrorKind::Weights, message))
 }
 
 #[cfg(test)]

@@ -1,12 +1,21 @@
 //! Weights from files: what matches, what is missing, what is refused.
 
 use super::*;
+use crate::program::{Dim, InitValue, Target};
 use half::f16;
 use std::fs;
 use std::path::PathBuf;
 
 fn decl(name: &str, shape: &[usize]) -> ParamDecl {
     ParamDecl { name: name.into(), dtype: DType::F32, shape: shape.to_vec() }
+}
+
+fn program(params: &[ParamDecl], states: Vec<StateDecl>) -> Program {
+    Program { params: params.to_vec(), states, ..Program::new("test", Target::default()) }
+}
+
+fn state(name: &str, shape: Vec<Dim>) -> StateDecl {
+    StateDecl { name: name.into(), dtype: DType::F32, shape, init: InitValue::Zeros }
 }
 
 fn ramp(shape: &[usize]) -> Tensor {
@@ -35,13 +44,13 @@ fn names_that_agree_load_from_the_map_and_floats_are_converted() {
     let half = Tensor::from_slice(&[2], &[f16::from_f64(0.5), f16::from_f64(1.5)]).unwrap();
     let path = folder.write("w.safetensors", &[("a.weight", &ramp(&[2, 3])), ("b", &half), ("extra", &ramp(&[1]))]);
     let decls = [decl("b", &[2]), decl("a.weight", &[2, 3])];
-    let (weights, report) = WeightSet::load(&[path], &decls, &WeightMap::default()).unwrap();
+    let (weights, report) = WeightSet::load(&[path], &decls, &[], &WeightMap::default()).unwrap();
     assert_eq!(weights.get(0).as_slice::<f32>(), Some(&[0.5, 1.5][..]));
     assert_eq!(weights.get(1).to_f64(), ramp(&[2, 3]).view().to_f64());
     assert!(matches!(weights.weights[1], Weight::Mapped(..)));
     assert_eq!((report.matched, report.unused), (2, vec!["extra".to_string()]));
-    weights.check(&decls).unwrap();
-    assert!(weights.check(&decls[..1]).is_err());
+    weights.check(&program(&decls, Vec::new())).unwrap();
+    assert!(weights.check(&program(&decls[..1], Vec::new())).is_err());
 }
 
 #[test]
@@ -51,13 +60,13 @@ fn every_problem_is_reported_at_once() {
     let tensors = [("blocks.0.atn.weight", &ramp(&[2])), ("head", &ramp(&[3])), ("count", &ints)];
     let path = folder.write("w.safetensors", &tensors);
     let decls = [decl("blocks.0.attn.weight", &[2]), decl("head", &[2]), decl("count", &[2]), decl("position", &[1])];
-    let (weights, report) = load(&[&path], &decls, &WeightMap::default()).unwrap();
+    let (weights, report) = load(&[&path], &decls, &[], &WeightMap::default()).unwrap();
     assert!(weights.is_none());
-    let missing: Vec<_> = report.missing.iter().map(|missing| missing.param.as_str()).collect();
+    let missing: Vec<_> = report.missing.iter().map(|missing| missing.name.as_str()).collect();
     assert_eq!(missing, ["blocks.0.attn.weight", "position"]);
     assert_eq!(report.missing[0].candidates, ["blocks.0.atn.weight"]);
     assert_eq!(report.unused, ["blocks.0.atn.weight"]);
-    let text = WeightSet::load(&[&path], &decls, &WeightMap::default()).unwrap_err().to_string();
+    let text = WeightSet::load(&[&path], &decls, &[], &WeightMap::default()).unwrap_err().to_string();
     for part in [
         "2 missing, 2 of the wrong shape or type",
         "`blocks.0.attn.weight`; did you mean `blocks.0.atn.weight`?",
@@ -67,6 +76,49 @@ fn every_problem_is_reported_at_once() {
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
+}
+
+#[test]
+fn states_are_filled_where_the_file_has_them() {
+    let folder = Folder::new();
+    let tensors = [("theirs.weight", &ramp(&[2])), ("theirs.mean", &ramp(&[2])), ("cache", &ramp(&[4, 2]))];
+    let path = folder.write("w.safetensors", &tensors);
+    let map = WeightMap {
+        rules: ["weight", "mean", "var"]
+            .map(|leaf| Rule {
+                ours: format!("norm.{leaf}").parse().unwrap(),
+                theirs: Recipe::Name(format!("theirs.{leaf}").parse().unwrap()),
+            })
+            .into(),
+    };
+    let two = || vec![Dim::constant(2)];
+    let open = vec![Dim::symbol("B"), Dim::constant(2)];
+    let states = vec![state("norm.mean", two()), state("norm.var", two()), state("cache", open)];
+    let program = program(&[decl("norm.weight", &[2])], states);
+    let (weights, report) = WeightSet::load(&[&path], &program.params, &program.fixed_states(), &map).unwrap();
+    weights.check(&program).unwrap();
+    assert_eq!(weights.state("norm.mean").unwrap().to_f64(), [0.0, 1.0]);
+    assert!(weights.state("norm.var").is_none() && weights.state("cache").is_none());
+    assert_eq!((report.matched, report.absent_states), (2, vec!["norm.var".to_string()]));
+    assert_eq!(report.unused, ["cache"], "a state whose sizes are open is not read");
+    let other = Program { states: vec![state("norm.mean", vec![Dim::constant(3)])], ..program.clone() };
+    let text = WeightSet::load(&[&path], &other.params, &other.fixed_states(), &map).unwrap_err().to_string();
+    assert!(text.contains("`norm.mean` is f32[3], but the file has f32[2]"), "{text}");
+    for states in [other.states, Vec::new()] {
+        assert!(weights.check(&Program { states, ..program.clone() }).is_err());
+    }
+}
+
+#[test]
+fn a_state_of_which_the_file_has_a_part_is_missing() {
+    let folder = Folder::new();
+    let path = folder.write("w.safetensors", &[("a", &ramp(&[1])), ("c", &ramp(&[1]))]);
+    let name = |name: &str| Recipe::Name(name.parse().unwrap());
+    let theirs = Recipe::Concat { parts: vec![name("a"), name("b")], axis: 0 };
+    let map = WeightMap { rules: vec![Rule { ours: "s".parse().unwrap(), theirs }] };
+    let (weights, report) = load(&[&path], &[], &[decl("s", &[2])], &map).unwrap();
+    assert!(weights.is_none());
+    assert_eq!((report.missing[0].name.as_str(), &report.missing[0].wanted), ("s", &vec!["b".to_string()]));
 }
 
 #[test]
@@ -81,11 +133,11 @@ fn shards_are_found_through_their_index() {
     };
     write("m-2.safetensors");
     let decls = [decl("a", &[2]), decl("b", &[3])];
-    let (weights, _) = WeightSet::load(&[&index], &decls, &WeightMap::default()).unwrap();
+    let (weights, _) = WeightSet::load(&[&index], &decls, &[], &WeightMap::default()).unwrap();
     assert_eq!(weights.get(1).to_f64(), [0.0, 1.0, 2.0]);
     for bad in ["../m-2.safetensors", "/etc/passwd", "", "..", "x/y"] {
         write(bad);
-        let error = WeightSet::load(&[&index], &decls, &WeightMap::default()).unwrap_err();
+        let error = WeightSet::load(&[&index], &decls, &[], &WeightMap::default()).unwrap_err();
         assert!(error.message.contains("does not lie beside"), "{error}");
     }
     write("m-1.safetensors");
@@ -132,7 +184,7 @@ fn computed_weights_follow_the_declarations() {
     let mut decls = vec![decl("a", &[2]), decl("b", &[])];
     decls[0].dtype = DType::BF16;
     let weights = WeightSet::from_fn(&decls, |name, shape| vec![name.len() as f32; shape.iter().product()]).unwrap();
-    weights.check(&decls).unwrap();
+    weights.check(&program(&decls, Vec::new())).unwrap();
     assert_eq!(weights.get(0).to_f64(), [1.0, 1.0]);
     assert!(WeightSet::from_fn(&decls, |_, _| vec![0.0]).is_err());
 }

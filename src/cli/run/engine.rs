@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tilewright::compiler::driver::Interpreter;
-use tilewright::compiler::graph::{self, DType, Model, Precision, Role};
+use tilewright::compiler::graph::{self, DType, Dim, Member, Model, Precision, Role};
 use tilewright::runtime::program::file::Trust;
 use tilewright::runtime::program::{ParamDecl, Port, Program};
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, Executable, Session, SessionOptions, Tensor, Weights, compile};
 
 use super::super::source::{Loaded, choose_entry, is_graph, is_spec};
-use super::super::term::{Failure, detail, spinner};
+use super::super::term::{Failure, detail, while_compiling};
+use super::weights::{Wanted, WeightSource};
 use super::{Args, weights};
 
 pub enum Engine {
@@ -45,10 +46,7 @@ pub fn open(args: &Args) -> Result<Opened, Failure> {
 fn session(args: &Args, loaded: &Loaded, entry: String) -> Result<Opened, Failure> {
     let options = args.compilation.options(vec![entry.clone()])?;
     let start = std::time::Instant::now();
-    let bar = spinner("compiling");
-    let executable = compile(&loaded.model, &options);
-    bar.finish_and_clear();
-    let executable = executable?;
+    let executable = while_compiling(&options, |options| compile(&loaded.model, options))?;
     let compile_seconds = start.elapsed().as_secs_f64();
     executable.remarks.iter().for_each(detail);
     let times = executable.times;
@@ -61,8 +59,8 @@ fn session(args: &Args, loaded: &Loaded, entry: String) -> Result<Opened, Failur
     ));
     let map = loaded.weight_map(args.weights.map.as_deref())?;
     let weights = args.weights.source()?;
-    let params = &executable.program.params;
-    let set = weights::load(&weights, params, &map, Some(&loaded.model), &options, args.weights.seed)?;
+    let wanted = Wanted::of(&executable.program);
+    let set = weights::load(&weights, &wanted, &map, Some(&loaded.model), &options, args.weights.seed)?;
     started(args, executable, Weights::Given(set), entry, compile_seconds, options.backend.name())
 }
 
@@ -97,14 +95,14 @@ fn open_program(args: &Args, path: &Path) -> Result<Opened, Failure> {
     let options = args.compilation.options(Vec::new())?;
     let executable = match args.trust {
         true => Executable::load(program, Default::default(), Vec::new())?,
-        false => Executable::rebuild(program, &options)?,
+        false => while_compiling(&options, |options| Executable::rebuild(program, options))?,
     };
     let source = args.weights.source()?;
     if args.weights.map.is_some() {
         return Err(Failure::Usage("a compiled file has no weight maps: run the spec".to_string()));
     }
-    let params = &executable.program.params;
-    let set = weights::load(&source, params, &WeightMap::default(), None, &options, args.weights.seed)?;
+    let wanted = Wanted::of(&executable.program);
+    let set = weights::load(&source, &wanted, &WeightMap::default(), None, &options, args.weights.seed)?;
     let seconds = executable.times.total().as_secs_f64();
     started(args, executable, Weights::Given(set), entry, seconds, options.backend.name())
 }
@@ -118,24 +116,25 @@ fn interpreter(args: &Args, loaded: Loaded, entry: String) -> Result<Opened, Fai
         Port { name: argument.name.clone(), dtype: decided(ty.dtype), shape: ty.shape.clone() }
     });
     let inputs: Vec<Port> = inputs.collect();
-    let params = declarations(&loaded.model);
+    let wanted = wanted(&loaded.model);
     let source = args.weights.source()?;
     let model = loaded.model;
     let name = model.name.clone();
-    let initialize = source == weights::WeightSource::Init;
-    let mut given = HashMap::new();
+    let initialize = matches!(source, WeightSource::Init { .. });
+    let (mut given, mut states) = (HashMap::new(), Vec::new());
     if !initialize {
         let options = args.compilation.options(Vec::new())?;
-        let set = weights::load(&source, &params, &map, None, &options, args.weights.seed)?;
-        for (idx, param) in params.iter().enumerate() {
-            given.insert(param.name.clone(), reference(set.get(idx)));
-        }
+        let set = weights::load(&source, &wanted, &map, None, &options, args.weights.seed)?;
+        let params = wanted.params.iter().enumerate();
+        given.extend(params.map(|(idx, param)| (param.name.clone(), reference(set.get(idx)))));
+        states.extend(set.states().map(|(name, value)| (name.to_string(), reference(value))));
     }
     let mut engine = Interpreter::new(model, given, Precision::Wide).with_seed(args.weights.seed);
+    states.into_iter().for_each(|(name, value)| engine.set_state(&name, value));
     for (name, value) in &args.source.dims {
         engine = engine.with_size(name, *value);
     }
-    if initialize && !params.is_empty() {
+    if initialize && !wanted.params.is_empty() {
         engine.initialize()?;
     }
     let engine = Engine::Interpreter(Box::new(engine));
@@ -147,13 +146,14 @@ fn decided(dtype: DType) -> DType {
     if dtype == DType::Real { DType::F32 } else { dtype }
 }
 
-fn declarations(model: &Model) -> Vec<ParamDecl> {
-    let param = |member: &graph::model::Member| ParamDecl {
-        name: member.path.clone(),
-        dtype: decided(member.ty.dtype),
-        shape: member.ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(0).max(0) as usize).collect(),
+fn wanted(model: &Model) -> Wanted {
+    let fixed = |member: &Member| {
+        let size = |dim: &Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
+        let shape = member.ty.shape.iter().map(size).collect::<Option<Vec<usize>>>()?;
+        Some(ParamDecl { name: member.path.clone(), dtype: decided(member.ty.dtype), shape })
     };
-    model.params.iter().map(param).collect()
+    let all = |members: &[Member]| members.iter().filter_map(fixed).collect();
+    Wanted { params: all(&model.params), states: all(&model.states) }
 }
 
 /// A tensor as the interpreter holds it.

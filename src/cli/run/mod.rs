@@ -19,7 +19,7 @@ use self::inputs::{Given, parse_given, ports};
 
 use super::options::Compilation;
 use super::source::Source;
-use super::term::{Outcome, detail, note};
+use super::term::{Outcome, detail, hide_progress, note};
 
 /// Run a spec or a compiled file on real input
 ///
@@ -74,6 +74,9 @@ Examples:
 
 pub fn run(args: Args) -> Outcome {
     let classes = args.classes.as_deref().map(report::class_names).transpose()?;
+    if args.json {
+        hide_progress();
+    }
     let mut opened = open(&args)?;
     detail(format!("compiled in {:.1} ms", 1e3 * opened.compile_seconds));
     let ports = ports(&opened, &args.inputs)?;

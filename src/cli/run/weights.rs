@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tilewright::compiler::graph::Model;
 use tilewright::runtime::data::synthetic::synthetic;
-use tilewright::runtime::program::ParamDecl;
+use tilewright::runtime::program::{ParamDecl, Program};
 use tilewright::runtime::weights::{MatchReport, WeightMap, WeightSet};
 use tilewright::{Error, Options, initial_weights};
 
-use super::super::term::{Failure, detail, note, spinner};
+use super::super::term::{Failure, detail, note, spinner, while_compiling};
 
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "weights-arguments")]
@@ -27,7 +27,10 @@ pub struct Args {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WeightSource {
-    Init,
+    /// The model's initial values, asked for or for want of others.
+    Init {
+        asked: bool,
+    },
     Synthetic,
     Files(Vec<PathBuf>),
 }
@@ -36,8 +39,8 @@ impl Args {
     pub fn source(&self) -> Result<WeightSource, Failure> {
         let word = |text: &str| self.weights.iter().any(|path| path.as_os_str() == text);
         match self.weights.len() {
-            0 => Ok(WeightSource::Init),
-            1 if word("init") => Ok(WeightSource::Init),
+            0 => Ok(WeightSource::Init { asked: false }),
+            1 if word("init") => Ok(WeightSource::Init { asked: true }),
             1 if word("synthetic") => Ok(WeightSource::Synthetic),
             _ if word("init") || word("synthetic") => {
                 Err(Failure::Usage("`init` and `synthetic` stand alone, without files".to_string()))
@@ -47,33 +50,46 @@ impl Args {
     }
 }
 
-/// The weights for these parameters. `model` is needed for initial values only.
+/// What a model wants of weight files: parameters, and states that may be there.
+pub struct Wanted {
+    pub params: Vec<ParamDecl>,
+    pub states: Vec<ParamDecl>,
+}
+
+impl Wanted {
+    pub fn of(program: &Program) -> Wanted {
+        Wanted { params: program.params.clone(), states: program.fixed_states() }
+    }
+}
+
+/// The weights for these parameters and states. `model` is needed for initial values only.
 pub fn load(
     source: &WeightSource,
-    params: &[ParamDecl],
+    wanted: &Wanted,
     map: &WeightMap,
     model: Option<&Model>,
     options: &Options,
     seed: i64,
 ) -> Result<Arc<WeightSet>, Failure> {
-    if params.is_empty() {
-        return Ok(Arc::new(WeightSet::from_tensors(Vec::new())));
-    }
+    let params = &wanted.params;
     match (source, model) {
         (WeightSource::Synthetic, _) => Ok(Arc::new(WeightSet::from_fn(params, synthetic)?)),
         (WeightSource::Files(paths), _) => {
             let bar = spinner("reading weights");
-            let loaded = WeightSet::load(paths, params, map);
+            let loaded = WeightSet::load(paths, params, &wanted.states, map);
             bar.finish_and_clear();
             let (weights, report) = loaded?;
             mention(&report);
             Ok(Arc::new(weights))
         }
-        (WeightSource::Init, Some(model)) if !model.init.outputs().is_empty() => {
-            note("no weights were given: the model starts from its initial values");
-            Ok(Arc::new(initial_weights(model, options, seed)?))
+        (WeightSource::Init { .. }, _) if params.is_empty() => Ok(Arc::new(WeightSet::from_tensors(Vec::new()))),
+        (WeightSource::Init { asked }, Some(model)) if !model.init.outputs().is_empty() => {
+            if !asked {
+                note("no weights were given: the model starts from its initial values");
+            }
+            Ok(Arc::new(while_compiling(options, |options| initial_weights(model, options, seed))?))
         }
-        (WeightSource::Init, _) => Err(Error::Request {
+        (WeightSource::Init { .. }, _) => Err(Error::Request {
             message: format!("{} weights are needed, and nothing says what they start from", params.len()),
             help: Some("give `--weights FILE.safetensors`, or `--weights synthetic` for a trial".to_string()),
         }
@@ -83,9 +99,13 @@ pub fn load(
 
 fn mention(report: &MatchReport) {
     detail(format!("{} weights matched", report.matched));
-    if !report.unused.is_empty() {
-        let names: Vec<&str> = report.unused.iter().take(8).map(String::as_str).collect();
-        let more = if report.unused.len() > names.len() { ", …" } else { "" };
-        note(format!("unused in the file: {}{more}", names.join(", ")));
+    let lists = [
+        ("unused in the file", &report.unused),
+        ("states that are not in the file and start as the model says", &report.absent_states),
+    ];
+    for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+        let shown = &names[..names.len().min(8)];
+        let more = if names.len() > shown.len() { ", …" } else { "" };
+        note(format!("{what}: {}{more}", shown.join(", ")));
     }
 }

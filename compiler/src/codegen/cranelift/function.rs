@@ -11,6 +11,7 @@ use cranelift_codegen::ir::{self, AbiParam, BlockArg, FuncRef, InstBuilder, Stac
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{Linkage, Module};
 use cranelift_object::ObjectModule;
+use tilewright_runtime::program::{to_bf16, to_f16};
 
 use super::memory::READ_ONLY;
 use super::{LANES, refused};
@@ -154,8 +155,8 @@ impl Printer<'_> {
         let scalar = match ty.dtype {
             DType::F64 => ins.f64const(literal.as_f64()),
             DType::F32 => ins.f32const(literal.as_f64() as f32),
-            DType::F16 => ins.iconst(types::I16, i64::from(half::f16::from_f32(literal.as_f64() as f32).to_bits())),
-            DType::BF16 => ins.iconst(types::I16, i64::from(half::bf16::from_f32(literal.as_f64() as f32).to_bits())),
+            DType::F16 => ins.iconst(types::I16, i64::from(to_f16(literal.as_f64()).to_bits())),
+            DType::BF16 => ins.iconst(types::I16, i64::from(to_bf16(literal.as_f64()).to_bits())),
             DType::U32 => ins.iconst(types::I32, literal.as_i64() & 0xffff_ffff),
             DType::I32 => ins.iconst(types::I32, literal.as_i64() & 0xffff_ffff),
             DType::I8 | DType::U8 => ins.iconst(types::I8, literal.as_i64() & 0xff),

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use tilewright_runtime::program::{to_bf16, to_f16};
+
 use crate::codegen::{CodegenError, Target, Unit};
 use crate::graph::{DType, Scalar};
 use crate::kernel::{
@@ -356,8 +358,8 @@ fn constant(literal: Literal, ty: &Type) -> Result<String, CodegenError> {
     let value = match ty.dtype {
         DType::F64 => format!("0x{:016X}", literal.as_f64().to_bits()),
         DType::F32 => format!("0x{:016X}", f64::from(literal.as_f64() as f32).to_bits()),
-        DType::F16 => half::f16::from_f32(literal.as_f64() as f32).to_bits().to_string(),
-        DType::BF16 => half::bf16::from_f32(literal.as_f64() as f32).to_bits().to_string(),
+        DType::F16 => to_f16(literal.as_f64()).to_bits().to_string(),
+        DType::BF16 => to_bf16(literal.as_f64()).to_bits().to_string(),
         DType::Bool => (literal.as_i64() != 0).to_string(),
         _ => literal.as_i64().to_string(),
     };

@@ -98,12 +98,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn combination(&mut self, how: Option<Arg<'a>>, span: Span) -> Outcome<&'static str> {
-        let name: String = match &how {
-            Some(Arg { value: Value::Str(text) | Value::Word(text, _), .. }) => text.to_string(),
-            Some(Arg { value: Value::Builtin(builtin), .. }) => builtin.name.to_string(),
-            Some(Arg { value: Value::Op(op), .. }) => op.name.to_string(),
-            _ => String::new(),
-        };
+        let name = how.as_ref().and_then(|arg| arg.value.as_option()).unwrap_or_default().to_string();
         let known = [
             ("mean", "mean"),
             ("sum", "reduce_sum"),
@@ -349,9 +344,10 @@ impl<'a> Elaborator<'a> {
         for arg in std::mem::take(&mut bound.rest) {
             match (&arg.name, &arg.value) {
                 (None, _) => operands.push(arg),
-                (Some(name), Value::Str(how) | Value::Word(how, _)) if &**name == "combine" => {
-                    attrs.set("combine", Attr::Str(how.to_string()));
-                }
+                (Some(name), value) if &**name == "combine" && op == "scatter" => match value.as_option() {
+                    Some(how) => attrs.set("combine", Attr::Str(how.to_string())),
+                    None => return Err(self.wanted("for `combine`, a string", value, arg.span)),
+                },
                 (Some(name), _) => {
                     return self.error("E0303", format!("`{op}` has no parameter `{name}`"), arg.span, "given here");
                 }

@@ -251,7 +251,7 @@ impl<'a> Elaborator<'a> {
             (AttrKind::Bool, Value::Bool(truth)) => Some(Attr::Bool(*truth)),
             (AttrKind::Int | AttrKind::Axis, value) => int(value).map(Attr::Int),
             (AttrKind::Float, value) => value.as_number().map(Attr::Float),
-            (AttrKind::Str, Value::Str(text) | Value::Word(text, _)) => Some(Attr::Str(text.to_string())),
+            (AttrKind::Str, value) => value.as_option().map(|text| Attr::Str(text.to_string())),
             (AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis, Value::List(items)) => {
                 items.iter().map(int).collect::<Option<Vec<i64>>>().map(Attr::Ints)
             }

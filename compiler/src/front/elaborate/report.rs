@@ -16,6 +16,9 @@ pub type Outcome<T> = Result<T, Poisoned>;
 /// After this many, a file is wrong in some other way.
 const MAX_DIAGNOSTICS: usize = 200;
 
+/// Something about sizes that nothing shows.
+const OPEN_SIZE: &str = "E0208";
+
 /// Types as a spec writes them: the model's float type has no name there but `float`, and stands before no shape.
 fn as_written(mut diagnostic: Diagnostic) -> Diagnostic {
     let labels = diagnostic.labels.iter_mut().map(|label| &mut label.text);
@@ -42,6 +45,14 @@ pub struct Reports {
     seen: HashSet<(&'static str, Option<Span>)>,
     /// What needs a part of the compiler that is not there yet: one diagnostic for all.
     not_yet: Vec<(Span, String)>,
+    /// Questions about sizes were dropped.
+    open_sizes: bool,
+}
+
+/// How far the reports of a part of the work had come when it began.
+pub struct Mark {
+    diagnostics: usize,
+    not_yet: usize,
 }
 
 impl Reports {
@@ -61,6 +72,22 @@ impl Reports {
         Poisoned(())
     }
 
+    pub fn mark(&self) -> Mark {
+        Mark { diagnostics: self.diagnostics.len(), not_yet: self.not_yet.len() }
+    }
+
+    /// What is not known of sizes is of no interest in an entry that cannot be compiled yet: that is one message.
+    pub fn drop_open_sizes(&mut self, since: Mark) {
+        if self.not_yet.len() > since.not_yet {
+            let (before, mut at) = (self.diagnostics.len(), 0);
+            self.diagnostics.retain(|diagnostic| {
+                at += 1;
+                at <= since.diagnostics || diagnostic.code != OPEN_SIZE
+            });
+            self.open_sizes |= self.diagnostics.len() < before;
+        }
+    }
+
     /// The value is poisoned already.
     pub fn silent() -> Poisoned {
         Poisoned(())
@@ -77,7 +104,10 @@ impl Reports {
             for (span, construct) in rest.iter().filter(|(span, _)| span.file == first.file).take(8) {
                 diagnostic = diagnostic.also(*span, format!("nor `{construct}`"));
             }
-            self.diagnostics.push(diagnostic.with_note("the rest of the file was checked"));
+            self.diagnostics.push(diagnostic.with_note(match self.open_sizes {
+                true => "the rest of the file was checked, but not what must be known of its sizes",
+                false => "the rest of the file was checked",
+            }));
         }
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| (span.file, span.start)));
         self.diagnostics

@@ -68,8 +68,10 @@ impl<'a> Elaborator<'a> {
             },
             TypeKind::Str => match value {
                 Value::Str(_) => return Ok(value),
-                Value::Word(word, _) => return Ok(Value::Str(word)),
-                _ => "a string",
+                _ => match value.as_option() {
+                    Some(word) => return Ok(Value::str(word)),
+                    None => "a string",
+                },
             },
             TypeKind::Fn if value.is_callable() => return Ok(value),
             TypeKind::Fn => "a function or a module",

@@ -47,7 +47,7 @@ pub enum Value<'a> {
     Function(Rc<Closure<'a>>),
     Builtin(&'static Builtin),
     Op(&'static OpDef),
-    /// A bare word that names nothing: an option such as `mode: nearest`.
+    /// A bare word that names nothing: an option such as `mode: nearest`. See [`Value::as_option`].
     Word(Rc<str>, Span),
 }
 
@@ -137,6 +137,16 @@ pub struct Slot {
 }
 
 impl<'a> Value<'a> {
+    /// What it says where an option is wanted: `combine: add` says `add`, though an op is called that.
+    pub fn as_option(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) | Value::Word(text, _) => Some(text),
+            Value::Builtin(builtin) => Some(builtin.name),
+            Value::Op(op) => Some(op.name),
+            _ => None,
+        }
+    }
+
     pub fn str(text: &str) -> Value<'a> {
         Value::Str(Rc::from(text))
     }

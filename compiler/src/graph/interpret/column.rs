@@ -4,7 +4,7 @@
 
 use super::super::scalar::Signature;
 use super::super::tensor::saturate;
-use super::super::{DType, Precision, Scalar, round, wrap};
+use super::super::{DType, Precision, Scalar, round, round_int, wrap};
 
 #[derive(Clone, Debug)]
 pub enum Column {
@@ -59,6 +59,9 @@ impl Column {
     pub fn cast(&self, to: DType, precision: Precision) -> Column {
         let column = match (self, to.is_float()) {
             (Column::Float(values), true) => Column::Float(values.clone()),
+            (Column::Int(values), true) if precision == Precision::Declared => {
+                Column::Float(values.iter().map(|&v| round_int(to, v)).collect())
+            }
             (Column::Int(values), true) => Column::Float(values.iter().map(|&v| v as f64).collect()),
             (Column::Float(values), false) => Column::Int(values.iter().map(|&v| saturate(to, v)).collect()),
             (Column::Int(values), false) if to == DType::Bool => {

@@ -92,9 +92,7 @@ pub(super) fn cast(value: Number, from: DType, to: DType) -> Number {
         (true, DType::Bool) => Number::int((value.as_float() != 0.0).into()),
         (false, DType::Bool) => Number::int((value.as_int() != 0).into()),
         (true, _) if to.is_float() => round(value.as_float(), to),
-        (false, DType::F64) => Number::float(value.as_int() as f64),
-        // Narrower floats are reached by way of f32, with one rounding to it.
-        (false, _) if to.is_float() => round((value.as_int() as f32).into(), to),
+        (false, _) if to.is_float() => Number::float(graph::round_int(to, value.as_int())),
         (false, _) => wrap(value.as_int(), to),
         (true, _) => Number::int(graph::saturate(to, value.as_float())),
     }

@@ -1,4 +1,4 @@
-//! Integer functions that machines lack, from those that they have.
+//! Integer functions and casts that machines lack, from those that they have.
 //!
 //! Invariant: no division by zero and no overflowing division is ever made, whatever the operands.
 
@@ -112,7 +112,7 @@ impl Lower<'_> {
             return a;
         }
         if narrow(ty.dtype) && to != DType::F32 || narrow(to) && ty.dtype != DType::F32 {
-            let single = self.cast(a, DType::F32);
+            let single = if ty.dtype == DType::F64 { self.to_odd(a) } else { self.cast(a, DType::F32) };
             return self.cast(single, to);
         }
         if to == DType::Bool {
@@ -120,5 +120,21 @@ impl Lower<'_> {
             return self.op(Scalar::Ne, &[a, zero]);
         }
         self.pure(Op::Cast(a), ty.with_dtype(to))
+    }
+
+    /// An f32 that rounds to narrower floats as the f64 itself does: where that is no f32, its odd neighbour.
+    fn to_odd(&mut self, a: Value) -> Value {
+        let single = self.cast(a, DType::F32);
+        let back = self.cast(single, DType::F64);
+        let exact = self.op(Scalar::Eq, &[back, a]);
+        let (found, wanted) = (self.op(Scalar::Abs, &[back]), self.op(Scalar::Abs, &[a]));
+        let above = self.op(Scalar::Gt, &[found, wanted]);
+        let bits = self.bitcast(single, DType::I32);
+        let one = self.int_like(bits, 1);
+        let less = self.op(Scalar::Sub, &[bits, one]);
+        let towards_zero = self.op(Scalar::Select, &[above, less, bits]);
+        let odd = self.op(Scalar::Or, &[towards_zero, one]);
+        let bits = self.op(Scalar::Select, &[exact, bits, odd]);
+        self.bitcast(bits, DType::F32)
     }
 }

@@ -33,7 +33,7 @@ impl Session {
         Ok(())
     }
 
-    /// Gives every state its initial value again. Its sizes stay fixed.
+    /// Gives every state again what it had when the session was opened. Its sizes stay fixed.
     pub fn reset(&mut self) -> Result<(), RunError> {
         // Plans point into states, so they are found again once those are there.
         self.plans.iter_mut().for_each(Vec::clear);
@@ -61,7 +61,7 @@ impl Session {
         }
         for entry in from_entries {
             let outputs = self.run_entry(entry as usize, &[])?;
-            self.states.fill_from(&program, entry, &outputs, states)?;
+            self.states.fill_from(&program, &self.weights, entry, &outputs, states)?;
         }
         Ok(())
     }

@@ -37,6 +37,20 @@ fn one_number_stands_for_every_spatial_axis() {
 }
 
 #[test]
+fn options_are_words_even_where_an_op_has_the_name() {
+    let body = |how: &str, put: &str| {
+        let text = format!(
+            "model M() {{ fn call(x: [B, 4, 9, 7], ids: i64[3], rows: [3]) -> ([B, 4, _, _], [8]) {{
+                (window(x, combine: {how}, size: [2, 2]), scatter(\"[n], m -> m\", ones([8]), ids, rows, combine: {put}))
+            }} }}"
+        );
+        model(&text_of(&text), "M", &Options::default()).entry("call").expect("the entry exists").to_string()
+    };
+    assert_eq!(body("add", "add"), body("\"add\"", "\"add\""));
+    assert_eq!(body("max", "set"), body("\"max\"", "\"set\""));
+}
+
+#[test]
 fn patterns_have_axes_of_size_one() {
     let text = "model M() { fn call(x: [B, 1, D]) -> ([B, D], [B, 1, D], [1, B, 1, D], [B, D, 1]) {
         let flat = rearrange(x, \"b 1 d -> b d\")
