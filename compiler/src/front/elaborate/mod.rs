@@ -27,6 +27,7 @@ mod settings;
 mod statement;
 mod structure;
 mod types;
+mod unmade;
 mod value;
 mod wheres;
 

@@ -9,7 +9,7 @@ use super::report::{Outcome, Reports};
 use super::settings::{Choice, Setting};
 use super::value::{Blueprint, BlueprintKind, Constructor, Instance, Value};
 use crate::diag::{Diagnostic, Span, suggest};
-use crate::front::ast::{self, DeclareKind, Entry, Item, ModuleKind};
+use crate::front::ast::{self, DeclareKind, Entry, Item};
 use crate::graph::{Graph, Member, Model, Module, Origin};
 
 impl<'a> Elaborator<'a> {
@@ -240,7 +240,6 @@ impl<'a> Elaborator<'a> {
             match item {
                 Item::Module(module) if module.params.iter().all(|param| param.default.is_some()) => {
                     self.members.clear();
-                    let _ = module.kind == ModuleKind::Model;
                     let _ = self.model(&module.name.text);
                     self.frames.clear();
                     self.context.clear();
@@ -259,6 +258,15 @@ impl<'a> Elaborator<'a> {
                 }
                 _ => {}
             }
+        }
+        // What was made has been checked, and what is wrong there need not be said twice.
+        if !self.reports.has_errors() {
+            file.ast.items.iter().for_each(|item| match item {
+                Item::Module(module) if module.params.iter().any(|param| param.default.is_none()) => {
+                    self.check_names(module);
+                }
+                _ => {}
+            });
         }
     }
 }

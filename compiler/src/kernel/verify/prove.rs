@@ -60,6 +60,10 @@ impl Facts {
     pub fn assume(&mut self, guards: impl IntoIterator<Item = Dim>) {
         for guard in guards {
             let tight = tighten(&guard);
+            if let Some((symbol, low)) = least_value(&tight) {
+                self.ranges.raise(symbol, low);
+                self.found = Rc::default();
+            }
             self.known.extend(self.positive_factors(&tight));
             // A proof takes a fact as it is, and may need it at the scale of the index.
             if tight != guard {
@@ -143,6 +147,18 @@ fn tighten(guard: &Dim) -> Dim {
             Dim::from_terms(guard.terms().map(|(monomial, c)| (monomial.clone(), c.div_euclid(common))))
         }
         _ => guard.clone(),
+    }
+}
+
+/// The symbol and its least value, of a guard about one symbol alone.
+fn least_value(guard: &Dim) -> Option<(&Symbol, i64)> {
+    let mut terms = guard.terms().filter(|(monomial, _)| !monomial.is_empty());
+    match (terms.next()?, terms.next()) {
+        ((monomial, 1), None) => match monomial.as_slice() {
+            [(Atom::Symbol(symbol), 1)] => Some((symbol, guard.constant_term().checked_neg()?)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -305,6 +321,24 @@ mod tests {
         f.assume([dim("13 - 16*n - l0")]);
         assert!(f.proves(&dim("223 - mod(p, 16) - 256*n - 16*l0")));
         assert!(!f.proves(&dim("222 - mod(p, 16) - 256*n - 16*l0")));
+    }
+
+    #[test]
+    fn facts_about_the_lanes_of_one_tile_say_nothing_of_another() {
+        let mut f = facts(&[("g", "0", "3"), ("l0", "0", "3")]);
+        f.assume([dim("g - l0")]);
+        assert!(f.proves(&dim("3 - l0")));
+        f.declare(Symbol::new("l0"), dim("0"), Some(dim("15")));
+        assert!(!f.proves(&dim("3 - l0")));
+    }
+
+    #[test]
+    fn false_claims_are_refuted_where_guards_only_just_hold() {
+        let mut f = facts(&[("W", "1", ""), ("n", "0", "floordiv(W + 1023, 1024) - 1"), ("l0", "0", "15")]);
+        f.assume([dim("floordiv(W + 15, 16) - 64*n - 64")]);
+        let ranges = f.ranges();
+        assert!(points::refutation(ranges, &f.known, &dim("floordiv(W + 7, 8) - 128*n - 2*l0 - 98")).is_some());
+        assert!(points::refutation(ranges, &f.known, &dim("floordiv(W + 7, 8) - 128*n - 2*l0 - 97")).is_none());
     }
 
     #[test]

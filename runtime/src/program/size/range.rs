@@ -52,6 +52,15 @@ impl Ranges {
         false
     }
 
+    /// Says that a declared symbol is at least this, if its constant lower bound is less.
+    pub fn raise(&mut self, symbol: &Symbol, low: i64) {
+        if let Some(range) = self.ranges.iter_mut().find(|range| range.symbol == *symbol)
+            && range.low.as_constant().is_some_and(|known| known < low)
+        {
+            range.low = Dim::constant(low);
+        }
+    }
+
     pub fn remove(&mut self, symbol: &Symbol) {
         self.ranges.retain(|range| range.symbol != *symbol);
     }
