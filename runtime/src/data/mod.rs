@@ -11,9 +11,9 @@ pub(crate) mod reshape;
 pub mod synthetic;
 pub mod tensor;
 
+pub use crate::program::dtype::{byte_len, n_elements};
 pub use element::Element;
 pub use image::{ImageLayout, image_from_bytes, read_image, write_png};
 pub use npy::{npy_from_bytes, npy_to_bytes, read_npy, write_npy};
 pub use npz::{npz_from_bytes, read_npz, write_npz};
-pub use crate::program::dtype::{byte_len, n_elements};
 pub use tensor::{Tensor, TensorMut, TensorRef};

@@ -473,4 +473,3 @@ fn a_mistake_in_twelve_blocks_is_one_mistake() {
     assert_eq!(diagnostics.len(), 2, "{text}");
     assert!(text.contains("did you mean `softmax`?") && text.contains("while elaborating M.blocks[1]"), "{text}");
 }
-

@@ -38,7 +38,8 @@ impl Ranges {
             if symbol == *target {
                 return true;
             }
-            let bounds = self.get(&symbol).into_iter().flat_map(|range| [Some(&range.low), range.high.as_ref()]).flatten();
+            let bounds =
+                self.get(&symbol).into_iter().flat_map(|range| [Some(&range.low), range.high.as_ref()]).flatten();
             for bound in bounds {
                 bound.for_each_symbol(&mut |next| {
                     if !mentioned.contains(next) {
