@@ -3,7 +3,8 @@
 //!
 //! The space is that of the group's result. Its axes at which results of reductions are read are the *outer* ones; the
 //! others, the *inner* ones, run along a row. If none is left, the result has one element a row, and the inner axes are
-//! those of a reduction. Each reduction must have one result a row, and run once over each point of the row.
+//! those of a reduction. Each reduction must have one result a row, and run once over each point of the row. Where the
+//! result has merged axes of the rows, such as channels in groups, the space has them apart.
 //!
 //! Invariant: computing the stages in order, and then the result, at the positions given here computes what the group
 //! computes: a stage reads results of earlier stages of the same row only.
@@ -17,13 +18,13 @@ const MAX_POSITIONS: usize = 256;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
-    /// The space: the axes of the result, and after them the inner ones if the result has one element a row.
+    /// The space: the axes of the result, perhaps split, and after them the inner ones if the result has one element a row.
     pub axes: Vec<Dim>,
-    /// How many of them index the result.
+    /// How many of them the result has.
     pub n_parallel: usize,
     /// In ascending order.
     pub inner: Vec<usize>,
-    /// Where the result is: a symbol for each axis, zero for one of size one.
+    /// Where the result is, in its own shape.
     pub start: Vec<Dim>,
     /// In an order in which each depends on earlier ones only.
     pub stages: Vec<Stage>,
@@ -46,23 +47,43 @@ pub struct Visit {
     /// The reduction that it is computed for; none for the result.
     pub stage: Option<NodeId>,
     /// `None` where a position is known only at run time, or is guarded.
-    pub at: Option<Vec<String>>,
+    pub at: Option<Vec<Dim>>,
     /// It changes along the row.
     pub is_inner: bool,
 }
 
 impl Rows {
     /// The rows of the group that has `root` as its result; why it has none, if it has not.
-    pub fn of(graph: &Graph, root: Value, is_member: &dyn Fn(NodeId) -> bool) -> Result<Rows, &'static str> {
+    pub fn of(graph: &Graph, root: Value, members: &BTreeSet<NodeId>) -> Result<Rows, &'static str> {
         let shape = &graph.type_of(root).shape;
-        let start: Vec<Dim> = shape.iter().enumerate().map(|(idx, size)| position(idx, size)).collect();
-        let mut walk = Walk::new(graph, is_member);
+        let rows = Rows::over(graph, root, members, shape);
+        if rows.is_ok() {
+            return rows;
+        }
+        let views = members.iter().filter(|&&id| matches!(graph.node(id).op.meaning, Meaning::View));
+        let mut split = views.filter(|&&id| graph.node(id).types[0].shape == *shape);
+        let with_axes_of = |&id: &NodeId| {
+            let finer = &graph.type_of(graph.operands(id)[0]).shape;
+            Rows::over(graph, root, members, finer).ok()
+        };
+        split.find_map(with_axes_of).map_or(rows, Ok)
+    }
+
+    /// The same in a space of this shape, which the result has when its axes are split.
+    fn over(graph: &Graph, root: Value, members: &BTreeSet<NodeId>, shape: &[Dim]) -> Result<Rows, &'static str> {
+        let mut walk = Walk::new(graph, members);
         declare(&mut walk.ranges, 0, shape);
+        let here: Vec<Dim> = shape.iter().enumerate().map(|(idx, size)| position(idx, size)).collect();
+        let own = &graph.type_of(root).shape;
+        let start = if own == shape { here } else { walk.simplified(&reshape_index(own, shape, &here)) };
+        if start.iter().any(divides) {
+            return Err("it goes along rows of another shape");
+        }
         walk.visit(root, Some(start.clone()), None)?;
         let read: BTreeSet<usize> = walk.found.values().flatten().flat_map(mentioned).collect();
         let is_outer = |axis: &usize| read.contains(axis) || shape[*axis].is(1);
         let mut inner: Vec<usize> = (0..shape.len()).filter(|axis| !is_outer(axis)).collect();
-        let mut axes = shape.clone();
+        let mut axes = shape.to_vec();
         let nests: Vec<Nest> = walk.found.keys().map(|&id| nest_of(graph, id)).collect();
         if nests.is_empty() {
             inner.clear();
@@ -134,9 +155,9 @@ fn declare(ranges: &mut Ranges, first: usize, extents: &[Dim]) {
 }
 
 /// The numbers of the axes that a position depends on.
-fn mentioned(at: &Vec<Dim>) -> BTreeSet<usize> {
+fn mentioned(at: impl AsRef<[Dim]>) -> BTreeSet<usize> {
     let mut axes = BTreeSet::new();
-    for dim in at {
+    for dim in at.as_ref() {
         dim.for_each_symbol(&mut |symbol| axes.extend(axis_of(symbol)));
     }
     axes
@@ -167,7 +188,7 @@ fn reduces(graph: &Graph, id: NodeId) -> bool {
 /// Follows reads from the result to the reductions, then from each of these to earlier ones.
 struct Walk<'g> {
     graph: &'g Graph,
-    is_member: &'g dyn Fn(NodeId) -> bool,
+    members: &'g BTreeSet<NodeId>,
     ranges: Ranges,
     /// Reductions that are read, and where; they are still to be followed.
     found: BTreeMap<NodeId, Vec<Vec<Dim>>>,
@@ -175,16 +196,16 @@ struct Walk<'g> {
 }
 
 impl<'g> Walk<'g> {
-    fn new(graph: &'g Graph, is_member: &'g dyn Fn(NodeId) -> bool) -> Walk<'g> {
+    fn new(graph: &'g Graph, members: &'g BTreeSet<NodeId>) -> Walk<'g> {
         let (found, seen) = Default::default();
-        Walk { graph, is_member, ranges: graph.sizes.clone(), found, seen }
+        Walk { graph, members, ranges: graph.sizes.clone(), found, seen }
     }
 
     /// A value is read somewhere, for a stage. Nodes have bounded numbers of positions, and operands come before users.
     fn visit(&mut self, value: Value, at: Option<Vec<Dim>>, stage: Option<NodeId>) -> Result<(), &'static str> {
         let mut todo = vec![(value.node, at)];
         while let Some((id, at)) = todo.pop() {
-            if !(self.is_member)(id) {
+            if !self.members.contains(&id) {
                 continue;
             }
             let seen = self.seen.entry(id).or_default();
@@ -217,8 +238,7 @@ impl<'g> Walk<'g> {
                 let from = &self.graph.type_of(operands[0]).shape;
                 let to = &self.graph.node(id).types[0].shape;
                 let index = at.map(|at| reshape_index(from, to, at));
-                let index = index.map(|index| index.iter().map(|dim| self.ranges.simplify(dim)).collect());
-                Ok(vec![(operands[0].node, index)])
+                Ok(vec![(operands[0].node, index.map(|index| self.simplified(&index)))])
             }
             Meaning::Source => Ok(Vec::new()),
             Meaning::Structured { .. } => {
@@ -234,6 +254,10 @@ impl<'g> Walk<'g> {
             }
             _ => Err("it is no part of a kernel"),
         }
+    }
+
+    fn simplified(&self, index: &[Dim]) -> Vec<Dim> {
+        index.iter().map(|dim| self.ranges.simplify(dim)).collect()
     }
 
     fn visit_stage(&mut self, stage: &Stage) -> Result<(), &'static str> {
@@ -265,7 +289,7 @@ impl<'g> Walk<'g> {
         let visit = |(stage, at): &(Option<NodeId>, Option<Vec<Dim>>)| Visit {
             stage: *stage,
             is_inner: at.as_ref().is_none_or(|at| mentioned(at).iter().any(|axis| inner.contains(axis))),
-            at: at.as_ref().map(|at| at.iter().map(Dim::to_string).collect()),
+            at: at.clone(),
         };
         self.seen.iter().map(|(&id, seen)| (id, seen.iter().map(visit).collect())).collect()
     }

@@ -66,8 +66,9 @@ impl<'g> Composer<'g> {
     }
 
     fn finish(mut self, root: Value, operands: Vec<Type>, result: Type) -> Result<Loops, ScheduleError> {
-        let captured = |id| self.captures.contains_key(&Value { node: id, result: 0 });
-        let rows = Rows::of(self.graph, root, &|id| !captured(id)).map_err(ScheduleError::new)?;
+        let captured = |id: &NodeId| self.captures.contains_key(&Value { node: *id, result: 0 });
+        let members = self.graph.node_ids().filter(|id| !captured(id)).collect();
+        let rows = Rows::of(self.graph, root, &members).map_err(ScheduleError::new)?;
         for (idx, extent) in rows.axes.iter().enumerate() {
             self.ranges.declare(Symbol::new(format!("i{idx}")), Dim::constant(0), Some(extent - &Dim::constant(1)));
         }
@@ -76,6 +77,7 @@ impl<'g> Composer<'g> {
         let at: Vec<Position> = rows.start.into_iter().map(Position::Dim).collect();
         let stored = self.value(root, &at, &[])?;
         let Rows { axes, n_parallel, inner, .. } = rows;
+        let result = result.with_shape(axes[..n_parallel].to_vec());
         Ok(Loops { axes, n_parallel, inner, operands, result, body: self.body, stages, stored, ranges: self.ranges })
     }
 
