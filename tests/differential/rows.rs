@@ -11,7 +11,7 @@ const REDUCTIONS: &[&str] = &["reduce_max", "reduce_sum", "reduce_min", "mean", 
 /// What joins a value with something of its row.
 const JOINS: &[&str] = &["sub", "mul", "add", "max", "div"];
 /// What is done with each element.
-const FUNCTIONS: &[&str] = &["exp", "tanh", "square", "neg", "gelu", "abs"];
+const FUNCTIONS: &[&str] = &["exp", "tanh", "square", "neg", "silu", "abs"];
 
 /// Adds a chain; leaves the graph as it was if that does not work out.
 pub fn grow(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
