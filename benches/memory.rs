@@ -4,7 +4,7 @@ mod support;
 
 use support::{Case, Work, run};
 
-const ROWS: &[(u64, u64)] = &[(1024, 1024), (2364, 197)];
+const ROWS: &[(u64, u64)] = &[(1024, 1024), (2364, 197), (4096, 4096)];
 
 fn main() {
     run(ROWS.iter().flat_map(|&(m, n)| {

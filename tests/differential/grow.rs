@@ -11,7 +11,7 @@ use tilewright::compiler::graph::{
 };
 use tilewright::compiler::ops;
 
-use super::{SIZE, regions, values};
+use super::{SIZE, regions, rows, values};
 
 /// Ops that rewrites look for, taken more often than the others.
 const FAVOURITES: &[&str] = &[
@@ -85,9 +85,10 @@ impl Garden {
             if self.graph.n_nodes() >= n_nodes + self.graph.arguments().len() + usize::from(depth > 0) {
                 break;
             }
-            match depth < MAX_DEPTH && sampler.int(0, 11) == 0 {
-                true => _ = regions::grow(self, sampler, depth),
-                false => _ = self.grow_from_table(sampler),
+            match sampler.int(0, 11) {
+                0 if depth < MAX_DEPTH => _ = regions::grow(self, sampler, depth),
+                1 => _ = rows::grow(self, sampler),
+                _ => _ = self.grow_from_table(sampler),
             }
         }
         if self.known.is_empty() {

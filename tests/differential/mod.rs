@@ -13,6 +13,7 @@ pub mod machine;
 pub mod noise;
 pub mod regions;
 pub mod rewrite;
+pub mod rows;
 pub mod shrink;
 pub mod values;
 

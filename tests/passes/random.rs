@@ -1,8 +1,9 @@
 //! Random graphs through the whole pipeline: what comes out is well formed, reads back from its text, and computes the same.
 //! `RANDOM_GRAPHS=20000 cargo test --test passes random` looks longer than the default.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use tilewright::compiler::graph::rows::Rows;
 use tilewright::compiler::graph::{
     Attrs, Builder, DType, Dim, Graph, Meaning, NodeId, Origin, Role, Sampler, Symbol, Type, Value,
 };
@@ -123,12 +124,13 @@ fn broadcast_both(builder: &mut Builder, x: Value, y: Value) -> Option<(Value, V
 fn check_groups(graph: &Graph) {
     for node in graph.node_ids().map(|id| graph.node(id)).filter(|node| node.op.name == "fused") {
         let region = &node.regions[0];
-        let reduces = |id: &NodeId| match region.node(*id).op.meaning {
-            Meaning::Structured { nest, .. } => region.with_call(*id, |call| nest(call)).reduce.is_some(),
-            Meaning::Control { .. } | Meaning::Expand(_) => panic!("{region}"),
-            _ => false,
-        };
-        assert!(region.node_ids().filter(reduces).count() <= 1, "{region}");
+        let is_inside = |id: &NodeId| region.arguments().iter().all(|argument| argument.value.node != *id);
+        let members: BTreeSet<NodeId> = region.node_ids().filter(is_inside).collect();
+        let is_opened =
+            |id: &NodeId| !matches!(region.node(*id).op.meaning, Meaning::Control { .. } | Meaning::Expand(_));
+        assert!(members.iter().all(is_opened), "{region}");
+        let rows = Rows::of(region, region.outputs()[0].value, &members);
+        assert!(rows.is_ok(), "{rows:?}\n{region}");
         assert_eq!(region.outputs().len(), 1, "{region}");
         assert!(region.arguments().iter().all(|argument| region.n_uses(argument.value) > 0), "{region}");
     }

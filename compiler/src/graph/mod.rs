@@ -9,11 +9,13 @@ mod nest;
 mod op;
 pub mod parse;
 pub mod print;
+pub mod rows;
 pub mod scalar;
 mod structure;
 mod tensor;
 mod types;
 pub mod verify;
+mod views;
 
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
@@ -27,6 +29,7 @@ pub use tensor::{Data, Tensor, round, round_int, saturate, wrap};
 pub use tilewright_runtime::program::dtype::DType;
 pub use tilewright_runtime::program::size::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
 pub use types::{Shape, Type};
+pub use views::reshape_index;
 
 /// How the reference interpreter computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

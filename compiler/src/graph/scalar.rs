@@ -184,7 +184,21 @@ fn float_modulo(a: f64, b: f64) -> f64 {
     if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
 }
 
+/// Rough costs of scalar functions, in additions; those not listed cost one.
+#[rustfmt::skip]
+static WORK: &[(&[Scalar], u32)] = &[
+    (&[Scalar::Div, Scalar::Sqrt, Scalar::FloorDiv, Scalar::Modulo], 4),
+    (&[Scalar::Exp, Scalar::Log, Scalar::Log1p, Scalar::Expm1, Scalar::Tanh, Scalar::Erf], 16),
+    (&[Scalar::Sin, Scalar::Cos, Scalar::Tan, Scalar::Asin, Scalar::Acos, Scalar::Atan, Scalar::Sinh, Scalar::Cosh], 16),
+    (&[Scalar::Asinh, Scalar::Acosh, Scalar::Atanh, Scalar::Pow, Scalar::Atan2], 32),
+];
+
 impl Scalar {
+    /// Roughly, in additions.
+    pub fn work(self) -> u32 {
+        WORK.iter().find(|(scalars, _)| scalars.contains(&self)).map_or(1, |(_, work)| *work)
+    }
+
     pub fn def(self) -> &'static ScalarDef {
         &DEFS[self as usize]
     }

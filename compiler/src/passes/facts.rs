@@ -1,16 +1,7 @@
 //! What passes know of a node, read from its record and its nest, never from its name.
 
-use crate::graph::scalar::Scalar;
 use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, axes};
 
-/// Rough costs of scalar functions, in additions; those not listed cost one.
-#[rustfmt::skip]
-static COSTS: &[(&[Scalar], u32)] = &[
-    (&[Scalar::Div, Scalar::Sqrt, Scalar::FloorDiv, Scalar::Modulo], 4),
-    (&[Scalar::Exp, Scalar::Log, Scalar::Log1p, Scalar::Expm1, Scalar::Tanh, Scalar::Erf], 16),
-    (&[Scalar::Sin, Scalar::Cos, Scalar::Tan, Scalar::Asin, Scalar::Acos, Scalar::Atan, Scalar::Sinh, Scalar::Cosh], 16),
-    (&[Scalar::Asinh, Scalar::Acosh, Scalar::Atanh, Scalar::Pow, Scalar::Atan2], 32),
-];
 const RANDOM_BITS: u32 = 32;
 
 /// One place where a nest reads an operand.
@@ -66,7 +57,7 @@ impl Facts {
                     is_identity: guards.is_empty() && *index == here && operands[*operand].shape == nest.axes,
                     is_plain: guards.is_empty() && index.iter().all(|at| matches!(at, NestIndex::Affine(_))),
                 }),
-                ScalarNode::Apply { scalar, .. } => facts.arithmetic += cost(*scalar),
+                ScalarNode::Apply { scalar, .. } => facts.arithmetic += scalar.work(),
                 ScalarNode::Cast { .. } => facts.casts += 1,
                 ScalarNode::RandomBits { .. } => {
                     facts.arithmetic += RANDOM_BITS;
@@ -86,10 +77,6 @@ impl Facts {
     pub fn is_elementwise(&self) -> bool {
         !self.reduces && self.reads.iter().all(|read| read.is_identity)
     }
-}
-
-fn cost(scalar: Scalar) -> u32 {
-    COSTS.iter().find(|(scalars, _)| scalars.contains(&scalar)).map_or(1, |(_, cost)| *cost)
 }
 
 /// The node computes each element from the elements of its operands at the same place, and from nothing else.

@@ -40,8 +40,8 @@ pub enum Term {
         key: u64,
         word: u32,
     },
-    /// What the reduction gave; in epilogues only.
-    Reduced,
+    /// What a stage gave; after that stage only.
+    Reduced(usize),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,20 +97,42 @@ impl Body {
 
     /// The terms that `roots` need, operands first.
     pub fn needed(&self, roots: &[TermId]) -> Vec<TermId> {
+        self.needed_until(roots, &|_| false)
+    }
+
+    /// The same, but nothing that only terms need which are had already.
+    pub fn needed_until(&self, roots: &[TermId], is_had: &dyn Fn(TermId) -> bool) -> Vec<TermId> {
         let mut needed = vec![false; self.terms.len()];
         roots.iter().for_each(|root| needed[root.0 as usize] = true);
         for idx in (0..self.terms.len()).rev() {
-            if needed[idx] {
+            if needed[idx] && !is_had(TermId(idx as u32)) {
                 self.terms[idx].0.for_each_operand(&mut |id| needed[id.0 as usize] = true);
             }
         }
         (0..self.terms.len()).filter(|&idx| needed[idx]).map(|idx| TermId(idx as u32)).collect()
     }
 
+    /// For each term that `roots` need, whether it changes along one of these axes.
+    pub fn varying(&self, roots: &[TermId], along: &[Symbol]) -> FxHashMap<TermId, bool> {
+        let mut varying: FxHashMap<TermId, bool> = FxHashMap::default();
+        for id in self.needed(roots) {
+            let mut varies = along.iter().any(|symbol| self.term(id).mentions(symbol));
+            self.term(id).for_each_operand(&mut |operand| varies |= varying[&operand]);
+            varying.insert(id, varies);
+        }
+        varying
+    }
+
     /// The loads that `roots` need.
     pub fn loads(&self, roots: &[TermId]) -> Vec<&Load> {
         let terms = self.needed(roots).into_iter().map(|id| self.term(id));
         terms.filter_map(|term| if let Term::Load(load) = term { Some(load) } else { None }).collect()
+    }
+
+    /// The terms that stand for the result of a stage, one for each type that it is used in.
+    pub fn results_of(&self, stage: usize) -> impl Iterator<Item = TermId> + '_ {
+        let is_result = move |idx: &usize| self.terms[*idx].0 == Term::Reduced(stage);
+        (0..self.terms.len()).filter(is_result).map(|idx| TermId(idx as u32))
     }
 
     /// The same body with every index expression rewritten, and every load as well.
@@ -134,7 +156,7 @@ impl Body {
 impl Term {
     pub fn for_each_operand(&self, visit: &mut dyn FnMut(TermId)) {
         match self {
-            Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced => {}
+            Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced(_) => {}
             Term::Load(load) => {
                 for position in &load.index {
                     if let Position::Term(id) = position {
@@ -150,7 +172,7 @@ impl Term {
 
     fn for_each_operand_mut(&mut self, visit: &mut dyn FnMut(&mut TermId)) {
         match self {
-            Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced => {}
+            Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced(_) => {}
             Term::Load(load) => {
                 for position in &mut load.index {
                     if let Position::Term(id) = position {

@@ -28,8 +28,10 @@ pub fn collapse(mut loops: Loops) -> Loops {
     loops
 }
 
-/// Renames axes, all at once.
-fn rename(loops: &Loops, axes: Vec<Dim>, n_parallel: usize, to: impl Fn(usize) -> Dim) -> Loops {
+/// Renames axes, all at once; one is gone.
+fn rename(loops: &Loops, axes: Vec<Dim>, gone: usize, to: impl Fn(usize) -> Dim) -> Loops {
+    let n_parallel = loops.n_parallel - usize::from(gone < loops.n_parallel);
+    let inner = loops.inner.iter().filter(|&&axis| axis != gone).map(|&axis| axis - usize::from(axis > gone)).collect();
     let map: FxHashMap<Symbol, Dim> = (0..loops.axes.len()).map(|idx| (Loops::symbol(idx), to(idx))).collect();
     let mut ranges = loops.ranges.clone();
     (0..loops.axes.len()).for_each(|idx| ranges.remove(&Loops::symbol(idx)));
@@ -39,19 +41,15 @@ fn rename(loops: &Loops, axes: Vec<Dim>, n_parallel: usize, to: impl Fn(usize) -
     let mut roots = loops.roots();
     let substitute = |dim: &Dim| ranges.simplify(&dim.substitute(&|symbol| map.get(symbol).cloned()));
     let body = loops.body.rewrite(&mut roots, &substitute, &|_| {});
-    let mut renamed = Loops { axes, n_parallel, body, ranges: ranges.clone(), ..loops.clone() };
-    if let Some(reduce) = &mut renamed.reduce {
-        reduce.element = roots[0];
-    }
-    renamed.stored = roots[roots.len() - 1];
+    let mut renamed = Loops { axes, n_parallel, inner, body, ranges: ranges.clone(), ..loops.clone() };
+    renamed.set_roots(&roots);
     renamed
 }
 
 fn without_axis(loops: &Loops, gone: usize) -> Loops {
     let mut axes = loops.axes.clone();
     axes.remove(gone);
-    let n_parallel = loops.n_parallel - usize::from(gone < loops.n_parallel);
-    let mut collapsed = rename(loops, axes, n_parallel, |idx| match idx.cmp(&gone) {
+    let mut collapsed = rename(loops, axes, gone, |idx| match idx.cmp(&gone) {
         std::cmp::Ordering::Less => Dim::from(&Loops::symbol(idx)),
         std::cmp::Ordering::Equal => Dim::constant(0),
         std::cmp::Ordering::Greater => Dim::from(&Loops::symbol(idx - 1)),
@@ -85,16 +83,14 @@ fn edit_loads(mut loops: Loops, operand: usize, edit: impl Fn(&mut Load)) -> Loo
             edit(load);
         }
     });
-    if let Some(reduce) = &mut loops.reduce {
-        reduce.element = roots[0];
-    }
-    loops.stored = roots[roots.len() - 1];
+    loops.set_roots(&roots);
     loops
 }
 
 /// Merges axis `at` with the next one, where every access allows it.
 fn merge(loops: &Loops, at: usize) -> Option<Loops> {
-    if at + 1 == loops.n_parallel {
+    let is_inner = |axis: usize| loops.inner.contains(&axis);
+    if at + 1 == loops.n_parallel || is_inner(at) != is_inner(at + 1) {
         return None;
     }
     let (outer, inner) = (Loops::symbol(at), Loops::symbol(at + 1));
@@ -111,8 +107,7 @@ fn merge(loops: &Loops, at: usize) -> Option<Loops> {
     let inner_extent = axes.remove(at + 1);
     axes[at] = &axes[at] * &inner_extent;
     let merged_symbol = Dim::from(&outer);
-    let n_parallel = loops.n_parallel - usize::from(at < loops.n_parallel);
-    let mut merged = rename(loops, axes, n_parallel, |idx| match idx {
+    let mut merged = rename(loops, axes, at + 1, |idx| match idx {
         _ if idx == at => merged_symbol.floor_div(&inner_extent),
         _ if idx == at + 1 => merged_symbol.modulo(&inner_extent),
         _ if idx > at => Dim::from(&Loops::symbol(idx - 1)),

@@ -1,18 +1,19 @@
 //! Composition: a node, or a fused region, becomes one loop nest around one scalar body.
 //!
-//! Loads of inner values are replaced by the bodies of their producers with the index substituted. At most one node of a
-//! region reduces; what follows it becomes the epilogue.
+//! Loads of inner values are replaced by the bodies of their producers with the index substituted. Nodes that reduce become
+//! stages, in order; `graph::rows` says where each lies in the space of the result. What is left becomes what is stored.
 //!
 //! Invariant: the composed nest computes what the region computes; only the order of the floating-point operations inside
-//! the reduction may differ later.
+//! a reduction may differ later.
 
 use rustc_hash::FxHashMap;
 
 use super::body::{Body, Load, Number, Position, Term, TermId};
-use super::views::reshape_index;
 use super::{Loops, Reduce, ScheduleError};
+use crate::graph::rows::{Rows, Stage, axis_of, divides};
 use crate::graph::{
     Atom, DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, Ranges, Scalar, ScalarNode, Symbol, Type, Value, axes,
+    reshape_index,
 };
 
 /// Composes the body of a fused region.
@@ -23,7 +24,7 @@ pub fn compose_region(region: &Graph, sizes: &Ranges) -> Result<Loops, ScheduleE
     let operands: Vec<Type> = region.arguments().iter().map(|arg| region.type_of(arg.value).clone()).collect();
     let captures = region.arguments().iter().enumerate().map(|(idx, arg)| (arg.value, idx)).collect();
     let result = region.type_of(output.value).clone();
-    Composer::new(region, sizes, captures)?.finish(output.value, operands, result)
+    Composer::new(region, sizes, captures).finish(output.value, operands, result)
 }
 
 /// Composes a single node, whose operands are the captures.
@@ -44,7 +45,8 @@ struct Composer<'g> {
     graph: &'g Graph,
     captures: FxHashMap<Value, usize>,
     nests: FxHashMap<NodeId, Nest>,
-    reducer: Option<NodeId>,
+    /// The reductions, where their results are read.
+    stages: Vec<Stage>,
     /// Sizes and axes, for simplifying index expressions.
     ranges: Ranges,
     body: Body,
@@ -52,47 +54,38 @@ struct Composer<'g> {
 }
 
 impl<'g> Composer<'g> {
-    fn new(graph: &'g Graph, sizes: &Ranges, captures: FxHashMap<Value, usize>) -> Result<Self, ScheduleError> {
+    fn new(graph: &'g Graph, sizes: &Ranges, captures: FxHashMap<Value, usize>) -> Self {
         let mut nests = FxHashMap::default();
-        let mut reducer = None;
         for id in graph.node_ids() {
             if let Meaning::Structured { nest, .. } = graph.node(id).op.meaning {
-                let nest = graph.with_call(id, |call| nest(call));
-                if nest.reduce.is_some() && reducer.replace(id).is_some() {
-                    return Err(ScheduleError::new("a group reduces at most once"));
-                }
-                nests.insert(id, nest);
+                nests.insert(id, graph.with_call(id, |call| nest(call)));
             }
         }
-        let ranges = sizes.clone();
-        Ok(Composer { graph, captures, nests, reducer, ranges, body: Body::default(), memo: FxHashMap::default() })
+        let (stages, body, memo) = Default::default();
+        Composer { graph, captures, nests, stages, ranges: sizes.clone(), body, memo }
     }
 
     fn finish(mut self, root: Value, operands: Vec<Type>, result: Type) -> Result<Loops, ScheduleError> {
-        let reducing = self.reducer.map(|id| self.nests[&id].clone());
-        let extents = reducing.as_ref().map_or(&result.shape, |nest| &nest.axes).clone();
-        let n_parallel = result.shape.len();
-        if let Some(nest) = &reducing
-            && nest.axes[..nest.n_parallel] != result.shape[..]
-        {
-            return Err(ScheduleError::new("what follows a reduction in a group has the shape of its result"));
-        }
-        for (idx, extent) in extents.iter().enumerate() {
+        let captured = |id: &NodeId| self.captures.contains_key(&Value { node: *id, result: 0 });
+        let members = self.graph.node_ids().filter(|id| !captured(id)).collect();
+        let rows = Rows::of(self.graph, root, &members).map_err(ScheduleError::new)?;
+        for (idx, extent) in rows.axes.iter().enumerate() {
             self.ranges.declare(Symbol::new(format!("i{idx}")), Dim::constant(0), Some(extent - &Dim::constant(1)));
         }
-        let reduce = match (self.reducer, reducing) {
-            (Some(id), Some(nest)) => Some(self.reduction(id, &nest)?),
-            _ => None,
-        };
-        let at: Vec<Position> = axes(n_parallel).into_iter().map(Position::Dim).collect();
+        self.stages = rows.stages;
+        let stages = (0..self.stages.len()).map(|idx| self.stage(idx)).collect::<Result<Vec<Reduce>, _>>()?;
+        let at: Vec<Position> = rows.start.into_iter().map(Position::Dim).collect();
         let stored = self.value(root, &at, &[])?;
-        let (body, ranges) = (self.body, self.ranges);
-        Ok(Loops { axes: extents, n_parallel, operands, result, body, reduce, stored, ranges })
+        let Rows { axes, n_parallel, inner, .. } = rows;
+        let result = result.with_shape(axes[..n_parallel].to_vec());
+        Ok(Loops { axes, n_parallel, inner, operands, result, body: self.body, stages, stored, ranges: self.ranges })
     }
 
-    fn reduction(&mut self, id: NodeId, nest: &Nest) -> Result<Reduce, ScheduleError> {
-        let at: Vec<Position> = axes(nest.axes.len()).into_iter().map(Position::Dim).collect();
-        let element = self.nest(id, nest, &at, &[])?;
+    fn stage(&mut self, idx: usize) -> Result<Reduce, ScheduleError> {
+        let Stage { node, at, along } = self.stages[idx].clone();
+        let nest = self.nests[&node].clone();
+        let at: Vec<Position> = at.into_iter().chain(along).map(Position::Dim).collect();
+        let element = self.nest(node, &nest, &at, &[])?;
         let reduction = nest.reduce.ok_or_else(|| ScheduleError::new("the node does not reduce"))?;
         Ok(Reduce { element, combine: reduction.combine, initial: Number::new(reduction.initial) })
     }
@@ -106,11 +99,11 @@ impl<'g> Composer<'g> {
             let load = Load { operand, index: at.to_vec(), guards, otherwise: Number::new(0.0) };
             return Ok(self.body.add(Term::Load(load), dtype));
         }
-        if self.reducer == Some(value.node) {
-            let here = axes(at.len()).into_iter().map(Position::Dim);
+        if let Some(idx) = self.stages.iter().position(|stage| stage.node == value.node) {
+            let here = self.stages[idx].at.iter().cloned().map(Position::Dim);
             return match at.iter().cloned().eq(here) {
-                true => Ok(self.body.add(Term::Reduced, dtype)),
-                false => Err(ScheduleError::new("what follows a reduction in a group uses it element by element")),
+                true => Ok(self.body.add(Term::Reduced(idx), dtype)),
+                false => Err(ScheduleError::new("a group uses the result of a reduction at one place of each row")),
             };
         }
         let key = (value, at.to_vec(), guards.to_vec());
@@ -346,14 +339,4 @@ impl<'g> Composer<'g> {
 /// Whether a position is known only at run time.
 fn is_computed(index: &[Position]) -> bool {
     index.iter().any(|position| matches!(position, Position::Term(_)))
-}
-
-/// Whether a quotient or remainder occurs in it.
-pub fn divides(dim: &Dim) -> bool {
-    dim.terms().any(|(monomial, _)| monomial.iter().any(|(atom, _)| matches!(atom, Atom::FloorDiv(..) | Atom::Mod(..))))
-}
-
-/// The number of an axis symbol `i0, i1, …`.
-pub fn axis_of(symbol: &Symbol) -> Option<usize> {
-    symbol.name().strip_prefix('i')?.parse().ok()
 }

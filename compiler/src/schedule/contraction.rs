@@ -13,7 +13,7 @@ use self::depth::{Depth, Stretch};
 use super::body::{Position, Term, TermId};
 use super::emit::{Tile, begin};
 use super::order::{self, Stride};
-use super::reduction::{Reduction, accumulator};
+use super::reduction::{Rows, accumulator};
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
 use crate::graph::{Atom, DType, Dim, Scalar};
@@ -273,20 +273,19 @@ impl Block<'_> {
         let candidates = (self.loops.n_parallel..self.loops.axes.len()).chain([column]);
         let inner = order::best_axis(self.loops, self.machine, candidates).unwrap_or(column);
         b.for_loop(Span::new("few", 0, self.n_rows.clone(), 1), &[], |b, idx, _| {
-            let (loops, reduce, machine, operands) = (self.loops, self.reduce, self.machine, self.operands);
-            let mut nest = Reduction { loops, reduce, machine, operands, at: self.at.clone() };
+            let mut nest = Rows::new(self.loops, self.machine, self.operands, self.result, self.at.clone());
             self.set_row(&mut nest.at, idx);
             if inner == column {
                 nest.at[column] = column_start + &lane(0);
                 let guards = self.column_guard(guarded, &nest.at);
-                nest.tile(b, self.width, guards, self.result);
+                nest.tile(b, self.width, guards);
                 return Vec::new();
             }
             let width = Dim::constant(self.width as i64);
             let n_columns = if guarded { columns - column_start } else { width };
             b.for_loop(Span::new("one", 0, n_columns, 1), &[], |b, idx, _| {
                 nest.at[column] = column_start + idx;
-                nest.along_reduced(b, inner, self.result);
+                nest.along(b, inner);
                 Vec::new()
             });
             Vec::new()
@@ -454,7 +453,7 @@ impl Block<'_> {
         at[self.plan.column_axis] = column_start + &lane(1);
         let guards = self.column_guard(guarded, &at);
         let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
-        tile.reduced = Some(sum);
+        tile.reduced(b, 0, sum);
         let value = tile.full(b, self.loops.stored);
         tile.store(b, self.result, value);
     }

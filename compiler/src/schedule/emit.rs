@@ -11,6 +11,9 @@ use super::body::{Body, Load, Position, Term, TermId};
 use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, round, saturate};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
 
+/// Beyond this, and below its inverse, divisors are scaled before they are inverted.
+const HUGE: f64 = 18_446_744_073_709_551_616.0;
+
 /// Where a tile lies in the iteration space, and how its terms are computed there.
 pub struct Tile<'a> {
     pub loops: &'a Loops,
@@ -22,24 +25,75 @@ pub struct Tile<'a> {
     pub guards: Vec<Dim>,
     /// Where each operand lies.
     pub operands: &'a [Memory],
-    pub reduced: Option<Value>,
-    memo: FxHashMap<TermId, Value>,
+    /// Terms that need not be computed: results of stages, and what was computed before.
+    pub memo: FxHashMap<TermId, Value>,
+    /// Terms that were stored before: they are loaded.
+    pub kept: &'a [Kept],
+    /// Divisors that were inverted before.
+    pub inverses: FxHashMap<TermId, Inverse>,
+}
+
+/// A term that is stored for later, at these positions along the axes `i0, i1, …` and the lanes.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub term: TermId,
+    pub memory: Memory,
+    pub index: Vec<Dim>,
+}
+
+/// `x / y = x · inverse · factor`: the factor, a power of two, keeps the inverse of a `y` of any size exact.
+#[derive(Clone, Copy, Debug)]
+pub struct Inverse {
+    pub inverse: Value,
+    pub factor: Value,
 }
 
 impl<'a> Tile<'a> {
     pub fn new(loops: &'a Loops, operands: &'a [Memory], at: Vec<Dim>, shape: Vec<u64>, guards: Vec<Dim>) -> Tile<'a> {
-        Tile { loops, body: &loops.body, at, shape, guards, operands, reduced: None, memo: FxHashMap::default() }
+        let (memo, inverses) = Default::default();
+        Tile { loops, body: &loops.body, at, shape, guards, operands, memo, kept: &[], inverses }
     }
 
     /// Computes a term, in its natural shape.
     pub fn value(&mut self, b: &mut Builder, root: TermId) -> Value {
-        for id in self.body.needed(&[root]) {
+        let is_had = |id: TermId| self.memo.contains_key(&id) || self.kept.iter().any(|kept| kept.term == id);
+        for id in self.body.needed_until(&[root], &is_had) {
             if !self.memo.contains_key(&id) {
-                let value = self.statement(b, id);
+                let value = match self.kept.iter().find(|kept| kept.term == id) {
+                    Some(kept) => self.fetch(b, kept),
+                    None => self.statement(b, id),
+                };
                 self.memo.insert(id, value);
             }
         }
         self.memo[&root]
+    }
+
+    /// Stores a term for later.
+    pub fn keep(&mut self, b: &mut Builder, kept: &Kept) {
+        let value = self.full(b, kept.term);
+        let index: Vec<Dim> = kept.index.iter().map(|dim| self.place(dim)).collect();
+        b.store(kept.memory, index, self.guards.clone(), value);
+    }
+
+    fn fetch(&self, b: &mut Builder, kept: &Kept) -> Value {
+        let index: Vec<Dim> = kept.index.iter().map(|dim| self.place(dim)).collect();
+        b.load(kept.memory, self.shape.clone(), index, self.guards.clone(), 0.0)
+    }
+
+    /// Makes divisions by a term cheap.
+    pub fn invert(&mut self, b: &mut Builder, divisor: TermId) {
+        let y = self.value(b, divisor);
+        let ty = b.type_of(y).clone();
+        let size = b.scalar(Scalar::Abs, &[y]);
+        let [one, huge, tiny] = [1.0, HUGE, 1.0 / HUGE].map(|number| b.constant(ty.clone(), number));
+        let is_huge = b.scalar(Scalar::Gt, &[size, huge]);
+        let is_tiny = b.scalar(Scalar::Lt, &[size, tiny]);
+        let factor = b.scalar(Scalar::Select, &[is_tiny, huge, one]);
+        let factor = b.scalar(Scalar::Select, &[is_huge, tiny, factor]);
+        let scaled = b.scalar(Scalar::Mul, &[y, factor]);
+        let inverse = b.scalar(Scalar::Div, &[one, scaled]);
+        self.inverses.insert(divisor, Inverse { inverse, factor });
     }
 
     /// Computes a term over the whole tile.
@@ -62,6 +116,11 @@ impl<'a> Tile<'a> {
             Term::Index(dim) => self.index(b, &dim),
             Term::Test(dims) => self.test(b, &dims),
             Term::Load(load) => self.load(b, &load),
+            Term::Apply(Scalar::Div, args) if self.inverses.contains_key(&args[1]) => {
+                let Inverse { inverse, factor } = self.inverses[&args[1]];
+                let product = self.joined(b, Scalar::Mul, &[self.memo[&args[0]], inverse]);
+                self.joined(b, Scalar::Mul, &[product, factor])
+            }
             Term::Apply(scalar, args) => self.apply(b, scalar, &args, dtype),
             Term::Cast(arg) => self.cast(b, self.memo[&arg], dtype),
             Term::RandomBits { seed, stream, counter, key, word } => {
@@ -72,15 +131,20 @@ impl<'a> Tile<'a> {
                 let index = Index::Value(counter);
                 b.random_bits(shape, RandomBits { seed, stream, index, key, word: word as u8 })
             }
-            Term::Reduced => {
-                let reduced = self.reduced.expect("an epilogue is emitted after its reduction");
-                self.cast(b, reduced, dtype)
-            }
+            Term::Reduced(_) => unreachable!("what uses a result is emitted after its stage"),
+        }
+    }
+
+    /// Makes the result of a stage known.
+    pub fn reduced(&mut self, b: &mut Builder, stage: usize, value: Value) {
+        for id in self.body.results_of(stage) {
+            let value = self.cast(b, value, self.body.dtype(id));
+            self.memo.insert(id, value);
         }
     }
 
     fn place(&self, dim: &Dim) -> Dim {
-        let at = |symbol: &Symbol| super::compose::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned();
+        let at = |symbol: &Symbol| crate::graph::rows::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned();
         let dim = dim.substitute(&at);
         // Quotients of lanes, by the width of a panel, vanish where the lanes stay inside one.
         if !quotients_mention(&dim, &|symbol| (0..self.shape.len()).any(|axis| *symbol == lane_symbol(axis))) {
@@ -161,7 +225,7 @@ impl<'a> Tile<'a> {
         }
         for (position, extent) in positions.iter().zip(&self.loops.operands[load.operand].shape) {
             let Index::Dim(dim) = position else { continue };
-            if super::compose::divides(dim) {
+            if crate::graph::rows::divides(dim) {
                 guards.extend(
                     [dim.clone(), Builder::below(dim, extent)].into_iter().filter(|g| g.as_constant().is_none()),
                 );
@@ -243,7 +307,9 @@ fn is_half(dtype: DType) -> bool {
 /// Declares the sizes and buffers that every kernel of this nest has: operands, then the result.
 pub fn begin(loops: &Loops) -> (Builder, Vec<Memory>, Memory) {
     let mut b = Builder::new("kernel");
-    declare_sizes(&mut b, &loops.ranges, &|symbol| super::compose::axis_of(symbol).is_none() && is_used(loops, symbol));
+    declare_sizes(&mut b, &loops.ranges, &|symbol| {
+        crate::graph::rows::axis_of(symbol).is_none() && is_used(loops, symbol)
+    });
     let operands = loops.operands.iter().enumerate();
     let operands =
         operands.map(|(idx, ty)| b.buffer(format!("a{idx}"), ty.dtype, ty.shape.clone(), kernel::Rights::Read));

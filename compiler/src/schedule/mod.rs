@@ -8,6 +8,7 @@ mod collapse;
 pub mod compose;
 mod contraction;
 mod emit;
+mod keep;
 mod opaque;
 mod order;
 mod pointwise;
@@ -15,7 +16,6 @@ mod reduction;
 #[cfg(test)]
 mod tests;
 mod tiles;
-mod views;
 
 use std::fmt;
 
@@ -25,7 +25,8 @@ use crate::kernel::Kernel;
 
 pub use tiles::Machine;
 
-/// A composed nest: `axes` are `i0, i1, …`, the first `n_parallel` index the result, the rest are reduced.
+/// A composed nest: `axes` are `i0, i1, …`, the first `n_parallel` index the result. Along the inner axes reductions run:
+/// those that do not index the result, or some that do, where every element of a row is stored.
 #[derive(Clone, Debug)]
 pub struct Loops {
     pub axes: Vec<Dim>,
@@ -33,8 +34,11 @@ pub struct Loops {
     pub operands: Vec<Type>,
     pub result: Type,
     pub body: Body,
-    pub reduce: Option<Reduce>,
-    /// What is stored: over the parallel axes, with `Term::Reduced` as the result of the reduction.
+    /// In ascending order.
+    pub inner: Vec<usize>,
+    /// Reductions along the inner axes: the element of each may use the results of those before it.
+    pub stages: Vec<Reduce>,
+    /// What is stored: over the parallel axes, with `Term::Reduced` for the results of the stages.
     pub stored: TermId,
     /// Sizes, then the axes.
     pub ranges: Ranges,
@@ -83,12 +87,14 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(loops);
-    match &loops.reduce {
-        None => pointwise::kernel(&loops, machine),
-        Some(reduce) => match contraction::find(&loops, reduce, machine) {
-            Some(plan) => contraction::kernel(&loops, reduce, &plan, machine),
-            None => reduction::kernel(&loops, reduce, machine),
-        },
+    let plan = match loops.stages.as_slice() {
+        [] => return pointwise::kernel(&loops, machine),
+        [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),
+        _ => None,
+    };
+    match plan {
+        Some((plan, reduce)) => contraction::kernel(&loops, reduce, &plan, machine),
+        None => reduction::kernel(&loops, machine),
     }
 }
 
@@ -99,6 +105,18 @@ impl Loops {
 
     /// Every term that is computed somewhere.
     pub fn roots(&self) -> Vec<TermId> {
-        self.reduce.iter().map(|reduce| reduce.element).chain([self.stored]).collect()
+        self.stages.iter().map(|stage| stage.element).chain([self.stored]).collect()
+    }
+
+    fn set_roots(&mut self, roots: &[TermId]) {
+        for (stage, &root) in self.stages.iter_mut().zip(roots) {
+            stage.element = root;
+        }
+        self.stored = roots[roots.len() - 1];
+    }
+
+    /// Every element of a row is stored, not one for the row.
+    pub fn stores_rows(&self) -> bool {
+        self.inner.first().is_some_and(|&axis| axis < self.n_parallel)
     }
 }

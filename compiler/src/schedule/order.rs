@@ -54,17 +54,22 @@ pub fn vector_axis(loops: &Loops, machine: &Machine) -> Option<usize> {
 
 /// The best of these axes for the lanes.
 pub fn best_axis(loops: &Loops, machine: &Machine, axes: impl IntoIterator<Item = usize>) -> Option<usize> {
-    let element = loops.reduce.map_or(loops.stored, |reduce| reduce.element);
-    let loads = loops.body.loads(&[element]);
+    // What follows a reduction is done once for many points, unless every point is stored.
+    let mut roots = loops.roots();
+    if !loops.stages.is_empty() && !loops.stores_rows() {
+        roots.pop();
+    }
+    let loads = loops.body.loads(&roots);
     let total = |axis: usize| {
         let reading: f64 = loads.iter().map(|load| cost(stride(loops, load, axis), machine)).sum();
         let writing = match (axis < loops.n_parallel, axis + 1 == loops.n_parallel) {
             (true, true) => 1.0,
             (true, false) => cost(Stride::Other, machine),
-            // Lanes along a reduced axis are combined at the end.
-            (false, _) => 0.5,
+            (false, _) => 0.0,
         };
-        (0.5 + reading + writing) / filling(&loops.axes[axis], machine)
+        // Lanes along a row are combined at its end.
+        let combining = if loops.inner.contains(&axis) { 0.5 } else { 0.0 };
+        (0.5 + reading + writing + combining) / filling(&loops.axes[axis], machine)
     };
     axes.into_iter().min_by(|&a, &b| total(a).total_cmp(&total(b)).then(b.cmp(&a)))
 }

@@ -32,10 +32,10 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     b.finish()
 }
 
-/// A grid axis for every parallel axis but `inner`; gives the positions along all axes.
-pub fn grid(b: &mut Builder, loops: &Loops, inner: Option<usize>) -> Vec<Dim> {
+/// A grid axis for every axis along which nothing is reduced but `lanes`; gives the positions along all axes.
+pub fn grid(b: &mut Builder, loops: &Loops, lanes: Option<usize>) -> Vec<Dim> {
     (0..loops.axes.len())
-        .map(|axis| match axis < loops.n_parallel && Some(axis) != inner {
+        .map(|axis| match !loops.inner.contains(&axis) && Some(axis) != lanes {
             true => b.grid(&format!("g{axis}"), loops.axes[axis].clone()),
             false => Dim::constant(0),
         })
@@ -45,7 +45,7 @@ pub fn grid(b: &mut Builder, loops: &Loops, inner: Option<usize>) -> Vec<Dim> {
 /// Splits an axis of more than `size` elements over the grid: the start and the length of the part of one item. An extent
 /// that is a quotient stays whole: no proof follows quotients of its parts.
 pub fn chunk(b: &mut Builder, extent: &Dim, size: i64) -> (Dim, Dim) {
-    if extent.as_constant().is_some_and(|extent| extent <= size) || super::compose::divides(extent) {
+    if extent.as_constant().is_some_and(|extent| extent <= size) || crate::graph::rows::divides(extent) {
         return (Dim::constant(0), extent.clone());
     }
     let chunk = Dim::constant(size);

@@ -104,7 +104,7 @@ pub fn segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
     let start = &n_wide * &wide;
     let mut segments = vec![Segment { start: Dim::constant(0), count: n_wide, width: machine.strip(), guarded: false }];
     // The last elements of an extent that is itself a quotient are known to exist only through a guard.
-    let guard = machine.masks || extent.as_constant().is_none() && super::compose::divides(extent);
+    let guard = machine.masks || extent.as_constant().is_none() && crate::graph::rows::divides(extent);
     match (guard, rest.as_constant()) {
         (true, Some(rest)) => {
             let width = (rest as u64).div_ceil(machine.lanes) * machine.lanes;

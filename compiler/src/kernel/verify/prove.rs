@@ -185,11 +185,30 @@ impl Search<'_> {
             return false;
         }
         self.steps.set(self.steps.get() - 1);
-        let shown = self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1);
+        let shown = self.by_limit(dim)
+            || self.by_known(dim, depth - 1)
+            || self.by_atom(dim, depth - 1)
+            || self.by_bound(dim, depth - 1);
         if !shown {
             self.failed.borrow_mut().insert(dim.clone(), depth);
         }
         shown
+    }
+
+    /// `dim = fact + rest`, where the fact limits a symbol that stands in quotients and remainders of `dim`.
+    fn by_limit(&self, dim: &Dim) -> bool {
+        let limits = |fact: &&Dim| {
+            let mut terms = fact.terms().filter(|(monomial, _)| !monomial.is_empty());
+            match (terms.next(), terms.next()) {
+                (Some((monomial, -1)), None) => match monomial.as_slice() {
+                    [(Atom::Symbol(symbol), 1)] => dim.mentions(symbol),
+                    _ => false,
+                },
+                _ => false,
+            }
+        };
+        let ranges = &self.facts.ranges;
+        self.facts.known.iter().filter(limits).any(|fact| ranges.lower_bound(&(dim - fact)).is_some_and(|low| low >= 0))
     }
 
     /// `dim = n·fact + rest`, for facts that share a term with it, with n such that the term goes away; or
@@ -230,9 +249,11 @@ impl Search<'_> {
                 Atom::Mod(_, b) if !self.positive(b, depth) => false,
                 Atom::Mod(_, b) => with(&if coefficient < 0 { b - &Dim::constant(1) } else { Dim::constant(0) }),
                 Atom::FloorDiv(_, b) if !self.positive(b, depth) => false,
-                // rest - floor(a / b) >= 0 exactly when a <= rest·b + b - 1, and floor(a / b) + rest >= 0 when a >= -rest·b.
-                Atom::FloorDiv(a, b) if coefficient == -1 => {
-                    self.not_negative(&(&(&(&rest * b) + b) - &(a + &Dim::constant(1))), depth)
+                // rest - n·floor(a / b) >= 0 if n·a <= rest·b + b - 1 (n = 1: exactly then), and floor(a / b) + rest >= 0
+                // when a >= -rest·b.
+                Atom::FloorDiv(a, b) if coefficient < 0 && coefficient != i64::MIN => {
+                    let most = &(&rest * b) + b;
+                    self.not_negative(&(&most - &(&(a * -coefficient) + &Dim::constant(1))), depth)
                 }
                 Atom::FloorDiv(a, b) if coefficient == 1 => self.not_negative(&(&(&rest * b) + a), depth),
                 Atom::FloorDiv(..) => false,
@@ -339,6 +360,18 @@ mod tests {
         let ranges = f.ranges();
         assert!(points::refutation(ranges, &f.known, &dim("floordiv(W + 7, 8) - 128*n - 2*l0 - 98")).is_some());
         assert!(points::refutation(ranges, &f.known, &dim("floordiv(W + 7, 8) - 128*n - 2*l0 - 97")).is_none());
+    }
+
+    #[test]
+    fn guards_bound_what_is_rounded_down() {
+        let mut f = facts(&[("N", "1", ""), ("k", "0", "floordiv(N, 64) - 1"), ("l0", "0", "63")]);
+        f.assume([dim("4096 - N")]);
+        assert!(f.proves(&dim("4095 - l0 - 64*k")));
+        assert!(!f.proves(&dim("4094 - l0 - 64*k")));
+        f.declare(Symbol::new("q"), dim("0"), Some(dim("floordiv(mod(N, 64), 4) - 1")));
+        f.declare(Symbol::new("l0"), dim("0"), Some(dim("3")));
+        assert!(f.proves(&dim("4095 - 64*floordiv(N, 64) - 4*q - l0")));
+        assert!(!f.proves(&dim("4094 - 64*floordiv(N, 64) - 4*q - l0")));
     }
 
     #[test]

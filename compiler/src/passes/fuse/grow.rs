@@ -10,20 +10,20 @@
 //! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
 //! | the same, used outside too | moreover it reads at most one operand of its own size, and is not computed anyway (pure movement is) |
 //!
-//! Whatever does not join is captured and computed by a group of its own; a remark says why.
+//! Whatever does not join is captured and computed by a group of its own, which `join` may join to this one whole; a remark
+//! says why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Kind, PASS, Survey};
+use super::{Kind, Survey};
 use crate::graph::{Dim, Graph, NodeId, Value};
-use crate::passes::Context;
 use crate::passes::facts::Facts;
 use crate::seeded::{Fault, is};
 
 /// Work, in additions, that is rather repeated than stored and loaded.
-const CHEAP: u32 = 8;
+pub const CHEAP: u32 = 8;
 /// More members than this make kernels that registers do not hold.
-const MAX_MEMBERS: usize = 96;
+pub const MAX_MEMBERS: usize = 96;
 /// A value that is read at more positions than this is not worth following.
 const MAX_POSITIONS: usize = 8;
 
@@ -31,11 +31,13 @@ pub struct Group {
     pub root: NodeId,
     /// In the order of the graph; the root is the last.
     pub members: BTreeSet<NodeId>,
+    /// What did not join, and why.
+    pub refused: Vec<(NodeId, &'static str)>,
 }
 
 impl Group {
     pub fn alone(root: NodeId) -> Group {
-        Group { root, members: BTreeSet::from([root]) }
+        Group { root, members: BTreeSet::from([root]), refused: Vec::new() }
     }
 
     /// The values from outside, in the order of their first use.
@@ -98,19 +100,14 @@ impl<'a> Growth<'a> {
         }
     }
 
-    pub fn grow(mut self, context: &Context) -> Group {
+    pub fn grow(mut self) -> Group {
         let root = self.group.root;
         let member = Member { positions: BTreeSet::from([0]), is_plain: true, is_private: true, ..Member::default() };
         self.join(root, member);
         while let Some((id, uses)) = self.candidates.pop_last() {
             match self.judge(id, &uses) {
                 Ok(member) => self.join(id, member),
-                Err(Some(reason)) => {
-                    let (node, user) = (self.survey.graph.node(id), self.survey.graph.node(root));
-                    let message =
-                        format!("`{}` is not fused into the kernel of `{}`: {reason}", node.op.name, user.op.name);
-                    context.remark(PASS.name, &node.origin, message);
-                }
+                Err(Some(reason)) => self.group.refused.push((id, reason)),
                 Err(None) => {}
             }
         }
@@ -188,11 +185,11 @@ impl<'a> Growth<'a> {
     fn judge_reduction(&self, id: NodeId, member: &Member) -> Result<(), &'static str> {
         let graph = self.survey.graph;
         let shape = |id: NodeId| &graph.node(id).types[0].shape;
-        if self.reduction.is_some() {
-            return Err("a kernel reduces at most once");
-        }
         if !member.is_private && !is(Fault::FuseIgnoresOtherUsers) {
             return Err("its result is used elsewhere too");
+        }
+        if self.reduction.is_some() {
+            return Err("the kernel reduces already");
         }
         match member.positions == BTreeSet::from([0]) && shape(id) == shape(self.group.root) {
             true => Ok(()),

@@ -5,16 +5,18 @@
 //! ```
 //! A group has one result, its root, and grows from there towards its operands. `grow` has the rules; in short: pointwise
 //! work and movement join where that repeats nothing; cheap work joins although it is repeated; one reduction joins, of
-//! which everything after it takes element by element. Nodes are judged by their nests, never by name.
+//! which everything after it takes element by element. Then `join` makes one group of those that reduce along the same
+//! rows. Nodes are judged by their nests, never by name.
 //!
 //! **Groups are convex** (so the graph of groups has no cycle): each member but the root is a private copy, or has all its
-//! users inside. A path that leaves the group therefore leaves from the root; were it to return, it would enter a member,
+//! users inside; a group that joins another has no other reader. A path that leaves the group therefore leaves from the root; were it to return, it would enter a member,
 //! from which the root is reached again: a cycle through the root in a graph that has none.
 //!
 //! Reshapes are views. One stays outside unless what it reshapes is inside; a lone one costs nothing. Dense constants and
 //! arguments are captured; constants of one element are copied inside. Control stays outside; its regions are fused apart.
 
 mod grow;
+mod join;
 
 use super::facts::{Facts, only_splits};
 use super::rebuild::Rebuild;
@@ -109,12 +111,14 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             continue;
         }
         let group = match survey.kind(id) {
-            Kind::Pointwise(_) | Kind::Reduction(_) => Growth::new(&survey, id, &asked).grow(context),
+            Kind::Pointwise(_) | Kind::Reduction(_) => Growth::new(&survey, id, &asked).grow(),
             Kind::Split | Kind::Number | Kind::Alone => Group::alone(id),
         };
         group.captures(graph).into_iter().for_each(|value| ask(&mut asked, value.node));
         groups.insert(id, group);
     }
+    join::join(&survey, &mut groups);
+    remark_refusals(graph, &groups, context);
     let mut rebuild = Rebuild::new(graph);
     for id in live {
         match groups.get(&id) {
@@ -130,6 +134,23 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         }
     }
     Ok(rebuild.finish())
+}
+
+/// Says what stayed apart, and why: the last reason is the one that counted.
+fn remark_refusals(graph: &Graph, groups: &FxHashMap<NodeId, Group>, context: &Context) {
+    let mut roots: Vec<&NodeId> = groups.keys().collect();
+    roots.sort_unstable_by(|a, b| b.cmp(a));
+    for group in roots.into_iter().map(|root| &groups[root]) {
+        for (idx, (id, reason)) in group.refused.iter().enumerate() {
+            let is_last = group.refused[idx + 1..].iter().all(|(later, _)| later != id);
+            if is_last && !group.members.contains(id) {
+                let (node, user) = (graph.node(*id), graph.node(group.root));
+                let message =
+                    format!("`{}` is not fused into the kernel of `{}`: {reason}", node.op.name, user.op.name);
+                context.remark(PASS.name, &node.origin, message);
+            }
+        }
+    }
 }
 
 /// Builds the region of a group and the node around it.

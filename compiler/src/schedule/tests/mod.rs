@@ -4,6 +4,7 @@
 mod contractions;
 mod groups;
 mod ops;
+mod rows;
 
 use super::*;
 use crate::graph::{DType, Data, Precision, Tensor, interpret};

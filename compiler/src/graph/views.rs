@@ -3,7 +3,7 @@
 //! Invariant: both shapes have equally many elements for every value of the sizes. Axes are matched in the smallest
 //! groups of equal products, so that splitting or merging axes touches no others.
 
-use crate::graph::Dim;
+use super::Dim;
 
 /// The index in a tensor of shape `from` of the element at `at` in the same tensor seen with shape `to`.
 pub fn reshape_index(from: &[Dim], to: &[Dim], at: &[Dim]) -> Vec<Dim> {

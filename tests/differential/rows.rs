@@ -1,0 +1,95 @@
+//! Random chains of reductions along the same axes of one value, and what is done with each row in between: softmax,
+//! normalisations, variances and their like, over any axes, with near misses among them.
+
+use tilewright::compiler::graph::{Attrs, Dim, Sampler, Type, Value};
+use tilewright::compiler::ops;
+
+use super::grow::{Garden, Known};
+use super::values::DEFAULT_DOMAIN;
+
+const REDUCTIONS: &[&str] = &["reduce_max", "reduce_sum", "reduce_min", "mean", "norm", "var"];
+/// What joins a value with something of its row.
+const JOINS: &[&str] = &["sub", "mul", "add", "max", "div"];
+/// What is done with each element.
+const FUNCTIONS: &[&str] = &["exp", "tanh", "square", "neg", "silu", "abs"];
+
+/// Adds a chain; leaves the graph as it was if that does not work out.
+pub fn grow(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
+    let before = (garden.graph.clone(), garden.known.len(), garden.domains.len());
+    let done = chain(garden, sampler);
+    if done.is_none() {
+        garden.graph = before.0;
+        garden.known.truncate(before.1);
+        garden.domains.truncate(before.2);
+    }
+    done
+}
+
+fn chain(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
+    let fits = |known: &&Known| {
+        let ty = garden.graph.type_of(known.value);
+        ty.dtype.is_float() && ty.rank() > 0 && known.tensor.n_elements() <= 2048
+    };
+    let fitting: Vec<Known> = garden.known.iter().filter(fits).cloned().collect();
+    if fitting.is_empty() {
+        return None;
+    }
+    let mut x = sampler.pick(&fitting).clone();
+    let ty = garden.graph.type_of(x.value).clone();
+    let axes = some_axes(sampler, ty.rank());
+    for _ in 0..sampler.int(1, 3) {
+        // Now and then, the next reduction goes along other axes.
+        let axes = if sampler.int(0, 7) == 0 { some_axes(sampler, ty.rank()) } else { axes.clone() };
+        let attrs = Attrs::none().with("axes", axes).with("keep", true);
+        let of_row = apply(garden, *sampler.pick(REDUCTIONS), &[x.clone()], &attrs)?;
+        let shape = Attrs::none().with("shape", ty.shape.clone());
+        let spread = apply(garden, "broadcast", &[of_row], &shape)?;
+        let join = *sampler.pick(JOINS);
+        x = apply(garden, join, &[x.clone(), spread.clone()], &Attrs::none())
+            .or_else(|| apply(garden, "sub", &[x, spread], &Attrs::none()))?;
+        if sampler.flip() {
+            x = apply(garden, *sampler.pick(FUNCTIONS), &[x.clone()], &Attrs::none()).unwrap_or(x);
+        }
+    }
+    match sampler.int(0, 3) {
+        0 => {
+            let attrs = Attrs::none().with("axes", axes).with("keep", sampler.flip());
+            apply(garden, *sampler.pick(REDUCTIONS), &[x], &attrs).map(|known| vec![known.value])
+        }
+        1 => {
+            let along = axis_after(sampler, &ty);
+            let scale = garden.find_or_make(sampler, &along, DEFAULT_DOMAIN)?;
+            let scale = apply(garden, "broadcast", &[scale], &Attrs::none().with("shape", ty.shape.clone()))?;
+            apply(garden, "mul", &[x, scale], &Attrs::none()).map(|known| vec![known.value])
+        }
+        _ => Some(vec![x.value]),
+    }
+}
+
+/// The type of a scale along one axis.
+fn axis_after(sampler: &mut Sampler, ty: &Type) -> Type {
+    let kept = sampler.int(0, ty.rank() as i64 - 1) as usize;
+    let shape =
+        ty.shape.iter().enumerate().map(|(axis, size)| if axis == kept { size.clone() } else { Dim::constant(1) });
+    Type::new(ty.dtype, shape.collect::<Vec<Dim>>())
+}
+
+fn some_axes(sampler: &mut Sampler, rank: usize) -> Vec<i64> {
+    let mut axes: Vec<i64> = (0..rank as i64).filter(|_| sampler.flip()).collect();
+    if axes.is_empty() {
+        axes.push(sampler.int(0, rank as i64 - 1));
+    }
+    axes
+}
+
+/// The first result; the graph stays as it was if there is none.
+fn apply(garden: &mut Garden, op: &str, operands: &[Known], attrs: &Attrs) -> Option<Known> {
+    let before = garden.graph.clone();
+    match garden.apply(ops::find(op)?, operands, attrs, Vec::new()) {
+        Some(_) => garden.known.last().cloned(),
+        None => {
+            garden.graph = before;
+            None
+        }
+    }
+}
