@@ -1,6 +1,7 @@
 //! What holds for every spec of the project: it parses, is formatted, elaborates; its graphs and kernels read back from
 //! print; passes change no result; kernels are proved in bounds.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,10 @@ use tilewright::compiler::driver::{lower_entries, lower_kernels, plan_entries};
 use tilewright::compiler::front::format::format_source;
 use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
-use tilewright::compiler::graph::{Graph, Model, Precision, Symbol, Tensor, interpret};
+use tilewright::compiler::graph::{Argument, Graph, Model, Precision, Role, Symbol, Tensor, interpret};
 use tilewright::compiler::kernel;
 use tilewright::compiler::ops;
+use tilewright::compiler::passes::prepare::ENTRY;
 use tilewright::{Backend, Options};
 
 use crate::golden::{model_of, root};
@@ -110,6 +112,12 @@ impl Small {
         };
         graph.arguments().iter().enumerate().map(argument).collect()
     }
+
+    fn params(&self, graph: &Graph) -> Vec<(String, Tensor)> {
+        let arguments = graph.arguments().iter().zip(self.arguments(graph));
+        let params = arguments.filter(|(argument, _)| argument.role == Role::Param);
+        params.map(|(argument, value)| (argument.name.clone(), value)).collect()
+    }
 }
 
 fn options(backend: Backend) -> Options {
@@ -122,11 +130,23 @@ fn check_graph(graph: &Graph) {
     assert_eq!(again.unwrap_or_else(|error| panic!("{error}")), *graph);
 }
 
+/// Arguments by name: those of an entry as it is written, and what is prepared of its weights.
+type Known = HashMap<String, Tensor>;
+
 /// Real floats are decided by a pass; what comes in is of the type that it decided.
-fn interpreted(small: &Small, graph: &Graph) -> Vec<Tensor> {
-    let arguments = small.arguments(graph);
+fn interpreted(small: &Small, graph: &Graph, known: &Known) -> Vec<Tensor> {
+    let argument = |argument: &Argument| known[&argument.name].cast(graph.type_of(argument.value).dtype);
+    let arguments: Vec<Tensor> = graph.arguments().iter().map(argument).collect();
     let values = interpret(graph, &arguments, &|_| None, Precision::Wide);
     values.unwrap_or_else(|error| panic!("{}: {error}\n{graph}", small.spec))
+}
+
+/// Adds what the entries share to the arguments of one of them, as far as its params allow.
+fn prepare(small: &Small, entries: &[Graph], known: &mut Known) {
+    for prepared in entries.iter().filter(|entry| entry.name == ENTRY) {
+        let values = interpreted(small, prepared, known);
+        known.extend(prepared.outputs().iter().map(|output| output.name.clone()).zip(values));
+    }
 }
 
 #[test]
@@ -134,10 +154,16 @@ fn passes_change_no_result() {
     for small in SMALL {
         let model = small.build();
         let lowered = lower_entries(&model, &options(Backend::AVAILABLE[0])).unwrap_or_else(|error| panic!("{error}"));
+        // Those of all entries: what is prepared is prepared for all.
+        let params: Known = model.entries.iter().flat_map(|entry| small.params(entry)).collect();
         for (before, after) in model.entries.iter().zip(&lowered.entries) {
             check_graph(before);
             check_graph(after);
-            for (a, b) in interpreted(small, before).iter().zip(&interpreted(small, after)) {
+            let names = before.arguments().iter().map(|argument| argument.name.clone());
+            let mut known: Known = params.clone().into_iter().chain(names.zip(small.arguments(before))).collect();
+            let expected = interpreted(small, before, &known);
+            prepare(small, &lowered.entries, &mut known);
+            for (a, b) in expected.iter().zip(&interpreted(small, after, &known)) {
                 assert_eq!(a.shape, b.shape);
                 let largest = (0..a.n_elements()).fold(1e-3f64, |largest, idx| largest.max(a.float_at(idx).abs()));
                 for idx in 0..a.n_elements() {
