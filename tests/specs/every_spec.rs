@@ -94,7 +94,7 @@ impl Small {
         model_of(&format!("specs/{}", self.spec), &choice)
     }
 
-    /// Arguments with small values, the same each time; integers stay within any table.
+    /// Arguments with small values that every float type holds, the same each time; integers stay within any table.
     fn arguments(&self, graph: &Graph) -> Vec<Tensor> {
         let size = |symbol: &Symbol| self.sizes.iter().find(|(name, _)| *name == symbol.name()).map(|(_, size)| *size);
         let argument = |(number, argument): (usize, &tilewright::compiler::graph::Argument)| {
@@ -102,7 +102,7 @@ impl Small {
             let shape: Vec<usize> =
                 ty.shape.iter().map(|dim| dim.eval(&size).expect("a size is given") as usize).collect();
             let numbers = 0..shape.iter().product::<usize>();
-            let wave = |idx: usize| (((idx * 7 + number * 13) % 31) as f64 - 15.0) / 40.0;
+            let wave = |idx: usize| (((idx * 7 + number * 13) % 31) as f64 - 15.0) / 32.0;
             // Variances are positive.
             let float = |idx| if argument.name.ends_with("var") { 1.0 + wave(idx) } else { wave(idx) };
             match ty.dtype.is_float() {
