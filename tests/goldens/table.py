@@ -13,7 +13,6 @@ from torch import nn
 
 import models
 import weights
-from models import Member
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = Path("specs/vision/digits")
@@ -86,7 +85,7 @@ class Golden:
     preset: str
     config: dict[str, Any]
     build: Callable[[], nn.Module]
-    members: list[Member]
+    map: str  # of the weights, in the spec's .toml; none where all names agree
     calls: tuple[Call, ...]
     run: Run
     published: int | None = None
@@ -115,6 +114,14 @@ def run_gpt2(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     return outputs
 
 
+def run_bert(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    outputs = []
+    for inputs in calls:
+        result = model(input_ids=inputs["tokens"], token_type_ids=inputs["kinds"], attention_mask=inputs["mask"])
+        outputs.append({"hidden": result.last_hidden_state, "pooled": result.pooler_output})
+    return outputs
+
+
 def vit(
     name: str, preset: str, batch: int = 1, published: int | None = None, names: bool = False, **config: int
 ) -> Golden:
@@ -123,7 +130,7 @@ def vit(
     )
     return Golden(
         name, "specs/vision/vit.tw", "ViT", preset, config,
-        lambda: models.vit(**config), models.vit_members(config["depth"]),
+        lambda: models.vit(**config), "torchvision",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=names,
     )  # fmt: skip
 
@@ -132,7 +139,7 @@ def vit_digits_trained() -> Golden:
     held_out = Input("pixels", "f32", (360, 1, 8, 8), {"file": str(DIGITS / "held_out.npz"), "array": "pixels"})
     return Golden(
         "vit_digits", "specs/vision/vit.tw", "ViT", "digits", DIGITS_CONFIG,
-        lambda: models.vit(**DIGITS_CONFIG), models.vit_members(DIGITS_CONFIG["depth"]),
+        lambda: models.vit(**DIGITS_CONFIG), "torchvision",
         (Call("call", (held_out,), (WHOLE,)),), run_plain,
         trained=str(DIGITS / "weights.safetensors"), names=True,
     )  # fmt: skip
@@ -144,7 +151,7 @@ def resnet(
     pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/resnet.tw", "ResNet", preset, config,
-        lambda: models.resnet(**config), models.resnet_members(config["blocks"], config["bottleneck"]),
+        lambda: models.resnet(**config), "",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=names,
     )  # fmt: skip
 
@@ -153,7 +160,7 @@ def mobilenet_v2(name: str, batch: int, size: int, names: bool = False) -> Golde
     pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/mobilenet_v2.tw", "MobileNetV2", "", {},
-        models.mobilenet_v2, models.mobilenet_v2_members(),
+        models.mobilenet_v2, "torchvision",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, 3_504_872, names=names,
     )  # fmt: skip
 
@@ -163,7 +170,20 @@ def gpt2(
 ) -> Golden:
     return Golden(
         name, "specs/language/gpt2.tw", "GPT2", preset, config,
-        lambda: models.gpt2(**config), models.gpt2_members(config["depth"]), calls, run_gpt2, published, names=names,
+        lambda: models.gpt2(**config), "transformers", calls, run_gpt2, published, names=names,
+    )  # fmt: skip
+
+
+def bert(
+    name: str, preset: str, batch: int, length: int, stored: tuple[Stored, ...], published: int | None = None, **config: int
+) -> Golden:
+    inputs = tuple(
+        Input(input, "i64", (batch, length), {"key": f"input:{name}:{input}", "vocabulary": vocabulary})
+        for input, vocabulary in [("tokens", config["vocab"]), ("kinds", 2), ("mask", 2)]
+    )
+    return Golden(
+        name, "specs/language/bert.tw", "BERT", preset, config,
+        lambda: models.bert(**config), "transformers", (Call("call", inputs, stored),), run_bert, published, names=True,
     )  # fmt: skip
 
 
@@ -186,7 +206,7 @@ def lstm(
     stored = (Stored("output", "output", steps), Stored("h", "h"), Stored("c", "c"))
     return Golden(
         name, "specs/recurrent/lstm.tw", "LSTM", preset, {"input": size, "hidden": size},
-        lambda: models.lstm(size, size), models.lstm_members(),
+        lambda: models.lstm(size, size), "torch",
         (Call("call", (x,), stored),), run_lstm, published, names=names,
     )  # fmt: skip
 
@@ -198,6 +218,9 @@ SPREAD = Slice(2, 0, VOCABULARY, 101)  # a sample of the vocabulary, and its end
 END = Slice(2, VOCABULARY - 65, VOCABULARY)
 GPT2 = dict(dim=768, depth=12, heads=12, vocab=VOCABULARY, context=1024)
 GPT2_TINY = dict(dim=64, depth=2, heads=4, vocab=256, context=32)
+
+BERT = dict(dim=768, depth=12, heads=12, vocab=30522, context=512)
+BERT_TINY = dict(dim=64, depth=2, heads=4, vocab=256, context=32)
 
 
 def spread(call: int | str = "") -> tuple[Stored, ...]:
@@ -243,6 +266,15 @@ def goldens() -> list[Golden]:
                 for at in range(12, 16)
             ),
             **GPT2_TINY,
+        ),
+        bert(
+            "bert_base", "base", 1, 128,
+            (Stored("hidden", "hidden", (Slice(1, 0, 128, 31),)), Stored("pooled", "pooled")),
+            109_482_240, **BERT,
+        ),
+        bert(
+            "bert_tiny", "tiny", 2, 12,
+            (Stored("hidden", "hidden"), Stored("pooled", "pooled")), **BERT_TINY,
         ),
         lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
         lstm("lstm_tiny", "tiny", 16, 5, 1),

@@ -21,6 +21,8 @@ const PUBLISHED: &[(&str, &str, &str, i64)] = &[
     ("vision/efficientnet.tw", "EfficientNet", "b6", 43_040_704),
     ("vision/efficientnet.tw", "EfficientNet", "b7", 66_347_960),
     ("language/gpt2.tw", "GPT2", "small", 124_439_808),
+    ("language/bert.tw", "BERT", "base", 109_482_240),
+    ("language/bert.tw", "BERT", "large", 335_141_888),
     ("recurrent/lstm.tw", "LSTM", "", 2_101_248),
     ("diffusion/unet.tw", "UNet", "", 859_520_964),
 ];

@@ -77,6 +77,12 @@ const SMALL: &[Small] = &[
         sizes: &[("B", 2), ("T", 3)],
     },
     Small {
+        spec: "language/bert.tw",
+        model: "BERT",
+        config: &[("vocab", "11"), ("context", "8"), ("dim", "8"), ("depth", "2"), ("heads", "2")],
+        sizes: &[("B", 2), ("N", 3)],
+    },
+    Small {
         spec: "recurrent/lstm.tw",
         model: "LSTM",
         config: &[("input", "5"), ("hidden", "3")],

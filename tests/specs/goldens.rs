@@ -25,6 +25,7 @@ const PLAN: &[(&str, When)] = &[
     ("gpt2_tiny_decode", When::Everywhere),
     ("lstm_tiny", When::Everywhere),
     ("lstm", When::Everywhere),
+    ("bert_tiny", When::Everywhere),
     ("vit_b16", When::Compiled),
     ("resnet50", When::Compiled),
     ("mobilenet_v2", When::Compiled),
@@ -34,6 +35,7 @@ const PLAN: &[(&str, When)] = &[
     ("vit_l16", When::OnDemand),
     ("resnet18", When::OnDemand),
     ("resnet50_64", When::OnDemand),
+    ("bert_base", When::OnDemand),
 ];
 
 /// Goldens small enough to run once per weight.
