@@ -43,6 +43,10 @@ def mobilenet_v2() -> nn.Module:
     return torchvision_mobilenet_v2()
 
 
+def shufflenet_v2(widths: list[int], repeats: list[int], top: int, classes: int) -> nn.Module:
+    return shufflenetv2.ShuffleNetV2(repeats, [24, *widths, top], classes)
+
+
 # ---- language
 
 
@@ -60,6 +64,15 @@ def bert(dim: int, depth: int, heads: int, vocab: int, context: int) -> nn.Modul
         num_attention_heads=heads, intermediate_size=4 * dim, attn_implementation="eager",
     )  # fmt: skip
     return BertModel(config)
+
+
+def llama(dim: int, hidden: int, depth: int, heads: int, groups: int, vocab: int, context: int) -> nn.Module:
+    config = LlamaConfig(
+        vocab_size=vocab, max_position_embeddings=context, hidden_size=dim, intermediate_size=hidden,
+        num_hidden_layers=depth, num_attention_heads=heads, num_key_value_heads=groups, rms_norm_eps=1e-5,
+        tie_word_embeddings=False, attn_implementation="eager", bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
 
 
 # ---- recurrent

@@ -105,7 +105,7 @@ def run_lstm(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     return outputs
 
 
-def run_gpt2(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+def run_decoder(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     cache, outputs = None, []
     for inputs in calls:
         result = model(input_ids=inputs["tokens"], past_key_values=cache, use_cache=True)
@@ -165,12 +165,32 @@ def mobilenet_v2(name: str, batch: int, size: int, names: bool = False) -> Golde
     )  # fmt: skip
 
 
+def shufflenet_v2(
+    name: str, preset: str, batch: int, size: int, published: int | None = None, **config: Any
+) -> Golden:
+    pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
+    return Golden(
+        name, "specs/vision/shufflenet_v2.tw", "ShuffleNetV2", preset, config,
+        lambda: models.shufflenet_v2(**config), "torchvision",
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=True,
+    )  # fmt: skip
+
+
 def gpt2(
     name: str, preset: str, calls: tuple[Call, ...], published: int | None = None, names: bool = False, **config: int
 ) -> Golden:
     return Golden(
         name, "specs/language/gpt2.tw", "GPT2", preset, config,
-        lambda: models.gpt2(**config), "transformers", calls, run_gpt2, published, names=names,
+        lambda: models.gpt2(**config), "transformers", calls, run_decoder, published, names=names,
+    )  # fmt: skip
+
+
+def llama(
+    name: str, preset: str, calls: tuple[Call, ...], published: int | None = None, names: bool = False, **config: int
+) -> Golden:
+    return Golden(
+        name, "specs/language/llama.tw", "Llama", preset, config,
+        lambda: models.llama(**config), "transformers", calls, run_decoder, published, names=names,
     )  # fmt: skip
 
 
@@ -213,7 +233,10 @@ def lstm(
 
 VIT = dict(image=224, classes=1000)
 DIGITS_CONFIG = dict(image=8, patch=2, dim=64, depth=4, heads=4, classes=10, channels=1)
+SHUFFLENET = dict(widths=[116, 232, 464], repeats=[4, 8, 4], top=1024, classes=1000)
 VOCABULARY = 50257
+LLAMA = dict(dim=2048, hidden=5632, depth=22, heads=32, groups=4, vocab=32000, context=2048)
+LLAMA_TINY = dict(dim=64, hidden=96, depth=2, heads=4, groups=2, vocab=256, context=32)
 SPREAD = Slice(2, 0, VOCABULARY, 101)  # a sample of the vocabulary, and its end where a last tile would be short
 END = Slice(2, VOCABULARY - 65, VOCABULARY)
 GPT2 = dict(dim=768, depth=12, heads=12, vocab=VOCABULARY, context=1024)
@@ -242,6 +265,8 @@ def goldens() -> list[Golden]:
         resnet("resnet50_64", "50", 2, 64, 25_557_032, blocks=[3, 4, 6, 3], bottleneck=True),
         mobilenet_v2("mobilenet_v2", 1, 224, names=True),
         mobilenet_v2("mobilenet_v2_64", 2, 64),
+        shufflenet_v2("shufflenet_v2", "x10", 1, 224, 2_278_604, **SHUFFLENET),
+        shufflenet_v2("shufflenet_v2_tiny", "tiny", 2, 48, widths=[16, 24, 32], repeats=[2, 3, 1], top=48, classes=10),
         gpt2(
             "gpt2_prefill", "small",
             (prefill("input:gpt2_prefill", 1, 16, VOCABULARY, spread()),),
@@ -275,6 +300,22 @@ def goldens() -> list[Golden]:
         bert(
             "bert_tiny", "tiny", 2, 12,
             (Stored("hidden", "hidden"), Stored("pooled", "pooled")), **BERT_TINY,
+        ),
+        llama(
+            "llama_1b", "1b",
+            (
+                prefill("input:llama_1b", 1, 16, 32000, (Stored("logits", "logits", (Slice(2, 0, 32000, 101),)),)),
+                decode("input:llama_1b", 1, 32000, 16, (Stored("logits_16", "logits", (Slice(2, 0, 32000, 31),)),)),
+            ),
+            1_100_048_384, names=True, **LLAMA,
+        ),
+        llama(
+            "llama_tiny", "tiny",
+            (prefill("input:llama_tiny", 2, 12, 256, (WHOLE,)),)
+            + tuple(
+                decode("input:llama_tiny", 2, 256, at, (Stored(f"logits_{at}", "logits"),)) for at in range(12, 16)
+            ),
+            names=True, **LLAMA_TINY,
         ),
         lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
         lstm("lstm_tiny", "tiny", 16, 5, 1),
