@@ -75,6 +75,27 @@ def llama(dim: int, hidden: int, depth: int, heads: int, groups: int, vocab: int
     return LlamaForCausalLM(config)
 
 
+# ---- diffusion
+
+
+def ddpm(channels: list[int], layers: int, attend: list[bool], image: int) -> nn.Module:
+    return UNet2DModel(
+        in_channels=image, out_channels=image, block_out_channels=channels, layers_per_block=layers,
+        down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attend],
+        up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in attend[::-1]],
+        freq_shift=1, flip_sin_to_cos=False, downsample_padding=0, attention_head_dim=None, norm_eps=1e-6,
+    )  # fmt: skip
+
+
+def unet(channels: list[int], layers: int, attend: list[bool], heads: int, context: int, latent: int) -> nn.Module:
+    return UNet2DConditionModel(
+        in_channels=latent, out_channels=latent, block_out_channels=channels, layers_per_block=layers,
+        down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attend],
+        up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in attend[::-1]],
+        attention_head_dim=heads, cross_attention_dim=context,
+    )  # fmt: skip
+
+
 # ---- recurrent
 
 

@@ -114,6 +114,14 @@ def run_decoder(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     return outputs
 
 
+def run_denoiser(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    outputs = []
+    for inputs in calls:
+        words = {"encoder_hidden_states": inputs["words"]} if "words" in inputs else {}
+        outputs.append({"noise": model(inputs["x"], inputs["t"], **words).sample})
+    return outputs
+
+
 def run_bert(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     outputs = []
     for inputs in calls:
@@ -207,6 +215,17 @@ def bert(
     )  # fmt: skip
 
 
+def denoiser(
+    name: str, spec: str, model: str, preset: str, build: Callable[..., nn.Module], inputs: dict[str, tuple[int, ...]],
+    published: int | None = None, **config: Any,
+) -> Golden:  # fmt: skip
+    given = tuple(Input(input, "f32", shape, {"key": f"input:{name}:{input}"}) for input, shape in inputs.items())
+    return Golden(
+        name, f"specs/diffusion/{spec}", model, preset, config, lambda: build(**config), "diffusers",
+        (Call("call", given, (Stored("noise", "noise"),)),), run_denoiser, published, names=True,
+    )  # fmt: skip
+
+
 def prefill(key: str, batch: int, length: int, vocabulary: int, stored: tuple[Stored, ...]) -> Call:
     tokens = Input("tokens", "i64", (batch, length), {"key": key, "vocabulary": vocabulary})
     return Call("prefill", (tokens,), stored)
@@ -237,6 +256,9 @@ SHUFFLENET = dict(widths=[116, 232, 464], repeats=[4, 8, 4], top=1024, classes=1
 VOCABULARY = 50257
 LLAMA = dict(dim=2048, hidden=5632, depth=22, heads=32, groups=4, vocab=32000, context=2048)
 LLAMA_TINY = dict(dim=64, hidden=96, depth=2, heads=4, groups=2, vocab=256, context=32)
+DDPM = dict(channels=[128, 256, 256, 256], layers=2, attend=[False, True, False, False], image=3)
+DDPM_TINY = dict(channels=[64, 64, 128], layers=1, attend=[False, True, False], image=3)
+UNET_TINY = dict(channels=[64, 64, 128], layers=1, attend=[True, True, False], heads=4, context=24, latent=4)
 SPREAD = Slice(2, 0, VOCABULARY, 101)  # a sample of the vocabulary, and its end where a last tile would be short
 END = Slice(2, VOCABULARY - 65, VOCABULARY)
 GPT2 = dict(dim=768, depth=12, heads=12, vocab=VOCABULARY, context=1024)
@@ -316,6 +338,14 @@ def goldens() -> list[Golden]:
                 decode("input:llama_tiny", 2, 256, at, (Stored(f"logits_{at}", "logits"),)) for at in range(12, 16)
             ),
             names=True, **LLAMA_TINY,
+        ),
+        denoiser(
+            "ddpm", "ddpm.tw", "DDPM", "cifar10", models.ddpm, dict(x=(1, 3, 32, 32), t=(1,)), 35_746_307, **DDPM
+        ),
+        denoiser("ddpm_tiny", "ddpm.tw", "DDPM", "tiny", models.ddpm, dict(x=(2, 3, 8, 16), t=(2,)), **DDPM_TINY),
+        denoiser(
+            "unet_tiny", "unet.tw", "UNet", "tiny", models.unet, dict(x=(2, 4, 8, 16), t=(2,), words=(2, 5, 24)),
+            **UNET_TINY,
         ),
         lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
         lstm("lstm_tiny", "tiny", 16, 5, 1),

@@ -26,6 +26,8 @@ const PLAN: &[(&str, When)] = &[
     ("lstm_tiny", When::Everywhere),
     ("lstm", When::Everywhere),
     ("bert_tiny", When::Everywhere),
+    ("llama_tiny", When::Everywhere),
+    ("shufflenet_v2_tiny", When::Everywhere),
     ("vit_b16", When::Compiled),
     ("resnet50", When::Compiled),
     ("mobilenet_v2", When::Compiled),
@@ -36,6 +38,8 @@ const PLAN: &[(&str, When)] = &[
     ("resnet18", When::OnDemand),
     ("resnet50_64", When::OnDemand),
     ("bert_base", When::OnDemand),
+    ("llama_1b", When::OnDemand),
+    ("shufflenet_v2", When::OnDemand),
 ];
 
 /// Goldens small enough to run once per weight.

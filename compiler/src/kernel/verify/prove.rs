@@ -3,14 +3,15 @@
 //! Invariant: sound: a proof holds for every value that the bounds of the symbols and the known guards allow. The search
 //! is bounded, so it may also give up on what is true; what an example refutes is not searched for.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 
 use super::points::{self, Point};
 use crate::graph::{Atom, Dim, Range, Ranges, Symbol};
 use crate::kernel::types::Kernel;
 
-/// Steps of one proof. Natural accesses take fewer than twenty.
-const MAX_STEPS: u32 = 400;
+/// Sizes that one proof looks at. Natural accesses take fewer than ten.
+const MAX_STEPS: u32 = 100;
 const MAX_DEPTH: u32 = 12;
 /// Multiples of a size that facts are compared with: strides of convolutions.
 const MAX_SCALE: i64 = 8;
@@ -87,8 +88,9 @@ impl Facts {
         if points.iter().any(|point| point.eval(dim).is_some_and(|value| value < 0)) {
             return false;
         }
-        let search = Search { facts: self, steps: Cell::new(MAX_STEPS) };
-        search.not_negative(dim, MAX_DEPTH)
+        let search = Search { facts: self, steps: Cell::new(MAX_STEPS), tried: RefCell::default() };
+        // Proofs are short: all that is near is tried before anything far.
+        (0..=MAX_DEPTH).any(|depth| search.not_negative(dim, depth))
     }
 }
 
@@ -130,17 +132,28 @@ fn gcd(a: u64, b: u64) -> u64 {
 struct Search<'a> {
     facts: &'a Facts,
     steps: Cell<u32>,
+    /// What has no bound by itself, and how deep it was tried: facts taken in another order lead to the same sizes.
+    tried: RefCell<HashMap<Dim, u32>>,
 }
 
 impl Search<'_> {
     fn not_negative(&self, dim: &Dim, depth: u32) -> bool {
-        if self.facts.ranges.lower_bound(dim).is_some_and(|bound| bound >= 0) {
-            return true;
+        let tried = self.tried.borrow().get(dim).copied();
+        match tried {
+            Some(tried) if tried >= depth => return false,
+            Some(_) => {}
+            None if self.steps.get() == 0 => return false,
+            None => {
+                self.steps.set(self.steps.get() - 1);
+                if self.facts.ranges.lower_bound(dim).is_some_and(|bound| bound >= 0) {
+                    return true;
+                }
+            }
         }
-        if depth == 0 || self.steps.get() == 0 {
+        self.tried.borrow_mut().insert(dim.clone(), depth);
+        if depth == 0 {
             return false;
         }
-        self.steps.set(self.steps.get() - 1);
         self.by_known(dim, depth - 1) || self.by_atom(dim, depth - 1) || self.by_bound(dim, depth - 1)
     }
 
@@ -273,6 +286,24 @@ mod tests {
         f.assume([dim("13 - 16*n - l0")]);
         assert!(f.proves(&dim("223 - mod(p, 16) - 256*n - 16*l0")));
         assert!(!f.proves(&dim("222 - mod(p, 16) - 256*n - 16*l0")));
+    }
+
+    #[test]
+    fn a_short_proof_is_found_among_many_facts() {
+        let mut f = facts(&[("H", "1", ""), ("W", "1", ""), ("j1", "0", ""), ("l0", "0", "3")]);
+        f.assume([
+            dim("2*g1 - 1"),
+            dim("r3 + 2*g1 - 1"),
+            dim("floordiv(H + 1, 2) - r3 - 2*g1"),
+            dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2)"),
+            dim("floordiv(W + 1, 2) - r4 - 2*l0 - 32*j0"),
+            dim("32*floordiv(W + 3, 64) + r4 + 2*l0 + 8*j1 - 1"),
+            dim("-8*floordiv(mod(floordiv(W + 3, 4), 16) + 3, 4) - 32*floordiv(W + 3, 64) + floordiv(W + 1, 2)"),
+            dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - r4 - 2*l0 - 8*j1"),
+            dim("-16*floordiv(W + 3, 64) + floordiv(W + 3, 4) - l0 - 4*j1 - 1"),
+        ]);
+        assert!(f.proves(&dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - 2*l0 - 8*j1")));
+        assert!(!f.proves(&dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - 2*l0 - 8*j1 - 5")));
     }
 
     #[test]

@@ -3,7 +3,13 @@
 //! Invariant: bounds are sound: a bound that is returned holds for every value the ranges allow. They are not always
 //! tight; `None` means that nothing could be shown.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::{Atom, Dim, Monomial, Symbol};
+
+/// Bounds of the atoms met so far, below and above: nested floors ask for the same ones again and again.
+type Memo = RefCell<HashMap<Atom, (Option<i64>, Option<i64>)>>;
 
 /// `low <= symbol <= high`; the bounds may mention symbols declared earlier (loop variables do).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +44,8 @@ impl Ranges {
             if symbol == *target {
                 return true;
             }
-            let bounds = self.get(&symbol).into_iter().flat_map(|range| [Some(&range.low), range.high.as_ref()]).flatten();
+            let bounds =
+                self.get(&symbol).into_iter().flat_map(|range| [Some(&range.low), range.high.as_ref()]).flatten();
             for bound in bounds {
                 bound.for_each_symbol(&mut |next| {
                     if !mentioned.contains(next) {
@@ -65,43 +72,47 @@ impl Ranges {
 
     /// A constant that `dim` never falls below. Undeclared symbols are sizes: at least zero.
     pub fn lower_bound(&self, dim: &Dim) -> Option<i64> {
+        self.lower_bound_with(dim, &Memo::default())
+    }
+
+    fn lower_bound_with(&self, dim: &Dim, memo: &Memo) -> Option<i64> {
         if let Some(value) = dim.as_constant() {
             return Some(value);
         }
         // A floor with a positive factor is bounded by itself or through what it divides: neither is always better.
-        let through = self.lower_bound_from(dim, self.ranges.len(), true);
+        let through = self.lower_bound_from(dim, self.ranges.len(), true, memo);
         let bound = match has_floor(dim) {
-            true => through.max(self.lower_bound_from(dim, self.ranges.len(), false)),
+            true => through.max(self.lower_bound_from(dim, self.ranges.len(), false, memo)),
             false => through,
         };
         match factor_of_floors(dim) {
             1 => bound,
-            factor => bound.max(self.lower_bound_of_multiple(dim, factor)),
+            factor => bound.max(self.lower_bound_of_multiple(dim, factor, memo)),
         }
     }
 
     /// From a bound of a multiple, in which all floors can be opened.
-    fn lower_bound_of_multiple(&self, dim: &Dim, factor: i64) -> Option<i64> {
+    fn lower_bound_of_multiple(&self, dim: &Dim, factor: i64, memo: &Memo) -> Option<i64> {
         if dim.terms().any(|(_, coefficient)| coefficient.checked_mul(factor).is_none()) {
             return None;
         }
-        let bound = self.lower_bound_from(&(dim * factor), self.ranges.len(), true)?;
+        let bound = self.lower_bound_from(&(dim * factor), self.ranges.len(), true, memo)?;
         Some(-bound.checked_neg()?.div_euclid(factor))
     }
 
     /// The bound, with the symbols declared at `n` and later already eliminated.
-    fn lower_bound_from(&self, dim: &Dim, n: usize, open_all: bool) -> Option<i64> {
+    fn lower_bound_from(&self, dim: &Dim, n: usize, open_all: bool, memo: &Memo) -> Option<i64> {
         let work = open_floors(dim, open_all);
         if let Some([a, b]) = open_extremum(&work) {
-            let (a, b) = (self.lower_bound_from(&a, n, open_all), self.lower_bound_from(&b, n, open_all));
+            let (a, b) = (self.lower_bound_from(&a, n, open_all, memo), self.lower_bound_from(&b, n, open_all, memo));
             return a.max(b);
         }
         match n.checked_sub(1) {
             Some(last) if work.mentions(&self.ranges[last].symbol) => {
-                self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last, open_all)
+                self.lower_bound_from(&eliminate(&work, &self.ranges[last])?, last, open_all, memo)
             }
-            Some(last) => self.lower_bound_from(&work, last, open_all),
-            None => self.lower_bound_of_atoms(&self.open_remainders(&work)),
+            Some(last) => self.lower_bound_from(&work, last, open_all, memo),
+            None => self.lower_bound_of_atoms(&self.open_remainders(&work, memo), memo),
         }
     }
 
@@ -163,9 +174,9 @@ impl Ranges {
 
     /// Writes every atom as its lower bound plus something that is not negative (or its upper bound minus that, where
     /// the atom's coefficient is negative) and sums up: if what is left has only non-negative terms, the constant is a bound.
-    fn lower_bound_of_atoms(&self, dim: &Dim) -> Option<i64> {
+    fn lower_bound_of_atoms(&self, dim: &Dim, memo: &Memo) -> Option<i64> {
         let mut total = dim.constant_term();
-        let shifted = dim.map_atoms(&|atom| match self.bounds_of_atom(atom).0 {
+        let shifted = dim.map_atoms(&|atom| match self.bounds_of_atom(atom, memo).0 {
             Some(low) => Dim::constant(low) + fresh(atom),
             None => Dim::atom(atom.clone()),
         });
@@ -178,7 +189,7 @@ impl Ranges {
         for (monomial, coefficient) in dim.terms().filter(|(monomial, _)| !monomial.is_empty()) {
             let (mut low, mut high) = (Some(1i64), Some(1i64));
             for (atom, power) in monomial {
-                let (atom_low, atom_high) = self.bounds_of_atom(atom);
+                let (atom_low, atom_high) = self.bounds_of_atom(atom, memo);
                 if atom_low.is_none_or(|bound| bound < 0) {
                     return None;
                 }
@@ -194,13 +205,13 @@ impl Ranges {
     }
 
     /// Writes `-(a mod b)` as `-(b - 1)`, its least value, for a divisor that is positive but not a constant.
-    fn open_remainders(&self, dim: &Dim) -> Dim {
+    fn open_remainders(&self, dim: &Dim, memo: &Memo) -> Dim {
         let mut sum = dim.clone();
         for (monomial, coefficient) in dim.terms() {
             if let [(Atom::Mod(_, b), 1)] = monomial.as_slice()
                 && coefficient < 0
                 && b.as_constant().is_none()
-                && self.lower_bound(b).is_some_and(|low| low > 0)
+                && self.lower_bound_with(b, memo).is_some_and(|low| low > 0)
             {
                 let term = Dim::from_terms([(monomial.clone(), coefficient)]);
                 sum = &(&sum - &term) + &(&(b - 1) * coefficient);
@@ -218,22 +229,33 @@ impl Ranges {
         })
     }
 
-    fn bounds_of_atom(&self, atom: &Atom) -> (Option<i64>, Option<i64>) {
-        let bounds = |dim: &Dim| (self.lower_bound(dim), self.upper_bound(dim));
+    fn bounds_of_atom(&self, atom: &Atom, memo: &Memo) -> (Option<i64>, Option<i64>) {
+        if let Some(&known) = memo.borrow().get(atom) {
+            return known;
+        }
+        let found = self.new_bounds_of_atom(atom, memo);
+        memo.borrow_mut().insert(atom.clone(), found);
+        found
+    }
+
+    fn new_bounds_of_atom(&self, atom: &Atom, memo: &Memo) -> (Option<i64>, Option<i64>) {
+        let lower = |dim: &Dim| self.lower_bound_with(dim, memo);
+        let upper = |dim: &Dim| lower(&-dim).and_then(i64::checked_neg);
+        let bounds = |dim: &Dim| (lower(dim), upper(dim));
         match atom {
             Atom::Symbol(symbol) => match self.get(symbol) {
                 Some(range) => {
-                    let low = match self.lower_bound(&range.low) {
+                    let low = match lower(&range.low) {
                         Some(0) => Some(i64::from(self.counts_iterations(symbol))),
                         low => low,
                     };
-                    (low, range.high.as_ref().and_then(|high| self.upper_bound(high)))
+                    (low, range.high.as_ref().and_then(|high| upper(high)))
                 }
                 None => (Some(i64::from(self.counts_iterations(symbol))), None),
             },
             Atom::FloorDiv(a, b) => {
                 let Some(divisor) = b.as_constant().filter(|&value| value > 0) else {
-                    let positive = self.lower_bound(b).is_some_and(|low| low > 0);
+                    let positive = lower(b).is_some_and(|low| low > 0);
                     let (low, high) = bounds(a);
                     let not_negative = positive && low.is_some_and(|low| low >= 0);
                     return if not_negative { (Some(0), high) } else { (None, None) };
