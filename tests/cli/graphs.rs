@@ -75,7 +75,8 @@ fn outputs_are_written_and_read_again() {
     let said = tw(&["run", &file, "-w", "synthetic", "-i", INPUT, "-o", &path]);
     assert_eq!(said.code, 0, "{}", said.all());
     let identity = folder.path().join("identity.twir");
-    std::fs::write(&identity, "graph @call(%0 \"y\": data f32[B, 2]) where B in 1.. {\n  return %0 \"z\": data\n}\n").unwrap();
+    std::fs::write(&identity, "graph @call(%0 \"y\": data f32[B, 2]) where B in 1.. {\n  return %0 \"z\": data\n}\n")
+        .unwrap();
     let again = outputs(&["run", &identity.to_string_lossy(), "-i", &path, "--json"]);
     assert_eq!(again[0]["shape"], serde_json::json!([2, 2]));
 }

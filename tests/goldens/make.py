@@ -57,7 +57,7 @@ def loaded(golden: Golden) -> tuple[nn.Module, list[Member]]:
     assert golden.published in (None, parameters), f"{golden.name}: {parameters:,} parameters"
     members = maps.members(ROOT / golden.spec, golden.map, list(models.tensors(model)))
     if golden.trained is None:
-        return models.generated(model, members), members
+        return models.generated(model, members, golden.gain), members
     file = load_file(ROOT / golden.trained)
     models.load(model, members, lambda name, shape: file[name].reshape(shape))
     return model.eval(), members
@@ -71,7 +71,7 @@ def weakest(golden: Golden, model: nn.Module, members: list[Member]) -> dict[str
     for member in members:
         shape = models.our_shape(member, named)
         kept = [named[name].detach().clone() for name in member.theirs]
-        models.fill(member, named, weights.weight(member.ours, shape, f"perturbed:{member.ours}"))
+        models.fill(member, named, weights.weight(member.ours, shape, f"perturbed:{member.ours}", golden.gain))
         rows.append((difference(outputs(golden, model, torch.float32), base), member.ours))
         with torch.no_grad():
             for name, values in zip(member.theirs, kept, strict=True):
@@ -95,6 +95,7 @@ def row(
         "preset": golden.preset,
         "config": golden.config,
         "weights": golden.trained or "generated",
+        **({"gain": golden.gain} if golden.gain != 1 else {}),
         "params": models.count(model),
         "published": golden.published is not None,
         "tensors": n_members,

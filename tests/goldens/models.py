@@ -47,6 +47,11 @@ def shufflenet_v2(widths: list[int], repeats: list[int], top: int, classes: int)
     return shufflenetv2.ShuffleNetV2(repeats, [24, *widths, top], classes)
 
 
+def efficient(width: float, depth: float, classes: int) -> nn.Module:
+    stages, last = efficientnet._efficientnet_conf("efficientnet_b0", width_mult=width, depth_mult=depth)
+    return efficientnet.EfficientNet(stages, dropout=0.2, last_channel=last, num_classes=classes)
+
+
 # ---- language
 
 
@@ -141,8 +146,8 @@ def load(model: nn.Module, members: list[Member], values: Callable[[str, tuple[i
         fill(member, named, values(member.ours, our_shape(member, named)))
 
 
-def generated(model: nn.Module, members: list[Member]) -> nn.Module:
-    load(model, members, weights.weight)
+def generated(model: nn.Module, members: list[Member], gain: float) -> nn.Module:
+    load(model, members, lambda name, shape: weights.weight(name, shape, gain=gain))
     return model.eval()
 
 

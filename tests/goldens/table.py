@@ -90,6 +90,7 @@ class Golden:
     run: Run
     published: int | None = None
     trained: str | None = None
+    gain: float = 1.0  # of the generated matrices and kernels, where a signal would die out on its way
     names: bool = field(default=False)  # whether names.json lists its members
 
 
@@ -181,6 +182,17 @@ def shufflenet_v2(
         name, "specs/vision/shufflenet_v2.tw", "ShuffleNetV2", preset, config,
         lambda: models.shufflenet_v2(**config), "torchvision",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=True,
+    )  # fmt: skip
+
+
+def efficientnet(
+    name: str, preset: str, batch: int, published: int | None = None, names: bool = False, **config: Any
+) -> Golden:
+    pixels = Input("pixels", "f32", (batch, 3, config["image"], config["image"]), {"key": f"input:{name}"})
+    return Golden(
+        name, "specs/vision/efficientnet.tw", "EfficientNet", preset, config,
+        lambda: models.efficient(config["width"], config["depth"], config["classes"]), "torchvision",
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=2.0, names=names,
     )  # fmt: skip
 
 
@@ -289,6 +301,10 @@ def goldens() -> list[Golden]:
         mobilenet_v2("mobilenet_v2_64", 2, 64),
         shufflenet_v2("shufflenet_v2", "x10", 1, 224, 2_278_604, **SHUFFLENET),
         shufflenet_v2("shufflenet_v2_tiny", "tiny", 2, 48, widths=[16, 24, 32], repeats=[2, 3, 1], top=48, classes=10),
+        efficientnet(
+            "efficientnet_b0", "b0", 1, 5_288_548, names=True, width=1.0, depth=1.0, image=224, classes=1000
+        ),
+        efficientnet("efficientnet_tiny", "tiny", 2, width=0.25, depth=0.5, image=64, classes=10),
         gpt2(
             "gpt2_prefill", "small",
             (prefill("input:gpt2_prefill", 1, 16, VOCABULARY, spread()),),

@@ -28,6 +28,9 @@ const PLAN: &[(&str, When)] = &[
     ("bert_tiny", When::Everywhere),
     ("llama_tiny", When::Everywhere),
     ("shufflenet_v2_tiny", When::Everywhere),
+    ("efficientnet_tiny", When::Everywhere),
+    ("ddpm_tiny", When::Everywhere),
+    ("unet_tiny", When::Everywhere),
     ("vit_b16", When::Compiled),
     ("resnet50", When::Compiled),
     ("mobilenet_v2", When::Compiled),
@@ -40,6 +43,8 @@ const PLAN: &[(&str, When)] = &[
     ("bert_base", When::OnDemand),
     ("llama_1b", When::OnDemand),
     ("shufflenet_v2", When::OnDemand),
+    ("efficientnet_b0", When::OnDemand),
+    ("ddpm", When::OnDemand),
 ];
 
 /// Goldens small enough to run once per weight.
