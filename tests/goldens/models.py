@@ -80,6 +80,13 @@ def llama(dim: int, hidden: int, depth: int, heads: int, groups: int, vocab: int
     return LlamaForCausalLM(config)
 
 
+def mamba(dim: int, depth: int, size: int, vocab: int) -> nn.Module:
+    config = MambaConfig(
+        vocab_size=vocab, hidden_size=dim, num_hidden_layers=depth, state_size=size, residual_in_fp32=False,
+    )  # fmt: skip
+    return MambaForCausalLM(config)
+
+
 # ---- diffusion
 
 

@@ -123,6 +123,15 @@ def run_denoiser(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     return outputs
 
 
+def run_mamba(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    """The calls go on from each other, so what they give are parts of one sequence; a step has no axis of positions."""
+    tokens = [inputs["tokens"] for inputs in calls]
+    rows = [part if part.dim() == 2 else part[:, None] for part in tokens]
+    logits = model(input_ids=torch.cat(rows, dim=1), use_cache=False).logits
+    parts = logits.split([row.shape[1] for row in rows], dim=1)
+    return [{"logits": part if t.dim() == 2 else part[:, 0]} for part, t in zip(parts, tokens, strict=True)]
+
+
 def run_bert(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     outputs = []
     for inputs in calls:
@@ -192,7 +201,7 @@ def efficientnet(
     return Golden(
         name, "specs/vision/efficientnet.tw", "EfficientNet", preset, config,
         lambda: models.efficient(config["width"], config["depth"], config["classes"]), "torchvision",
-        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=2.0, names=names,
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=1.6, names=names,
     )  # fmt: skip
 
 
@@ -224,6 +233,23 @@ def bert(
     return Golden(
         name, "specs/language/bert.tw", "BERT", preset, config,
         lambda: models.bert(**config), "transformers", (Call("call", inputs, stored),), run_bert, published, names=True,
+    )  # fmt: skip
+
+
+def mamba(name: str, preset: str, batch: int, pieces: tuple[int, int], every: int = 1, **config: int) -> Golden:
+    """Two pieces of a sequence, then three tokens of it, one at a time."""
+
+    def call(number: int, entry: str, shape: tuple[int, ...]) -> Call:
+        tokens = Input("tokens", "i64", shape, {"key": f"input:{name}:{number}", "vocabulary": config["vocab"]})
+        axis = len(shape)
+        spread = (Slice(axis, 0, config["vocab"], every),) if every > 1 else ()
+        return Call(entry, (tokens,), (Stored(f"logits_{number}", "logits", spread),))
+
+    sequence = tuple(call(i, "call", (batch, length)) for i, length in enumerate(pieces))
+    steps = tuple(call(2 + i, "step", (batch,)) for i in range(3))
+    return Golden(
+        name, "specs/ssm/mamba.tw", "Mamba", preset, config,
+        lambda: models.mamba(**config), "transformers", sequence + steps, run_mamba, names=True,
     )  # fmt: skip
 
 
@@ -363,6 +389,8 @@ def goldens() -> list[Golden]:
             "unet_tiny", "unet.tw", "UNet", "tiny", models.unet, dict(x=(2, 4, 8, 16), t=(2,), words=(2, 5, 24)),
             **UNET_TINY,
         ),
+        mamba("mamba_block", "block", 1, (120, 8), 101, dim=768, depth=1, size=16, vocab=1000),
+        mamba("mamba_tiny", "tiny", 2, (9, 2), dim=48, depth=2, size=8, vocab=128),
         lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
         lstm("lstm_tiny", "tiny", 16, 5, 1),
     ]  # fmt: skip

@@ -12,6 +12,10 @@ const PUBLISHED: &[(&str, &str, &str, i64)] = &[
     ("vision/resnet.tw", "ResNet", "18", 11_689_512),
     ("vision/resnet.tw", "ResNet", "50", 25_557_032),
     ("vision/mobilenet_v2.tw", "MobileNetV2", "", 3_504_872),
+    ("vision/shufflenet_v2.tw", "ShuffleNetV2", "x05", 1_366_792),
+    ("vision/shufflenet_v2.tw", "ShuffleNetV2", "x10", 2_278_604),
+    ("vision/shufflenet_v2.tw", "ShuffleNetV2", "x15", 3_503_624),
+    ("vision/shufflenet_v2.tw", "ShuffleNetV2", "x20", 7_393_996),
     ("vision/efficientnet.tw", "EfficientNet", "b0", 5_288_548),
     ("vision/efficientnet.tw", "EfficientNet", "b1", 7_794_184),
     ("vision/efficientnet.tw", "EfficientNet", "b2", 9_109_994),
@@ -23,7 +27,12 @@ const PUBLISHED: &[(&str, &str, &str, i64)] = &[
     ("language/gpt2.tw", "GPT2", "small", 124_439_808),
     ("language/bert.tw", "BERT", "base", 109_482_240),
     ("language/bert.tw", "BERT", "large", 335_141_888),
+    ("language/llama.tw", "Llama", "1b", 1_100_048_384),
+    ("language/llama.tw", "Llama", "7b", 6_738_415_616),
+    ("ssm/mamba.tw", "Mamba", "130m", 129_135_360),
+    ("ssm/mamba.tw", "Mamba", "370m", 371_516_416),
     ("recurrent/lstm.tw", "LSTM", "", 2_101_248),
+    ("diffusion/ddpm.tw", "DDPM", "cifar10", 35_746_307),
     ("diffusion/unet.tw", "UNet", "", 859_520_964),
 ];
 

@@ -31,6 +31,7 @@ const PLAN: &[(&str, When)] = &[
     ("efficientnet_tiny", When::Everywhere),
     ("ddpm_tiny", When::Everywhere),
     ("unet_tiny", When::Everywhere),
+    ("mamba_tiny", When::Everywhere),
     ("vit_b16", When::Compiled),
     ("resnet50", When::Compiled),
     ("mobilenet_v2", When::Compiled),
@@ -44,6 +45,7 @@ const PLAN: &[(&str, When)] = &[
     ("llama_1b", When::OnDemand),
     ("shufflenet_v2", When::OnDemand),
     ("efficientnet_b0", When::OnDemand),
+    ("mamba_block", When::OnDemand),
     ("ddpm", When::OnDemand),
 ];
 
