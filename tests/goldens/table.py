@@ -102,7 +102,7 @@ def run_lstm(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     outputs = []
     for inputs in calls:
         sequence, (h, c) = model(inputs["x"])
-        outputs.append({"output": sequence, "h": h[0], "c": c[0]})
+        outputs.append({"output": sequence, "h": h, "c": c})
     return outputs
 
 
@@ -275,16 +275,16 @@ def decode(key: str, batch: int, vocabulary: int, at: int, stored: tuple[Stored,
 
 
 def lstm(
-    name: str, preset: str, size: int, length: int, every: int, published: int | None = None, names: bool = False
+    name: str, preset: str, size: int, depth: int, length: int, every: int, published: int | None = None
 ) -> Golden:
     x = Input("x", "f32", (2, length, size), {"key": f"input:{name}"})
     start = (length - 1) % every
     steps = (Slice(1, start, length, every),) if every > 1 else ()
     stored = (Stored("output", "output", steps), Stored("h", "h"), Stored("c", "c"))
     return Golden(
-        name, "specs/recurrent/lstm.tw", "LSTM", preset, {"input": size, "hidden": size},
-        lambda: models.lstm(size, size), "torch",
-        (Call("call", (x,), stored),), run_lstm, published, names=names,
+        name, "specs/recurrent/lstm.tw", "LSTM", preset, {"input": size, "hidden": size, "depth": depth},
+        lambda: models.lstm(size, size, depth), "torch",
+        (Call("call", (x,), stored),), run_lstm, published, names=True,
     )  # fmt: skip
 
 
@@ -391,6 +391,6 @@ def goldens() -> list[Golden]:
         ),
         mamba("mamba_block", "block", 1, (120, 8), 101, dim=768, depth=1, size=16, vocab=1000),
         mamba("mamba_tiny", "tiny", 2, (9, 2), dim=48, depth=2, size=8, vocab=128),
-        lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
-        lstm("lstm_tiny", "tiny", 16, 5, 1),
+        lstm("lstm", "h512", 512, 1, 20, 6, 2_101_248),
+        lstm("lstm_tiny", "tiny", 16, 2, 5, 1),
     ]  # fmt: skip

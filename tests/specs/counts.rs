@@ -32,6 +32,7 @@ const PUBLISHED: &[(&str, &str, &str, i64)] = &[
     ("ssm/mamba.tw", "Mamba", "130m", 129_135_360),
     ("ssm/mamba.tw", "Mamba", "370m", 371_516_416),
     ("recurrent/lstm.tw", "LSTM", "", 2_101_248),
+    ("recurrent/lstm.tw", "LSTM", "h512x2", 4_202_496),
     ("diffusion/ddpm.tw", "DDPM", "cifar10", 35_746_307),
     ("diffusion/unet.tw", "UNet", "", 859_520_964),
 ];

@@ -117,7 +117,7 @@ const SMALL: &[Small] = &[
     Small {
         spec: "recurrent/lstm.tw",
         model: "LSTM",
-        config: &[("input", "5"), ("hidden", "3")],
+        config: &[("input", "5"), ("hidden", "3"), ("depth", "2")],
         sizes: &[("B", 2), ("T", 4)],
     },
 ];
