@@ -190,18 +190,18 @@ def shufflenet_v2(
     return Golden(
         name, "specs/vision/shufflenet_v2.tw", "ShuffleNetV2", preset, config,
         lambda: models.shufflenet_v2(**config), "torchvision",
-        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=True,
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=preset == "tiny",
     )  # fmt: skip
 
 
 def efficientnet(
-    name: str, preset: str, batch: int, published: int | None = None, names: bool = False, **config: Any
+    name: str, preset: str, batch: int, published: int | None = None, **config: Any
 ) -> Golden:
     pixels = Input("pixels", "f32", (batch, 3, config["image"], config["image"]), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/efficientnet.tw", "EfficientNet", preset, config,
         lambda: models.efficient(config["width"], config["depth"], config["classes"]), "torchvision",
-        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=1.6, names=names,
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=1.6, names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -215,11 +215,12 @@ def gpt2(
 
 
 def llama(
-    name: str, preset: str, calls: tuple[Call, ...], published: int | None = None, names: bool = False, **config: int
+    name: str, preset: str, calls: tuple[Call, ...], published: int | None = None, **config: int
 ) -> Golden:
     return Golden(
         name, "specs/language/llama.tw", "Llama", preset, config,
-        lambda: models.llama(**config), "transformers", calls, run_decoder, published, names=names,
+        lambda: models.llama(**config), "transformers", calls, run_decoder, published,
+        names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -232,7 +233,8 @@ def bert(
     )
     return Golden(
         name, "specs/language/bert.tw", "BERT", preset, config,
-        lambda: models.bert(**config), "transformers", (Call("call", inputs, stored),), run_bert, published, names=True,
+        lambda: models.bert(**config), "transformers", (Call("call", inputs, stored),), run_bert, published,
+        names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -249,7 +251,8 @@ def mamba(name: str, preset: str, batch: int, pieces: tuple[int, int], every: in
     steps = tuple(call(2 + i, "step", (batch,)) for i in range(3))
     return Golden(
         name, "specs/ssm/mamba.tw", "Mamba", preset, config,
-        lambda: models.mamba(**config), "transformers", sequence + steps, run_mamba, names=True,
+        lambda: models.mamba(**config), "transformers", sequence + steps, run_mamba,
+        names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -260,7 +263,7 @@ def denoiser(
     given = tuple(Input(input, "f32", shape, {"key": f"input:{name}:{input}"}) for input, shape in inputs.items())
     return Golden(
         name, f"specs/diffusion/{spec}", model, preset, config, lambda: build(**config), "diffusers",
-        (Call("call", given, (Stored("noise", "noise"),)),), run_denoiser, published, names=True,
+        (Call("call", given, (Stored("noise", "noise"),)),), run_denoiser, published, names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -328,7 +331,7 @@ def goldens() -> list[Golden]:
         shufflenet_v2("shufflenet_v2", "x10", 1, 224, 2_278_604, **SHUFFLENET),
         shufflenet_v2("shufflenet_v2_tiny", "tiny", 2, 48, widths=[16, 24, 32], repeats=[2, 3, 1], top=48, classes=10),
         efficientnet(
-            "efficientnet_b0", "b0", 1, 5_288_548, names=True, width=1.0, depth=1.0, image=224, classes=1000
+            "efficientnet_b0", "b0", 1, 5_288_548, width=1.0, depth=1.0, image=224, classes=1000
         ),
         efficientnet("efficientnet_tiny", "tiny", 2, width=0.25, depth=0.5, image=64, classes=10),
         gpt2(
@@ -371,7 +374,7 @@ def goldens() -> list[Golden]:
                 prefill("input:llama_1b", 1, 16, 32000, (Stored("logits", "logits", (Slice(2, 0, 32000, 101),)),)),
                 decode("input:llama_1b", 1, 32000, 16, (Stored("logits_16", "logits", (Slice(2, 0, 32000, 31),)),)),
             ),
-            1_100_048_384, names=True, **LLAMA,
+            1_100_048_384, **LLAMA,
         ),
         llama(
             "llama_tiny", "tiny",
@@ -379,7 +382,7 @@ def goldens() -> list[Golden]:
             + tuple(
                 decode("input:llama_tiny", 2, 256, at, (Stored(f"logits_{at}", "logits"),)) for at in range(12, 16)
             ),
-            names=True, **LLAMA_TINY,
+            **LLAMA_TINY,
         ),
         denoiser(
             "ddpm", "ddpm.tw", "DDPM", "cifar10", models.ddpm, dict(x=(1, 3, 32, 32), t=(1,)), 35_746_307, **DDPM
