@@ -136,7 +136,9 @@ impl Spec {
     /// Builds a model.
     pub fn model(&self, choice: &Choice) -> Result<Model, Error> {
         let models = self.models();
-        let name = match (&choice.model, models.as_slice()) {
+        let preset = choice.preset.as_ref().map(|preset| self.preset(preset)).transpose()?;
+        let model = choice.model.as_ref().or_else(|| preset?.model.as_ref());
+        let name = match (model, models.as_slice()) {
             (Some(name), _) => name.as_str(),
             (None, [only]) => only,
             (None, []) => return Err(Error::request("the file has no model: say which module with `--model NAME`")),
@@ -146,9 +148,9 @@ impl Spec {
             }
         };
         let mut options = elaborate::Options { members_only: choice.members_only, ..Default::default() };
-        if let Some(preset) = &choice.preset {
-            options.config = self.preset(preset)?.choices.clone();
-            options.preset = Some(preset.clone());
+        if let Some(preset) = preset {
+            options.config = preset.choices.clone();
+            options.preset = Some(preset.name.clone());
         }
         for (key, value) in &choice.config {
             options = options.set(key, Setting::parse(value));

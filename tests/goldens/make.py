@@ -21,8 +21,10 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
+import maps
 import models
 import weights
+from maps import Member
 from table import ROOT, Golden, Stored, goldens
 
 HERE = Path(__file__).resolve().parent
@@ -49,38 +51,40 @@ def difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return max(float((a[k].double() - b[k].double()).abs().max() / b[k].double().abs().max()) for k in b)
 
 
-def loaded(golden: Golden) -> nn.Module:
+def loaded(golden: Golden) -> tuple[nn.Module, list[Member]]:
     model = golden.build()
     parameters = models.count(model)
     assert golden.published in (None, parameters), f"{golden.name}: {parameters:,} parameters"
+    members = maps.members(ROOT / golden.spec, golden.map, list(models.tensors(model)))
     if golden.trained is None:
-        return models.generated(model, golden.members)
+        return models.generated(model, members, golden.gain), members
     file = load_file(ROOT / golden.trained)
-    models.load(model, golden.members, lambda name, shape: file[name].reshape(shape))
-    return model.eval()
+    models.load(model, members, lambda name, shape: file[name].reshape(shape))
+    return model.eval(), members
 
 
-def weakest(golden: Golden, model: nn.Module) -> dict[str, Any]:
+def weakest(golden: Golden, model: nn.Module, members: list[Member]) -> dict[str, Any]:
     """Each tensor in turn takes the values of another key; the tensor whose change shows least."""
     named = models.tensors(model)
     base = outputs(golden, model, torch.float32)
     rows = []
-    for member in golden.members:
-        tensor = named[member.theirs]
-        kept = tensor.detach().clone()
-        models.fill(
-            member, tensor, weights.weight(member.ours, models.our_shape(member, tensor), f"perturbed:{member.ours}")
-        )
+    for member in members:
+        shape = models.our_shape(member, named)
+        kept = [named[name].detach().clone() for name in member.theirs]
+        models.fill(member, named, weights.weight(member.ours, shape, f"perturbed:{member.ours}", golden.gain))
         rows.append((difference(outputs(golden, model, torch.float32), base), member.ours))
         with torch.no_grad():
-            tensor.copy_(kept)
+            for name, values in zip(member.theirs, kept, strict=True):
+                named[name].copy_(values)
     rows.sort()
     for change, name in rows[:4]:
         print(f"    {change:.1e}  {name}")
     return {"member": rows[0][1], "change": float(f"{rows[0][0]:.1e}")}
 
 
-def row(golden: Golden, model: nn.Module, f32_error: float, least: dict[str, Any] | None) -> dict[str, Any]:
+def row(
+    golden: Golden, model: nn.Module, n_members: int, f32_error: float, least: dict[str, Any] | None
+) -> dict[str, Any]:
     def slices(stored: Stored) -> list[dict[str, int]]:
         return [dict(axis=s.axis, start=s.start, stop=s.stop, step=s.step) for s in stored.slices]
 
@@ -91,9 +95,10 @@ def row(golden: Golden, model: nn.Module, f32_error: float, least: dict[str, Any
         "preset": golden.preset,
         "config": golden.config,
         "weights": golden.trained or "generated",
+        **({"gain": golden.gain} if golden.gain != 1 else {}),
         "params": models.count(model),
         "published": golden.published is not None,
-        "tensors": len(golden.members),
+        "tensors": n_members,
         "calls": [
             {
                 "entry": call.entry,
@@ -107,10 +112,10 @@ def row(golden: Golden, model: nn.Module, f32_error: float, least: dict[str, Any
     return result | ({"weakest": least} if least else {})
 
 
-def names(golden: Golden, model: nn.Module) -> list[str]:
+def names(model: nn.Module, members: list[Member]) -> list[str]:
     """`name [shape]` of each member, in the reference's order."""
     named = models.tensors(model)
-    return [f"{m.ours} {list(models.our_shape(m, named[m.theirs]))}" for m in golden.members]
+    return [f"{member.ours} {list(models.our_shape(member, named))}" for member in members]
 
 
 def text(key: str, rows: list[dict[str, Any]]) -> str:
@@ -138,9 +143,9 @@ def merge(path: Path, key: str, row: dict[str, Any], order: list[str]) -> None:
 
 def make(golden: Golden, sensitivity: bool) -> tuple[dict[str, Any], list[str]]:
     began = time.time()
-    model = loaded(golden)
+    model, members = loaded(golden)
     single = outputs(golden, model, torch.float32)
-    least = weakest(golden, model) if sensitivity else None
+    least = weakest(golden, model, members) if sensitivity else None
     exact = outputs(golden, model.double(), torch.float64)
     error = difference(single, exact)
     assert error < 2e-5, f"{golden.name}: the f32 run is off by {error:.1e}"
@@ -150,7 +155,7 @@ def make(golden: Golden, sensitivity: bool) -> tuple[dict[str, Any], list[str]]:
         f"{golden.name:22} {path.stat().st_size / 1024:7.1f} KB  f32 {error:.1e}  {time.time() - began:.0f} s",
         flush=True,
     )
-    return row(golden, model, error, least), names(golden, model)
+    return row(golden, model, len(members), error, least), names(model, members)
 
 
 def main() -> None:

@@ -1,43 +1,30 @@
-"""The reference models and the names their weights carry in our specs.
+"""The reference models, and how their weights get the values that ours have.
 
-A member list pairs each of our names with the reference's. It must cover every parameter and running
-statistic exactly once, so a name that goes missing on either side stops the script.
+A weight map must cover every parameter and running statistic exactly once, so a name that goes missing on either side stops
+the script.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from diffusers import UNet2DConditionModel, UNet2DModel
 from torch import nn
 from torchvision.models import mobilenet_v2 as torchvision_mobilenet_v2
+from torchvision.models import efficientnet, shufflenetv2
 from torchvision.models import resnet as torchvision_resnet
 from torchvision.models.vision_transformer import VisionTransformer
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import (
+    BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM,
+)  # fmt: skip
 
 import weights
+from maps import Member
 
-
-@dataclass(frozen=True)
-class Member:
-    """One weight: our name, the reference's, and whether the reference stores the matrix transposed."""
-
-    ours: str
-    theirs: str
-    transposed: bool = False
-
-
-def pairs(ours: str, theirs: str, leaves: str = "weight bias", transposed: bool = False) -> list[Member]:
-    """The members of one layer; only the weight of a transposed layer is transposed."""
-    return [Member(f"{ours}.{leaf}", f"{theirs}.{leaf}", transposed and leaf == "weight") for leaf in leaves.split()]
-
-
-BATCH_NORM = "weight bias running_mean running_var"
-
-
-# ---- vision/vit.tw
+# ---- vision
 
 
 def vit(image: int, patch: int, dim: int, depth: int, heads: int, classes: int, channels: int = 3) -> nn.Module:
@@ -47,69 +34,25 @@ def vit(image: int, patch: int, dim: int, depth: int, heads: int, classes: int, 
     return model
 
 
-def vit_members(depth: int) -> list[Member]:
-    members = pairs("patches", "conv_proj")
-    members += [Member("class", "class_token"), Member("position", "encoder.pos_embedding")]
-    for i in range(depth):
-        ours, theirs = f"blocks.{i}", f"encoder.layers.encoder_layer_{i}"
-        members += pairs(f"{ours}.norm1", f"{theirs}.ln_1")
-        members += [
-            Member(f"{ours}.attn.qkv.{leaf}", f"{theirs}.self_attention.in_proj_{leaf}") for leaf in ("weight", "bias")
-        ]
-        members += pairs(f"{ours}.attn.proj", f"{theirs}.self_attention.out_proj")
-        members += pairs(f"{ours}.norm2", f"{theirs}.ln_2")
-        members += pairs(f"{ours}.fc1", f"{theirs}.mlp.0")
-        members += pairs(f"{ours}.fc2", f"{theirs}.mlp.3")
-    return members + pairs("norm", "encoder.ln") + pairs("head", "heads.head")
-
-
-# ---- vision/resnet.tw
-
-
 def resnet(blocks: list[int], bottleneck: bool, classes: int = 1000) -> nn.Module:
     block = torchvision_resnet.Bottleneck if bottleneck else torchvision_resnet.BasicBlock
     return torchvision_resnet.ResNet(block, blocks, num_classes=classes)
-
-
-def resnet_members(blocks: list[int], bottleneck: bool) -> list[Member]:
-    def conv_norm(conv: str, norm: str) -> list[Member]:
-        return pairs(conv, conv, "weight") + pairs(norm, norm, BATCH_NORM)
-
-    members = conv_norm("conv1", "bn1")
-    for stage, count in enumerate(blocks, start=1):
-        for i in range(count):
-            path = f"layer{stage}.{i}"
-            for k in range(1, 4 if bottleneck else 3):
-                members += conv_norm(f"{path}.conv{k}", f"{path}.bn{k}")
-            if i == 0 and (stage > 1 or bottleneck):
-                members += conv_norm(f"{path}.downsample.0", f"{path}.downsample.1")
-    return members + pairs("fc", "fc")
-
-
-# ---- vision/mobilenet_v2.tw
 
 
 def mobilenet_v2() -> nn.Module:
     return torchvision_mobilenet_v2()
 
 
-def mobilenet_v2_members() -> list[Member]:
-    def conv_norm(ours: str, conv: str, norm: str) -> list[Member]:
-        return pairs(f"{ours}.conv", conv, "weight") + pairs(f"{ours}.norm", norm, BATCH_NORM)
-
-    members = conv_norm("stem", "features.0.0", "features.0.1")
-    for i in range(17):
-        ours, theirs = f"blocks.{i}", f"features.{i + 1}.conv"
-        depth = 0
-        if i > 0:  # the first block does not widen
-            members += conv_norm(f"{ours}.widen", f"{theirs}.0.0", f"{theirs}.0.1")
-            depth = 1
-        members += conv_norm(f"{ours}.depth", f"{theirs}.{depth}.0", f"{theirs}.{depth}.1")
-        members += conv_norm(f"{ours}.project", f"{theirs}.{depth + 1}", f"{theirs}.{depth + 2}")
-    return members + conv_norm("top", "features.18.0", "features.18.1") + pairs("head", "classifier.1")
+def shufflenet_v2(widths: list[int], repeats: list[int], top: int, classes: int) -> nn.Module:
+    return shufflenetv2.ShuffleNetV2(repeats, [24, *widths, top], classes)
 
 
-# ---- language/gpt2.tw
+def efficient(width: float, depth: float, classes: int) -> nn.Module:
+    stages, last = efficientnet._efficientnet_conf("efficientnet_b0", width_mult=width, depth_mult=depth)
+    return efficientnet.EfficientNet(stages, dropout=0.2, last_channel=last, num_classes=classes)
+
+
+# ---- language
 
 
 def gpt2(dim: int, depth: int, heads: int, vocab: int, context: int) -> nn.Module:
@@ -120,29 +63,56 @@ def gpt2(dim: int, depth: int, heads: int, vocab: int, context: int) -> nn.Modul
     return GPT2LMHeadModel(config)
 
 
-def gpt2_members(depth: int) -> list[Member]:
-    """The head is `wte` again, so it has no name; the reference's Conv1D keeps its matrices as [in, out]."""
-    members = [Member("wte.weight", "transformer.wte.weight"), Member("wpe.weight", "transformer.wpe.weight")]
-    for i in range(depth):
-        ours, theirs = f"h.{i}", f"transformer.h.{i}"
-        members += pairs(f"{ours}.ln_1", f"{theirs}.ln_1")
-        members += pairs(f"{ours}.attn.c_attn", f"{theirs}.attn.c_attn", transposed=True)
-        members += pairs(f"{ours}.attn.c_proj", f"{theirs}.attn.c_proj", transposed=True)
-        members += pairs(f"{ours}.ln_2", f"{theirs}.ln_2")
-        members += pairs(f"{ours}.mlp.c_fc", f"{theirs}.mlp.c_fc", transposed=True)
-        members += pairs(f"{ours}.mlp.c_proj", f"{theirs}.mlp.c_proj", transposed=True)
-    return members + pairs("ln_f", "transformer.ln_f")
+def bert(dim: int, depth: int, heads: int, vocab: int, context: int) -> nn.Module:
+    config = BertConfig(
+        vocab_size=vocab, max_position_embeddings=context, hidden_size=dim, num_hidden_layers=depth,
+        num_attention_heads=heads, intermediate_size=4 * dim, attn_implementation="eager",
+    )  # fmt: skip
+    return BertModel(config)
 
 
-# ---- recurrent/lstm.tw
+def llama(dim: int, hidden: int, depth: int, heads: int, groups: int, vocab: int, context: int) -> nn.Module:
+    config = LlamaConfig(
+        vocab_size=vocab, max_position_embeddings=context, hidden_size=dim, intermediate_size=hidden,
+        num_hidden_layers=depth, num_attention_heads=heads, num_key_value_heads=groups, rms_norm_eps=1e-5,
+        tie_word_embeddings=False, attn_implementation="eager", bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
 
 
-def lstm(input: int, hidden: int) -> nn.Module:
-    return nn.LSTM(input, hidden, batch_first=True)
+def mamba(dim: int, depth: int, size: int, vocab: int) -> nn.Module:
+    config = MambaConfig(
+        vocab_size=vocab, hidden_size=dim, num_hidden_layers=depth, state_size=size, residual_in_fp32=False,
+    )  # fmt: skip
+    return MambaForCausalLM(config)
 
 
-def lstm_members() -> list[Member]:
-    return [Member(name, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+# ---- diffusion
+
+
+def ddpm(channels: list[int], layers: int, attend: list[bool], image: int) -> nn.Module:
+    return UNet2DModel(
+        in_channels=image, out_channels=image, block_out_channels=channels, layers_per_block=layers,
+        down_block_types=["AttnDownBlock2D" if a else "DownBlock2D" for a in attend],
+        up_block_types=["AttnUpBlock2D" if a else "UpBlock2D" for a in attend[::-1]],
+        freq_shift=1, flip_sin_to_cos=False, downsample_padding=0, attention_head_dim=None, norm_eps=1e-6,
+    )  # fmt: skip
+
+
+def unet(channels: list[int], layers: int, attend: list[bool], heads: int, context: int, latent: int) -> nn.Module:
+    return UNet2DConditionModel(
+        in_channels=latent, out_channels=latent, block_out_channels=channels, layers_per_block=layers,
+        down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attend],
+        up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in attend[::-1]],
+        attention_head_dim=heads, cross_attention_dim=context,
+    )  # fmt: skip
+
+
+# ---- recurrent
+
+
+def lstm(input: int, hidden: int, depth: int) -> nn.Module:
+    return nn.LSTM(input, hidden, depth, batch_first=True)
 
 
 # ---- loading
@@ -157,31 +127,34 @@ def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return named
 
 
-def our_shape(member: Member, tensor: torch.Tensor) -> tuple[int, ...]:
-    shape = tuple(tensor.shape)
+def our_shape(member: Member, named: dict[str, torch.Tensor]) -> tuple[int, ...]:
+    rows = sum(len(named[name]) for name in member.theirs)
+    shape = (rows, *named[member.theirs[0]].shape[1:])
     return shape[::-1] if member.transposed else shape
 
 
-def fill(member: Member, tensor: torch.Tensor, values: np.ndarray) -> None:
-    """Copies values of our layout into the reference's tensor, whatever its element type."""
+def fill(member: Member, named: dict[str, torch.Tensor], values: np.ndarray) -> None:
+    """Copies values of our layout into the reference's tensors, whatever their element type."""
     source = torch.from_numpy(np.ascontiguousarray(values))
+    source = source.T if member.transposed else source
+    theirs = [named[name] for name in member.theirs]
     with torch.no_grad():
-        tensor.copy_(source.T if member.transposed else source)
+        for tensor, part in zip(theirs, source.split([len(tensor) for tensor in theirs]), strict=True):
+            tensor.copy_(part)
 
 
 def load(model: nn.Module, members: list[Member], values: Callable[[str, tuple[int, ...]], np.ndarray]) -> None:
     """Gives every tensor of the model `values(our name, our shape)`."""
     named = tensors(model)
-    theirs = [member.theirs for member in members]
+    theirs = [name for member in members for name in member.theirs]
     assert len(set(theirs)) == len(theirs) and len({m.ours for m in members}) == len(members), "a name occurs twice"
     assert set(theirs) == set(named), f"names differ: {set(theirs) ^ set(named)}"
     for member in members:
-        tensor = named[member.theirs]
-        fill(member, tensor, values(member.ours, our_shape(member, tensor)))
+        fill(member, named, values(member.ours, our_shape(member, named)))
 
 
-def generated(model: nn.Module, members: list[Member]) -> nn.Module:
-    load(model, members, weights.weight)
+def generated(model: nn.Module, members: list[Member], gain: float) -> nn.Module:
+    load(model, members, lambda name, shape: weights.weight(name, shape, gain=gain))
     return model.eval()
 
 

@@ -13,7 +13,6 @@ from torch import nn
 
 import models
 import weights
-from models import Member
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = Path("specs/vision/digits")
@@ -86,11 +85,12 @@ class Golden:
     preset: str
     config: dict[str, Any]
     build: Callable[[], nn.Module]
-    members: list[Member]
+    map: str  # of the weights, in the spec's .toml; none where all names agree
     calls: tuple[Call, ...]
     run: Run
     published: int | None = None
     trained: str | None = None
+    gain: float = 1.0  # of the generated matrices and kernels, where a signal would die out on its way
     names: bool = field(default=False)  # whether names.json lists its members
 
 
@@ -102,16 +102,41 @@ def run_lstm(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     outputs = []
     for inputs in calls:
         sequence, (h, c) = model(inputs["x"])
-        outputs.append({"output": sequence, "h": h[0], "c": c[0]})
+        outputs.append({"output": sequence, "h": h, "c": c})
     return outputs
 
 
-def run_gpt2(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+def run_decoder(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     cache, outputs = None, []
     for inputs in calls:
         result = model(input_ids=inputs["tokens"], past_key_values=cache, use_cache=True)
         cache = result.past_key_values
         outputs.append({"logits": result.logits})
+    return outputs
+
+
+def run_denoiser(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    outputs = []
+    for inputs in calls:
+        words = {"encoder_hidden_states": inputs["words"]} if "words" in inputs else {}
+        outputs.append({"noise": model(inputs["x"], inputs["t"], **words).sample})
+    return outputs
+
+
+def run_mamba(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    """The calls go on from each other, so what they give are parts of one sequence; a step has no axis of positions."""
+    tokens = [inputs["tokens"] for inputs in calls]
+    rows = [part if part.dim() == 2 else part[:, None] for part in tokens]
+    logits = model(input_ids=torch.cat(rows, dim=1), use_cache=False).logits
+    parts = logits.split([row.shape[1] for row in rows], dim=1)
+    return [{"logits": part if t.dim() == 2 else part[:, 0]} for part, t in zip(parts, tokens, strict=True)]
+
+
+def run_bert(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    outputs = []
+    for inputs in calls:
+        result = model(input_ids=inputs["tokens"], token_type_ids=inputs["kinds"], attention_mask=inputs["mask"])
+        outputs.append({"hidden": result.last_hidden_state, "pooled": result.pooler_output})
     return outputs
 
 
@@ -123,7 +148,7 @@ def vit(
     )
     return Golden(
         name, "specs/vision/vit.tw", "ViT", preset, config,
-        lambda: models.vit(**config), models.vit_members(config["depth"]),
+        lambda: models.vit(**config), "torchvision",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=names,
     )  # fmt: skip
 
@@ -132,7 +157,7 @@ def vit_digits_trained() -> Golden:
     held_out = Input("pixels", "f32", (360, 1, 8, 8), {"file": str(DIGITS / "held_out.npz"), "array": "pixels"})
     return Golden(
         "vit_digits", "specs/vision/vit.tw", "ViT", "digits", DIGITS_CONFIG,
-        lambda: models.vit(**DIGITS_CONFIG), models.vit_members(DIGITS_CONFIG["depth"]),
+        lambda: models.vit(**DIGITS_CONFIG), "torchvision",
         (Call("call", (held_out,), (WHOLE,)),), run_plain,
         trained=str(DIGITS / "weights.safetensors"), names=True,
     )  # fmt: skip
@@ -144,7 +169,7 @@ def resnet(
     pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/resnet.tw", "ResNet", preset, config,
-        lambda: models.resnet(**config), models.resnet_members(config["blocks"], config["bottleneck"]),
+        lambda: models.resnet(**config), "",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=names,
     )  # fmt: skip
 
@@ -153,8 +178,30 @@ def mobilenet_v2(name: str, batch: int, size: int, names: bool = False) -> Golde
     pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/mobilenet_v2.tw", "MobileNetV2", "", {},
-        models.mobilenet_v2, models.mobilenet_v2_members(),
+        models.mobilenet_v2, "torchvision",
         (Call("call", (pixels,), (WHOLE,)),), run_plain, 3_504_872, names=names,
+    )  # fmt: skip
+
+
+def shufflenet_v2(
+    name: str, preset: str, batch: int, size: int, published: int | None = None, **config: Any
+) -> Golden:
+    pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
+    return Golden(
+        name, "specs/vision/shufflenet_v2.tw", "ShuffleNetV2", preset, config,
+        lambda: models.shufflenet_v2(**config), "torchvision",
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=preset == "tiny",
+    )  # fmt: skip
+
+
+def efficientnet(
+    name: str, preset: str, batch: int, published: int | None = None, **config: Any
+) -> Golden:
+    pixels = Input("pixels", "f32", (batch, 3, config["image"], config["image"]), {"key": f"input:{name}"})
+    return Golden(
+        name, "specs/vision/efficientnet.tw", "EfficientNet", preset, config,
+        lambda: models.efficient(config["width"], config["depth"], config["classes"]), "torchvision",
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=1.6, names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -163,7 +210,60 @@ def gpt2(
 ) -> Golden:
     return Golden(
         name, "specs/language/gpt2.tw", "GPT2", preset, config,
-        lambda: models.gpt2(**config), models.gpt2_members(config["depth"]), calls, run_gpt2, published, names=names,
+        lambda: models.gpt2(**config), "transformers", calls, run_decoder, published, names=names,
+    )  # fmt: skip
+
+
+def llama(
+    name: str, preset: str, calls: tuple[Call, ...], published: int | None = None, **config: int
+) -> Golden:
+    return Golden(
+        name, "specs/language/llama.tw", "Llama", preset, config,
+        lambda: models.llama(**config), "transformers", calls, run_decoder, published,
+        names=preset == "tiny",
+    )  # fmt: skip
+
+
+def bert(
+    name: str, preset: str, batch: int, length: int, stored: tuple[Stored, ...], published: int | None = None, **config: int
+) -> Golden:
+    inputs = tuple(
+        Input(input, "i64", (batch, length), {"key": f"input:{name}:{input}", "vocabulary": vocabulary})
+        for input, vocabulary in [("tokens", config["vocab"]), ("kinds", 2), ("mask", 2)]
+    )
+    return Golden(
+        name, "specs/language/bert.tw", "BERT", preset, config,
+        lambda: models.bert(**config), "transformers", (Call("call", inputs, stored),), run_bert, published,
+        names=preset == "tiny",
+    )  # fmt: skip
+
+
+def mamba(name: str, preset: str, batch: int, pieces: tuple[int, int], every: int = 1, **config: int) -> Golden:
+    """Two pieces of a sequence, then three tokens of it, one at a time."""
+
+    def call(number: int, entry: str, shape: tuple[int, ...]) -> Call:
+        tokens = Input("tokens", "i64", shape, {"key": f"input:{name}:{number}", "vocabulary": config["vocab"]})
+        axis = len(shape)
+        spread = (Slice(axis, 0, config["vocab"], every),) if every > 1 else ()
+        return Call(entry, (tokens,), (Stored(f"logits_{number}", "logits", spread),))
+
+    sequence = tuple(call(i, "call", (batch, length)) for i, length in enumerate(pieces))
+    steps = tuple(call(2 + i, "step", (batch,)) for i in range(3))
+    return Golden(
+        name, "specs/ssm/mamba.tw", "Mamba", preset, config,
+        lambda: models.mamba(**config), "transformers", sequence + steps, run_mamba,
+        names=preset == "tiny",
+    )  # fmt: skip
+
+
+def denoiser(
+    name: str, spec: str, model: str, preset: str, build: Callable[..., nn.Module], inputs: dict[str, tuple[int, ...]],
+    published: int | None = None, **config: Any,
+) -> Golden:  # fmt: skip
+    given = tuple(Input(input, "f32", shape, {"key": f"input:{name}:{input}"}) for input, shape in inputs.items())
+    return Golden(
+        name, f"specs/diffusion/{spec}", model, preset, config, lambda: build(**config), "diffusers",
+        (Call("call", given, (Stored("noise", "noise"),)),), run_denoiser, published, names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -178,26 +278,35 @@ def decode(key: str, batch: int, vocabulary: int, at: int, stored: tuple[Stored,
 
 
 def lstm(
-    name: str, preset: str, size: int, length: int, every: int, published: int | None = None, names: bool = False
+    name: str, preset: str, size: int, depth: int, length: int, every: int, published: int | None = None
 ) -> Golden:
     x = Input("x", "f32", (2, length, size), {"key": f"input:{name}"})
     start = (length - 1) % every
     steps = (Slice(1, start, length, every),) if every > 1 else ()
     stored = (Stored("output", "output", steps), Stored("h", "h"), Stored("c", "c"))
     return Golden(
-        name, "specs/recurrent/lstm.tw", "LSTM", preset, {"input": size, "hidden": size},
-        lambda: models.lstm(size, size), models.lstm_members(),
-        (Call("call", (x,), stored),), run_lstm, published, names=names,
+        name, "specs/recurrent/lstm.tw", "LSTM", preset, {"input": size, "hidden": size, "depth": depth},
+        lambda: models.lstm(size, size, depth), "torch",
+        (Call("call", (x,), stored),), run_lstm, published, names=True,
     )  # fmt: skip
 
 
 VIT = dict(image=224, classes=1000)
 DIGITS_CONFIG = dict(image=8, patch=2, dim=64, depth=4, heads=4, classes=10, channels=1)
+SHUFFLENET = dict(widths=[116, 232, 464], repeats=[4, 8, 4], top=1024, classes=1000)
 VOCABULARY = 50257
+LLAMA = dict(dim=2048, hidden=5632, depth=22, heads=32, groups=4, vocab=32000, context=2048)
+LLAMA_TINY = dict(dim=64, hidden=96, depth=2, heads=4, groups=2, vocab=256, context=32)
+DDPM = dict(channels=[128, 256, 256, 256], layers=2, attend=[False, True, False, False], image=3)
+DDPM_TINY = dict(channels=[64, 64, 128], layers=1, attend=[False, True, False], image=3)
+UNET_TINY = dict(channels=[64, 64, 128], layers=1, attend=[True, True, False], heads=4, context=24, latent=4)
 SPREAD = Slice(2, 0, VOCABULARY, 101)  # a sample of the vocabulary, and its end where a last tile would be short
 END = Slice(2, VOCABULARY - 65, VOCABULARY)
 GPT2 = dict(dim=768, depth=12, heads=12, vocab=VOCABULARY, context=1024)
 GPT2_TINY = dict(dim=64, depth=2, heads=4, vocab=256, context=32)
+
+BERT = dict(dim=768, depth=12, heads=12, vocab=30522, context=512)
+BERT_TINY = dict(dim=64, depth=2, heads=4, vocab=256, context=32)
 
 
 def spread(call: int | str = "") -> tuple[Stored, ...]:
@@ -219,6 +328,12 @@ def goldens() -> list[Golden]:
         resnet("resnet50_64", "50", 2, 64, 25_557_032, blocks=[3, 4, 6, 3], bottleneck=True),
         mobilenet_v2("mobilenet_v2", 1, 224, names=True),
         mobilenet_v2("mobilenet_v2_64", 2, 64),
+        shufflenet_v2("shufflenet_v2", "x10", 1, 224, 2_278_604, **SHUFFLENET),
+        shufflenet_v2("shufflenet_v2_tiny", "tiny", 2, 48, widths=[16, 24, 32], repeats=[2, 3, 1], top=48, classes=10),
+        efficientnet(
+            "efficientnet_b0", "b0", 1, 5_288_548, width=1.0, depth=1.0, image=224, classes=1000
+        ),
+        efficientnet("efficientnet_tiny", "tiny", 2, width=0.25, depth=0.5, image=64, classes=10),
         gpt2(
             "gpt2_prefill", "small",
             (prefill("input:gpt2_prefill", 1, 16, VOCABULARY, spread()),),
@@ -244,6 +359,41 @@ def goldens() -> list[Golden]:
             ),
             **GPT2_TINY,
         ),
-        lstm("lstm", "", 512, 20, 6, 2_101_248, names=True),
-        lstm("lstm_tiny", "tiny", 16, 5, 1),
+        bert(
+            "bert_base", "base", 1, 128,
+            (Stored("hidden", "hidden", (Slice(1, 0, 128, 31),)), Stored("pooled", "pooled")),
+            109_482_240, **BERT,
+        ),
+        bert(
+            "bert_tiny", "tiny", 2, 12,
+            (Stored("hidden", "hidden"), Stored("pooled", "pooled")), **BERT_TINY,
+        ),
+        llama(
+            "llama_1b", "1b",
+            (
+                prefill("input:llama_1b", 1, 16, 32000, (Stored("logits", "logits", (Slice(2, 0, 32000, 101),)),)),
+                decode("input:llama_1b", 1, 32000, 16, (Stored("logits_16", "logits", (Slice(2, 0, 32000, 31),)),)),
+            ),
+            1_100_048_384, **LLAMA,
+        ),
+        llama(
+            "llama_tiny", "tiny",
+            (prefill("input:llama_tiny", 2, 12, 256, (WHOLE,)),)
+            + tuple(
+                decode("input:llama_tiny", 2, 256, at, (Stored(f"logits_{at}", "logits"),)) for at in range(12, 16)
+            ),
+            **LLAMA_TINY,
+        ),
+        denoiser(
+            "ddpm", "ddpm.tw", "DDPM", "cifar10", models.ddpm, dict(x=(1, 3, 32, 32), t=(1,)), 35_746_307, **DDPM
+        ),
+        denoiser("ddpm_tiny", "ddpm.tw", "DDPM", "tiny", models.ddpm, dict(x=(2, 3, 8, 16), t=(2,)), **DDPM_TINY),
+        denoiser(
+            "unet_tiny", "unet.tw", "UNet", "tiny", models.unet, dict(x=(2, 4, 8, 16), t=(2,), words=(2, 5, 24)),
+            **UNET_TINY,
+        ),
+        mamba("mamba_block", "block", 1, (120, 8), 101, dim=768, depth=1, size=16, vocab=1000),
+        mamba("mamba_tiny", "tiny", 2, (9, 2), dim=48, depth=2, size=8, vocab=128),
+        lstm("lstm", "h512", 512, 1, 20, 6, 2_101_248),
+        lstm("lstm_tiny", "tiny", 16, 2, 5, 1),
     ]  # fmt: skip

@@ -72,11 +72,14 @@ def rule(name: str, shape: Shape) -> tuple[float, float]:
     return 0.0, 0.1
 
 
-def weight(name: str, shape: Shape, key_name: str | None = None) -> np.ndarray:
-    """The generated f32 values of the member called `name`; `key_name` draws them under another name's key."""
+def weight(name: str, shape: Shape, key_name: str | None = None, gain: float = 1.0) -> np.ndarray:
+    """The generated f32 values of the member called `name`; `key_name` draws them under another name's key, `gain` multiplies
+    those of two axes or more."""
     offset, scale = rule(name, shape)
     values = uniform(key_name or name, shape)
     values *= np.float32(scale)
+    if len(shape) >= 2:
+        values *= np.float32(gain)
     if offset:
         values += np.float32(offset)
     return values

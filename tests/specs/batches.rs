@@ -59,7 +59,7 @@ fn one_program_serves_every_picture() {
     let config = [("blocks", "[1, 1, 1, 1]"), ("bottleneck", "false"), ("classes", "3")];
     let config = config.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     let model = model_of("specs/vision/resnet.tw", &Choice { config, ..Choice::default() });
-    let values = weights_of(&model).map(|member| (member.path.clone(), generated(&member.path, member))).collect();
+    let values = weights_of(&model).map(|member| (member.path.clone(), generated(&member.path, member, 1.0))).collect();
     let picture = |shape: [usize; 4]| {
         let numbers: Vec<f32> =
             (0..shape.iter().product()).map(|idx: usize| (idx * 29 % 101) as f32 / 50.0 - 1.0).collect();

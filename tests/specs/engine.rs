@@ -41,7 +41,7 @@ pub type Values = HashMap<String, Tensor>;
 /// What a golden runs with: a file's tensors, or generated ones.
 pub fn values(golden: &Golden, model: &Model) -> Values {
     if golden.weights == "generated" {
-        return weights_of(model).map(|member| (member.path.clone(), generated(&member.path, member))).collect();
+        return weights_of(model).map(|member| (member.path.clone(), generated(&member.path, member, golden.gain))).collect();
     }
     let file = WeightFiles::open(&[root().join(&golden.weights)]).unwrap_or_else(|error| panic!("{error}"));
     let value = |member: &Member| file.get(&member.path).expect("the file has every weight").to_tensor().unwrap();
@@ -54,10 +54,14 @@ pub fn weights_of(model: &Model) -> impl Iterator<Item = &Member> {
     model.params.iter().chain(fixed)
 }
 
-pub fn generated(key: &str, member: &Member) -> Tensor {
+pub fn generated(key: &str, member: &Member, gain: f32) -> Tensor {
     let shape = member.ty.shape.iter().map(|dim| dim.as_constant().expect("a weight's size is known") as usize);
     let shape: Vec<usize> = shape.collect();
-    Tensor::from_slice(&shape, &synthetic(key, &shape)).unwrap()
+    let mut values = synthetic(key, &shape);
+    if shape.len() >= 2 {
+        values.iter_mut().for_each(|value| *value *= gain);
+    }
+    Tensor::from_slice(&shape, &values).unwrap()
 }
 
 pub enum Runner {

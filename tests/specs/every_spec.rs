@@ -79,9 +79,47 @@ const SMALL: &[Small] = &[
         sizes: &[("B", 2), ("T", 3)],
     },
     Small {
+        spec: "language/bert.tw",
+        model: "BERT",
+        config: &[("vocab", "11"), ("context", "8"), ("dim", "8"), ("depth", "2"), ("heads", "2")],
+        sizes: &[("B", 2), ("N", 3)],
+    },
+    Small {
+        spec: "language/llama.tw",
+        model: "Llama",
+        config: &[
+            ("vocab", "11"),
+            ("context", "8"),
+            ("dim", "8"),
+            ("hidden", "12"),
+            ("depth", "2"),
+            ("heads", "4"),
+            ("groups", "2"),
+        ],
+        sizes: &[("B", 2), ("T", 3)],
+    },
+    Small {
+        spec: "vision/shufflenet_v2.tw",
+        model: "ShuffleNetV2",
+        config: &[("widths", "[8, 12, 16]"), ("repeats", "[2, 1, 1]"), ("top", "8"), ("classes", "3")],
+        sizes: &[("B", 1), ("H", 32), ("W", 40)],
+    },
+    Small {
+        spec: "vision/efficientnet.tw",
+        model: "EfficientNet",
+        config: &[("width", "0.25"), ("depth", "0.25"), ("image", "32"), ("classes", "3")],
+        sizes: &[("B", 1)],
+    },
+    Small {
+        spec: "ssm/mamba.tw",
+        model: "Mamba",
+        config: &[("vocab", "11"), ("dim", "8"), ("depth", "2"), ("size", "4")],
+        sizes: &[("B", 2), ("N", 3)],
+    },
+    Small {
         spec: "recurrent/lstm.tw",
         model: "LSTM",
-        config: &[("input", "5"), ("hidden", "3")],
+        config: &[("input", "5"), ("hidden", "3"), ("depth", "2")],
         sizes: &[("B", 2), ("T", 4)],
     },
 ];

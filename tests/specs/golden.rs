@@ -17,6 +17,9 @@ pub struct Golden {
     pub preset: String,
     config: serde_json::Map<String, serde_json::Value>,
     pub weights: String,
+    /// What generated values of two axes or more are multiplied with.
+    #[serde(default = "one")]
+    pub gain: f32,
     pub params: i64,
     pub tensors: usize,
     pub calls: Vec<Call>,
@@ -55,6 +58,10 @@ struct Slice {
     start: usize,
     stop: usize,
     step: usize,
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 pub fn root() -> PathBuf {

@@ -25,6 +25,13 @@ const PLAN: &[(&str, When)] = &[
     ("gpt2_tiny_decode", When::Everywhere),
     ("lstm_tiny", When::Everywhere),
     ("lstm", When::Everywhere),
+    ("bert_tiny", When::Everywhere),
+    ("llama_tiny", When::Everywhere),
+    ("shufflenet_v2_tiny", When::Everywhere),
+    ("efficientnet_tiny", When::Everywhere),
+    ("ddpm_tiny", When::Everywhere),
+    ("unet_tiny", When::Everywhere),
+    ("mamba_tiny", When::Everywhere),
     ("vit_b16", When::Compiled),
     ("resnet50", When::Compiled),
     ("mobilenet_v2", When::Compiled),
@@ -34,6 +41,12 @@ const PLAN: &[(&str, When)] = &[
     ("vit_l16", When::OnDemand),
     ("resnet18", When::OnDemand),
     ("resnet50_64", When::OnDemand),
+    ("bert_base", When::OnDemand),
+    ("llama_1b", When::OnDemand),
+    ("shufflenet_v2", When::OnDemand),
+    ("efficientnet_b0", When::OnDemand),
+    ("mamba_block", When::OnDemand),
+    ("ddpm", When::OnDemand),
 ];
 
 /// Goldens small enough to run once per weight.

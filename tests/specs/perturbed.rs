@@ -15,7 +15,7 @@ fn perturb(golden: &Golden, model: &Model, stride: usize) -> usize {
     let (mut n_tried, mut unnoticed) = (0, Vec::new());
     let mut weakest = (f64::INFINITY, String::new());
     for member in weights_of(model).step_by(stride) {
-        let changed = generated(&format!("perturbed:{}", member.path), member);
+        let changed = generated(&format!("perturbed:{}", member.path), member, golden.gain);
         let kept = values.insert(member.path.clone(), changed).expect("every weight has a value");
         let (error, _) = run(golden, &runner, &values);
         values.insert(member.path.clone(), kept);

@@ -18,6 +18,8 @@ pub struct Presets {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preset {
     pub name: String,
+    /// Which model of the file it is of; needed where there are several.
+    pub model: Option<String>,
     pub choices: Vec<Choice>,
     pub expect: Option<Expect>,
     pub span: Span,
@@ -135,10 +137,15 @@ impl Reader {
             return None;
         };
         let span = Span::new(self.file, name.span());
-        let mut preset = Preset { name: name.get_ref().as_ref().to_string(), choices: Vec::new(), expect: None, span };
+        let name = name.get_ref().as_ref().to_string();
+        let mut preset = Preset { name, model: None, choices: Vec::new(), expect: None, span };
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "expect" => preset.expect = self.expect(value),
+                "model" => match self.setting(value, 0) {
+                    Some(Setting::Str(model)) => preset.model = Some(model),
+                    _ => self.report("E0507", "`model` is the name of one", value.span(), "write it in quotes"),
+                },
                 key_text => self.choice(key_text.to_string(), key.span(), value, &mut preset.choices, 0),
             }
         }

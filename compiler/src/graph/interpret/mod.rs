@@ -39,7 +39,7 @@ pub struct Context<'a> {
     expansions: RefCell<FxHashMap<(usize, NodeId), Rc<Graph>>>,
 }
 
-/// Evaluates `graph`. A size binds where it stands alone in the type of an argument; `sizes` gives the rest.
+/// Evaluates `graph`. A size binds where it, or a multiple, stands in the type of an argument; `sizes` gives the rest.
 pub fn interpret(
     graph: &Graph,
     inputs: &[Tensor],
@@ -92,13 +92,17 @@ fn hold(graph: &Graph, inputs: &[Tensor], sizes: &dyn Fn(&Symbol) -> Option<i64>
     Ok(())
 }
 
-/// The sizes that stand alone in the types of the arguments.
+/// The sizes that stand alone, or as multiples, in the types of the arguments.
 fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<FxHashMap<Symbol, i64>, EvalError> {
     let mut bound = FxHashMap::default();
     for (argument, input) in graph.arguments().iter().zip(inputs) {
         for (dim, &size) in graph.type_of(argument.value).shape.iter().zip(&input.shape) {
-            let Some(symbol) = dim.as_symbol() else { continue };
-            let size = i64::try_from(size).map_err(|_| EvalError::new("a size does not fit 64 bits"))?;
+            let Some((factor, symbol)) = dim.as_multiple() else { continue };
+            let whole = i64::try_from(size).map_err(|_| EvalError::new("a size does not fit 64 bits"))?;
+            if whole % factor != 0 {
+                return Err(EvalError::new(format!("`{}` has a size of {size}, which is no {dim}", argument.name)));
+            }
+            let size = whole / factor;
             match bound.insert(symbol.clone(), size) {
                 Some(other) if other != size => {
                     return Err(EvalError::new(format!("`{symbol}` is {other} and {size} at once")));

@@ -375,6 +375,24 @@ mod tests {
     }
 
     #[test]
+    fn a_short_proof_is_found_among_many_facts() {
+        let mut f = facts(&[("H", "1", ""), ("W", "1", ""), ("j1", "0", ""), ("l0", "0", "3")]);
+        f.assume([
+            dim("2*g1 - 1"),
+            dim("r3 + 2*g1 - 1"),
+            dim("floordiv(H + 1, 2) - r3 - 2*g1"),
+            dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2)"),
+            dim("floordiv(W + 1, 2) - r4 - 2*l0 - 32*j0"),
+            dim("32*floordiv(W + 3, 64) + r4 + 2*l0 + 8*j1 - 1"),
+            dim("-8*floordiv(mod(floordiv(W + 3, 4), 16) + 3, 4) - 32*floordiv(W + 3, 64) + floordiv(W + 1, 2)"),
+            dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - r4 - 2*l0 - 8*j1"),
+            dim("-16*floordiv(W + 3, 64) + floordiv(W + 3, 4) - l0 - 4*j1 - 1"),
+        ]);
+        assert!(f.proves(&dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - 2*l0 - 8*j1")));
+        assert!(!f.proves(&dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - 2*l0 - 8*j1 - 5")));
+    }
+
+    #[test]
     fn what_runs_is_not_empty() {
         let mut f = facts(&[("H", "0", ""), ("W", "0", "")]);
         assert!(!f.proves(&dim("H - 1")));

@@ -98,6 +98,18 @@ impl Dim {
         }
     }
 
+    /// `c * symbol`, for a positive c.
+    pub fn as_multiple(&self) -> Option<(i64, &Symbol)> {
+        let mut terms = self.terms();
+        match (terms.next(), terms.next()) {
+            (Some((monomial, c)), None) if c > 0 => match monomial.as_slice() {
+                [(Atom::Symbol(symbol), 1)] => Some((c, symbol)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The symbol, if that is all there is: the place where a size binds.
     pub fn as_symbol(&self) -> Option<&Symbol> {
         let (monomial, coefficient) = self.0.iter().next()?;
