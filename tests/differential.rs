@@ -15,6 +15,7 @@ use differential::check::{check, silence_panics};
 use differential::coverage::Coverage;
 use differential::{file, generate};
 use tilewright::compiler::codegen::Backend;
+use tilewright::compiler::passes::pipeline;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential")
@@ -55,7 +56,8 @@ fn random_graphs_agree() {
 fn long() {
     let (seed, n_graphs) = (number("TILEWRIGHT_SEED", 2), number("TILEWRIGHT_GRAPHS", 10_000));
     let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize);
-    let stages = ["expand", "precision", "canonicalize", "fold", "cse", "dce", "fuse", "llvm", "cranelift"];
+    let passes = pipeline::PASSES.iter().map(|pass| pass.name);
+    let stages: Vec<&str> = passes.chain(["llvm", "cranelift"]).collect();
     let text = format!("seed {seed}: {}\n\n{}", outcome.coverage.summary(), outcome.coverage.table(&stages));
     std::fs::write(folder().join("report.md"), text).expect("a report");
     report(&outcome);

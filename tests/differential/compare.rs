@@ -33,7 +33,9 @@ pub fn tolerance(tensor: &Tensor, noisy: &[&Tensor]) -> Tolerance {
         let others = noisy.iter().map(|other| other.float_at(idx));
         if value.is_finite() {
             largest = largest.max(value.abs());
-            deviation = others.fold(deviation, |worst, other| worst.max((other - value).abs()));
+            // `max` passes over NaN, which is as far away as can be.
+            let distance = |other: f64| if other.is_nan() { f64::INFINITY } else { (other - value).abs() };
+            deviation = others.fold(deviation, |worst, other| worst.max(distance(other)));
         } else if others
             .into_iter()
             .any(|other| other.to_bits() != value.to_bits() && !(other.is_nan() && value.is_nan()))

@@ -3,7 +3,7 @@
 //! How far such runs are from the exact one tells how much a difference means: a cancellation, a near tie or a kink shows
 //! as a large deviation, and what deviates wildly is not compared.
 
-use tilewright::compiler::graph::{Attrs, DType, Graph, Node, Origin, Tensor, Type, Value};
+use tilewright::compiler::graph::{Attrs, DType, Dim, Graph, Meaning, Node, Origin, Tensor, Type, Value};
 use tilewright::compiler::ops;
 
 use super::rewrite;
@@ -56,6 +56,9 @@ fn relative(dtype: DType) -> f64 {
     }
 }
 
+/// Roundings of a long sum add up as a random walk does: how far one of them takes it, in parts of `relative`.
+const ROUNDINGS: f64 = 0.06;
+
 fn errs(node: &Node, ty: &Type) -> bool {
     let is_window_max = node.op.name == "window" && node.attrs.str("combine") == "max";
     let is_narrow = matches!(ty.dtype, DType::F16 | DType::BF16);
@@ -71,11 +74,19 @@ pub fn noisy(graph: &Graph, seed: i64) -> Graph {
             return value;
         }
         key += 1;
-        disturb(graph, value, &ty, seed, key).unwrap_or(value)
+        let scale = relative(ty.dtype) * (1.0 + ROUNDINGS * n_summed(graph, value).sqrt());
+        disturb(graph, value, &ty, (seed, key), scale).unwrap_or(value)
     })
 }
 
-fn disturb(graph: &mut Graph, value: Value, ty: &Type, seed: i64, key: i64) -> Option<Value> {
+/// Elements that go into one of a reduction, one for other ops.
+fn n_summed(graph: &Graph, value: Value) -> f64 {
+    let Meaning::Structured { nest, .. } = graph.node(value.node).op.meaning else { return 1.0 };
+    let nest = graph.with_call(value.node, |call| nest(call));
+    graph.sizes.upper_bound(&Dim::product(&nest.axes[nest.n_parallel..])).map_or(1.0, |n| n.max(1) as f64)
+}
+
+fn disturb(graph: &mut Graph, value: Value, ty: &Type, (seed, key): (i64, i64), scale: f64) -> Option<Value> {
     let mut apply = |op: &str, operands: &[Value], attrs: Attrs| {
         let node = graph.apply(ops::find(op)?, operands, &attrs, Vec::new(), &Origin::default()).ok()?;
         Some(Value { node, result: 0 })
@@ -85,7 +96,7 @@ fn disturb(graph: &mut Graph, value: Value, ty: &Type, seed: i64, key: i64) -> O
     let (seed, stream) = (apply("constant", &[], int(seed))?, apply("constant", &[], int(0))?);
     let bits = apply("random_bits", &[seed, stream], Attrs::none().with("shape", ty.shape.clone()).with("key", key))?;
     let bits = apply("cast", &[bits], Attrs::none().with("to", ty.dtype))?;
-    let (scale, one) = (relative(ty.dtype), apply("fill", &[], fill(1.0))?);
+    let one = apply("fill", &[], fill(1.0))?;
     let unit = apply("fill", &[], fill(2.0 / 4_294_967_296.0))?;
     let unit = apply("mul", &[bits, unit], Attrs::none())?;
     let unit = apply("sub", &[unit, one], Attrs::none())?;

@@ -9,7 +9,7 @@ use tilewright::compiler::driver::{lower_entries, lower_kernels, plan_entries};
 use tilewright::compiler::front::format::format_source;
 use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
-use tilewright::compiler::graph::{Argument, Graph, Model, Precision, Role, Symbol, Tensor, interpret};
+use tilewright::compiler::graph::{Argument, DType, Graph, Model, Precision, Role, Symbol, Tensor, interpret};
 use tilewright::compiler::kernel;
 use tilewright::compiler::ops;
 use tilewright::compiler::passes::prepare::ENTRY;
@@ -173,10 +173,15 @@ type Known = HashMap<String, Tensor>;
 
 /// Real floats are decided by a pass; what comes in is of the type that it decided.
 fn interpreted(small: &Small, graph: &Graph, known: &Known) -> Vec<Tensor> {
-    let argument = |argument: &Argument| known[&argument.name].cast(graph.type_of(argument.value).dtype);
+    let argument = |argument: &Argument| in_type(&known[&argument.name], graph.type_of(argument.value).dtype);
     let arguments: Vec<Tensor> = graph.arguments().iter().map(argument).collect();
     let values = interpret(graph, &arguments, &|_| None, Precision::Wide);
     values.unwrap_or_else(|error| panic!("{}: {error}\n{graph}", small.spec))
+}
+
+/// What was computed in f64 is not rounded.
+fn in_type(value: &Tensor, dtype: DType) -> Tensor {
+    if value.dtype == dtype { value.clone() } else { value.cast(dtype) }
 }
 
 /// Adds what the entries share to the arguments of one of them, as far as its params allow.

@@ -32,6 +32,9 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     b.finish()
 }
 
+/// More than any axis has.
+const WHOLE: i64 = 1 << 40;
+
 /// A grid axis for every axis along which nothing is reduced but `lanes`; gives the positions along all axes.
 pub fn grid(b: &mut Builder, loops: &Loops, lanes: Option<usize>) -> Vec<Dim> {
     (0..loops.axes.len())
@@ -45,7 +48,12 @@ pub fn grid(b: &mut Builder, loops: &Loops, lanes: Option<usize>) -> Vec<Dim> {
 /// Splits an axis of more than `size` elements over the grid: the start and the length of the part of one item. An extent
 /// that is a quotient stays whole: no proof follows quotients of its parts.
 pub fn chunk(b: &mut Builder, extent: &Dim, size: i64) -> (Dim, Dim) {
-    if extent.as_constant().is_some_and(|extent| extent <= size) || crate::graph::rows::divides(extent) {
+    let is_quotient = crate::graph::rows::divides(extent);
+    if is_quotient {
+        // An extent that only a check at entry keeps from being negative must not reach the loops when it is.
+        b.grid("c", extent.ceil_div(&Dim::constant(WHOLE)));
+    }
+    if extent.as_constant().is_some_and(|extent| extent <= size) || is_quotient {
         return (Dim::constant(0), extent.clone());
     }
     let chunk = Dim::constant(size);

@@ -58,10 +58,15 @@ impl Facts {
     }
 
     pub fn assume(&mut self, guards: impl IntoIterator<Item = Dim>) {
-        for guard in guards {
+        let mut guards: Vec<Dim> = guards.into_iter().collect();
+        while let Some(guard) = guards.pop() {
+            guards.extend(opened(&guard));
             let tight = tighten(&guard);
-            if let Some((symbol, low)) = least_value(&tight) {
-                self.ranges.raise(symbol, low);
+            if let Some((symbol, sign)) = only_symbol(&tight) {
+                match sign {
+                    1 => self.ranges.raise(symbol, tight.constant_term().saturating_neg()),
+                    _ => self.ranges.lower(symbol, tight.constant_term()),
+                }
                 self.found = Rc::default();
             }
             self.known.extend(self.positive_factors(&tight));
@@ -150,12 +155,23 @@ fn tighten(guard: &Dim) -> Dim {
     }
 }
 
-/// The symbol and its least value, of a guard about one symbol alone.
-fn least_value(guard: &Dim) -> Option<(&Symbol, i64)> {
+/// `floor(a / b) + rest >= 0` says that `a + b·rest >= 0`, for a positive constant b.
+fn opened(guard: &Dim) -> Option<Dim> {
+    guard.terms().find_map(|(monomial, coefficient)| match (monomial.as_slice(), coefficient) {
+        ([(Atom::FloorDiv(a, b), 1)], 1) if b.as_constant().is_some_and(|by| by > 0) => {
+            let rest = guard - &Dim::from_terms([(monomial.clone(), 1)]);
+            Some(a + &(&rest * b))
+        }
+        _ => None,
+    })
+}
+
+/// The symbol of a guard about one symbol alone, and its sign.
+fn only_symbol(guard: &Dim) -> Option<(&Symbol, i64)> {
     let mut terms = guard.terms().filter(|(monomial, _)| !monomial.is_empty());
     match (terms.next()?, terms.next()) {
-        ((monomial, 1), None) => match monomial.as_slice() {
-            [(Atom::Symbol(symbol), 1)] => Some((symbol, guard.constant_term().checked_neg()?)),
+        ((monomial, sign @ (1 | -1)), None) => match monomial.as_slice() {
+            [(Atom::Symbol(symbol), 1)] => Some((symbol, sign)),
             _ => None,
         },
         _ => None,
@@ -195,17 +211,13 @@ impl Search<'_> {
         shown
     }
 
-    /// `dim = fact + rest`, where the fact limits a symbol that stands in quotients and remainders of `dim`.
+    /// `dim = fact + rest`, where the fact limits a product of symbols that stand in quotients and remainders of `dim`.
     fn by_limit(&self, dim: &Dim) -> bool {
         let limits = |fact: &&Dim| {
             let mut terms = fact.terms().filter(|(monomial, _)| !monomial.is_empty());
-            match (terms.next(), terms.next()) {
-                (Some((monomial, -1)), None) => match monomial.as_slice() {
-                    [(Atom::Symbol(symbol), 1)] => dim.mentions(symbol),
-                    _ => false,
-                },
-                _ => false,
-            }
+            let Some((monomial, ..0)) = terms.next() else { return false };
+            let is_met = |atom: &Atom| matches!(atom, Atom::Symbol(symbol) if dim.mentions(symbol));
+            terms.next().is_none() && monomial.iter().all(|(atom, _)| is_met(atom))
         };
         let ranges = &self.facts.ranges;
         self.facts.known.iter().filter(limits).any(|fact| ranges.lower_bound(&(dim - fact)).is_some_and(|low| low >= 0))

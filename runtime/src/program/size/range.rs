@@ -61,6 +61,15 @@ impl Ranges {
         }
     }
 
+    /// Says that a declared symbol is at most this, if its constant upper bound is more.
+    pub fn lower(&mut self, symbol: &Symbol, high: i64) {
+        if let Some(range) = self.ranges.iter_mut().find(|range| range.symbol == *symbol)
+            && range.high.as_ref().is_some_and(|known| known.as_constant().is_some_and(|known| known > high))
+        {
+            range.high = Some(Dim::constant(high));
+        }
+    }
+
     pub fn remove(&mut self, symbol: &Symbol) {
         self.ranges.retain(|range| range.symbol != *symbol);
     }
