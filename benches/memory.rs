@@ -16,6 +16,13 @@ fn main() {
         };
         [
             one("elementwise", format!("%8: {ty} = mul(%0, %0)\n %9: {ty} = add(%8, %0)\n")),
+            Case {
+                name: format!("sums {m}x{n}"),
+                graph: format!(
+                    r#"graph @call(%0 "x": data {ty}) {{ %1: f32[{m}] = reduce_sum(%0) {{axes = [1], keep = false}} return %1 "y": data }}"#
+                ),
+                work: Work::Bytes(4 * m * n),
+            },
             one("gelu", format!("%9: {ty} = gelu(%0) {{approximate = false}}\n")),
             one("softmax", format!("%9: {ty} = softmax(%0) {{axis = -1}}\n")),
             one(

@@ -35,6 +35,10 @@ fn work(kernel: &Kernel, stmt: &Stmt) -> f64 {
             let depth = kernel.type_of(*a).shape.last().copied().unwrap_or(1) as f64;
             elements(*acc) * depth
         }
+        Op::Scalar(scalar, _) => {
+            let each = f64::from(scalar.work());
+            stmt.results.first().map_or(0.0, |&result| each * elements(result))
+        }
         Op::Store(_, value) | Op::Accumulate(_, value) => elements(*value),
         _ => stmt.results.first().map_or(0.0, |&result| elements(result)),
     }

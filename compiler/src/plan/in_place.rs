@@ -1,12 +1,13 @@
 //! Which operands a step may write its result over.
 //!
 //! Invariant: an operand is named here only if every element of it is read at the very position where the result's
-//! element is written, or if the kernel for it touches nothing but what changes. Buffers of a kernel never overlap, so the
-//! kernel for it has one buffer where the other had two.
+//! element is written, and not after that, or if the kernel for it touches nothing but what changes. Buffers of a kernel
+//! never overlap, so the kernel for it has one buffer where the other had two.
 
 use std::rc::Rc;
 
 use super::draft::InPlace;
+use crate::graph::rows::{Rows, Visit};
 use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Value, axis};
 use crate::kernel::{Block, Builder, Kernel, Memory, Op, Rights, lane};
 
@@ -20,7 +21,10 @@ pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
     }
     let operands = 0..graph.operands(id).len();
     let straight = |&operand: &usize| match (node.op.name, node.regions.as_slice()) {
-        ("fused", [region]) => reaches_in_place(region, region.arguments()[operand].value),
+        ("fused", [region]) => {
+            let argument = region.arguments()[operand].value;
+            reaches_in_place(region, argument) || is_read_in_rows(region, argument)
+        }
         _ => reads_in_place(graph, id, operand),
     };
     let way = |operand: usize| {
@@ -75,7 +79,9 @@ fn stores_on_a_path(block: &Block, result: u32) -> usize {
 fn each_memory(block: &mut Block, change: &dyn Fn(&mut Memory)) {
     for stmt in &mut block.stmts {
         match &mut stmt.op {
-            Op::Load(access, _) | Op::Store(access, _) | Op::Accumulate(access, _) => change(&mut access.memory),
+            Op::Load(access, _) | Op::Store(access, _) | Op::Accumulate(access, _) | Op::Prefetch(access) => {
+                change(&mut access.memory);
+            }
             _ => {}
         }
         stmt.op.blocks_mut().into_iter().for_each(|inner| each_memory(inner, change));
@@ -127,6 +133,22 @@ fn reaches_in_place(region: &Graph, argument: Value) -> bool {
         reached.push(Value { node: id, result: 0 });
     }
     true
+}
+
+/// Whether an argument of a region that takes its result row by row is read only where the result's element lies: a row
+/// is read for the last time just before its elements are stored.
+fn is_read_in_rows(region: &Graph, argument: Value) -> bool {
+    let [output] = region.outputs() else { return false };
+    if region.type_of(argument) != region.type_of(output.value) {
+        return false;
+    }
+    let others: Vec<NodeId> = region.arguments().iter().map(|other| other.value.node).collect();
+    let is_followed = |id: &NodeId| *id == argument.node || !others.contains(id);
+    let Ok(rows) = Rows::of(region, output.value, &region.node_ids().filter(is_followed).collect()) else {
+        return false;
+    };
+    let is_here = |visit: &Visit| visit.at.as_ref() == Some(&rows.start);
+    rows.stores_rows() && rows.visits.get(&argument.node).is_some_and(|visits| visits.iter().all(is_here))
 }
 
 /// Elements of a row that one step moves.

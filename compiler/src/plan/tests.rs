@@ -346,3 +346,30 @@ fn nothing_in_the_arena_is_read_where_it_was_not_written() {
     let arena = planned.program.entries[0].values.iter().filter(|value| value.storage == Storage::Arena);
     assert_eq!(arena.count(), 0, "the only value is the output");
 }
+
+#[test]
+fn a_row_is_normalised_over_itself() {
+    let text = r#"graph @call(%0 "x": data f32[3, 20]) {
+      %1: f32[3, 20] = exp(%0)
+      %2: f32[3, 20] = fused(%1)
+        @fused(%0 "x0": data f32[3, 20]) {
+          %1: f32[3, 1] = reduce_sum(%0) {axes = [1], keep = true}
+          %2: f32[3, 20] = broadcast(%1) {shape = [3, 20]}
+          %3: f32[3, 20] = div(%0, %2)
+          return %3 "y": data
+        }
+      %3: f32[3, 20] = fused(%2)
+        @fused(%0 "x0": data f32[3, 20]) {
+          %1: f32[3, 1] = reduce_max(%0) {axes = [1], keep = true}
+          %2: f32[3, 19] = slice(%0) {starts = [0, 1], stops = [3, 20], steps = [1, 1]}
+          %3: f32[3, 20] = pad(%2) {low = [0, 0], high = [0, 1], value = 0.0}
+          %4: f32[3, 20] = broadcast(%1) {shape = [3, 20]}
+          %5: f32[3, 20] = sub(%3, %4)
+          return %5 "y": data
+        }
+      %4: f32[3, 20] = neg(%3)
+      return %4 "y": data
+    }"#;
+    // The second one reads what lies further on, after it was written: it needs memory of its own.
+    insta::assert_snapshot!(agrees(text, &[numbers(&[3, 20], 1.0)], 1));
+}

@@ -3,18 +3,20 @@
 //!
 //! An item of the grid takes a row through all stages, each a loop along it, and then stores its elements if the result
 //! has them: what was read first is still in the cache. What is the same along a row is computed once before each loop,
-//! and what several stages need is kept, if that is cheaper than computing it again.
+//! and what several stages need is kept, if that is cheaper than computing it again. While a row is worked on, the next
+//! one is asked for, so that memory rests less.
 //!
 //! Invariant: results do not depend on the number of threads: a reduction is never split over items of the grid.
 
 use rustc_hash::FxHashMap;
 
-use super::body::{Term, TermId};
+use super::body::{Load, Position, Term, TermId};
 use super::emit::{Inverse, Kept, Tile, begin, number};
 use super::keep::{self, Keep};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, segments};
 use super::{Loops, order};
+use crate::graph::rows::axis_of;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Condition, Kernel, Memory, Span, Type, Value, lane};
 use crate::seeded::{Fault, is};
@@ -23,6 +25,8 @@ use crate::seeded::{Fault, is};
 const CHUNK: i64 = 512;
 /// A loop of at most so many steps is written out.
 const UNROLLED: i64 = 4;
+/// Bytes that come from memory at once.
+const LINE: u64 = 64;
 /// A row of so few points is divided faster than its divisor is inverted.
 const FEW_POINTS: i64 = 8;
 
@@ -219,7 +223,10 @@ impl<'a> Rows<'a> {
             let inside = Builder::below(&self.at[lanes], &self.loops.axes[lanes]);
             match segment.guarded {
                 true => vec![self.partial_step(b, idx, segment.width, inside, carried[0])],
-                false => vec![self.step(b, idx, segment.width, Vec::new(), carried[0])],
+                false => {
+                    self.prefetch(b, idx, lanes, base, segment.width);
+                    vec![self.step(b, idx, segment.width, Vec::new(), carried[0])]
+                }
             }
         });
         sums[0]
@@ -274,6 +281,56 @@ impl<'a> Rows<'a> {
         b.scalar(Scalar::Select, &[takes_part, next, gathered])
     }
 
+    /// Asks for the part of the next row that lies where this tile does: it comes while this row is worked on. The first
+    /// pass reads it; the lines of a tile are shared out among the others.
+    fn prefetch(&self, b: &mut Builder, pass: usize, lanes: usize, base: &Dim, width: u64) {
+        if pass == 0 {
+            return;
+        }
+        let Some((row, loads)) = self.next_row(lanes) else { return };
+        let next = &self.at[row] + 1;
+        let room = Builder::below(&next, &self.loops.axes[row]);
+        let n_sharing = self.n_passes() - 1;
+        let ask = |b: &mut Builder| {
+            for load in &loads {
+                let bytes = self.loops.operands[load.operand].dtype.size_of() as u64;
+                let lines = (0..(width * bytes).div_ceil(LINE)).filter(|line| *line as usize % n_sharing == pass - 1);
+                for line in lines {
+                    let mut at = self.at.clone();
+                    (at[row], at[lanes]) = (next.clone(), base + (line * LINE / bytes) as i64);
+                    let place = |position: &Position| match position {
+                        Position::Dim(dim) => Some(dim.substitute(&|symbol| at.get(axis_of(symbol)?).cloned())),
+                        Position::Term(_) => None,
+                    };
+                    if let Some(index) = load.index.iter().map(place).collect::<Option<Vec<Dim>>>() {
+                        b.prefetch(self.operands[load.operand], index);
+                    }
+                }
+            }
+            Vec::new()
+        };
+        b.if_else(Condition::Guards(vec![room]), ask, |_| Vec::new());
+    }
+
+    fn n_passes(&self) -> usize {
+        self.loops.stages.len() + usize::from(self.loops.stores_rows())
+    }
+
+    /// The outer axis along which items follow each other, and what the first pass reads one after the other that is
+    /// different in the next row.
+    fn next_row(&self, lanes: usize) -> Option<(usize, Vec<&Load>)> {
+        let is_outer = |axis: &usize| !self.loops.inner.contains(axis);
+        let row = (0..self.loops.axes.len()).rev().find(is_outer)?;
+        let is_read = |load: &&Load| {
+            load.guards.is_empty()
+                && load.mentions(&Loops::symbol(row))
+                && order::stride(self.loops, load, lanes) == order::Stride::One
+        };
+        let loads = self.loops.body.loads(&[self.loops.stages.first()?.element]);
+        let loads: Vec<&Load> = loads.into_iter().filter(is_read).collect();
+        (self.n_passes() > 1 && !loads.is_empty()).then_some((row, loads))
+    }
+
     fn store_row(&mut self, b: &mut Builder) {
         let lanes = self.lanes;
         self.loops_over(b, &self.inner_but(lanes), &[], &mut |this, b, _| {
@@ -286,6 +343,9 @@ impl<'a> Rows<'a> {
             each_tile(b, &format!("s{lanes}_"), &segments, &[], &mut |b, base, segment, _| {
                 this.at[lanes] = base + &lane(0);
                 let guards = if segment.guarded { vec![Builder::below(&this.at[lanes], extent)] } else { Vec::new() };
+                if !segment.guarded {
+                    this.prefetch(b, this.loops.stages.len(), lanes, base, segment.width);
+                }
                 this.store(b, segment.width, guards);
                 Vec::new()
             })

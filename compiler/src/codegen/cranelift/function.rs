@@ -109,6 +109,8 @@ impl Printer<'_> {
             (Op::Loop(inner), results) => self.loop_stmt(inner, results),
             (Op::If(inner), results) => self.if_stmt(inner, results),
             (Op::StoreAt(place, value), []) => self.store(place, *value),
+            // There is no such instruction.
+            (Op::PrefetchAt(_), []) => Ok(()),
             (op, &[result]) => {
                 let value = self.instruction(op, result)?;
                 self.values[result.0 as usize] = Some(value);

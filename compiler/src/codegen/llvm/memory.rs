@@ -51,6 +51,13 @@ impl Printer<'_> {
         Ok(())
     }
 
+    /// For reading, into all caches.
+    pub fn prefetch(&mut self, place: &Place) -> Result<(), CodegenError> {
+        let pointer = self.pointer(place, &Type::scalar(self.kernel.memory_dtype(place.memory)))?;
+        self.line(format_args!("  call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)"));
+        Ok(())
+    }
+
     fn stored_type(&self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
         if self.kernel.memory_dtype(place.memory) != ty.dtype {
             return Err(CodegenError::new(format!("an access as {ty} to memory of another type")));

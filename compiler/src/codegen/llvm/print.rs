@@ -121,6 +121,7 @@ impl Printer<'_> {
             (Op::Loop(inner), results) => self.loop_stmt(inner, results),
             (Op::If(inner), results) => self.if_stmt(inner, results),
             (Op::StoreAt(place, value), []) => self.store(place, *value),
+            (Op::PrefetchAt(place), []) => self.prefetch(place),
             (Op::Const(literal), &[result]) => self.literal(*literal, result),
             (Op::Argument(argument), &[result]) => {
                 let text = match argument {

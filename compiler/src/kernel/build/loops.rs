@@ -44,6 +44,10 @@ impl Builder {
         self.push(Op::LoadAt(place), ty)
     }
 
+    pub fn prefetch_at(&mut self, place: Place) {
+        self.push_stmt(Stmt { results: Vec::new(), op: Op::PrefetchAt(place) });
+    }
+
     pub fn store_at(&mut self, place: Place, value: Value) {
         self.push_stmt(Stmt { results: Vec::new(), op: Op::StoreAt(place, value) });
     }

@@ -92,6 +92,11 @@ impl Builder {
         self.push_stmt(Stmt { results: Vec::new(), op: Op::Store(access(memory, index, guards), value) });
     }
 
+    /// Says that an element will be read soon.
+    pub fn prefetch<I: Into<Index>>(&mut self, memory: Memory, index: impl IntoIterator<Item = I>) {
+        self.push_stmt(Stmt { results: Vec::new(), op: Op::Prefetch(access(memory, index, [])) });
+    }
+
     pub fn accumulate<I: Into<Index>>(
         &mut self,
         memory: Memory,

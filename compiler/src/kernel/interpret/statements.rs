@@ -26,7 +26,7 @@ impl Thread<'_> {
             Op::Broadcast(a) => self.broadcast(*a, &ty.shape),
             Op::Reshape(a) => Ok(self.get(*a)?.to_vec()),
             Op::Reduce { scalar, value, axis } => self.reduce(*scalar, *value, *axis),
-            Op::Barrier => Ok(Vec::new()),
+            Op::Barrier | Op::Prefetch(_) | Op::PrefetchAt(_) => Ok(Vec::new()),
             op => match self.kernel.level {
                 Level::Tile => self.tile_statement(memories, op, &ty),
                 Level::Loop => self.vector_statement(memories, op, &ty),

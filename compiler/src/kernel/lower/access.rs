@@ -54,6 +54,12 @@ impl Lower<'_> {
         }
     }
 
+    pub(super) fn prefetch(&mut self, access: &Access) {
+        let access = self.without_proved_guards(access, &[]);
+        let (place, truth) = self.locate(&access, &[], true);
+        self.when(truth, |lower| lower.b.prefetch_at(place));
+    }
+
     fn write(&mut self, place: Place, value: Value, accumulate: bool) {
         if !accumulate {
             return self.b.store_at(place, value);

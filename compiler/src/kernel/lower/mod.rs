@@ -108,6 +108,7 @@ impl Lower<'_> {
             (Op::Symbol(def), _) => self.symbol_def(def),
             (Op::Store(access, value), _) => self.store(access, *value, false),
             (Op::Accumulate(access, value), _) => self.store(access, *value, true),
+            (Op::Prefetch(access), _) => self.prefetch(access),
             (Op::Barrier, _) => self.b.barrier(),
             (op, Some(ty)) => {
                 let tile = self.value_of(op, &ty);

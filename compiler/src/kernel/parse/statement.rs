@@ -71,6 +71,13 @@ impl<'a> Parser<'a> {
                 self.cursor.expect(",")?;
                 Ok(Op::Accumulate(access, self.use_value()?))
             }
+            "prefetch" => {
+                let memory = self.memory()?;
+                match self.cursor.eat("at") {
+                    true => Ok(Op::PrefetchAt(self.place(memory)?)),
+                    false => Ok(Op::Prefetch(self.access(memory)?)),
+                }
+            }
             "for" => self.for_op(depth),
             "loop" => self.loop_op(depth),
             "symbol" => self.symbol_def(),

@@ -130,6 +130,7 @@ impl Printer<'_> {
             Op::Load(access, otherwise) => self.load(access, *otherwise),
             Op::Store(access, value) => format!("store {}, {value}", self.access(access)),
             Op::Accumulate(access, value) => format!("accumulate {}, {value}", self.access(access)),
+            Op::Prefetch(access) => format!("prefetch {}", self.access(access)),
             Op::For(inner) => self.for_head(inner),
             Op::Symbol(def) => format!("symbol {} = {} in {}..={}", def.symbol, def.value, def.low, def.high),
             Op::Argument(Argument::Begin) => "argument begin".to_string(),
@@ -143,6 +144,7 @@ impl Printer<'_> {
             Op::Quotient(a, b) => format!("quotient {a}, {b}"),
             Op::Call(scalar, operands) => format!("call {scalar} {}", list(operands)),
             Op::LoadAt(place) => format!("load {}", self.place(place)),
+            Op::PrefetchAt(place) => format!("prefetch {}", self.place(place)),
             Op::StoreAt(place, value) => format!("store {}, {value}", self.place(place)),
             Op::Loop(inner) => {
                 let range = format!("loop {} in {}..{}", inner.index, inner.start, inner.end);

@@ -38,6 +38,7 @@
 //! | `call exp %a` | a host function named after a `Scalar`, `f64<>` operands and result |
 //! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
 //! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
+//! | `prefetch m at %o + c` | a hint that the memory there will be read soon; %o an `i64<>`. A backend may print nothing |
 //! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
 //! | `if %c … else …` | `bool<>` condition; the results are what the taken block yields |
 //! | `barrier` | GPU targets only |

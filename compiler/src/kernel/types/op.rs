@@ -49,6 +49,8 @@ pub enum Op {
     Store(Box<Access>, Value),
     /// Adds to memory.
     Accumulate(Box<Access>, Value),
+    /// A hint: the element at this one position will be read soon. It has no other effect.
+    Prefetch(Box<Access>),
     For(Box<For>),
     /// Declares an index symbol with the value of an i64 scalar, clamped to `low..=high`.
     Symbol(Box<SymbolDef>),
@@ -69,6 +71,8 @@ pub enum Op {
     Call(Scalar, Vec<Value>),
     LoadAt(Place),
     StoreAt(Place, Value),
+    /// A hint: the memory around this element will be read soon.
+    PrefetchAt(Place),
     Loop(Box<Loop>),
 }
 

@@ -20,12 +20,14 @@ impl Op {
                 visit(&mut bits.stream);
                 visit_index(&mut bits.index, visit);
             }
-            Op::Load(access, _) => access.index.iter_mut().for_each(|index| visit_index(index, visit)),
+            Op::Load(access, _) | Op::Prefetch(access) => {
+                access.index.iter_mut().for_each(|index| visit_index(index, visit))
+            }
             Op::Store(access, value) | Op::Accumulate(access, value) => {
                 access.index.iter_mut().for_each(|index| visit_index(index, visit));
                 visit(value);
             }
-            Op::LoadAt(place) => visit_place(place, visit),
+            Op::LoadAt(place) | Op::PrefetchAt(place) => visit_place(place, visit),
             Op::StoreAt(place, value) => {
                 visit_place(place, visit);
                 visit(value);

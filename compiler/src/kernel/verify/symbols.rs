@@ -22,7 +22,11 @@ impl Verifier<'_> {
                     self.alone(place, access);
                 }
             }
-            Op::LoadAt(at) => self.readable(place, at.memory),
+            Op::Prefetch(access) => {
+                self.access(place, access, &[], facts);
+                self.readable(place, access.memory);
+            }
+            Op::LoadAt(at) | Op::PrefetchAt(at) => self.readable(place, at.memory),
             Op::StoreAt(at, _) => self.writable(place, at.memory),
             Op::Index(dim) => {
                 let rank = self.kernel.type_of(stmt.results[0]).shape.len();

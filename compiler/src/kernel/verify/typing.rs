@@ -47,6 +47,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | Load(..)
         | Store(..)
         | Accumulate(..)
+        | Prefetch(_)
         | For(_)
         | Symbol(_) => Level::Tile,
         Argument(_)
@@ -57,6 +58,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | Call(..)
         | LoadAt(_)
         | StoreAt(..)
+        | PrefetchAt(_)
         | Loop(_) => Level::Loop,
     };
     if own == level { Ok(()) } else { Err("it is not a statement of this level".into()) }
@@ -65,6 +67,7 @@ fn legal(level: Level, op: &Op) -> Checked {
 fn n_results(op: &Op) -> usize {
     match op {
         Op::Store(..) | Op::StoreAt(..) | Op::Accumulate(..) | Op::Symbol(_) | Op::Barrier => 0,
+        Op::Prefetch(_) | Op::PrefetchAt(_) => 0,
         Op::For(inner) => inner.inits.len(),
         Op::Loop(inner) => inner.inits.len(),
         Op::If(inner) => inner.then.yields.len(),
@@ -148,6 +151,7 @@ fn effect(kernel: &Kernel, op: &Op) -> Checked {
             memory_type(kernel, at.memory, ty)?;
             place(kernel, at, ty, false)
         }
+        Op::PrefetchAt(at) => place(kernel, at, &Type::scalar(kernel.memory_dtype(at.memory)), false),
         Op::Symbol(def) => is(kernel, def.value, &Type::scalar(DType::I64)),
         _ => Ok(()),
     }
