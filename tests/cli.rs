@@ -10,5 +10,7 @@ mod errors;
 mod graphs;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/paced.rs"]
+mod paced;
 #[path = "cli/readme.rs"]
 mod readme;

@@ -44,7 +44,8 @@ def prepared(row: Row, tiny: bool) -> tuple[Path, Record]:
 def worst(folder: Path, output: Path) -> float:
     """The error of an engine's outputs against those that PyTorch gave when the model was exported."""
     with np.load(output) as found, np.load(folder / "expected.npz") as expected:
-        return max(limits.error(found[name], expected[name]) for name in expected)
+        # A spec's only output has no name, so the order decides.
+        return max(limits.error(found[a], expected[b]) for a, b in zip(found.files, expected.files, strict=True))
 
 
 def start(name: str, row: Row, folder: Path, meta: Record, threads: int, tw: str) -> tuple[Engine | None, Record]:
