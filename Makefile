@@ -1,6 +1,6 @@
 # `make run` and `make test` work from a fresh clone on a machine with Rust's toolchain.
 
-.PHONY: run test test-without-llvm bench docs llvm
+.PHONY: run test test-without-llvm bench bench-peers docs llvm
 
 # LLVM is looked for, then installed, then done without: `tools/llvm.sh` prints the flags and environment for cargo.
 LLVM := $(shell sh tools/llvm.sh)
@@ -22,6 +22,21 @@ test-without-llvm:
 
 bench:
 	$(CARGO) bench $(FLAGS)
+
+# Against other engines, in turns; see benches/peers. `make bench-peers ROWS="vit resnet" THREADS=1`; TINY=1 tries it out.
+PEERS = target/peers
+TW = target/release/tw
+bench-peers: $(PEERS)/installed
+	$(if $(filter target/release/tw,$(TW)),$(CARGO) build --release $(FLAGS))
+	$(PEERS)/bin/python benches/peers/run.py --tw $(abspath $(TW)) $(if $(ROWS),--rows $(ROWS)) \
+		$(if $(THREADS),--threads $(THREADS)) $(if $(ENGINES),--engines $(ENGINES)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(TINY),--tiny)
+
+$(PEERS)/installed: benches/peers/requirements.txt benches/peers/requirements-optional.txt tests/goldens/requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install -q -r benches/peers/requirements.txt
+	$(PEERS)/bin/pip install -q -r benches/peers/requirements-optional.txt || echo "skipped: what is optional"
+	touch $@
 
 docs:
 	TILEWRIGHT_BLESS=1 $(CARGO) test --release $(FLAGS) --test docs

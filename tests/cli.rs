@@ -10,6 +10,8 @@ mod errors;
 mod graphs;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/paced.rs"]
+mod paced;
 #[path = "cli/readme.rs"]
 mod readme;
 #[path = "cli/weights.rs"]

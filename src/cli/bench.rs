@@ -1,23 +1,27 @@
 //! `tw bench`: how fast an entry runs, against what this machine can do.
 
+mod paced;
 mod peak;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use tilewright::compiler::graph::{DType, Dim, Symbol};
 use tilewright::runtime::program::Port;
+use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, SessionOptions, Tensor, Weights, compile};
 
 use super::options::Compilation;
-use super::run::duration as report_duration;
+use super::run::{Given, duration as report_duration, parse_given, ports};
 use super::source::Source;
 use super::term::{Failure, Outcome, detail, note, print};
 
 /// Time an entry on made-up input
 ///
 /// Every symbolic size needs a value; B is 1 unless it is given. The peak is that of fused multiply-adds in registers,
-/// measured in the same run on as many threads.
+/// measured in the same run on as many threads. With `--paced` another program decides when calls are made, so that two
+/// engines can take turns.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  tw bench specs/vision/vit.tw --preset b16\n  \
     tw bench specs/vision/resnet.tw --preset 50 --dim H=224 --dim W=224 --threads 1\n  \
@@ -31,6 +35,16 @@ pub struct Args {
     /// How often it is called; the median counts
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// An input that is not made up: NAME=FILE[:ARRAY], NAME=NUMBER or NAME=[1,2,3]; FILE.npz alone gives every input
+    /// it has an array for
+    #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = parse_given)]
+    inputs: Vec<Given>,
+    /// Weights from safetensors files, by the model's own names [default: a function of names and shapes]
+    #[arg(long, short, value_name = "FILE", num_args = 1..)]
+    weights: Vec<PathBuf>,
+    /// Make as many calls as each line on stdin says, and answer with their seconds; JSON, line by line
+    #[arg(long, conflicts_with_all = ["runs", "profile", "json"])]
+    paced: bool,
     /// Show the time of each step, the longest first
     #[arg(long)]
     profile: bool,
@@ -45,6 +59,7 @@ pub fn run(args: Args) -> Outcome {
     if args.compilation.interprets() {
         return Err(Failure::Usage("the interpreter is not for timing".to_string()));
     }
+    let begin = Instant::now();
     let loaded = args.source.load()?;
     let entry = loaded.entry(args.entry.as_deref())?;
     let options = args.compilation.options(vec![entry.clone()])?;
@@ -52,24 +67,35 @@ pub fn run(args: Args) -> Outcome {
     let mut sizes: HashMap<String, i64> = args.source.dims.iter().cloned().collect();
     sizes.entry("B".to_string()).or_insert(1);
     let plan = executable.program.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
-    let inputs = plan.inputs.iter().map(|port| made_up(port, &sizes)).collect::<Result<Vec<_>, Error>>()?;
-    let session_options = SessionOptions { threads: options.threads, profile: args.profile, ..Default::default() };
-    let mut session = executable.open(Weights::Synthetic, session_options)?;
-    let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
-    let mut times = Vec::new();
-    // One call warms caches, threads and the plan.
-    for run in 0..=args.runs {
-        let start = Instant::now();
-        session.run(&entry, &views)?;
-        if run > 0 {
-            times.push(start.elapsed().as_secs_f64());
+    let mut inputs = ports(&plan.inputs, &args.inputs)?;
+    for port in &plan.inputs {
+        if !inputs.iter().any(|(name, _)| *name == port.name) {
+            inputs.push(made_up(port, &sizes)?);
         }
     }
-    times.sort_by(f64::total_cmp);
+    let session_options = SessionOptions { threads: options.threads, profile: args.profile, ..Default::default() };
+    let weights = match args.weights.is_empty() {
+        true => Weights::Synthetic,
+        false => Weights::Files { paths: args.weights, map: WeightMap::default() },
+    };
+    let mut session = executable.open(weights, session_options)?;
+    let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+    // One call warms caches, threads and the plan.
+    session.run(&entry, &views)?;
+    let started = begin.elapsed().as_secs_f64();
     let graph = loaded.model.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
     let total = super::inspect::total_macs(graph)?;
     let flops = total.eval(&|symbol: &Symbol| sizes.get(symbol.name()).copied()).map(|macs| 2.0 * macs as f64);
     let peak = peak::measure(options.n_threads());
+    if args.paced {
+        let facts = serde_json::json!({
+            "start_seconds": started, "compile_seconds": executable.times.total().as_secs_f64(),
+            "flops": flops, "peak_flops_per_second": peak, "threads": options.n_threads(),
+        });
+        return paced::answer(&facts, || session.run(&entry, &views));
+    }
+    let mut times = paced::seconds(args.runs as usize, || session.run(&entry, &views))?;
+    times.sort_by(f64::total_cmp);
     let result = Measured { median: times[times.len() / 2], best: times[0], flops, peak, threads: options.n_threads() };
     if args.profile {
         profile(&session);

@@ -8,7 +8,6 @@ use tilewright::{Error, Tensor};
 
 use super::super::options::pair;
 use super::super::term::Failure;
-use super::engine::Opened;
 
 /// One `--input`.
 #[derive(Clone, Debug)]
@@ -27,26 +26,26 @@ pub fn parse_given(text: &str) -> Result<Given, String> {
 }
 
 /// Values for the entry's ports, by name.
-pub fn ports(opened: &Opened, given: &[Given]) -> Result<Vec<(String, Tensor)>, Failure> {
+pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, Failure> {
     let mut values: Vec<(String, Tensor)> = Vec::new();
     for given in given {
         match given {
             Given::Named(name, value) => {
-                let known = opened.inputs.iter().map(|port| port.name.as_str());
-                let port = opened.inputs.iter().find(|port| port.name == *name);
+                let known = inputs.iter().map(|port| port.name.as_str());
+                let port = inputs.iter().find(|port| port.name == *name);
                 let port = port.ok_or_else(|| Error::unknown("input", name, known))?;
                 values.push((name.clone(), fit(read_value(value, port)?, port)?));
             }
             Given::Archive(path) => {
                 for (name, tensor) in read_npz(Path::new(path))? {
-                    if let Some(port) = opened.inputs.iter().find(|port| port.name == name) {
+                    if let Some(port) = inputs.iter().find(|port| port.name == name) {
                         values.push((name, fit(tensor, port)?));
                     }
                 }
             }
         }
     }
-    for port in &opened.inputs {
+    for port in inputs {
         if port.name == "step" && port.shape.is_empty() && !values.iter().any(|(name, _)| name == "step") {
             values.push(("step".to_string(), Tensor::from_slice(&[], &[0i64])?));
         }

@@ -12,10 +12,10 @@ use std::time::Instant;
 use tilewright::Tensor;
 use tilewright::runtime::data::write_npz;
 
+pub use self::inputs::{Given, parse_given, ports};
 pub use self::report::duration;
 
 use self::engine::open;
-use self::inputs::{Given, parse_given, ports};
 
 use super::options::Compilation;
 use super::source::Source;
@@ -79,7 +79,7 @@ pub fn run(args: Args) -> Outcome {
     }
     let mut opened = open(&args)?;
     detail(format!("compiled in {:.1} ms", 1e3 * opened.compile_seconds));
-    let ports = ports(&opened, &args.inputs)?;
+    let ports = ports(&opened.inputs, &args.inputs)?;
     let mut times = Vec::new();
     let mut outputs: Vec<(String, Tensor)> = Vec::new();
     for _ in 0..args.repeat {

@@ -1,0 +1,162 @@
+"""Times our programs and other engines' in turns, and writes what was found.
+
+python run.py [--rows vit resnet] [--threads 1 2] [--engines openvino] [--rounds 15] [--tiny]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import engines
+import limits
+import report
+from chart import chart
+from engines import OPEN, OURS, Broken, Engine
+from rows import WORK, Row, chosen
+
+TOLERANCE = 1e-4
+BATCH = 0.1  # seconds of calls that an engine makes before the next one's turn
+LEAST_ROUNDS = 5
+
+Record = dict[str, Any]
+
+
+def prepared(row: Row, tiny: bool) -> tuple[Path, Record]:
+    """The row's files, made by a process of its own, whose memory is free again afterwards."""
+    words = [sys.executable, str(Path(__file__).with_name("prepare.py")), row.name] + ["--tiny"] * tiny
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Broken((done.stderr.strip().splitlines() or ["no word of why"])[-1])
+    folder = WORK / "cases" / (row.name + "-tiny" * tiny)
+    return folder, json.loads((folder / "meta.json").read_text())
+
+
+def worst(folder: Path, output: Path) -> float:
+    """The error of an engine's outputs against those that PyTorch gave when the model was exported."""
+    with np.load(output) as found, np.load(folder / "expected.npz") as expected:
+        # A spec's only output has no name, so the order decides.
+        return max(limits.error(found[a], expected[b]) for a, b in zip(found.files, expected.files, strict=True))
+
+
+def start(name: str, row: Row, folder: Path, meta: Record, threads: int, tw: str) -> tuple[Engine | None, Record]:
+    """The engine, if it computes what it should, and what is known of it before it is timed."""
+    output = folder / f"{name}-{threads}.npz"
+    output.unlink(missing_ok=True)
+    said: Record = {}
+    try:
+        if name == OPEN:
+            return engines.ours(tw, row, meta, folder, threads, batch=False), {"error": 0.0}
+        if name == OURS:
+            said["compile_seconds"] = engines.our_answer(tw, row, meta, folder, threads, output)["compile_seconds"]
+            said["error"] = worst(folder, output)
+            engine = None if said["error"] > TOLERANCE else engines.ours(tw, row, meta, folder, threads, batch=True)
+        else:
+            engine = engines.peer(name, folder, threads, output)
+            said["error"] = worst(folder, output)
+    except Broken as why:
+        return None, {"broken": str(why)}
+    if said["error"] <= TOLERANCE:
+        return engine, said
+    if engine:
+        engine.close()
+    return None, said | {"broken": f"wrong: its error is {said['error']:.1e}"}
+
+
+def in_turns(running: list[Engine], rounds: int, budget: float) -> dict[str, list[float]]:
+    """Per engine the median of its calls of each round."""
+    once = {engine.name: min(engine.calls(2)) for engine in running}
+    count = {name: max(1, min(200, round(BATCH / seconds))) for name, seconds in once.items()}
+    warm = {name: int(seconds < BATCH) for name, seconds in once.items()}
+    each = sum(once[name] * (count[name] + warm[name]) for name in once)
+    rounds = max(min(rounds, LEAST_ROUNDS), min(rounds, int(budget / each)))
+    samples: dict[str, list[float]] = {engine.name: [] for engine in running}
+    order = random.Random(0)
+    for _ in range(rounds):
+        order.shuffle(running)
+        for engine in running:
+            samples[engine.name].append(statistics.median(engine.calls(count[engine.name], warm[engine.name])))
+    return samples
+
+
+def timed(row: Row, threads: int, options: argparse.Namespace, machine: Record) -> Record:
+    """Everything about one row on so many threads."""
+    folder, meta = prepared(row, options.tiny)
+    wanted = [OURS, *([OPEN] if row.batched else []), *options.engines]
+    known: dict[str, Record] = {}
+    running: list[Engine] = []
+    try:
+        for name in wanted:
+            if name == "jax" and not row.kernel or known.get(OURS, {}).get("broken"):
+                continue
+            engine, known[name] = start(name, row, folder, meta, threads, options.tw)
+            running += [engine] if engine else []
+        samples = in_turns(list(running), options.rounds, options.budget)
+        facts = {engine.name: engine.facts for engine in running}
+    finally:
+        for engine in running:
+            engine.close()
+    for engine in running:
+        known[engine.name] |= engine.facts | {"peak_bytes": engine.peak_bytes, "rounds": samples[engine.name]}
+        known[engine.name]["seconds"] = statistics.median(samples[engine.name])
+    record = {"row": row.name, "title": row.title, "threads": threads, "engines": known}
+    return record | report.verdict(known, facts.get(OURS, {}), meta, machine["bandwidth"][str(threads)])
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tw", default=str(WORK.parent / "release" / "tw"), help="our program")
+    parser.add_argument("--rows", nargs="*", default=[], help="beginnings of rows' names; all without")
+    parser.add_argument("--threads", nargs="*", type=int, default=[], help="1 and 2 without")
+    parser.add_argument("--engines", nargs="*", default=[], help="all that are installed, without inductor")
+    parser.add_argument("--rounds", type=int, default=15, help="how often every engine has its turn")
+    parser.add_argument("--budget", type=float, default=90.0, help="seconds of turns per row and number of threads")
+    parser.add_argument("--tiny", action="store_true", help="small models: tries everything, and times nothing")
+    parser.add_argument("--out", type=Path, default=WORK / "report.json", help="the results; a chart is put beside it")
+    options = parser.parse_args()
+    known = engines.PEERS + engines.OPTIONAL
+    for name in options.engines:
+        if name not in known:
+            parser.error(f"no engine is called `{name}`: there are {' '.join(known)}")
+    present = []
+    for name in options.engines or engines.PEERS:
+        if engines.installed(name):
+            present.append(name)
+        else:
+            print(f"skipped: {name} is not installed")
+    options.engines, options.threads = present, options.threads or [1, 2]
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    picked = chosen(options.rows)
+    machine = report.machine(options.tw) | {"bandwidth": {str(n): limits.bandwidth(n) for n in options.threads}}
+    results: list[Record] = []
+    report.heading(machine)
+    for row in picked:
+        for threads in options.threads:
+            begin = time.monotonic()
+            try:
+                results.append(timed(row, threads, options, machine))
+                report.line(results[-1], time.monotonic() - begin)
+            except Broken as why:
+                print(f"skipped: {row.title}: {why}", flush=True)
+                break
+            options.out.write_text(json.dumps({"machine": machine, "rows": results}, indent=1) + "\n")
+    report.closing(results)
+    options.out.with_suffix(".svg").write_text(chart(results, machine))
+    print(f"\n{options.out} and {options.out.with_suffix('.svg')}")
+
+
+if __name__ == "__main__":
+    main()
