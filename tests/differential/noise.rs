@@ -57,7 +57,7 @@ fn relative(dtype: DType) -> f64 {
 }
 
 /// Roundings of a long sum add up as a random walk does: how far one of them takes it, in parts of `relative`.
-const ROUNDINGS: f64 = 0.06;
+const ROUNDINGS: f64 = 0.2;
 
 fn errs(node: &Node, ty: &Type) -> bool {
     let is_window_max = node.op.name == "window" && node.attrs.str("combine") == "max";
@@ -73,10 +73,26 @@ pub fn noisy(graph: &Graph, seed: i64) -> Graph {
         if !errs(node, &ty) {
             return value;
         }
+        let n = n_summed(graph, value);
+        let value = if n > 1.0 { with_noisy_terms(graph, value, n, seed, &mut key) } else { value };
         key += 1;
-        let scale = relative(ty.dtype) * (1.0 + ROUNDINGS * n_summed(graph, value).sqrt());
-        disturb(graph, value, &ty, (seed, key), scale).unwrap_or(value)
+        disturb(graph, value, &ty, (seed, key), relative(ty.dtype)).unwrap_or(value)
     })
+}
+
+/// A reduction of `n` terms errs by as much as its terms are large, however small the result is.
+fn with_noisy_terms(graph: &mut Graph, value: Value, n: f64, seed: i64, key: &mut i64) -> Value {
+    let mut operands = graph.operands(value.node);
+    for operand in &mut operands {
+        let ty = graph.type_of(*operand).clone();
+        if ty.dtype.is_float() {
+            *key += 1;
+            let scale = relative(ty.dtype) * ROUNDINGS * n.sqrt();
+            *operand = disturb(graph, *operand, &ty, (seed, *key), scale).unwrap_or(*operand);
+        }
+    }
+    let node = graph.node(value.node).clone();
+    Value { node: graph.push(node, &operands), result: value.result }
 }
 
 /// Elements that go into one of a reduction, one for other ops.
