@@ -210,6 +210,11 @@ impl Garden {
     ) -> Option<Vec<Value>> {
         let values: Vec<Value> = operands.iter().map(|known| known.value).collect();
         let id = self.graph.apply(op, &values, attrs, regions, &Origin::default()).ok()?;
+        // Two sizes that a check at entry keeps from being negative have a product that looks positive: no kernel takes it.
+        let is_open = |dim: &&Dim| self.graph.sizes.lower_bound(dim).is_none_or(|low| low < 0);
+        if self.graph.node(id).types.iter().any(|ty| ty.shape.iter().filter(is_open).count() > 1) {
+            return None;
+        }
         let tensors: Vec<Tensor> = operands.iter().map(|known| known.tensor.clone()).collect();
         let results = match op.name {
             "constant" => vec![attrs.complete(op.attrs).ok()?.tensor("value").as_ref().clone()],

@@ -76,7 +76,8 @@ pub fn noisy(graph: &Graph, seed: i64) -> Graph {
         let n = n_summed(graph, value);
         let value = if n > 1.0 { with_noisy_terms(graph, value, n, seed, &mut key) } else { value };
         key += 1;
-        disturb(graph, value, &ty, (seed, key), relative(ty.dtype)).unwrap_or(value)
+        let scale = relative(ty.dtype) * (1.0 + ROUNDINGS * n.sqrt());
+        disturb(graph, value, &ty, (seed, key), scale).unwrap_or(value)
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError};
-use crate::graph::{Attr, Attrs, DType, Graph, Type};
+use crate::graph::{Attr, Attrs, DType, Graph, Type, round};
 
 pub static PASS: Pass = Pass { name: "precision", doc: "Replaces undecided floats by the chosen type.", run };
 
@@ -35,6 +35,13 @@ fn decided(attrs: &Attrs, decide: &dyn Fn(DType) -> DType) -> Attrs {
                 *tensor = Arc::new(tensor.cast(decide(tensor.dtype)));
             }
             _ => {}
+        }
+    }
+    // A number beside an element type is of that type.
+    let dtype = attrs.iter().find_map(|(_, attr)| if let Attr::DType(dtype) = attr { Some(*dtype) } else { None });
+    for (_, attr) in attrs.iter_mut() {
+        if let (Attr::Float(value), Some(dtype)) = (attr, dtype.filter(|dtype| dtype.is_float())) {
+            *value = round(dtype, *value);
         }
     }
     attrs

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::body::{Body, Load, Number, Position, Term, TermId};
 use super::{Loops, Reduce, ScheduleError};
-use crate::graph::rows::{Rows, Stage, axis_of, divides};
+use crate::graph::rows::{Rows, Stage, axis_of};
 use crate::graph::{
     Atom, DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, Ranges, Scalar, ScalarNode, Symbol, Type, Value, axes,
     reshape_index,
@@ -95,7 +95,7 @@ impl<'g> Composer<'g> {
         let dtype = self.graph.type_of(value).dtype;
         if let Some(&operand) = self.captures.get(&value) {
             let mut guards = guards.to_vec();
-            guards.extend(self.unproved(value, at, guards.is_empty()));
+            guards.extend(self.unproved(value, at, &guards));
             let load = Load { operand, index: at.to_vec(), guards, otherwise: Number::new(0.0) };
             return Ok(self.body.add(Term::Load(load), dtype));
         }
@@ -116,20 +116,15 @@ impl<'g> Composer<'g> {
     }
 
     /// Guards for positions that are in range only by a check made when the entry is called (no kernel relies on those), or
-    /// by an argument about divisibility. Others are covered by the guards that the load has.
-    fn unproved(&self, value: Value, at: &[Position], unguarded: bool) -> Vec<Dim> {
+    /// by an argument about divisibility, as far as the load does not have them.
+    fn unproved(&self, value: Value, at: &[Position], known: &[Dim]) -> Vec<Dim> {
         let mut guards = Vec::new();
         for (position, extent) in at.iter().zip(&self.graph.type_of(value).shape) {
             let Position::Dim(dim) = position else { continue };
-            if !unguarded && !divides(dim) {
-                continue;
-            }
-            if !self.ranges.proves_le(&Dim::constant(0), dim) {
-                guards.push(dim.clone());
-            }
-            if !self.ranges.proves_lt(dim, extent) {
-                guards.push(&(extent - dim) - 1);
-            }
+            let room = &(extent - dim) - 1;
+            let is_unproved =
+                |guard: &&Dim| !known.contains(guard) && !self.ranges.proves_le(&Dim::constant(0), guard);
+            guards.extend([dim, &room].into_iter().filter(is_unproved).cloned());
         }
         guards
     }
