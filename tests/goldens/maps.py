@@ -1,7 +1,7 @@
 """Which of a reference's weights each of ours is made of, as the weight map beside the spec says.
 
-A rule of `[weights.NAME]` goes from our names to theirs; here it is read the other way, from the names that the reference has.
-What no rule reaches has the same name on both sides.
+A rule of `[weights.NAME]` goes from our names to theirs; here it is read the other way, from the names that the
+reference has. What no rule reaches has the same name on both sides.
 """
 
 from __future__ import annotations

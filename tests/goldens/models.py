@@ -1,7 +1,7 @@
 """The reference models, and how their weights get the values that ours have.
 
-A weight map must cover every parameter and running statistic exactly once, so a name that goes missing on either side stops
-the script.
+A weight map must cover every parameter and running statistic exactly once, so a name that goes missing on either
+side stops the script.
 """
 
 from __future__ import annotations

@@ -225,8 +225,9 @@ def llama(
 
 
 def bert(
-    name: str, preset: str, batch: int, length: int, stored: tuple[Stored, ...], published: int | None = None, **config: int
-) -> Golden:
+    name: str, preset: str, batch: int, length: int, stored: tuple[Stored, ...], published: int | None = None,
+    **config: int,
+) -> Golden:  # fmt: skip
     inputs = tuple(
         Input(input, "i64", (batch, length), {"key": f"input:{name}:{input}", "vocabulary": vocabulary})
         for input, vocabulary in [("tokens", config["vocab"]), ("kinds", 2), ("mask", 2)]

@@ -73,8 +73,8 @@ def rule(name: str, shape: Shape) -> tuple[float, float]:
 
 
 def weight(name: str, shape: Shape, key_name: str | None = None, gain: float = 1.0) -> np.ndarray:
-    """The generated f32 values of the member called `name`; `key_name` draws them under another name's key, `gain` multiplies
-    those of two axes or more."""
+    """The generated f32 values of the member called `name`; `key_name` draws them under another name's key, and `gain`
+    multiplies those of two axes or more."""
     offset, scale = rule(name, shape)
     values = uniform(key_name or name, shape)
     values *= np.float32(scale)

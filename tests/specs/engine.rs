@@ -41,7 +41,9 @@ pub type Values = HashMap<String, Tensor>;
 /// What a golden runs with: a file's tensors, or generated ones.
 pub fn values(golden: &Golden, model: &Model) -> Values {
     if golden.weights == "generated" {
-        return weights_of(model).map(|member| (member.path.clone(), generated(&member.path, member, golden.gain))).collect();
+        return weights_of(model)
+            .map(|member| (member.path.clone(), generated(&member.path, member, golden.gain)))
+            .collect();
     }
     let file = WeightFiles::open(&[root().join(&golden.weights)]).unwrap_or_else(|error| panic!("{error}"));
     let value = |member: &Member| file.get(&member.path).expect("the file has every weight").to_tensor().unwrap();
