@@ -60,8 +60,8 @@ impl Facts {
     pub fn assume(&mut self, guards: impl IntoIterator<Item = Dim>) {
         let mut guards: Vec<Dim> = guards.into_iter().collect();
         while let Some(guard) = guards.pop() {
-            guards.extend(opened(&guard));
             let tight = tighten(&guard);
+            guards.extend(opened(&tight));
             if let Some((symbol, sign)) = only_symbol(&tight) {
                 match sign {
                     1 => self.ranges.raise(symbol, tight.constant_term().saturating_neg()),
