@@ -67,7 +67,9 @@ fn can_forward(draft: &Draft, uses: &Uses, copy: usize, from: ValueId, to: Value
     let between = uses.of_root(to).iter().filter(|u| (first..copy).contains(&u.step));
     let in_the_way = between.filter(|u| u.step != first || u.writes || !overwrites(draft, first, to)).count();
     let changed_later = uses.of_root(to).iter().any(|u| u.writes && u.step > copy && u.step <= last);
-    (in_the_way == 0 && !changed_later).then_some(first)
+    // A value that has become a carried one is written again, and what was copied from it before is not.
+    let moves_on = uses.of_root(from).iter().any(|u| u.writes && u.step > copy);
+    (in_the_way == 0 && !changed_later && !moves_on).then_some(first)
 }
 
 /// Whether step `number` is a launch that may write its result over `operand`, which it reads.
