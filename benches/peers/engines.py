@@ -54,8 +54,11 @@ class Engine:
         """The seconds of so many calls, after some that do not count; the other engines are stopped meanwhile."""
         assert self.process.stdin
         self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(f"{warm + count}\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(f"{warm + count}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Broken(f"{self.name} ended before its time") from None
         times = self.line()
         self.pause()
         return times[warm:]
