@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from rows import ROOT, Row
 OURS, OPEN = "tw", "tw, B open"
 PEERS = ["onnxruntime", "openvino", "pytorch", "jax", "iree", "tract"]
 OPTIONAL = ["inductor"]
+MOST = {"iree": 2e8}  # bytes of weights; it takes them as text
 PATIENCE = 600.0  # seconds for a model to be loaded, or for a batch of calls
 
 
@@ -52,8 +54,11 @@ class Engine:
         """The seconds of so many calls, after some that do not count; the other engines are stopped meanwhile."""
         assert self.process.stdin
         self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(f"{warm + count}\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(f"{warm + count}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Broken(f"{self.name} ended before its time") from None
         times = self.line()
         self.pause()
         return times[warm:]
@@ -78,7 +83,7 @@ def our_model(row: Row, meta: dict[str, Any], folder: Path, threads: int, batch:
     words += ["--preset", meta["preset"]] if meta["preset"] else []
     words += [word for name, value in row.sets.items() for word in ("--set", f"{name}={value}")]
     words += [word for name, value in dims.items() for word in ("--dim", f"{name}={value}")]
-    words += ["--weights", str(folder / "weights.safetensors")] if meta["weights"] else []
+    words += ["--weights", str(folder / "weights.safetensors")] if meta["weight_bytes"] else []
     return [*words, "--input", str(folder / "inputs.npz")]
 
 
@@ -98,7 +103,9 @@ def ours(tw: str, row: Row, meta: dict[str, Any], folder: Path, threads: int, ba
     return Engine(name, command, folder / f"{OURS}-{threads}.log")
 
 
-def peer(name: str, folder: Path, threads: int, output: Path) -> Engine:
+def peer(name: str, folder: Path, meta: dict[str, Any], threads: int, output: Path) -> Engine:
+    if meta["weight_bytes"] > MOST.get(name, math.inf):
+        raise Broken(f"left out: more than {MOST[name] / 1e6:.0f} MB of weights")
     worker = Path(__file__).with_name("worker.py")
     command = [sys.executable, str(worker), name, str(folder), str(threads), str(output)]
     return Engine(name, command, folder / f"{name}-{threads}.log")

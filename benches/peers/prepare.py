@@ -55,14 +55,15 @@ def write(row: Row, made: Reference, path: Path) -> None:
     np.savez(path / "inputs.npz", **{name: tensor.numpy() for name, tensor in made.inputs.items()})
     np.savez(path / "feeds.npz", **{name: tensor.numpy() for name, tensor in made.feeds.items()})
     np.savez(path / "expected.npz", **expected)
+    size = sum(array.nbytes for array in made.weights.values())
     save_file({name: np.ascontiguousarray(value) for name, value in made.weights.items()}, path / "weights.safetensors")
+    made.weights.clear()  # the module has a copy, and large models fill the memory
     torch.save(made.module, path / "module.pt")
     export(made, path / "model.onnx")
-    arrays = [*made.weights.values(), *(tensor.numpy() for tensor in made.feeds.values()), *expected.values()]
+    data = [tensor.nbytes for tensor in made.feeds.values()] + [array.nbytes for array in expected.values()]
     meta = {
-        "spec": made.spec, "model": made.model, "preset": made.preset, "kernel": row.kernel,
-        "outputs": made.outputs, "weights": bool(made.weights), "made_from": repr(row),
-        "bytes": sum(array.nbytes for array in arrays),
+        "made_from": repr(row), "spec": made.spec, "model": made.model, "preset": made.preset, "kernel": row.kernel,
+        "outputs": made.outputs, "weight_bytes": size, "bytes": size + sum(data),
     }  # fmt: skip
     (path / "meta.json").write_text(json.dumps(meta, indent=1))
 

@@ -26,22 +26,21 @@ def machine(tw: str) -> Record:
     return {"cpu": cpu, "cores": os.cpu_count(), "date": date, "tw": version.strip(), "load": os.getloadavg()[0]}
 
 
-def verdict(known: dict[str, Record], facts: Record, meta: Record, bandwidth: dict[str, float]) -> Record:
+def verdict(known: dict[str, Record], meta: Record, bandwidth: dict[str, float]) -> Record:
     """The machine's limit for the row, the best peer, and the ratio to it with its interval."""
-    flops, peak = facts.get("flops") or 0.0, facts.get("peak_flops_per_second", math.inf)
+    us = known[OURS]
+    flops, peak = us.get("flops") or 0.0, us.get("peak_flops_per_second", math.inf)
     limit = {"arithmetic": flops / peak, "memory": meta["bytes"] / max(bandwidth.values())}
     binds = max(limit, key=limit.__getitem__)
     found: Record = {"flops": flops, "bytes": meta["bytes"], "limit_seconds": limit, "binds": binds}
-    times = {name: engine["rounds"] for name, engine in known.items() if "rounds" in engine}
-    peers = {name: known[name]["seconds"] for name in times if name not in (OURS, OPEN)}
-    if OURS not in times:
+    if "rounds" not in us:
         return found
-    found["share"] = max(limit.values()) / known[OURS]["seconds"]
+    found["share"] = limit[binds] / us["seconds"]
+    peers = {name: engine for name, engine in known.items() if name not in (OURS, OPEN) and "rounds" in engine}
     if peers:
-        found["best"] = min(peers, key=peers.__getitem__)
-        found["ratio"] = ratio(times[OURS], times[found["best"]])
-        found["best_share"] = max(limit.values()) / peers[found["best"]]
-        found["ratio_open"] = ratio(times[OPEN], times[found["best"]]) if OPEN in times else None
+        best = min(peers, key=lambda name: peers[name]["seconds"])
+        found |= {"best": best, "best_share": limit[binds] / peers[best]["seconds"]}
+        found["ratio"] = ratio(peers[best]["ours"], peers[best]["rounds"])
     return found
 
 

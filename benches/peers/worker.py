@@ -103,12 +103,13 @@ def iree(folder: Path, feeds: Feeds, threads: int) -> tuple[str, Call, Read]:
     from iree.compiler.tools.import_onnx import __main__ as importer
 
     runtime.flags.parse_flags(f"--task_topology_group_count={threads}")
-    text = folder / "model.mlir"
-    importer.main(importer.parse_arguments([str(folder / "model.onnx"), "-o", str(text)]))
-    flags = ["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3", "--iree-input-type=onnx"]
-    binary = compiler.compile_file(str(text), target_backends=["llvm-cpu"], extra_args=flags)
+    text, binary = folder / "model.mlir", folder / "model.vmfb"
+    if not binary.exists() or binary.stat().st_mtime < (folder / "model.onnx").stat().st_mtime:
+        importer.main(importer.parse_arguments([str(folder / "model.onnx"), "-o", str(text)]))
+        flags = ["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3", "--iree-input-type=onnx"]
+        compiler.compile_file(str(text), target_backends=["llvm-cpu"], extra_args=flags, output_file=str(binary))
     config = runtime.Config("local-task")
-    module = runtime.load_vm_module(runtime.VmModule.copy_buffer(config.vm_instance, binary), config)
+    module = runtime.load_vm_module(runtime.VmModule.mmap(config.vm_instance, str(binary)), config)
     function = module[module.vm_module.function_names[0].removesuffix("$async")]
     arrays = [runtime.asdevicearray(config.device, feed) for feed in feeds.values()]
 
