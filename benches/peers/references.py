@@ -20,6 +20,7 @@ from rows import ROOT, Row
 
 sys.path.insert(0, str(ROOT / "tests" / "goldens"))
 
+import maps
 import models
 import table
 import weights
@@ -117,16 +118,9 @@ def filled(golden: Any, model: nn.Module) -> Arrays:
         values[name] = weights.weight(name, shape)
         return values[name]
 
-    models.load(model, members(golden, model), value)
+    names = maps.members(ROOT / golden.spec, golden.map, list(models.tensors(model)))
+    models.load(model, names, value)
     return values
-
-
-def members(golden: Any, model: nn.Module) -> list[Any]:
-    if hasattr(golden, "members"):
-        return golden.members
-    import maps
-
-    return maps.members(ROOT / golden.spec, golden.map, list(models.tensors(model)))
 
 
 def fused(model: nn.Module) -> None:
