@@ -98,8 +98,10 @@ impl Garden {
     }
 
     fn grow_from_table(&mut self, sampler: &mut Sampler) -> Option<Vec<Value>> {
-        let op = match sampler.int(0, 3) {
+        let op = match sampler.int(0, 5) {
             0 => ops::find(*sampler.pick(FAVOURITES))?,
+            // Rewrites look for an op on its own result.
+            1 => self.latest_favourite()?,
             _ => *sampler.pick(ops::TABLE),
         };
         let sample = op.sample?(op, sampler);
@@ -116,6 +118,11 @@ impl Garden {
         let mut attrs = sample.attrs.clone();
         self.make_symbolic(sampler, &mut types, &mut attrs);
         self.try_on(sampler, op, &sample, &types.into_iter().map(Operand::Wanted).collect::<Vec<_>>(), &attrs)
+    }
+
+    fn latest_favourite(&self) -> Option<&'static OpDef> {
+        let ops = self.known.iter().rev().take(4).map(|known| self.graph.node(known.value.node).op);
+        ops.into_iter().find(|op| FAVOURITES.contains(&op.name))
     }
 
     /// Puts a value of the graph in the place of one operand.

@@ -122,8 +122,7 @@ impl<'g> Composer<'g> {
         for (position, extent) in at.iter().zip(&self.graph.type_of(value).shape) {
             let Position::Dim(dim) = position else { continue };
             let room = &(extent - dim) - 1;
-            let is_unproved =
-                |guard: &&Dim| !known.contains(guard) && !self.ranges.proves_le(&Dim::constant(0), guard);
+            let is_unproved = |guard: &&Dim| !known.contains(guard) && !self.ranges.proves_le(&Dim::constant(0), guard);
             guards.extend([dim, &room].into_iter().filter(is_unproved).cloned());
         }
         guards
