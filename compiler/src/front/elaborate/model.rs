@@ -31,7 +31,7 @@ impl<'a> Elaborator<'a> {
             let own = this.members.iter().filter(|declared| declared.slot.kind == kind);
             own.map(|declared| Member {
                 path: declared.slot.path.to_string(),
-                ty: declared.slot.ty.clone(),
+                ty: this.entry_type(&declared.slot.ty),
                 origin: this.origin_at(declared.slot.span, &declared.slot.path),
                 copy_of: declared.copy_of.clone(),
             })
