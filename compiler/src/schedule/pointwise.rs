@@ -48,12 +48,12 @@ pub fn grid(b: &mut Builder, loops: &Loops, lanes: Option<usize>) -> Vec<Dim> {
 /// Splits an axis of more than `size` elements over the grid: the start and the length of the part of one item. An extent
 /// that is a quotient stays whole: no proof follows quotients of its parts.
 pub fn chunk(b: &mut Builder, extent: &Dim, size: i64) -> (Dim, Dim) {
-    let is_quotient = crate::graph::rows::divides(extent);
-    if is_quotient {
+    if crate::graph::rows::divides(extent) {
         // An extent that only a check at entry keeps from being negative must not reach the loops when it is.
         b.grid("c", extent.ceil_div(&Dim::constant(WHOLE)));
+        return (Dim::constant(0), extent.clone());
     }
-    if extent.as_constant().is_some_and(|extent| extent <= size) || is_quotient {
+    if extent.as_constant().is_some_and(|extent| extent <= size) {
         return (Dim::constant(0), extent.clone());
     }
     let chunk = Dim::constant(size);
