@@ -13,6 +13,7 @@ mod frozen;
 pub mod fuse;
 pub mod layout;
 pub mod pack;
+mod panels;
 pub mod part;
 pub mod pipeline;
 pub mod precision;
