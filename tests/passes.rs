@@ -178,6 +178,7 @@ passes! {
     fold "fold"
     fuse "fuse"
     layout "layout"
+    attention "attention"
     pack "pack"
     precision "precision"
     whole_pipeline "pipeline"
