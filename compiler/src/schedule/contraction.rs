@@ -46,6 +46,18 @@ pub struct Plan {
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
 pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
+    let plan = plan(loops, reduce, machine)?;
+    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
+    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
+    let is_large = || {
+        let rows = plan.row_axis.is_some_and(|axis| at_least(&loops.axes[axis], 4));
+        rows && at_least(&loops.axes[plan.column_axis], 4) && at_least(&depth, 4)
+    };
+    (plan.is_packed || is_large()).then_some(plan)
+}
+
+/// The same, whether it is worth packing for or not.
+pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
     let dtype = accumulator(loops.body.dtype(reduce.element));
     if reduce.combine != Scalar::Add || !dtype.is_float() || loops.n_parallel == 0 {
@@ -66,11 +78,6 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     };
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
-    }
-    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
-    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
-    if !at_least(&loops.axes[row_axis?], 4) || !at_least(&loops.axes[column_axis], 4) || !at_least(&depth, 4) {
-        return None;
     }
     Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
 }

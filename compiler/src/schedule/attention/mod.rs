@@ -78,7 +78,7 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
 
 fn part(loops: Loops, machine: &Machine) -> Option<Part> {
     let [reduce] = loops.stages.as_slice() else { return None };
-    let plan = contraction::find(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
+    let plan = contraction::plan(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
     Some(Part { loops, plan })
 }
 
