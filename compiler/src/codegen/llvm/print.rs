@@ -171,9 +171,21 @@ impl Printer<'_> {
                 self.calls.push(*scalar);
                 Ok(format!("call double @{}({})", scalar.name(), self.typed_list(operands)?))
             }
+            Op::Dot { of: DType::BF16, acc, a, b } => self.dot_bf16(*acc, *a, *b, ty),
             Op::LoadAt(place) => self.load(place, ty),
             other => Err(CodegenError::new(format!("no backend prints {other:?}"))),
         }
+    }
+
+    /// The instruction takes vectors of 512 bits; targets without it have no such statement.
+    fn dot_bf16(&mut self, acc: Value, a: Value, b: Value, ty: &Type) -> Result<String, CodegenError> {
+        if lanes_of(ty) != 16 {
+            return Err(CodegenError::new(format!("no backend prints a dot product of {ty}")));
+        }
+        let [a, b] = [self.typed(a)?, self.typed(b)?];
+        let [a, b] = [a, b].map(|words| self.temp(format!("bitcast {words} to <32 x bfloat>")));
+        let acc = self.typed(acc)?;
+        Ok(format!("call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512({acc}, <32 x bfloat> {a}, <32 x bfloat> {b})"))
     }
 
     fn broadcast(&mut self, a: Value, ty: &Type) -> Result<String, CodegenError> {

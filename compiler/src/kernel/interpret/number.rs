@@ -87,6 +87,14 @@ pub(super) fn apply(scalar: Scalar, from: DType, to: DType, operands: &[Number])
     }
 }
 
+/// `acc + a₀·b₀ + a₁·b₁` of two words that hold two bf16 each.
+pub(super) fn dot_bf16(a: Number, b: Number, acc: Number) -> Number {
+    let halves =
+        |word: Number| [word.as_int() as u16, (word.as_int() >> 16) as u16].map(|bits| bf16::from_bits(bits).to_f32());
+    let products = halves(a).into_iter().zip(halves(b));
+    Number::float(products.fold(acc.as_float() as f32, |sum, (a, b)| a.mul_add(b, sum)).into())
+}
+
 pub(super) fn cast(value: Number, from: DType, to: DType) -> Number {
     match (from.is_float(), to) {
         (true, DType::Bool) => Number::int((value.as_float() != 0.0).into()),
