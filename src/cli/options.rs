@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::Narrowing;
 use tilewright::{Backend, Cache, Error, Options, Progress, Target};
 
 use super::term::Failure;
@@ -18,6 +19,9 @@ pub struct Compilation {
     /// What floats without a written type become
     #[arg(long, value_enum, default_value_t = Float::F32)]
     pub float: Float,
+    /// What contractions and convolutions with weights read; they sum in f32
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub precision: Precision,
     /// The CPU to compile for: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 or aarch64
     #[arg(long, default_value = "native", value_name = "CPU")]
     pub target: String,
@@ -43,6 +47,23 @@ pub enum Float {
     F64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Precision {
+    fn narrowing(self) -> Narrowing {
+        match self {
+            Precision::F32 => Narrowing::None,
+            Precision::Bf16 => Narrowing::Factors(DType::BF16),
+            Precision::F16 => Narrowing::Factors(DType::F16),
+        }
+    }
+}
+
 impl Compilation {
     /// What the compiler is told; the interpreter needs none of it.
     pub fn options(&self, entries: Vec<String>) -> Result<Options, Failure> {
@@ -60,6 +81,7 @@ impl Compilation {
         Ok(Options {
             backend,
             float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },
+            narrowing: self.precision.narrowing(),
             threads: self.threads,
             target,
             verify: self.verify || cfg!(debug_assertions),

@@ -1,6 +1,6 @@
 //! What passes know of a node, read from its record and its nest, never from its name.
 
-use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, axes};
+use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, Value, axes};
 
 const RANDOM_BITS: u32 = 32;
 
@@ -26,13 +26,19 @@ pub struct Facts {
     pub casts: u32,
     /// The element depends on its position, not only on what is read.
     pub uses_position: bool,
+    /// A cast to fewer bytes than are read.
+    pub narrows: bool,
 }
 
 impl Facts {
     pub fn of(graph: &Graph, id: NodeId) -> Option<Facts> {
         match graph.node(id).op.meaning {
             Meaning::Structured { nest, .. } => {
-                Some(graph.with_call(id, |call| Facts::of_nest(&nest(call), call.operands)))
+                let mut facts = graph.with_call(id, |call| Facts::of_nest(&nest(call), call.operands));
+                let bytes = |ty: &Type| ty.dtype.size_of();
+                let is_less = |value: &Value| bytes(&graph.node(id).types[0]) < bytes(graph.type_of(*value));
+                facts.narrows = facts.casts > 0 && facts.arithmetic == 0 && graph.operands(id).iter().any(is_less);
+                Some(facts)
             }
             _ => None,
         }
@@ -46,6 +52,7 @@ impl Facts {
             arithmetic: 0,
             casts: 0,
             uses_position: false,
+            narrows: false,
         };
         let here: Vec<NestIndex> = axes(nest.n_parallel).into_iter().map(NestIndex::Affine).collect();
         for node in &nest.body {
@@ -71,7 +78,8 @@ impl Facts {
     /// Of a view: no work, read once.
     pub fn movement() -> Facts {
         let reads = vec![Read { operand: 0, is_identity: false, is_plain: true }];
-        Facts { reduces: false, domain: Dim::constant(0), reads, arithmetic: 0, casts: 0, uses_position: false }
+        let domain = Dim::constant(0);
+        Facts { reduces: false, domain, reads, arithmetic: 0, casts: 0, uses_position: false, narrows: false }
     }
 
     pub fn is_elementwise(&self) -> bool {

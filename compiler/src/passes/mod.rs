@@ -12,6 +12,7 @@ pub mod fold;
 mod frozen;
 pub mod fuse;
 pub mod layout;
+pub mod narrow;
 pub mod pack;
 pub mod part;
 pub mod pipeline;
@@ -40,6 +41,8 @@ pub struct Context<'a> {
     pub verify: bool,
     /// What undecided floats become.
     pub float: DType,
+    /// What contractions with weights read.
+    pub narrowing: Narrowing,
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
@@ -48,9 +51,25 @@ pub struct Context<'a> {
     remarks: RefCell<Vec<Remark>>,
 }
 
+/// Which factors of contractions and convolutions with weights are narrower than what is computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Narrowing {
+    #[default]
+    None,
+    /// Both, in this type.
+    Factors(DType),
+}
+
 impl std::default::Default for Context<'_> {
     fn default() -> Self {
-        Context { verify: true, float: DType::F32, panel: None, dump: None, remarks: RefCell::default() }
+        Context {
+            verify: true,
+            float: DType::F32,
+            narrowing: Narrowing::None,
+            panel: None,
+            dump: None,
+            remarks: RefCell::default(),
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
 //! `w` is the frozen factor that has the last axis of the result; as many of its neighbours lie in a panel as the register
-//! tile is wide, or all of them if both factors have that axis. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
+//! tile is wide, or all of them if both factors have that axis. Numbers of bf16 lie in pairs along the last summed axis,
+//! where the other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the
+//! contraction.
 //! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
 //! the context nothing is packed.
 
@@ -29,18 +31,23 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     for id in live {
         let regions = graph.node(id).regions.clone();
         match weight(graph, id, &is_frozen, panel) {
-            Some(weight) => {
+            Ok(weight) => {
                 repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
             }
-            None => _ = rebuild.copy(id, regions),
+            Err(_) => _ = rebuild.copy(id, regions),
         }
     }
     Ok(rebuild.finish())
 }
 
 /// A factor of a contraction that has the last axis of the result.
-struct Weight {
-    operand: usize,
+pub struct Weight {
+    pub operand: usize,
+    /// Both factors have the columns, as in depthwise convolutions.
+    pub is_shared: bool,
+    /// Neighbours along the last summed axis lie side by side in the other factor, and fall into pairs.
+    pub pairs: bool,
+    dtype: DType,
     /// Its axes, those of the batch first, then the summed ones, the columns last.
     order: Vec<usize>,
     columns: Dim,
@@ -48,39 +55,57 @@ struct Weight {
     width: u64,
 }
 
-fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType) -> u64) -> Option<Weight> {
+/// The weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
+pub fn weight(
+    graph: &Graph,
+    id: NodeId,
+    frozen: &[bool],
+    panel: &dyn Fn(&Dim, DType) -> u64,
+) -> Result<Weight, Option<&'static str>> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
-    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return Err(None) };
     let nest = graph.with_call(id, |call| nest(call));
-    let column = nest.n_parallel.checked_sub(1)?;
-    let [a, b] = factors(&nest)?;
-    let (weight, is_shared) = match (a.mentions(column), b.mentions(column)) {
-        (true, false) => (a, false),
-        (false, true) => (b, false),
+    let [a, b] = factors(&nest).ok_or(None)?;
+    let column = nest.n_parallel.checked_sub(1).ok_or("it has a single result")?;
+    let (weight, other, is_shared) = match (a.mentions(column), b.mentions(column)) {
+        (true, false) => (a, b, false),
+        (false, true) => (b, a, false),
         // One column of each factor at a time, as in depthwise convolutions.
-        (true, true) if is_frozen(b.operand) => (b, true),
-        (true, true) => (a, true),
-        (false, false) => return None,
+        (true, true) if is_frozen(b.operand) => (b, a, true),
+        (true, true) => (a, b, true),
+        (false, false) => return Err(Some("neither factor has its columns")),
     };
-    let axes = weight.plain_axes(&nest)?;
     // Read twice, or packed already: as it is.
     let value = graph.operands(id)[weight.operand];
-    if a.operand == b.operand || !is_frozen(weight.operand) || is_unpacked(graph, value.node) {
-        return None;
+    if a.operand == b.operand || !is_frozen(weight.operand) {
+        return Err(Some("the factor with its columns is no weight"));
     }
+    if is_unpacked(graph, value.node) {
+        return Err(None);
+    }
+    let axes = weight.plain_axes(&nest).ok_or("its weight is not read axis by axis")?;
     let mut order: Vec<usize> = (0..axes.len()).collect();
     order.sort_by_key(|&axis| (axes[axis] == column, axes[axis]));
     let ty = graph.type_of(value);
     let dtype = weight.cast.unwrap_or(ty.dtype);
-    let is_large = ty.n_elements().as_constant().is_some_and(|size| size >= SMALL);
+    if !ty.n_elements().as_constant().is_some_and(|size| size >= SMALL) || !dtype.is_float() {
+        return Err(Some("its weight is small"));
+    }
     let columns = nest.axes[column].clone();
     let width = match is_shared {
         // Only the order of the axes matters then.
-        true if order.is_sorted() => return None,
-        true => columns.as_constant()? as u64,
+        true if order.is_sorted() => return Err(Some("its weight lies in the right order")),
+        true => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
         false => panel(&columns, dtype),
     };
-    (is_large && dtype.is_float()).then_some(Weight { operand: weight.operand, order, columns, width })
+    let last = nest.axes.len() - 1;
+    let is_before_columns = order.len() > 1 && axes[order[order.len() - 2]] == last;
+    let pairs = !is_shared && is_before_columns && last > column && other.runs_along(last) && is_even(&nest.axes[last]);
+    Ok(Weight { operand: weight.operand, is_shared, pairs, dtype: ty.dtype, order, columns, width })
+}
+
+fn is_even(dim: &Dim) -> bool {
+    dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 
 /// A factor of the summed product.
@@ -116,6 +141,14 @@ impl Factor<'_> {
         self.index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if moves(dim)))
     }
 
+    /// Along this axis of the nest it is read element after element.
+    fn runs_along(&self, axis: usize) -> bool {
+        let Some((NestIndex::Affine(last), before)) = self.index.split_last() else { return false };
+        let own = graph::axis(axis);
+        let mentions = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
+        !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - &own))
+    }
+
     /// The axis of the nest that each axis of the factor follows, if it follows one, each another.
     fn plain_axes(&self, nest: &Nest) -> Option<Vec<usize>> {
         let mut axes = Vec::with_capacity(self.index.len());
@@ -149,8 +182,9 @@ fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpEr
     if !is_in_order {
         value = apply("permute", value, axes(&weight.order))?;
     }
-    value = apply("pack", value, Attrs::none().with("width", weight.width as i64))?;
-    value = apply("unpack", value, Attrs::none().with("extent", weight.columns.clone()))?;
+    let deep = |attrs: Attrs| if weight.pairs && weight.dtype == DType::BF16 { attrs.with("depth", 2) } else { attrs };
+    value = apply("pack", value, deep(Attrs::none().with("width", weight.width as i64)))?;
+    value = apply("unpack", value, deep(Attrs::none().with("extent", weight.columns.clone())))?;
     if !is_in_order {
         let mut back = vec![0; weight.order.len()];
         weight.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);

@@ -4,7 +4,7 @@
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, layout, pack, precision};
+use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, layout, narrow, pack, precision};
 
 pub static PIPELINE: &[&Pass] = &[
     &expand::PASS,
@@ -17,6 +17,7 @@ pub static PIPELINE: &[&Pass] = &[
     &layout::PASS,
     &canonicalize::PASS,
     &cse::PASS,
+    &narrow::PASS,
     &pack::PASS,
     &fuse::PASS,
 ];

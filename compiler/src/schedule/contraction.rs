@@ -8,6 +8,7 @@
 //! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
 
 mod depth;
+pub mod pairs;
 
 use self::depth::{Depth, Stretch};
 use super::body::{Position, Term, TermId};
@@ -46,7 +47,11 @@ pub struct Plan {
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
 pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
-    let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
+    let factors = match loops.body.term(reduce.element) {
+        Term::Apply(Scalar::Mul, factors) => factors.as_slice(),
+        Term::Dot(factors) => factors.as_slice(),
+        _ => return None,
+    };
     let dtype = accumulator(loops.body.dtype(reduce.element));
     if reduce.combine != Scalar::Add || !dtype.is_float() || loops.n_parallel == 0 {
         return None;
@@ -86,11 +91,16 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     let column = Dim::from(&Loops::symbol(column_axis));
     let loads = loops.body.loads(&[factor]);
     let [load] = loads.as_slice() else { return None };
-    let [Position::Dim(panel), rest @ .., Position::Dim(within)] = load.index.as_slice() else { return None };
+    let (mut index, mut shape) = (load.index.as_slice(), loops.operands[load.operand].shape.as_slice());
+    if loops.body.dtype(factor) == DType::U32 {
+        // A word is a pair of the last axis.
+        (index, shape) = (index.split_last()?.1, shape.split_last()?.1);
+    }
+    let [Position::Dim(panel), rest @ .., Position::Dim(within)] = index else { return None };
     let width = match within.terms().next()?.0.as_slice() {
         [(Atom::Mod(_, width), 1)] => width.as_constant()?,
         // All columns lie in one panel.
-        _ => loops.operands[load.operand].shape.last()?.as_constant()?,
+        _ => shape.last()?.as_constant()?,
     };
     let size = Dim::constant(width);
     let simplified = |dim: &Dim| loops.ranges.simplify(dim);
@@ -434,6 +444,10 @@ impl Block<'_> {
             let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
             let left = tile.value(b, self.plan.row_factor);
             let left = b.broadcast(left, [n_rows, 1]);
+            if let Term::Dot(_) = self.loops.body.term(self.reduce.element) {
+                let right = tile.value(b, self.plan.column_factor);
+                return vec![b.dot_bf16(carried[0], left, right)];
+            }
             let left = b.cast(left, self.plan.dtype);
             let right = match self.panel {
                 Some(panel) => b.load(panel, [1, self.width], [p, &lane(1)], [], 0.0),

@@ -211,6 +211,9 @@ impl<'a> Growth<'a> {
         }
         let repeated = member.repeated + work;
         if repeats && member.in_reduction {
+            if facts.narrows {
+                return Err(Some("what it stores is smaller than what it reads"));
+            }
             let plain = member.is_plain && facts.reads.iter().all(|read| read.is_plain);
             if !plain || facts.arithmetic > 0 || repeated > 1 {
                 return Err(Some("the reduction would compute it many times over"));
