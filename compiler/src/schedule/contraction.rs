@@ -96,6 +96,15 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
         // A word is a pair of the last axis.
         (index, shape) = (index.split_last()?.1, shape.split_last()?.1);
     }
+    let moves =
+        |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
+    let [.., Position::Dim(row), Position::Dim(within)] = index else { return None };
+    if *within == column && row.mentions(&Loops::symbol(loops.axes.len() - 1)) {
+        // All columns lie in one panel, whose own axis is gone.
+        let width = shape.last()?.as_constant()?;
+        let fits = at_most(&loops.axes[column_axis], width) && !index[..index.len() - 1].iter().any(moves);
+        return (fits && load.guards.is_empty()).then_some(width as u64);
+    }
     let [Position::Dim(panel), rest @ .., Position::Dim(within)] = index else { return None };
     let width = match within.terms().next()?.0.as_slice() {
         [(Atom::Mod(_, width), 1)] => width.as_constant()?,
@@ -105,8 +114,6 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     let size = Dim::constant(width);
     let simplified = |dim: &Dim| loops.ranges.simplify(dim);
     let is_panel = simplified(&column.floor_div(&size)) == *panel && simplified(&column.modulo(&size)) == *within;
-    let moves =
-        |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
     (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
 }
 
@@ -179,6 +186,10 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
 }
 
 impl Plan {
+    pub fn is_packed(&self) -> bool {
+        self.is_packed
+    }
+
     fn rows(&self, loops: &Loops) -> Dim {
         self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone())
     }

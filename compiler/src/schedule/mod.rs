@@ -88,7 +88,7 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(loops);
     if let Some(paired) = contraction::pairs::paired(&loops)
-        && let Some(plan) = contraction::find(&paired, &paired.stages[0], machine)
+        && let Some(plan) = contraction::find(&paired, &paired.stages[0], machine).filter(contraction::Plan::is_packed)
     {
         return contraction::kernel(&paired, &paired.stages[0], &plan, machine);
     }
