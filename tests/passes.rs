@@ -2,7 +2,7 @@
 //! The cases of `pipeline` go through all passes.
 //!
 //! A case begins with comments: what it shows, and optionally `// unchanged` (a near miss: the pass must leave the graph
-//! as it is) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
+//! as it is), `// bf16` (contractions may read it) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
 //! the pass twice (nothing may change any more), and interpreted before and after on the same random inputs, also with
 //! infinities and NaN among them.
 
@@ -18,7 +18,7 @@ use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
 use tilewright::compiler::graph::{DType, Data, Graph, Precision, Sampler, Symbol, Tensor, Type, interpret};
 use tilewright::compiler::ops;
-use tilewright::compiler::passes::{Context, Pass, pipeline, run_pipeline};
+use tilewright::compiler::passes::{Context, Narrowing, Pass, pipeline, run_pipeline};
 
 /// Columns in a panel.
 const PANEL: u64 = 4;
@@ -64,6 +64,9 @@ fn run_case(name: &str, text: &str) -> String {
     let passes = pass.as_ref().map_or(pipeline::PIPELINE, std::slice::from_ref);
     let mut context = Context::default();
     context.panel = Some(&|_, _| PANEL);
+    if text.lines().any(|line| line.trim() == "// bf16") || name == "narrow" {
+        context.narrowing = Narrowing::Factors(DType::BF16);
+    }
     let after = run_pipeline(&before, passes, &context).unwrap();
     check(&after);
     let remarks = context.take_remarks();
@@ -178,6 +181,7 @@ passes! {
     fold "fold"
     fuse "fuse"
     layout "layout"
+    narrow "narrow"
     pack "pack"
     precision "precision"
     whole_pipeline "pipeline"

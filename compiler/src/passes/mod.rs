@@ -18,6 +18,7 @@ pub mod part;
 pub mod pipeline;
 pub mod precision;
 pub mod prepare;
+pub mod quantize;
 mod rebuild;
 
 use std::cell::RefCell;
@@ -58,6 +59,8 @@ pub enum Narrowing {
     None,
     /// Both, in this type.
     Factors(DType),
+    /// Weights in integers of so many bits, the other factor in 8, each group of neighbours with a scale of its own.
+    Scaled { bits: i64, group: i64 },
 }
 
 impl std::default::Default for Context<'_> {

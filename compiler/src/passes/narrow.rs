@@ -62,7 +62,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
 }
 
 /// Whether a node reads and gives f32.
-fn is_wide(graph: &Graph, id: NodeId) -> bool {
+pub fn is_wide(graph: &Graph, id: NodeId) -> bool {
     let operands = graph.operands(id);
     operands.iter().all(|&value| graph.type_of(value).dtype == DType::F32)
         && graph.node(id).types[0].dtype == DType::F32

@@ -49,10 +49,10 @@ pub struct Weight {
     pub pairs: bool,
     dtype: DType,
     /// Its axes, those of the batch first, then the summed ones, the columns last.
-    order: Vec<usize>,
-    columns: Dim,
+    pub order: Vec<usize>,
+    pub columns: Dim,
     /// Of a panel.
-    width: u64,
+    pub width: u64,
 }
 
 /// The weight of a contraction that is worth packing; or why there is none, where the node is a contraction.

@@ -8,9 +8,11 @@
 //! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
 
 mod depth;
-pub mod pairs;
+mod pairs;
+mod scaled;
 
 use self::depth::{Depth, Stretch};
+use self::scaled::Scaled;
 use super::body::{Position, Term, TermId};
 use super::emit::{Tile, begin};
 use super::order::{self, Stride};
@@ -43,6 +45,23 @@ pub struct Plan {
     dtype: DType,
     /// The column factor lies in panels as wide as the tile.
     is_packed: bool,
+    /// Both factors are integers with scales.
+    scaled: Option<Scaled>,
+}
+
+/// The kernel of a contraction whose factors are narrow numbers that lie in words.
+pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
+    let (loops, scaled) = match scaled::scaled(loops) {
+        Some((loops, scaled)) => (loops, Some(scaled)),
+        None => (pairs::paired(loops)?, None),
+    };
+    let reduce = &loops.stages[0];
+    let mut plan = find(&loops, reduce, machine)?;
+    if let Some(scaled) = scaled {
+        plan.tile = machine.tile_of_width(plan.tile.vectors * machine.lanes, DType::I8)?;
+        plan.scaled = Some(scaled);
+    }
+    plan.is_packed.then(|| kernel(&loops, reduce, &plan, machine))
 }
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
@@ -67,7 +86,8 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let row_axis = row_axis(loops, rows);
     let plan = |tile: RegisterTile, is_packed: bool| {
         let (row_factor, column_factor) = (factors[1 - column], factors[column]);
-        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed }
+        let scaled = None;
+        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, scaled }
     };
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
@@ -186,10 +206,6 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
 }
 
 impl Plan {
-    pub fn is_packed(&self) -> bool {
-        self.is_packed
-    }
-
     fn rows(&self, loops: &Loops) -> Dim {
         self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone())
     }
@@ -446,6 +462,9 @@ impl Block<'_> {
         k: &Stretch,
         sum: Value,
     ) -> Value {
+        if let Some(scaled) = &self.plan.scaled {
+            return self.multiply_scaled(b, scaled, (row, n_rows), (column_start, guarded), k, sum);
+        }
         let dropped = i64::from(is(Fault::ContractionDropsAProduct));
         let sums = k.each(b, "k", dropped, &[sum], &mut |b, at, p, carried| {
             let mut at = at.to_vec();
@@ -457,7 +476,7 @@ impl Block<'_> {
             let left = b.broadcast(left, [n_rows, 1]);
             if let Term::Dot(_) = self.loops.body.term(self.reduce.element) {
                 let right = tile.value(b, self.plan.column_factor);
-                return vec![b.dot_bf16(carried[0], left, right)];
+                return vec![b.dot(DType::BF16, carried[0], left, right)];
             }
             let left = b.cast(left, self.plan.dtype);
             let right = match self.panel {

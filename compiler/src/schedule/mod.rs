@@ -87,10 +87,8 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(loops);
-    if let Some(paired) = contraction::pairs::paired(&loops)
-        && let Some(plan) = contraction::find(&paired, &paired.stages[0], machine).filter(contraction::Plan::is_packed)
-    {
-        return contraction::kernel(&paired, &paired.stages[0], &plan, machine);
+    if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
+        return kernel;
     }
     let plan = match loops.stages.as_slice() {
         [] => return pointwise::kernel(&loops, machine),

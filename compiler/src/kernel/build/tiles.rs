@@ -64,10 +64,10 @@ impl Builder {
         self.push(Op::Contract { acc, a, b }, ty)
     }
 
-    /// The same, where each element of a and b is a word of two bf16.
-    pub fn dot_bf16(&mut self, acc: Value, a: Value, b: Value) -> Value {
+    /// The same, where each element of a and b is a word of narrow numbers.
+    pub fn dot(&mut self, of: DType, acc: Value, a: Value, b: Value) -> Value {
         let ty = self.type_of(acc).clone();
-        self.push(Op::Dot { of: DType::BF16, acc, a, b }, ty)
+        self.push(Op::Dot { of, acc, a, b }, ty)
     }
 
     pub fn random_bits(&mut self, shape: impl Into<Vec<u64>>, bits: RandomBits) -> Value {

@@ -13,7 +13,7 @@ impl Thread<'_> {
         match op {
             Op::Index(dim) => self.each_lane(&ty.shape, |thread, _| Ok(Number::int(thread.dim(dim)?))),
             Op::Contract { acc, a, b } => self.contract(*acc, *a, *b, ty.dtype),
-            Op::Dot { acc, a, b, .. } => self.dot(*acc, *a, *b),
+            Op::Dot { of, acc, a, b } => self.sum_products(*acc, *a, *b, &|a, b, sum| number::dot(*of, a, b, sum)),
             Op::RandomBits(bits) => self.random_bits(bits, &ty.shape),
             Op::Load(access, otherwise) => {
                 let otherwise = Number::literal(*otherwise, ty.dtype);
@@ -106,10 +106,6 @@ impl Thread<'_> {
 
     fn contract(&mut self, acc: Value, a: Value, b: Value, dtype: DType) -> Ran<Vec<Number>> {
         self.sum_products(acc, a, b, &|a, b, sum| number::apply(Scalar::Fma, dtype, dtype, &[a, b, sum]))
-    }
-
-    fn dot(&mut self, acc: Value, a: Value, b: Value) -> Ran<Vec<Number>> {
-        self.sum_products(acc, a, b, &number::dot_bf16)
     }
 
     fn sum_products(

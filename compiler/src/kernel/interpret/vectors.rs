@@ -31,9 +31,9 @@ impl Thread<'_> {
                 let numbers: Ran<Vec<Number>> = operands.iter().map(|&value| Ok(self.get(value)?[0])).collect();
                 Ok(vec![number::apply(*scalar, DType::F64, DType::F64, &numbers?)])
             }
-            Op::Dot { acc, a, b, .. } => {
+            Op::Dot { of, acc, a, b } => {
                 let (acc, a, b) = (self.get(*acc)?, self.get(*a)?, self.get(*b)?);
-                Ok(acc.iter().zip(a.iter().zip(b)).map(|(&acc, (&a, &b))| number::dot_bf16(a, b, acc)).collect())
+                Ok(acc.iter().zip(a.iter().zip(b)).map(|(&acc, (&a, &b))| number::dot(*of, a, b, acc)).collect())
             }
             Op::LoadAt(place) => self.load_at(memories, place, ty),
             Op::StoreAt(place, value) => self.store_at(memories, place, *value),

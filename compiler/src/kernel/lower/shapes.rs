@@ -103,19 +103,34 @@ impl Lower<'_> {
     }
 
     pub(super) fn dot(&mut self, of: DType, values: [Value; 3], ty: &Type) -> Tile {
-        self.sum_products(values, ty, &mut |lower, [a, b, acc]| match lower.target.dots
-            && !lower.type_of(acc).is_scalar()
-        {
-            true => {
-                let ty = lower.type_of(acc).clone();
-                lower.pure(Op::Dot { of, acc, a, b }, ty)
-            }
-            false => {
-                let [a, b] = [a, b].map(|word| lower.halves(word));
-                let sum = lower.scalar(Scalar::Fma, &[a[0], b[0], acc]);
-                lower.scalar(Scalar::Fma, &[a[1], b[1], sum])
+        let is_kept = if of == DType::BF16 { self.target.dots } else { self.target.byte_dots };
+        self.sum_products(values, ty, &mut |lower, [a, b, acc]| {
+            let ty = lower.type_of(acc).clone();
+            match of {
+                _ if is_kept && !ty.is_scalar() => lower.pure(Op::Dot { of, acc, a, b }, ty),
+                DType::BF16 => {
+                    let [a, b] = [a, b].map(|word| lower.halves(word));
+                    let sum = lower.scalar(Scalar::Fma, &[a[0], b[0], acc]);
+                    lower.scalar(Scalar::Fma, &[a[1], b[1], sum])
+                }
+                _ => (0..4).fold(acc, |sum, byte| {
+                    let product = lower.byte_product(a, b, byte);
+                    lower.op(Scalar::Add, &[sum, product])
+                }),
             }
         })
+    }
+
+    /// A byte of `a`, signed, times one of `b`, unsigned.
+    fn byte_product(&mut self, a: Value, b: Value, byte: i64) -> Value {
+        let [a, b] = [a, b].map(|word| self.bitcast(word, DType::I32));
+        let (left, right, low) = (self.int_like(a, 24 - 8 * byte), self.int_like(a, 24), self.int_like(a, 255));
+        let top = self.op(Scalar::Shl, &[a, left]);
+        let a = self.op(Scalar::Shr, &[top, right]);
+        let at = self.int_like(b, 8 * byte);
+        let shifted = self.op(Scalar::Shr, &[b, at]);
+        let b = self.op(Scalar::And, &[shifted, low]);
+        self.op(Scalar::Mul, &[a, b])
     }
 
     /// The two bf16 of a word as f32: the low one shifted up, the high one where it is.

@@ -255,6 +255,11 @@ fn contract(acc: &Type, a: &Type, b: &Type, ty: &Type) -> Checked {
     require(matches!(ty.dtype, DType::F32 | DType::F64), || format!("{} is not contracted", ty.dtype))?;
     same_dtype(a, ty)?;
     same_dtype(b, ty)?;
+    products(acc, a, b)
+}
+
+/// R×C from R×K and K×C.
+fn products(acc: &Type, a: &Type, b: &Type) -> Checked {
     let fits = match (&acc.shape[..], &a.shape[..], &b.shape[..]) {
         ([r, c], [ra, ka], [kb, cb]) => r == ra && c == cb && ka == kb,
         _ => false,
@@ -263,15 +268,18 @@ fn contract(acc: &Type, a: &Type, b: &Type, ty: &Type) -> Checked {
 }
 
 fn dot(level: Level, of: DType, [acc, a, b]: [&Type; 3], ty: &Type) -> Checked {
-    require(of == DType::BF16, || format!("there is no dot product of {of}"))?;
+    let sum = match of {
+        DType::BF16 => DType::F32,
+        DType::I8 => DType::I32,
+        _ => return Err(format!("there is no dot product of {of}")),
+    };
     require(a.dtype == DType::U32 && b.dtype == DType::U32, || "its factors are words, of u32".into())?;
+    require(ty.dtype == sum, || format!("it is summed in {sum}"))?;
+    same_type(acc, ty)?;
     match level {
-        Level::Tile => contract(acc, &a.with_dtype(DType::F32), &b.with_dtype(DType::F32), ty)?,
-        Level::Loop => {
-            [acc, &a.with_dtype(DType::F32), &b.with_dtype(DType::F32)].iter().try_for_each(|of| same_type(of, ty))?
-        }
+        Level::Tile => products(acc, a, b),
+        Level::Loop => same(&a.shape, &ty.shape).and_then(|()| same(&b.shape, &ty.shape)),
     }
-    require(ty.dtype == DType::F32, || "it is summed in f32".into())
 }
 
 fn carries(kernel: &Kernel, results: &[Value], lists: [&Vec<Value>; 3]) -> Checked {

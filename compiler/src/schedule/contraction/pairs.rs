@@ -10,7 +10,7 @@ use crate::schedule::body::{Body, Load, Position, Term, TermId};
 /// The nest pair by pair, if one factor lies in pairs.
 pub fn paired(loops: &Loops) -> Option<Loops> {
     let [reduce] = loops.stages.as_slice() else { return None };
-    let k = loops.axes.len() - 1;
+    let k = loops.axes.len().checked_sub(1)?;
     let half = loops.axes[k].exact_div(&Dim::constant(2)).filter(|_| k >= loops.n_parallel)?;
     let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
     let weight = factors.iter().position(|&factor| lies_in_pairs(loops, factor, k))?;
