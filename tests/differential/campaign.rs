@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tilewright::compiler::codegen::Backend;
+use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::{Context, Narrowing, pipeline, run_pipeline};
 
-use super::check::{Failure, check};
+use super::check::{Failure, PANEL, check};
 use super::coverage::Coverage;
 use super::{Case, file, generate, shrink};
 
@@ -16,6 +18,8 @@ pub struct Campaign<'a> {
     pub first: u64,
     pub n_graphs: u64,
     pub backends: &'a [Backend],
+    /// What contractions with weights read.
+    pub narrowing: Narrowing,
     /// Stop after this many failures.
     pub max_failures: usize,
     pub shrink_for: Duration,
@@ -46,6 +50,22 @@ pub fn run(campaign: &Campaign) -> Outcome {
     outcome.into_inner().expect("no thread panics while it holds the lock")
 }
 
+/// The case with narrow factors, where it has any: rounded as the pass does, it is a case like any other, whose tolerance
+/// follows from the types in it.
+fn narrowed(case: Case, narrowing: Narrowing) -> Option<Case> {
+    if narrowing == Narrowing::None {
+        return Some(case);
+    }
+    let mut context = Context::default();
+    context.panel = Some(&|_, _| PANEL);
+    context.narrowing = narrowing;
+    let before = pipeline::PIPELINE.iter().take_while(|pass| pass.name != "pack").copied();
+    let graph = run_pipeline(&case.graph, &before.collect::<Vec<_>>(), &context).ok()?;
+    let is_narrow = |id| matches!(graph.node(id).op.name, "cast") && graph.node(id).types[0].dtype == DType::BF16;
+    let changed = graph.node_ids().any(is_narrow);
+    changed.then(|| Case { name: format!("{}:narrow", case.name), graph, ..case })
+}
+
 fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<Outcome>) {
     let mut coverage = Coverage::default();
     let current = campaign.folder.join(format!("current.{thread}.twir"));
@@ -56,6 +76,7 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
             break;
         }
         let case = generate::case(campaign.seed, campaign.first + number);
+        let Some(case) = narrowed(case, campaign.narrowing) else { continue };
         std::fs::write(&current, file::print(&case, &case.name)).expect("a file");
         if let Err(failure) = check(&case, campaign.backends, &mut coverage) {
             let (small, reason) = shrink::shrink(&case, &failure, campaign.backends, campaign.shrink_for);

@@ -139,7 +139,9 @@ impl Steps<'_> {
     /// An index expression at a position of a step.
     fn at(&self, dim: &Dim, position: i64) -> Dim {
         let own = Loops::symbol(self.k);
-        let step = &Dim::from(&Loops::symbol(self.k + 1)) * self.step;
+        // A single step is the first.
+        let n_before = if self.step < self.group { self.step } else { 0 };
+        let step = &Dim::from(&Loops::symbol(self.k + 1)) * n_before;
         let at = &(&(&Dim::from(&own) * self.group) + &step) + position;
         self.grouped.ranges.simplify(&dim.substitute(&|symbol| (*symbol == own).then(|| at.clone())))
     }
