@@ -188,6 +188,7 @@ passes! {
     fuse "fuse"
     layout "layout"
     narrow "narrow"
+    attention "attention"
     pack "pack"
     precision "precision"
     quantize "quantize"

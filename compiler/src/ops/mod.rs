@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod argmax;
+pub mod attend;
 pub mod broadcast;
 pub mod cast;
 pub mod clip;
@@ -87,7 +88,7 @@ pub static TABLE: &[&OpDef] = &[
     &running::SUM, &running::PROD, &dot::OP, &matmul::OP, &einsum::OP, &pool::MAX, &pool::AVG, &resize::OP, &stack::OP,
     &flip::OP, &roll::OP, &triangle::LOWER, &triangle::UPPER, &eye::OP, &linspace::OP, &onehot::OP,
     // control
-    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP,
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP,
 ];
 
 /// The op of this name.

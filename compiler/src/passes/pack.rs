@@ -11,11 +11,10 @@
 //! the context nothing is packed.
 
 use super::frozen::{frozen, is_unpacked};
+use super::panels::{Panels, factors};
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError, op};
-use crate::graph::{
-    self, Attrs, DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, OpError, Scalar, ScalarNode, Symbol, Value,
-};
+use super::{Context, Pass, PassError};
+use crate::graph::{DType, Dim, Graph, Meaning, NodeId, OpError};
 
 pub static PASS: Pass =
     Pass { name: "pack", doc: "Cuts weights of contractions into the panels that their kernels read.", run };
@@ -43,16 +42,11 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
 /// A factor of a contraction that has the last axis of the result.
 pub struct Weight {
     pub operand: usize,
+    pub panels: Panels,
     /// Both factors have the columns, as in depthwise convolutions.
     pub is_shared: bool,
     /// Neighbours along the last summed axis lie side by side in the other factor, and fall into pairs.
     pub pairs: bool,
-    dtype: DType,
-    /// Its axes, those of the batch first, then the summed ones, the columns last.
-    pub order: Vec<usize>,
-    pub columns: Dim,
-    /// Of a panel.
-    pub width: u64,
 }
 
 /// The weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
@@ -84,8 +78,6 @@ pub fn weight(
         return Err(None);
     }
     let axes = weight.plain_axes(&nest).ok_or("its weight is not read axis by axis")?;
-    let mut order: Vec<usize> = (0..axes.len()).collect();
-    order.sort_by_key(|&axis| (axes[axis] == column, axes[axis]));
     let ty = graph.type_of(value);
     let dtype = weight.cast.unwrap_or(ty.dtype);
     if !ty.n_elements().as_constant().is_some_and(|size| size >= SMALL) || !dtype.is_float() {
@@ -93,105 +85,31 @@ pub fn weight(
     }
     let columns = nest.axes[column].clone();
     let width = match is_shared {
-        // Only the order of the axes matters then.
-        true if order.is_sorted() => return Err(Some("its weight lies in the right order")),
         true => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
         false => panel(&columns, dtype),
     };
+    let mut panels = Panels::new(&axes, column, columns, width);
+    // Only the order of the axes matters where both factors have the columns.
+    if is_shared && panels.order.is_sorted() {
+        return Err(Some("its weight lies in the right order"));
+    }
     let last = nest.axes.len() - 1;
-    let is_before_columns = order.len() > 1 && axes[order[order.len() - 2]] == last;
+    let is_before_columns = panels.order.iter().rev().nth(1).is_some_and(|&axis| axes[axis] == last);
     let pairs = !is_shared && is_before_columns && last > column && other.runs_along(last) && is_even(&nest.axes[last]);
-    Ok(Weight { operand: weight.operand, is_shared, pairs, dtype: ty.dtype, order, columns, width })
+    panels.depth = (pairs && ty.dtype == DType::BF16).then_some(2);
+    Ok(Weight { operand: weight.operand, panels, is_shared, pairs })
 }
 
 fn is_even(dim: &Dim) -> bool {
     dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 
-/// A factor of the summed product.
-#[derive(Clone, Copy)]
-struct Factor<'n> {
-    operand: usize,
-    index: &'n [NestIndex],
-    is_guarded: bool,
-    cast: Option<DType>,
-}
-
-/// Both factors, if the nest is a sum of products of two loads.
-fn factors(nest: &Nest) -> Option<[Factor<'_>; 2]> {
-    nest.reduce.filter(|reduce| reduce.combine == Scalar::Add)?;
-    let ScalarNode::Apply { scalar: Scalar::Mul, args } = nest.body.last()? else { return None };
-    let factor = |&arg: &usize| {
-        let (arg, cast) = match nest.body.get(arg)? {
-            ScalarNode::Cast { dtype, arg } => (*arg, Some(*dtype)),
-            _ => (arg, None),
-        };
-        let ScalarNode::Load { operand, index, guards, .. } = nest.body.get(arg)? else { return None };
-        Some(Factor { operand: *operand, index, is_guarded: !guards.is_empty(), cast })
-    };
-    match args.as_slice() {
-        [a, b] => Some([factor(a)?, factor(b)?]),
-        _ => None,
-    }
-}
-
-impl Factor<'_> {
-    fn mentions(&self, axis: usize) -> bool {
-        let moves = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
-        self.index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if moves(dim)))
-    }
-
-    /// Along this axis of the nest it is read element after element.
-    fn runs_along(&self, axis: usize) -> bool {
-        let Some((NestIndex::Affine(last), before)) = self.index.split_last() else { return false };
-        let own = graph::axis(axis);
-        let mentions = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
-        !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - &own))
-    }
-
-    /// The axis of the nest that each axis of the factor follows, if it follows one, each another.
-    fn plain_axes(&self, nest: &Nest) -> Option<Vec<usize>> {
-        let mut axes = Vec::with_capacity(self.index.len());
-        for at in self.index {
-            let NestIndex::Affine(dim) = at else { return None };
-            let axis = (0..nest.axes.len()).find(|&axis| *dim == graph::axis(axis))?;
-            if axes.contains(&axis) {
-                return None;
-            }
-            axes.push(axis);
-        }
-        (!self.is_guarded && axes.len() > 1).then_some(axes)
-    }
-}
-
-fn axis_symbol(axis: usize) -> Option<Symbol> {
-    graph::axis(axis).as_symbol().cloned()
-}
-
 /// The node again, with its weight packed and unpacked.
 fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpError> {
     let mut operands = rebuild.operands(id);
-    let origin = rebuild.old.node(id).origin.clone();
-    let mut value = operands[weight.operand];
-    let mut apply = |name: &str, value: Value, attrs: Attrs| -> Result<Value, OpError> {
-        let node = rebuild.new.apply(op(name)?, &[value], &attrs, Vec::new(), &origin)?;
-        Ok(Value { node, result: 0 })
-    };
-    let is_in_order = weight.order.iter().copied().eq(0..weight.order.len());
-    let axes = |order: &[usize]| Attrs::none().with("axes", order.iter().map(|&axis| axis as i64).collect::<Vec<_>>());
-    if !is_in_order {
-        value = apply("permute", value, axes(&weight.order))?;
-    }
-    let deep = |attrs: Attrs| if weight.pairs && weight.dtype == DType::BF16 { attrs.with("depth", 2) } else { attrs };
-    value = apply("pack", value, deep(Attrs::none().with("width", weight.width as i64)))?;
-    value = apply("unpack", value, deep(Attrs::none().with("extent", weight.columns.clone())))?;
-    if !is_in_order {
-        let mut back = vec![0; weight.order.len()];
-        weight.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-        value = apply("permute", value, axes(&back))?;
-    }
-    operands[weight.operand] = value;
     let node = rebuild.old.node(id).clone();
+    let packed = weight.panels.cut(&mut rebuild.new, operands[weight.operand], &node.origin)?;
+    operands[weight.operand] = weight.panels.whole(&mut rebuild.new, packed, &node.origin)?;
     let new = rebuild.new.push(node, &operands);
     let results = rebuild.new.results(new).collect();
     rebuild.set(id, results);

@@ -67,7 +67,7 @@ impl Quantize<'_> {
     fn falls_into_groups(&self, id: NodeId, weight: &Weight) -> bool {
         let value = self.rebuild.old.operands(id)[weight.operand];
         let shape = &self.rebuild.old.type_of(value).shape;
-        let [.., before, _] = weight.order[..] else { return false };
+        let [.., before, _] = weight.panels.order[..] else { return false };
         weight.pairs && shape[before].exact_div(&Dim::constant(self.group)).is_some()
     }
 
@@ -102,23 +102,21 @@ impl Quantize<'_> {
     }
 
     fn weight(&mut self, value: Value, weight: &Weight, origin: &Origin) -> Result<Value, OpError> {
-        let (bits, width, rank) = (self.bits, weight.width as i64, weight.order.len());
+        let (bits, panels, rank) = (self.bits, &weight.panels, weight.panels.order.len());
         let zero = 1 << (bits - 1);
         let format = self.format(bits, zero, rank - 2);
+        let value = panels.in_order(&mut self.rebuild.new, value, origin)?;
         let mut b = Build { graph: &mut self.rebuild.new, origin };
-        let value = b.permuted(value, &weight.order)?;
         let scale = b.scales(value, rank - 2, self.group, (zero - 1) as f64)?;
         let q = b.apply("quantize", &[value, scale], format.clone())?;
-        let (panels, extent) =
-            (Attrs::none().with("width", width), Attrs::none().with("extent", weight.columns.clone()));
-        let q = b.apply("pack", &[q], panels.clone().with("depth", DEPTH))?;
+        let width = Attrs::none().with("width", panels.width as i64);
+        let extent = Attrs::none().with("extent", panels.columns.clone());
+        let q = b.apply("pack", &[q], width.clone().with("depth", DEPTH))?;
         let q = b.apply("unpack", &[q], extent.clone().with("depth", DEPTH))?;
-        let scale = b.apply("pack", &[scale], panels)?;
+        let scale = b.apply("pack", &[scale], width)?;
         let scale = b.apply("unpack", &[scale], extent)?;
         let restored = b.apply("dequantize", &[q, scale], format)?;
-        let mut back = vec![0; rank];
-        weight.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-        b.permuted(restored, &back)
+        panels.in_old_order(&mut self.rebuild.new, restored, origin)
     }
 
     fn format(&self, bits: i64, zero: i64, axis: usize) -> Attrs {
@@ -137,14 +135,6 @@ impl Build<'_> {
     fn apply(&mut self, name: &str, operands: &[Value], attrs: Attrs) -> Result<Value, OpError> {
         let node = self.graph.apply(op(name)?, operands, &attrs, Vec::new(), self.origin)?;
         Ok(Value { node, result: 0 })
-    }
-
-    fn permuted(&mut self, value: Value, order: &[usize]) -> Result<Value, OpError> {
-        if order.is_sorted() {
-            return Ok(value);
-        }
-        let axes: Vec<i64> = order.iter().map(|&axis| axis as i64).collect();
-        self.apply("permute", &[value], Attrs::none().with("axes", axes))
     }
 
     /// The greatest magnitude of each group along an axis, divided by the greatest integer.
