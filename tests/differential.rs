@@ -15,7 +15,8 @@ use differential::check::{check, silence_panics};
 use differential::coverage::Coverage;
 use differential::{file, generate};
 use tilewright::compiler::codegen::Backend;
-use tilewright::compiler::passes::pipeline;
+use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::{Narrowing, pipeline};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential")
@@ -25,10 +26,11 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn campaign(seed: u64, n_graphs: u64, max_failures: usize) -> Outcome {
+fn campaign(seed: u64, n_graphs: u64, max_failures: usize, narrowing: Narrowing) -> Outcome {
     silence_panics();
     campaign::run(&Campaign {
         seed,
+        narrowing,
         first: number("TILEWRIGHT_FIRST", 0),
         n_graphs,
         backends: Backend::AVAILABLE,
@@ -48,14 +50,21 @@ fn report(outcome: &Outcome) {
 
 #[test]
 fn random_graphs_agree() {
-    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3));
+    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3, Narrowing::None));
+}
+
+#[test]
+fn random_graphs_agree_in_bf16() {
+    let outcome = campaign(5, number("TILEWRIGHT_GRAPHS", 250) / 5, 3, Narrowing::Factors(DType::BF16));
+    assert!(outcome.coverage.graphs >= 5, "only {} graphs have such factors", outcome.coverage.graphs);
+    report(&outcome);
 }
 
 #[test]
 #[ignore = "takes minutes; its report is in tests/reports"]
 fn long() {
     let (seed, n_graphs) = (number("TILEWRIGHT_SEED", 2), number("TILEWRIGHT_GRAPHS", 10_000));
-    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize);
+    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize, Narrowing::None);
     let passes = pipeline::PASSES.iter().map(|pass| pass.name);
     let stages: Vec<&str> = passes.chain(["llvm", "cranelift"]).collect();
     let text = format!("seed {seed}: {}\n\n{}", outcome.coverage.summary(), outcome.coverage.table(&stages));

@@ -87,6 +87,9 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(loops);
+    if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
+        return kernel;
+    }
     let plan = match loops.stages.as_slice() {
         [] => return pointwise::kernel(&loops, machine),
         [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),
