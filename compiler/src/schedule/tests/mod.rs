@@ -4,6 +4,7 @@
 mod contractions;
 mod groups;
 mod ops;
+mod recurrence;
 mod rows;
 
 use super::*;
