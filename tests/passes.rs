@@ -177,6 +177,7 @@ passes! {
     expand "expand"
     fold "fold"
     fuse "fuse"
+    hoist "hoist"
     layout "layout"
     pack "pack"
     precision "precision"

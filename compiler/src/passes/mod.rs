@@ -11,6 +11,7 @@ mod facts;
 pub mod fold;
 mod frozen;
 pub mod fuse;
+pub mod hoist;
 pub mod layout;
 pub mod pack;
 pub mod part;

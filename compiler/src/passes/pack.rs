@@ -6,9 +6,10 @@
 //! `w` is the frozen factor that has the last axis of the result; as many of its neighbours lie in a panel as the register
 //! tile is wide, or all of them if both factors have that axis. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
 //! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
-//! the context nothing is packed.
+//! the context nothing is packed. In a loop the weight is a capture; `hoist` takes its `pack` out.
 
-use super::frozen::{frozen, is_unpacked};
+use super::frozen::{frozen, frozen_with, is_unpacked};
+use super::hoist::n_captures;
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
 use crate::graph::{
@@ -25,9 +26,17 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
+    packed(graph, live, is_frozen, panel)
+}
+
+/// How wide panels are, given how many columns there are and what is summed in.
+type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
+
+fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in live {
-        let regions = graph.node(id).regions.clone();
+        let regions = graph.node(id).regions.iter().map(|region| region_packed(graph, id, region, &is_frozen, panel));
+        let regions = regions.collect::<Result<Vec<Graph>, _>>()?;
         match weight(graph, id, &is_frozen, panel) {
             Some(weight) => {
                 repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
@@ -36,6 +45,24 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         }
     }
     Ok(rebuild.finish())
+}
+
+/// A region sees frozen values through its captures.
+fn region_packed(
+    graph: &Graph,
+    id: NodeId,
+    region: &Graph,
+    is_frozen: &[bool],
+    panel: &Width,
+) -> Result<Graph, PassError> {
+    let operands = graph.operands(id);
+    let Some(n_captures) = n_captures(graph.node(id), operands.len()) else { return Ok(region.clone()) };
+    let captures = &operands[operands.len() - n_captures..];
+    let first = region.arguments().len() - n_captures;
+    let is_given = |idx: usize| idx >= first && is_frozen[captures[idx - first].node.index()];
+    let live = Rebuild::live(region);
+    let is_frozen = frozen_with(region, &live, &is_given);
+    packed(region, live, is_frozen, panel)
 }
 
 /// A factor of a contraction that has the last axis of the result.
@@ -48,7 +75,7 @@ struct Weight {
     width: u64,
 }
 
-fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType) -> u64) -> Option<Weight> {
+fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Option<Weight> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
     let nest = graph.with_call(id, |call| nest(call));
