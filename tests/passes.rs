@@ -171,6 +171,7 @@ macro_rules! passes {
 }
 
 passes! {
+    ahead "ahead"
     canonicalize "canonicalize"
     cse "cse"
     dce "dce"

@@ -59,8 +59,8 @@ fn hoist(
     let taken: Vec<Vec<Value>> = regions.iter().map(|region| taken(region, n_captures, node.op.name)).collect();
     for (region, values) in regions.iter().zip(&taken) {
         let inside = region.arguments()[region.arguments().len() - n_captures..].iter();
-        let known = inside.map(|argument| argument.value).zip(captured.iter().copied()).collect();
-        operands.extend(outside(rebuild, region, values, known));
+        let mut known = inside.map(|argument| argument.value).zip(captured.iter().copied()).collect();
+        operands.extend(outside(rebuild, region, values, &mut known));
         for value in values {
             let work = region.node(value.node);
             context.remark(
@@ -128,8 +128,13 @@ fn is_work(graph: &Graph, id: NodeId, op: &str) -> bool {
     is_pack || op != "cond" && facts()
 }
 
-/// These values of a region, computed around it.
-fn outside(rebuild: &mut Rebuild, region: &Graph, values: &[Value], mut known: FxHashMap<Value, Value>) -> Vec<Value> {
+/// These values of a region, computed around it, given what is known outside: captures, and what was computed before.
+pub fn outside(
+    rebuild: &mut Rebuild,
+    region: &Graph,
+    values: &[Value],
+    known: &mut FxHashMap<Value, Value>,
+) -> Vec<Value> {
     let mut needed: Vec<NodeId> = values.iter().map(|value| value.node).collect();
     for id in region.node_ids().rev() {
         if needed.contains(&id) {

@@ -4,7 +4,7 @@
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, canonicalize, cse, dce, expand, fold, fuse, hoist, layout, pack, precision};
+use super::{Pass, ahead, canonicalize, cse, dce, expand, fold, fuse, hoist, layout, pack, precision};
 
 pub static PIPELINE: &[&Pass] = &[
     &expand::PASS,
@@ -15,11 +15,13 @@ pub static PIPELINE: &[&Pass] = &[
     &cse::PASS,
     &dce::PASS,
     &layout::PASS,
+    &ahead::PASS,
     &canonicalize::PASS,
     &cse::PASS,
     &pack::PASS,
     &hoist::PASS,
     &cse::PASS,
+    &dce::PASS,
     &fuse::PASS,
 ];
 
@@ -32,7 +34,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
     &expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
-    &pack::PASS, &hoist::PASS, &fuse::PASS,
+    &ahead::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

@@ -18,12 +18,21 @@ impl<'g> Rebuild<'g> {
 
     /// With other types for the arguments.
     pub fn with_types(old: &'g Graph, ty: impl Fn(&Type) -> Type) -> Rebuild<'g> {
+        Rebuild::with_arguments(old, ty, &|_| true)
+    }
+
+    /// Without the arguments of these numbers, which nothing may read.
+    pub fn without_arguments(old: &'g Graph, is_gone: &dyn Fn(usize) -> bool) -> Rebuild<'g> {
+        Rebuild::with_arguments(old, Type::clone, &|idx| !is_gone(idx))
+    }
+
+    fn with_arguments(old: &'g Graph, ty: impl Fn(&Type) -> Type, stays: &dyn Fn(usize) -> bool) -> Rebuild<'g> {
         let mut new = Graph::new(old.name.clone());
         new.sizes = old.sizes.clone();
         new.checks = old.checks.clone();
         let n_ids = old.node_ids().map(|id| id.index() + 1).max().unwrap_or(0);
         let mut map = vec![Vec::new(); n_ids];
-        for argument in old.arguments() {
+        for (_, argument) in old.arguments().iter().enumerate().filter(|(idx, _)| stays(*idx)) {
             let value = new.add_argument(argument.name.clone(), argument.role, ty(old.type_of(argument.value)));
             map[argument.value.node.index()] = vec![value];
         }
