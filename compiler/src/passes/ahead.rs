@@ -15,7 +15,7 @@ use super::facts::{Facts, is_elementwise};
 use super::hoist::{n_captures, outside};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, dce, op};
-use crate::graph::{Attrs, Dim, Graph, Meaning, Node, NodeId, OpError, Role, Value};
+use crate::graph::{Attrs, Dim, Graph, Meaning, Node, NodeId, OpError, Value};
 
 pub static PASS: Pass =
     Pass { name: "ahead", doc: "Multiplies for all rounds of a scan at once what they do not change.", run };
@@ -273,11 +273,10 @@ fn with_round(pattern: &str, is_each: &[bool]) -> String {
 fn with_slices(region: &Graph, products: &[Value], rounds: &Rounds) -> Result<Graph, OpError> {
     let mut rebuild = Rebuild::new(region);
     let index = rebuild.get(region.arguments()[0].value);
-    for (idx, product) in products.iter().enumerate() {
+    for product in products {
         let (ty, origin) = (region.type_of(*product), &region.node(product.node).origin);
         let stacked: Vec<Dim> = std::iter::once(&rounds.trip).chain(&ty.shape).cloned().collect();
-        let name = format!("a{}", region.arguments().len() + idx);
-        let stack = rebuild.new.add_argument(name, Role::Data, ty.with_shape(stacked));
+        let stack = rebuild.add_capture(ty.with_shape(stacked));
         let attrs = Attrs::none().with("axis", 0).with("size", Dim::constant(1));
         let row = rebuild.new.apply(op("slice_at")?, &[stack, index], &attrs, Vec::new(), origin)?;
         let attrs = Attrs::none().with("shape", ty.shape.clone());

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use super::facts::Facts;
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, dce};
-use crate::graph::{ARGUMENT, Graph, Meaning, Node, NodeId, Role, Value};
+use crate::graph::{ARGUMENT, Graph, Meaning, Node, NodeId, Value};
 
 pub static PASS: Pass = Pass { name: "hoist", doc: "Takes out of loops what is the same in every round.", run };
 
@@ -158,11 +158,7 @@ fn without(region: &Graph, regions: &[Graph], taken: &[Vec<Value>], number: usiz
     let mut rebuild = Rebuild::new(region);
     let all =
         regions.iter().zip(taken).flat_map(|(from, values)| values.iter().map(|&value| from.type_of(value).clone()));
-    let n_before = region.arguments().len();
-    let added: Vec<Value> = all
-        .enumerate()
-        .map(|(idx, ty)| rebuild.new.add_argument(format!("a{}", n_before + idx), Role::Data, ty))
-        .collect();
+    let added: Vec<Value> = all.map(|ty| rebuild.add_capture(ty)).collect();
     for (value, &argument) in taken[number].iter().zip(&added[first..]) {
         rebuild.set(value.node, vec![argument]);
     }

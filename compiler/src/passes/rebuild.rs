@@ -3,7 +3,7 @@
 //! Invariant: the new graph has the header of the old one, and each old value that has been visited stands for one new
 //! value; values that are never asked for need not be visited.
 
-use crate::graph::{Attrs, Graph, Node, NodeId, OpError, Type, Value};
+use crate::graph::{Attrs, Graph, Node, NodeId, OpError, Role, Type, Value};
 
 pub struct Rebuild<'g> {
     pub old: &'g Graph,
@@ -50,6 +50,14 @@ impl<'g> Rebuild<'g> {
         }
         old.arguments().iter().for_each(|argument| is_live[argument.value.node.index()] = false);
         old.node_ids().filter(|id| is_live[id.index()]).collect()
+    }
+
+    /// A new last argument of a region, under a name that none has.
+    pub fn add_capture(&mut self, ty: Type) -> Value {
+        let is_taken = |name: &String| self.new.arguments().iter().any(|argument| argument.name == *name);
+        let mut names = (self.new.arguments().len()..).map(|number| format!("a{number}"));
+        let name = names.find(|name| !is_taken(name)).unwrap_or_default();
+        self.new.add_argument(name, Role::Data, ty)
     }
 
     pub fn get(&self, value: Value) -> Value {
