@@ -15,6 +15,7 @@ pub mod fuse;
 pub mod hoist;
 pub mod layout;
 pub mod pack;
+mod panels;
 pub mod part;
 pub mod pipeline;
 pub mod precision;
