@@ -423,6 +423,34 @@ mod tests {
         }
     }
 
+    /// The least time of a region, in nanoseconds, of which the body runs on two threads if it waits for both.
+    fn cost(pool: &Pool, waits_for_both: bool) -> u128 {
+        let batch = |n_regions: u32| {
+            let begin = Instant::now();
+            for _ in 0..n_regions {
+                let inside = AtomicUsize::new(0);
+                pool.run(2, 1, Order::Inward, &|_, _| {
+                    inside.fetch_add(1, SeqCst);
+                    while waits_for_both && inside.load(SeqCst) < 2 {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            begin.elapsed().as_nanos() / u128::from(n_regions)
+        };
+        (0..200).map(|_| batch(100)).min().unwrap_or(0)
+    }
+
+    /// `cargo test --release -p tilewright-runtime --lib cost -- --ignored --nocapture`
+    #[test]
+    #[ignore = "times the machine, which must be quiet"]
+    fn the_cost_of_a_region_is_below_a_microsecond() {
+        let pool = Pool::new(2);
+        let (alone, both) = (cost(&pool, false), cost(&pool, true));
+        println!("{alone} ns where the caller may do all, {both} ns where both threads take part");
+        assert!(both < 1000);
+    }
+
     #[test]
     fn a_caller_never_waits_for_a_worker_that_has_nothing() {
         let pool = Pool::new(2);
