@@ -202,16 +202,27 @@ impl<'g> Composer<'g> {
     fn known_position(&mut self, scalar: Scalar, args: &[TermId]) -> Option<TermId> {
         self.round.as_ref()?;
         let [a, b] = args else { return None };
-        let (Term::Index(a), Term::Index(b)) = (self.body.term(*a), self.body.term(*b)) else { return None };
+        let (a, b) = (self.known_term(*a)?, self.known_term(*b)?);
         let dim = match scalar {
-            Scalar::Add => a + b,
-            Scalar::Sub => a - b,
-            Scalar::Mul => a * b,
-            Scalar::Min => a.least(b),
-            Scalar::Max => a.greatest(b),
+            Scalar::Add => &a + &b,
+            Scalar::Sub => &a - &b,
+            Scalar::Mul => &a * &b,
+            Scalar::Min => a.least(&b),
+            Scalar::Max => a.greatest(&b),
             _ => return None,
         };
         Some(self.body.add(Term::Index(self.ranges.simplify(&dim)), DType::I64))
+    }
+
+    fn known_term(&self, term: TermId) -> Option<Dim> {
+        match self.body.term(term) {
+            Term::Index(dim) => Some(dim.clone()),
+            // Larger numbers might not be exact, and are no positions.
+            Term::Const(number) if self.body.dtype(term) == DType::I64 && number.value().abs() < 1e9 => {
+                Some(Dim::constant(number.value() as i64))
+            }
+            _ => None,
+        }
     }
 
     /// Positions that turned out to be index expressions, where they are proved to lie inside.

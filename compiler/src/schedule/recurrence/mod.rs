@@ -20,7 +20,7 @@ use crate::graph::{Dim, Graph, NodeId};
 use crate::kernel::{Builder, Kernel, Memory, Rights, Span, Value, lane};
 
 /// Vectors of one carried value that an item holds at most.
-const MAX_VECTORS: u64 = 16;
+const MAX_VECTORS: u64 = 64;
 /// Vectors side by side where nothing is summed, so that the steps of one wait for those of another.
 const SIDE_BY_SIDE: u64 = 4;
 
@@ -29,14 +29,13 @@ pub fn schedule(graph: &Graph, id: NodeId, region: &Graph, machine: &Machine) ->
     let node = graph.node(id);
     let (carries, trip) = (node.attrs.int("carries"), node.attrs.dim("trip"));
     let recurrence = compose(region, &graph.sizes, usize::try_from(carries).unwrap_or(0), &trip)?;
-    let lanes =
-        lanes(&recurrence).ok_or_else(|| ScheduleError::new("no axis of its carries can lie along the lanes"))?;
+    let lanes = lanes(&recurrence);
     let width = width(&recurrence, lanes, machine)
         .ok_or_else(|| ScheduleError::new("an element with what it is summed with does not fit the registers"))?;
     Ok(kernel(&recurrence, &node.types, lanes, width))
 }
 
-/// The axis along which most of what each round reads lies side by side.
+/// The axis along which most of what each round reads lies side by side; none where there is nothing beside anything.
 fn lanes(recurrence: &Recurrence) -> Option<usize> {
     let loops = &recurrence.loops;
     let round = Loops::symbol(recurrence.round);
@@ -55,19 +54,20 @@ fn lanes(recurrence: &Recurrence) -> Option<usize> {
 }
 
 /// Elements along the lanes.
-fn width(recurrence: &Recurrence, lanes: usize, machine: &Machine) -> Option<u64> {
+fn width(recurrence: &Recurrence, lanes: Option<usize>, machine: &Machine) -> Option<u64> {
     let mut short = recurrence.short.iter().map(|&axis| recurrence.loops.axes[axis].as_constant());
     let short = short.try_fold(1u64, |product, size| product.checked_mul(u64::try_from(size?).ok()?))?;
     if short == 0 || short > MAX_VECTORS {
         return None;
     }
+    let Some(lanes) = lanes else { return Some(1) };
     let extent = recurrence.loops.axes[lanes].as_constant();
     let is_enough = |n: &u64| extent.is_some_and(|size| size as u64 >= n * machine.lanes * 2 * machine.threads.max(1));
     let side_by_side = [SIDE_BY_SIDE, 2].into_iter().filter(|n| n * short <= SIDE_BY_SIDE).find(is_enough);
     Some(machine.lanes * side_by_side.unwrap_or(1))
 }
 
-fn kernel(recurrence: &Recurrence, results: &[crate::graph::Type], lanes: usize, width: u64) -> Kernel {
+fn kernel(recurrence: &Recurrence, results: &[crate::graph::Type], lanes: Option<usize>, width: u64) -> Kernel {
     let loops = &recurrence.loops;
     let mut b = Builder::new("kernel");
     declare_sizes(&mut b, &loops.ranges, &|symbol| {
@@ -81,20 +81,24 @@ fn kernel(recurrence: &Recurrence, results: &[crate::graph::Type], lanes: usize,
     let results = results.iter().enumerate();
     let results: Vec<Memory> = results.map(|(n, ty)| buffer(&mut b, format!("r{n}"), ty, Rights::Write)).collect();
     let mut at = vec![Dim::constant(0); loops.axes.len()];
-    for axis in (0..recurrence.round).filter(|axis| *axis != lanes && !recurrence.short.contains(axis)) {
+    for axis in (0..recurrence.round).filter(|axis| Some(*axis) != lanes && !recurrence.short.contains(axis)) {
         at[axis] = b.grid(&format!("g{axis}"), loops.axes[axis].clone());
     }
-    let extent = &loops.axes[lanes];
-    let item = b.grid("c", extent.ceil_div(&Dim::constant(width as i64)));
     let mut shape = Vec::new();
     for &axis in &recurrence.short {
         at[axis] = lane(shape.len());
         shape.push(loops.axes[axis].as_constant().unwrap_or(1) as u64);
     }
-    at[lanes] = &(&item * width as i64) + &lane(shape.len());
+    let mut guards = Vec::new();
+    if let Some(lanes) = lanes {
+        let extent = &loops.axes[lanes];
+        let item = b.grid("c", extent.ceil_div(&Dim::constant(width as i64)));
+        at[lanes] = &(&item * width as i64) + &lane(shape.len());
+        if extent.as_constant().is_none_or(|extent| extent % width as i64 != 0) {
+            guards.push(Builder::below(&at[lanes], extent));
+        }
+    }
     shape.push(width);
-    let is_even = extent.as_constant().is_some_and(|extent| extent % width as i64 == 0);
-    let guards = if is_even { Vec::new() } else { vec![Builder::below(&at[lanes], extent)] };
     Rounds { recurrence, operands: &operands, results: &results, at, shape, guards }.emit(&mut b);
     b.finish()
 }

@@ -101,6 +101,50 @@ fn a_sum_that_the_next_state_needs() {
 }
 
 #[test]
+fn rounds_that_read_from_the_end() {
+    one_kernel(
+        r#"graph @call(%0 "h": data f32[40], %1 "x": data f32[9, 40]) {
+          %2, %3: (f32[40], f32[9, 40]) = scan(%0, %1) {carries = 1, trip = 9}
+            @body(%0 "t": data i64[], %1 "h": data f32[40], %2 "x": data f32[9, 40]) {
+              %3: i64[] = constant() {value = i64[] 8}
+              %4: i64[] = sub(%3, %0)
+              %5: f32[1, 40] = slice_at(%2, %4) {axis = 0, size = 1}
+              %6: f32[40] = reshape(%5) {shape = [40]}
+              %7: f32[40] = add(%1, %6)
+              %8: f32[] = cast(%0) {to = f32}
+              %9: f32[40] = broadcast(%8) {shape = [40]}
+              %10: f32[40] = mul(%7, %9)
+              return %7 "h": data, %10 "y": data
+            }
+          return %2 "last": data, %3 "y": data
+        }"#,
+        &[1],
+    );
+}
+
+#[test]
+fn one_number_is_carried_alone() {
+    for shape in ["", "1"] {
+        one_kernel(
+            &format!(
+                r#"graph @call(%0 "h": data f32[{shape}], %1 "x": data f32[N]) where N in 1.. {{
+                  %2, %3: (f32[{shape}], f32[N{comma}{shape}]) = scan(%0, %1) {{carries = 1, trip = N}}
+                    @body(%0 "t": data i64[], %1 "h": data f32[{shape}], %2 "x": data f32[N]) {{
+                      %3: f32[1] = slice_at(%2, %0) {{axis = 0, size = 1}}
+                      %4: f32[{shape}] = reshape(%3) {{shape = [{shape}]}}
+                      %5: f32[{shape}] = add(%1, %4)
+                      return %5 "h": data, %5 "y": data
+                    }}
+                  return %2 "last": data, %3 "y": data
+                }}"#,
+                comma = if shape.is_empty() { "" } else { ", " },
+            ),
+            &[1, 6],
+        );
+    }
+}
+
+#[test]
 fn elements_that_need_each_other_run_step_by_step() {
     let body = |round: &str| {
         format!(
@@ -115,7 +159,8 @@ fn elements_that_need_each_other_run_step_by_step() {
     refused(&body(mixed), "something else");
     let turned = r#"%3: f32[4, 16] = flip(%1) {axes = [1]} return %3 "h": data"#;
     refused(&body(turned), "other elements");
-    let weights = r#"%3: f32[16] = reduce_sum(%2) {axes = [1], keep = false} %4: f32[4, 16] = broadcast(%3) {shape = [4, 16]}
-        %5: f32[4, 16] = mul(%4, %1) return %5 "h": data"#;
+    let weights = r#"%3: f32[1, 16] = slice_at(%2, %0) {axis = 0, size = 1}
+        %4: f32[1, 1] = reduce_max(%3) {axes = [1], keep = true} %5: f32[4, 16] = broadcast(%4) {shape = [4, 16]}
+        %6: f32[4, 16] = mul(%5, %1) return %6 "h": data"#;
     refused(&body(weights), "something else");
 }
