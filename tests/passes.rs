@@ -182,5 +182,6 @@ passes! {
     layout "layout"
     pack "pack"
     precision "precision"
+    running "running"
     whole_pipeline "pipeline"
 }

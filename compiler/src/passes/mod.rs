@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod precision;
 pub mod prepare;
 mod rebuild;
+pub mod running;
 
 use std::cell::RefCell;
 use std::fmt;

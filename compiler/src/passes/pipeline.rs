@@ -4,11 +4,12 @@
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, ahead, canonicalize, cse, dce, expand, fold, fuse, hoist, layout, pack, precision};
+use super::{Pass, ahead, canonicalize, cse, dce, expand, fold, fuse, hoist, layout, pack, precision, running};
 
 pub static PIPELINE: &[&Pass] = &[
     &expand::PASS,
     &precision::PASS,
+    &running::PASS,
     &canonicalize::PASS,
     &fold::PASS,
     &canonicalize::PASS,
@@ -33,7 +34,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 /// Every pass once, for the command line and the manual.
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
-    &expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
+    &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
     &ahead::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
