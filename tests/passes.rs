@@ -180,17 +180,20 @@ macro_rules! passes {
 }
 
 passes! {
+    ahead "ahead"
     canonicalize "canonicalize"
     cse "cse"
     dce "dce"
     expand "expand"
     fold "fold"
     fuse "fuse"
+    hoist "hoist"
     layout "layout"
     narrow "narrow"
     attention "attention"
     pack "pack"
     precision "precision"
     quantize "quantize"
+    running "running"
     whole_pipeline "pipeline"
 }

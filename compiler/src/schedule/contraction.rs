@@ -107,10 +107,13 @@ pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
 }
 
-/// The innermost axis that fills a tile, or else the longest: rows that lie close together share what is read.
+/// The innermost axis that is known to fill a tile, or else one that may, or else the longest: rows that lie close
+/// together share what is read.
 fn row_axis(loops: &Loops, rows: impl DoubleEndedIterator<Item = usize> + Clone) -> Option<usize> {
-    let extent = |axis: usize| loops.axes[axis].as_constant().unwrap_or(i64::MAX);
-    rows.clone().rev().find(|&axis| extent(axis) >= ENOUGH_ROWS).or_else(|| rows.max_by_key(|&axis| extent(axis)))
+    let extent = |axis: usize| loops.axes[axis].as_constant();
+    let known = rows.clone().rev().find(|&axis| extent(axis).is_some_and(|extent| extent >= ENOUGH_ROWS));
+    let open = rows.clone().rev().find(|&axis| extent(axis).is_none());
+    known.or(open).or_else(|| rows.max_by_key(|&axis| extent(axis)))
 }
 
 /// The width of the panels in which a factor lies, if it is one load of `[n / width, ..., n mod width]`.

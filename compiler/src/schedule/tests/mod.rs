@@ -5,6 +5,7 @@ mod attention;
 mod contractions;
 mod groups;
 mod ops;
+mod recurrence;
 mod rows;
 
 use super::*;
