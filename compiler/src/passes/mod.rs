@@ -6,6 +6,7 @@
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
+pub mod differentiate;
 pub mod expand;
 mod facts;
 pub mod fold;
