@@ -10,7 +10,7 @@
 use super::OP;
 use crate::graph::{Attrs, Builder, Call, Cotangents, DType, Dim, Graph, OpError, Pull, Type, Value};
 use crate::ops::reverse::{Activity, given, or_zeros, pull_back};
-use crate::ops::{contract, pattern, region, slice_at};
+use crate::ops::{contract, elementwise, fill, pattern, region, scatter, slice_at, update};
 
 /// The scan with every carry among its outputs.
 pub fn keep(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
@@ -80,68 +80,71 @@ fn active(body: &Graph, n_carries: usize, wanted: &[bool]) -> Vec<bool> {
     }
 }
 
-/// The cotangent of a captured value: a sum over the steps, in part of products that are made afterwards.
+/// The cotangent of a captured value: a sum over the steps. Some terms are products, which are made after the scan; some
+/// are pieces among zeros, which are added in their place.
 struct Sum {
     operand: usize,
-    /// The part that is added up from step to step, as a value of the step.
-    carried: Option<Value>,
+    /// The rest, as a value of the step.
+    whole: Option<Value>,
+    /// Values of the step that wrote into zeros.
+    pieces: Vec<Value>,
     /// Products of two values of the step, by pattern.
     products: Vec<(Value, Value, String)>,
 }
 
+impl Sum {
+    /// Whether something is added up from step to step.
+    fn is_carried(&self) -> bool {
+        self.whole.is_some() || !self.pieces.is_empty()
+    }
+}
+
 impl Reverse<'_> {
     fn run(&self, b: &mut Builder) -> Cotangents {
-        let pull = self.pull;
+        let operands = self.pull.operands;
         let types = |b: &Builder, values: &[Value]| values.iter().map(|v| b.type_of(*v).clone()).collect::<Vec<Type>>();
         let back: Vec<usize> = (0..self.n_carries).filter(|idx| self.active[*idx]).collect();
-        let captured: Vec<Value> = pull.operands[self.n_carries..].to_vec();
+        let sums_of: Vec<usize> = (self.n_carries..operands.len()).filter(|idx| self.active[*idx]).collect();
         let seeds: Vec<Value> = self.outputs.iter().map(|(_, g)| *g).collect();
-        let outer = [&captured[..], &self.stacks, &seeds].concat();
-        let carried: Vec<Value> = back.iter().map(|&idx| pull.operands[idx]).collect();
-        let sums_of: Vec<usize> = (self.n_carries..pull.operands.len()).filter(|idx| self.active[*idx]).collect();
-        let sum_types = types(b, &sums_of.iter().map(|&idx| pull.operands[idx]).collect::<Vec<_>>());
-        let all = [&[Type::scalar(DType::I64)], &types(b, &carried)[..], &sum_types, &types(b, &outer)].concat();
+        let outer = [&operands[self.n_carries..], &self.stacks, &seeds].concat();
+        let carried: Vec<Value> = back.iter().chain(&sums_of).map(|&idx| operands[idx]).collect();
+        let all = [&[Type::scalar(DType::I64)], &types(b, &carried)[..], &types(b, &outer)].concat();
         let mut region = region::with_arguments(b.graph, "back", &all);
         let arguments: Vec<Value> = region.arguments().iter().map(|argument| argument.value).collect();
-        let (index, rest) = arguments.split_at(1);
-        let (back_in, rest) = rest.split_at(back.len());
+        let (back_in, rest) = arguments[1..].split_at(back.len());
         let (sums_in, outer_in) = rest.split_at(sums_of.len());
         let mut inner = Builder::new(&mut region, b.origin.clone());
-        let (carried_out, sums) = self.step(&mut inner, index[0], back_in, outer_in, &back, &sums_of)?;
-        let mut results = carried_out;
-        for (sum, old) in sums.iter().zip(sums_in) {
-            results.push(match sum.carried {
-                Some(value) => inner.add(*old, value)?,
-                None => *old,
-            });
+        let (mut results, sums) = self.step(&mut inner, arguments[0], back_in, outer_in, &back, &sums_of)?;
+        for (sum, old) in sums.iter().zip(sums_in).filter(|(sum, _)| sum.is_carried()) {
+            results.push(added(&mut inner, sum, *old)?);
         }
-        let n_back = results.len();
+        let n_carried = results.len();
         for value in sums.iter().flat_map(|sum| &sum.products).flat_map(|(left, right, _)| [*left, *right]) {
-            if !results[n_back..].contains(&value) {
+            if !results[n_carried..].contains(&value) {
                 results.push(value);
             }
         }
-        let put_out = results[n_back..].to_vec();
         region::set_outputs(&mut region, &results);
-        let (region, stays) = region::pruned(&region, 1 + n_back);
-        let mut operands = Vec::new();
+        let (region, stays) = region::pruned(&region, 1 + back.len());
+        let mut given = Vec::new();
         for &idx in &back {
-            let known = pull.cotangents[idx];
-            operands.push(known.map_or_else(|| b.number(0.0, pull.operands[idx]), Ok)?);
+            given.push(self.pull.cotangents[idx].map_or_else(|| b.number(0.0, operands[idx]), Ok)?);
         }
-        for &idx in &sums_of {
-            operands.push(b.number(0.0, pull.operands[idx])?);
+        for sum in sums.iter().filter(|sum| sum.is_carried()) {
+            given.push(b.number(0.0, operands[sum.operand])?);
         }
-        operands.extend(outer.iter().zip(&stays[1 + n_back..]).filter(|(_, stays)| **stays).map(|(value, _)| *value));
-        let attrs = Attrs::none().with("carries", n_back as i64).with("trip", self.trip.clone());
-        let found = b.apply_with(&OP, &operands, attrs, vec![region])?;
-        let mut cotangents = vec![None; pull.operands.len()];
-        for (nth, &idx) in back.iter().enumerate() {
-            cotangents[idx] = Some(found[nth]);
-        }
-        for (nth, sum) in sums.iter().enumerate() {
-            let carried = sum.carried.map(|_| found[back.len() + nth]);
-            let stack = |value: &Value| found[n_back + put_out.iter().position(|own| own == value).unwrap_or(0)];
+        given.extend(
+            outer.iter().zip(&stays[1 + carried.len()..]).filter(|(_, stays)| **stays).map(|(value, _)| *value),
+        );
+        let attrs = Attrs::none().with("carries", n_carried as i64).with("trip", self.trip.clone());
+        let found = b.apply_with(&OP, &given, attrs, vec![region])?;
+        let mut cotangents = vec![None; operands.len()];
+        back.iter().zip(&found).for_each(|(&idx, found)| cotangents[idx] = Some(*found));
+        let mut carried = found[back.len()..n_carried].iter().copied();
+        let stack =
+            |value: &Value| found[n_carried + results[n_carried..].iter().position(|v| v == value).unwrap_or(0)];
+        for sum in &sums {
+            let carried = if sum.is_carried() { carried.next() } else { None };
             cotangents[sum.operand] = after_all(b, sum, carried, stack)?;
         }
         Ok(cotangents)
@@ -173,36 +176,62 @@ impl Reverse<'_> {
         let found = pull_back(b, since, &given, &inputs)?;
         let (of_back, of_sums) = found.split_at(back.len());
         let carried = or_zeros(b, of_back, &inputs[..back.len()])?;
-        let mut sums = Vec::with_capacity(sums_of.len());
-        for (&operand, found) in sums_of.iter().zip(of_sums) {
-            let mut sum = Sum { operand, carried: None, products: Vec::new() };
-            if let Some(value) = found {
-                part(b, *value, &mut sum)?;
-            }
-            sums.push(sum);
-        }
-        Ok((carried, sums))
+        let sums = sums_of.iter().zip(of_sums).map(|(&operand, found)| sorted(b, operand, *found));
+        Ok((carried, sums.collect::<Result<_, _>>()?))
     }
 }
 
-/// Sorts the terms of a step's cotangent into products and the rest.
-fn part(b: &mut Builder, value: Value, sum: &mut Sum) -> Result<(), OpError> {
-    let mut terms = vec![value];
+/// Sorts the terms of a step's cotangent.
+fn sorted(b: &mut Builder, operand: usize, cotangent: Option<Value>) -> Result<Sum, OpError> {
+    let mut sum = Sum { operand, whole: None, pieces: Vec::new(), products: Vec::new() };
+    let mut terms: Vec<Value> = cotangent.into_iter().collect();
     while let Some(term) = terms.pop() {
         let node = b.graph.node(term.node);
         let operands = b.graph.operands(term.node);
-        if std::ptr::eq(node.op, &crate::ops::elementwise::ADD) {
+        if std::ptr::eq(node.op, &elementwise::ADD) {
             terms.extend(operands);
         } else if std::ptr::eq(node.op, &contract::OP) {
             sum.products.push((operands[0], operands[1], node.attrs.str("pattern")));
+        } else if writes_into_zeros(b.graph, term) {
+            sum.pieces.push(term);
         } else {
-            sum.carried = Some(match sum.carried {
+            sum.whole = Some(match sum.whole {
                 Some(known) => b.add(known, term)?,
                 None => term,
             });
         }
     }
-    Ok(())
+    Ok(sum)
+}
+
+fn writes_into_zeros(graph: &Graph, value: Value) -> bool {
+    let node = graph.node(value.node);
+    let adds = std::ptr::eq(node.op, &scatter::OP) && node.attrs.str("combine") == "add";
+    let base = graph.operands(value.node).first().map(|base| graph.node(base.node));
+    let zeros = base.is_some_and(|base| std::ptr::eq(base.op, &fill::OP) && base.attrs.float("value") == 0.0);
+    zeros && (adds || std::ptr::eq(node.op, &update::OP))
+}
+
+/// What a step leaves of a sum.
+fn added(b: &mut Builder, sum: &Sum, old: Value) -> Result<Value, OpError> {
+    let mut total = match sum.whole {
+        Some(value) => b.add(old, value)?,
+        None => old,
+    };
+    for piece in &sum.pieces {
+        let node = b.graph.node(piece.node).clone();
+        let mut operands = b.graph.operands(piece.node);
+        if std::ptr::eq(node.op, &update::OP) {
+            let (axis, size) = (node.attrs.int("axis"), b.shape_of(operands[1]));
+            let along = usize::try_from(axis.rem_euclid(size.len().max(1) as i64)).unwrap_or(0);
+            let attrs = Attrs::none().with("axis", axis).with("size", size[along].clone());
+            let there = b.apply(&slice_at::OP, &[total, operands[2]], attrs)?;
+            operands[1] = b.add(there, operands[1])?;
+        }
+        operands[0] = total;
+        total = b.apply(node.op, &operands, node.attrs)?;
+    }
+    Ok(total)
 }
 
 /// The whole cotangent: what was added up, and one contraction over all steps for each product.
@@ -221,7 +250,8 @@ fn after_all(
         }
         let (operands, result) = text.split_once("->").unwrap_or((text, ""));
         let (a, c) = operands.split_once(',').unwrap_or((operands, ""));
-        let attrs = Attrs::none().with("pattern", format!("{step} {a}, {step} {c} -> {result}"));
+        let text = format!("{step} {}, {step} {} -> {}", a.trim(), c.trim(), result.trim());
+        let attrs = Attrs::none().with("pattern", text);
         let product = b.apply(&contract::OP, &[stack(left), stack(right)], attrs)?;
         total = Some(match total {
             Some(known) => b.add(known, product)?,
