@@ -41,6 +41,7 @@ pub static CODES: &[Code] = &[
     row("E0208", "a relation of sizes cannot be decided"),
     row("E0209", "a loop or a branch changes its types"),
     row("E0210", "a pattern does not fit"),
+    row("E0211", "this cannot be differentiated"),
     row("E0301", "nothing has this name"),
     row("E0302", "this part of the language is not there yet"),
     row("E0303", "the arguments do not fit the parameters"),

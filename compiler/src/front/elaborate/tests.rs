@@ -2,6 +2,7 @@
 
 mod asserted;
 mod examples;
+mod gradients;
 mod short_forms;
 
 use std::collections::HashMap;
