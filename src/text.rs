@@ -24,6 +24,7 @@ pub fn model_from_text(name: &str, text: &str) -> Result<Model, Error> {
         entries,
         init: Graph::new("init"),
         tree: Module::default(),
+        schedule: Vec::new(),
         skipped: Vec::new(),
         assertions: Vec::new(),
     })

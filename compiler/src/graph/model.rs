@@ -15,6 +15,8 @@ pub struct Model {
     /// Initial values: no data but `seed: i64[]`, an output per param and state.
     pub init: Graph,
     pub tree: Module,
+    /// The round of steps that training repeats, each with how many times in a row; empty but for a `train`.
+    pub schedule: Vec<(String, i64)>,
     /// Functions of the model that are no entries, and why.
     pub skipped: Vec<(String, String)>,
     /// Conditions over tensors that an entry computes, by entry and as written: nothing checks them. Those over scalars

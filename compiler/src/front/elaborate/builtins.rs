@@ -57,7 +57,7 @@ pub static TABLE: &[Builtin] = &[
     row("tensor", &["list"], 1, |e, mut b| { let (v, s) = b.value(0); e.constant_tensor(&v, s) }),
     row("identity", &["x"], 1, |_, mut b| Ok(b.value(0).0)),
     row("clone", &["module"], 1, |e, b| e.clone_builtin(b)),
-    row("eval", &["module"], 1, |_, mut b| Ok(b.value(0).0)),
+    row("eval", &["module"], 1, |e, mut b| { let (v, s) = b.value(0); e.evaluated(&v, s) }),
     // reductions, or folds of lists, or elementwise
     row("sum", &["x", "axis", "axes", "keep"], 1, |e, b| e.fold("reduce_sum", Scalar::Add, b)),
     row("prod", &["x", "axis", "axes", "keep"], 1, |e, b| e.fold("reduce_prod", Scalar::Mul, b)),

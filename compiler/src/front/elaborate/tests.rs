@@ -4,6 +4,7 @@ mod asserted;
 mod examples;
 mod gradients;
 mod short_forms;
+mod train;
 
 use std::collections::HashMap;
 

@@ -3,13 +3,15 @@
 //! Invariant: a gradient is asked for in the graph in which `y` was computed, and only of what `y` is computed from there:
 //! whatever would make it incomplete or impossible is an error of the spec, not of a pass.
 
+use std::rc::Rc;
+
 use super::Bound;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::DeclareKind;
 use crate::front::elaborate::Elaborator;
 use crate::front::elaborate::report::{Outcome, Poisoned};
 use crate::front::elaborate::structure::rebuild;
-use crate::front::elaborate::value::{Field, Slot, Value, Wire};
+use crate::front::elaborate::value::{Field, Instance, Slot, Value, Wire};
 use crate::graph::{Attrs, Type};
 use crate::ops::reverse::{Activity, depends, obstacle};
 
@@ -116,22 +118,43 @@ impl<'a> Elaborator<'a> {
         match value {
             Value::Module(instance) => {
                 let children = instance.children.borrow();
-                let learned = |(name, value): &(std::rc::Rc<str>, Value<'a>)| {
+                let learned = |(name, value): &(Rc<str>, Value<'a>)| {
                     let value = match value {
                         Value::Slot(slot) if !is_learned(slot) => return None,
                         other => self.leaves_of_modules(other),
                     };
                     Some(Field { name: Some(name.clone()), value })
                 };
-                Value::Tuple(std::rc::Rc::new(children.iter().filter_map(learned).collect()))
+                Value::Tuple(Rc::new(children.iter().filter_map(learned).collect()))
             }
             Value::List(items) => Value::list(items.iter().map(|item| self.leaves_of_modules(item)).collect()),
             Value::Tuple(fields) => {
                 let field =
                     |field: &Field<'a>| Field { name: field.name.clone(), value: self.leaves_of_modules(&field.value) };
-                Value::Tuple(std::rc::Rc::new(fields.iter().map(field).collect()))
+                Value::Tuple(Rc::new(fields.iter().map(field).collect()))
             }
             other => other.clone(),
+        }
+    }
+
+    /// A module as it is outside training.
+    pub(super) fn evaluated(&mut self, value: &Value<'a>, span: Span) -> Outcome<Value<'a>> {
+        match value {
+            Value::Module(instance) => Ok(Value::Module(Rc::new(Instance {
+                path: instance.path.clone(),
+                constructor: instance.constructor,
+                given: instance.given.clone(),
+                names: instance.names.clone(),
+                children: instance.children.clone(),
+                copy_of: instance.copy_of.clone(),
+                evaluated: true,
+            }))),
+            Value::List(items) => {
+                let items: Outcome<Vec<_>> = items.iter().map(|item| self.evaluated(item, span)).collect();
+                items.map(Value::list)
+            }
+            Value::Absent => Ok(Value::Absent),
+            other => Err(self.wanted("a module", &other.clone(), span)),
         }
     }
 
