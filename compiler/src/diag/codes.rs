@@ -53,7 +53,6 @@ pub static CODES: &[Code] = &[
     row("E0309", "there is nothing to rebind"),
     row("E0310", "only a state is written"),
     row("E0311", "this is no member"),
-    row("E0399", "the differentiator is not there yet"),
     row("E0401", "a tensor is computed where config is wanted"),
     row("E0402", "config of another kind is wanted"),
     row("E0403", "config and tensors stand in each other's place"),

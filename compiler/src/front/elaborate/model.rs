@@ -97,12 +97,10 @@ impl<'a> Elaborator<'a> {
                 _ => continue,
             };
             self.training = training;
-            let mark = self.reports.mark();
             match self.entry_graph(root, function) {
                 Ok(graph) => graphs.extend(graph),
                 Err(poisoned) => failed = Some(poisoned),
             }
-            self.reports.drop_open_sizes(mark);
             self.training = false;
         }
         failed.map_or(Ok(graphs), Err)

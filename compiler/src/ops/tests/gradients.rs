@@ -1,7 +1,7 @@
 //! Every op's gradient against finite differences in f64, by the op table: a new op is covered as it is added.
 
 use super::*;
-use crate::graph::{Builder, Gradient, Value};
+use crate::graph::{Builder, Value};
 use crate::passes::{Context as Passes, differentiate};
 
 /// The loss: the results, weighted by fixed numbers so that no two elements count alike.
