@@ -25,12 +25,13 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn campaign(seed: u64, n_graphs: u64, max_failures: usize) -> Outcome {
+fn campaign(seed: u64, n_graphs: u64, max_failures: usize, gradients: bool) -> Outcome {
     silence_panics();
     campaign::run(&Campaign {
         seed,
         first: number("TILEWRIGHT_FIRST", 0),
         n_graphs,
+        gradients,
         backends: Backend::AVAILABLE,
         max_failures,
         shrink_for: Duration::from_secs(number("TILEWRIGHT_SHRINK", 20)),
@@ -48,18 +49,33 @@ fn report(outcome: &Outcome) {
 
 #[test]
 fn random_graphs_agree() {
-    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3));
+    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3, false));
+}
+
+#[test]
+fn gradients_of_random_graphs_agree() {
+    report(&campaign(3, number("TILEWRIGHT_GRAPHS", 120), 3, true));
 }
 
 #[test]
 #[ignore = "takes minutes; its report is in tests/reports"]
 fn long() {
-    let (seed, n_graphs) = (number("TILEWRIGHT_SEED", 2), number("TILEWRIGHT_GRAPHS", 10_000));
-    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize);
+    long_campaign("report.md", 10_000, false);
+}
+
+#[test]
+#[ignore = "takes minutes; its report is in tests/reports"]
+fn long_gradients() {
+    long_campaign("gradients.md", 2_000, true);
+}
+
+fn long_campaign(file: &str, n_graphs: u64, gradients: bool) {
+    let (seed, n_graphs) = (number("TILEWRIGHT_SEED", 2), number("TILEWRIGHT_GRAPHS", n_graphs));
+    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize, gradients);
     let passes = pipeline::PASSES.iter().map(|pass| pass.name);
     let stages: Vec<&str> = passes.chain(["llvm", "cranelift"]).collect();
     let text = format!("seed {seed}: {}\n\n{}", outcome.coverage.summary(), outcome.coverage.table(&stages));
-    std::fs::write(folder().join("report.md"), text).expect("a report");
+    std::fs::write(folder().join(file), text).expect("a report");
     report(&outcome);
 }
 

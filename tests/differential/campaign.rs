@@ -9,12 +9,14 @@ use tilewright::compiler::codegen::Backend;
 
 use super::check::{Failure, check};
 use super::coverage::Coverage;
-use super::{Case, file, generate, shrink};
+use super::{Case, file, generate, gradients, shrink};
 
 pub struct Campaign<'a> {
     pub seed: u64,
     pub first: u64,
     pub n_graphs: u64,
+    /// Check the gradients of the graphs instead of the graphs.
+    pub gradients: bool,
     pub backends: &'a [Backend],
     /// Stop after this many failures.
     pub max_failures: usize,
@@ -55,7 +57,18 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
         if number >= campaign.n_graphs || n_failures >= campaign.max_failures {
             break;
         }
-        let case = generate::case(campaign.seed, campaign.first + number);
+        let mut case = generate::case(campaign.seed, campaign.first + number);
+        if campaign.gradients {
+            match gradients::of(&case) {
+                Ok(Some(back)) => case = back,
+                Ok(None) => continue,
+                Err(message) => {
+                    let failure = Failure { stage: "differentiate".to_string(), message };
+                    outcome.lock().expect("whole").failures.push((case.name.clone(), case, failure));
+                    continue;
+                }
+            }
+        }
         std::fs::write(&current, file::print(&case, &case.name)).expect("a file");
         if let Err(failure) = check(&case, campaign.backends, &mut coverage) {
             let (small, reason) = shrink::shrink(&case, &failure, campaign.backends, campaign.shrink_for);

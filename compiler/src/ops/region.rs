@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{ARGUMENT, Builder, Call, Gradient, Graph, Node, OpError, Role, Type, Value};
+use crate::graph::{ARGUMENT, Builder, Call, Gradient, Graph, Node, NodeId, OpError, Role, Type, Value};
 
 /// The result types of a region, after checking that it takes these arguments.
 pub fn results(call: &Call, region: usize, arguments: &[Type]) -> Result<Vec<Type>, OpError> {
@@ -81,27 +81,30 @@ fn copy(b: &mut Builder, region: &Graph, arguments: &[Value], keeps: bool) -> Re
         known.get(value).copied().ok_or_else(|| OpError::new("a region has more arguments than it is given"))
     };
     let origin = b.origin.clone();
-    for id in region.node_ids().filter(|id| !std::ptr::eq(region.node(*id).op, &ARGUMENT)) {
+    let needed = needed(region);
+    for id in computed(region, &needed) {
         let node = region.node(id);
         let operands = region.operands(id).iter().map(|value| find(&known, value)).collect::<Result<Vec<_>, _>>()?;
         b.origin = node.origin.clone();
-        let copies: Vec<Value> = match node.op.gradient {
+        let kept = match node.op.gradient {
+            // What cannot be kept may never be asked for its gradient.
             Gradient::Kept { keep, .. } if keeps && node.types.iter().any(|ty| ty.dtype.is_float()) => {
-                region.with_call(id, |call| keep(b, call, &operands))?
+                region.with_call(id, |call| keep(b, call, &operands)).ok()
             }
-            _ => {
-                let copy = b.graph.push(Node::clone(node), &operands);
-                b.graph.results(copy).collect()
-            }
+            _ => None,
         };
+        let copies: Vec<Value> = kept.unwrap_or_else(|| {
+            let copy = b.graph.push(Node::clone(node), &operands);
+            b.graph.results(copy).collect()
+        });
         known.extend(region.results(id).zip(copies));
     }
     b.origin = origin;
     region.outputs().iter().map(|output| find(&known, &output.value)).collect()
 }
 
-/// A region without the arguments that nothing uses, but for its first `n_fixed`, and which of them stay.
-pub fn pruned(region: &Graph, n_fixed: usize) -> (Graph, Vec<bool>) {
+/// By node index: whether an output needs it.
+fn needed(region: &Graph) -> Vec<bool> {
     let mut needed = vec![false; region.n_nodes()];
     region.outputs().iter().for_each(|output| needed[output.value.node.index()] = true);
     for id in region.made_after(0).rev() {
@@ -109,6 +112,17 @@ pub fn pruned(region: &Graph, n_fixed: usize) -> (Graph, Vec<bool>) {
             region.operands(id).iter().for_each(|operand| needed[operand.node.index()] = true);
         }
     }
+    needed
+}
+
+/// The nodes that outputs need and that are no arguments.
+fn computed<'a>(region: &'a Graph, needed: &'a [bool]) -> impl Iterator<Item = NodeId> + 'a {
+    region.node_ids().filter(|id| needed[id.index()] && !std::ptr::eq(region.node(*id).op, &ARGUMENT))
+}
+
+/// A region without the arguments that nothing uses, but for its first `n_fixed`, and which of them stay.
+pub fn pruned(region: &Graph, n_fixed: usize) -> (Graph, Vec<bool>) {
+    let needed = needed(region);
     let mut smaller = Graph::new(region.name.clone());
     smaller.sizes = region.sizes.clone();
     let mut known: FxHashMap<Value, Value> = FxHashMap::default();
@@ -120,8 +134,7 @@ pub fn pruned(region: &Graph, n_fixed: usize) -> (Graph, Vec<bool>) {
             known.insert(argument.value, smaller.add_argument(argument.name.clone(), argument.role, ty));
         }
     }
-    let is_live = |id: &crate::graph::NodeId| needed[id.index()] && !std::ptr::eq(region.node(*id).op, &ARGUMENT);
-    for id in region.node_ids().filter(is_live) {
+    for id in computed(region, &needed) {
         let operands: Vec<Value> = region.operands(id).iter().map(|value| known[value]).collect();
         let copy = smaller.push(region.node(id).clone(), &operands);
         known.extend(region.results(id).zip(smaller.results(copy).collect::<Vec<_>>()));

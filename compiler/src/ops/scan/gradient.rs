@@ -58,7 +58,8 @@ pub fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
     let Some(stacks) = stacks else { return crate::ops::reverse::through(b, pull, keep) };
     let trip = pull.call.attrs.dim("trip");
     if trip.is(0) {
-        return Ok((0..pull.operands.len()).map(|idx| pull.cotangents.get(idx).copied().flatten()).collect());
+        let carried = |idx: usize| if idx < n_carries { pull.cotangents[idx] } else { None };
+        return Ok((0..pull.operands.len()).map(carried).collect());
     }
     let active = active(body, n_carries, pull.wanted);
     let outputs = given(b.graph, pull).into_iter().filter(|(output, _)| *output >= n_carries).collect();
