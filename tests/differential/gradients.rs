@@ -3,13 +3,13 @@
 //! Every float result gets a cotangent, which is one more argument, and goes back to every float argument. What the pass
 //! `differentiate` writes is an ordinary graph, so it goes the same way as the others.
 
-use tilewright::compiler::graph::{Attrs, Builder, Graph, Origin, Role, Value};
+use tilewright::compiler::graph::{Attrs, Builder, Graph, Origin, Precision, Role, Value, interpret};
 use tilewright::compiler::ops;
 use tilewright::compiler::ops::reverse::{depends, obstacle};
 use tilewright::compiler::passes::{Context, pipeline};
 
-use super::Case;
 use super::rewrite::{Fate, part};
+use super::{Case, size_lookup, values};
 
 /// The case of a case's gradients, unless nothing depends on anything or it cannot be differentiated.
 pub fn of(case: &Case) -> Result<Option<Case>, String> {
@@ -20,7 +20,29 @@ pub fn of(case: &Case) -> Result<Option<Case>, String> {
     let graph = part(&graph, &|_| true, &|_| Fate::Keep);
     let name = format!("{} back", case.name);
     // Infinities would be all that comes back.
-    Ok(Some(Case { name, graph, has_specials: false, ..case.clone() }))
+    let back = Case { name, graph, has_specials: false, ..case.clone() };
+    Ok((!on_a_kink(&back)).then_some(back))
+}
+
+/// Whether something is compared with its equal: there the side is a matter of rounding, and with it the gradient.
+fn on_a_kink(case: &Case) -> bool {
+    let mut probed = without_outputs(&case.graph);
+    for id in case.graph.node_ids() {
+        let operands = case.graph.operands(id);
+        let compares = matches!(case.graph.node(id).op.name, "lt" | "gt" | "le" | "ge");
+        if compares && is_float(&case.graph, operands[0]) {
+            let mut b = Builder::new(&mut probed, Origin::default());
+            let Ok(ties) = b.eq(operands[0], operands[1]) else { continue };
+            let axes: Vec<usize> = (0..b.shape_of(ties).len()).collect();
+            let Ok(any) = b.reduce(&ops::reduction::ANY, ties, &axes, false) else { continue };
+            probed.add_output(format!("tie{}", id.index()), Role::Data, any);
+        }
+    }
+    case.sizes.iter().any(|&size| {
+        let Some(arguments) = values::arguments(case, size) else { return false };
+        let ties = interpret(&probed, &arguments, &size_lookup(size), Precision::Wide);
+        ties.is_ok_and(|ties| ties.iter().any(|tie| tie.int_at(0) != 0))
+    })
 }
 
 fn is_float(graph: &Graph, value: Value) -> bool {

@@ -41,6 +41,7 @@ impl<'a> Elaborator<'a> {
                 ty: this.entry_type(&declared.slot.ty),
                 origin: this.origin_at(declared.slot.span, &declared.slot.path),
                 copy_of: declared.copy_of.clone(),
+                is_learned: declared.slot.kind == DeclareKind::Param,
             })
             .collect()
         };
