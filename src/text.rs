@@ -42,7 +42,13 @@ fn members(entries: &[Graph], role: Role) -> Result<Vec<Member>, Error> {
                     return Err(Error::request(format!("the {} `{name}` is {one} and {other}", role.name())));
                 }
                 Some(_) => {}
-                None => members.push(Member { path: name.clone(), ty, origin: Default::default(), copy_of: None, is_learned: role == Role::Param }),
+                None => members.push(Member {
+                    path: name.clone(),
+                    ty,
+                    origin: Default::default(),
+                    copy_of: None,
+                    is_learned: role == Role::Param,
+                }),
             }
         }
     }

@@ -185,6 +185,7 @@ passes! {
     fold "fold"
     fuse "fuse"
     layout "layout"
+    attention "attention"
     pack "pack"
     precision "precision"
     whole_pipeline "pipeline"

@@ -48,6 +48,8 @@ pub enum Meaning {
     Opaque { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
     /// By running its regions.
     Control { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
+    /// By running its regions, as one kernel.
+    Group { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
     /// By nothing: arguments and constants.
     Source,
 }

@@ -10,7 +10,7 @@ pub static OP: OpDef = OpDef {
     operands: Operands::Variadic(&[], "capture"),
     attrs: &[],
     infer,
-    meaning: Meaning::Control { eval },
+    meaning: Meaning::Group { eval },
     gradient: Gradient::None("is written after gradients are"),
     aliases: &[],
     sample: None,

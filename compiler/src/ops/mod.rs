@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod argmax;
+pub mod attend;
 pub mod broadcast;
 pub mod cast;
 pub mod clip;
@@ -92,7 +93,7 @@ pub static TABLE: &[&OpDef] = &[
     // gradients
     &stop_gradient::OP, &stop_gradient::STRAIGHT_THROUGH, &vjp::OP,
     // control
-    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP,
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP,
 ];
 
 /// The op of this name.

@@ -3,6 +3,7 @@
 //! Invariant: a pass keeps what the graph computes (up to rounding), its arguments, outputs, sizes and checks, and does
 //! the same inside every region. It never edits a graph: it builds a new one.
 
+pub mod attention;
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
@@ -14,6 +15,7 @@ mod frozen;
 pub mod fuse;
 pub mod layout;
 pub mod pack;
+mod panels;
 pub mod part;
 pub mod pipeline;
 pub mod precision;

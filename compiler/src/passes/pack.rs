@@ -9,11 +9,10 @@
 //! the context nothing is packed.
 
 use super::frozen::{frozen, is_unpacked};
+use super::panels::{Panels, factors};
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError, op};
-use crate::graph::{
-    self, Attrs, DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, OpError, Scalar, ScalarNode, Symbol, Value,
-};
+use super::{Context, Pass, PassError};
+use crate::graph::{DType, Dim, Graph, Meaning, NodeId, OpError};
 
 pub static PASS: Pass =
     Pass { name: "pack", doc: "Cuts weights of contractions into the panels that their kernels read.", run };
@@ -41,11 +40,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
 /// A factor of a contraction that has the last axis of the result.
 struct Weight {
     operand: usize,
-    /// Its axes, those of the batch first, then the summed ones, the columns last.
-    order: Vec<usize>,
-    columns: Dim,
-    /// Of a panel.
-    width: u64,
+    panels: Panels,
 }
 
 fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType) -> u64) -> Option<Weight> {
@@ -68,96 +63,23 @@ fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType
     if a.operand == b.operand || !is_frozen(weight.operand) || is_unpacked(graph, value.node) {
         return None;
     }
-    let mut order: Vec<usize> = (0..axes.len()).collect();
-    order.sort_by_key(|&axis| (axes[axis] == column, axes[axis]));
     let ty = graph.type_of(value);
     let dtype = weight.cast.unwrap_or(ty.dtype);
     let is_large = ty.n_elements().as_constant().is_some_and(|size| size >= SMALL);
     let columns = nest.axes[column].clone();
-    let width = match is_shared {
-        // Only the order of the axes matters then.
-        true if order.is_sorted() => return None,
-        true => columns.as_constant()? as u64,
-        false => panel(&columns, dtype),
-    };
-    (is_large && dtype.is_float()).then_some(Weight { operand: weight.operand, order, columns, width })
-}
-
-/// A factor of the summed product.
-#[derive(Clone, Copy)]
-struct Factor<'n> {
-    operand: usize,
-    index: &'n [NestIndex],
-    is_guarded: bool,
-    cast: Option<DType>,
-}
-
-/// Both factors, if the nest is a sum of products of two loads.
-fn factors(nest: &Nest) -> Option<[Factor<'_>; 2]> {
-    nest.reduce.filter(|reduce| reduce.combine == Scalar::Add)?;
-    let ScalarNode::Apply { scalar: Scalar::Mul, args } = nest.body.last()? else { return None };
-    let factor = |&arg: &usize| {
-        let (arg, cast) = match nest.body.get(arg)? {
-            ScalarNode::Cast { dtype, arg } => (*arg, Some(*dtype)),
-            _ => (arg, None),
-        };
-        let ScalarNode::Load { operand, index, guards, .. } = nest.body.get(arg)? else { return None };
-        Some(Factor { operand: *operand, index, is_guarded: !guards.is_empty(), cast })
-    };
-    match args.as_slice() {
-        [a, b] => Some([factor(a)?, factor(b)?]),
-        _ => None,
-    }
-}
-
-impl Factor<'_> {
-    fn mentions(&self, axis: usize) -> bool {
-        let moves = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
-        self.index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if moves(dim)))
-    }
-
-    /// The axis of the nest that each axis of the factor follows, if it follows one, each another.
-    fn plain_axes(&self, nest: &Nest) -> Option<Vec<usize>> {
-        let mut axes = Vec::with_capacity(self.index.len());
-        for at in self.index {
-            let NestIndex::Affine(dim) = at else { return None };
-            let axis = (0..nest.axes.len()).find(|&axis| *dim == graph::axis(axis))?;
-            if axes.contains(&axis) {
-                return None;
-            }
-            axes.push(axis);
-        }
-        (!self.is_guarded && axes.len() > 1).then_some(axes)
-    }
-}
-
-fn axis_symbol(axis: usize) -> Option<Symbol> {
-    graph::axis(axis).as_symbol().cloned()
+    let width = if is_shared { columns.as_constant()? as u64 } else { panel(&columns, dtype) };
+    let panels = Panels::new(&axes, column, columns, width);
+    // Only the order of the axes matters where both factors have the columns.
+    let is_idle = is_shared && panels.order.is_sorted();
+    (is_large && dtype.is_float() && !is_idle).then_some(Weight { operand: weight.operand, panels })
 }
 
 /// The node again, with its weight packed and unpacked.
 fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpError> {
     let mut operands = rebuild.operands(id);
-    let origin = rebuild.old.node(id).origin.clone();
-    let mut value = operands[weight.operand];
-    let mut apply = |name: &str, value: Value, attrs: Attrs| -> Result<Value, OpError> {
-        let node = rebuild.new.apply(op(name)?, &[value], &attrs, Vec::new(), &origin)?;
-        Ok(Value { node, result: 0 })
-    };
-    let is_in_order = weight.order.iter().copied().eq(0..weight.order.len());
-    let axes = |order: &[usize]| Attrs::none().with("axes", order.iter().map(|&axis| axis as i64).collect::<Vec<_>>());
-    if !is_in_order {
-        value = apply("permute", value, axes(&weight.order))?;
-    }
-    value = apply("pack", value, Attrs::none().with("width", weight.width as i64))?;
-    value = apply("unpack", value, Attrs::none().with("extent", weight.columns.clone()))?;
-    if !is_in_order {
-        let mut back = vec![0; weight.order.len()];
-        weight.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-        value = apply("permute", value, axes(&back))?;
-    }
-    operands[weight.operand] = value;
     let node = rebuild.old.node(id).clone();
+    let packed = weight.panels.cut(&mut rebuild.new, operands[weight.operand], &node.origin)?;
+    operands[weight.operand] = weight.panels.whole(&mut rebuild.new, packed, &node.origin)?;
     let new = rebuild.new.push(node, &operands);
     let results = rebuild.new.results(new).collect();
     rebuild.set(id, results);

@@ -4,7 +4,7 @@
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, canonicalize, cse, dce, differentiate, expand, fold, fuse, layout, pack, precision};
+use super::{Pass, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, layout, pack, precision};
 
 pub static PIPELINE: &[&Pass] = &[
     &differentiate::PASS,
@@ -18,6 +18,7 @@ pub static PIPELINE: &[&Pass] = &[
     &layout::PASS,
     &canonicalize::PASS,
     &cse::PASS,
+    &attention::PASS,
     &pack::PASS,
     &fuse::PASS,
 ];
@@ -31,7 +32,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
     &differentiate::PASS, &expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
-    &pack::PASS, &fuse::PASS,
+    &attention::PASS, &pack::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

@@ -7,7 +7,7 @@
 //!
 //! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
 
-mod depth;
+pub mod depth;
 
 use self::depth::{Depth, Stretch};
 use super::body::{Position, Term, TermId};
@@ -34,12 +34,12 @@ const FEW_ROWS: i64 = 3;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// None where there is a single row.
-    row_axis: Option<usize>,
-    column_axis: usize,
-    row_factor: TermId,
-    column_factor: TermId,
-    tile: RegisterTile,
-    dtype: DType,
+    pub row_axis: Option<usize>,
+    pub column_axis: usize,
+    pub row_factor: TermId,
+    pub column_factor: TermId,
+    pub tile: RegisterTile,
+    pub dtype: DType,
     /// The column factor lies in panels as wide as the tile.
     is_packed: bool,
 }

@@ -326,7 +326,7 @@ pub fn declare_sizes(b: &mut Builder, ranges: &Ranges, is_used: &dyn Fn(&Symbol)
     }
 }
 
-fn is_used(loops: &Loops, symbol: &Symbol) -> bool {
+pub fn is_used(loops: &Loops, symbol: &Symbol) -> bool {
     let shapes = loops.operands.iter().flat_map(|ty| &ty.shape).chain(&loops.result.shape).chain(&loops.axes);
     shapes.into_iter().any(|dim| dim.mentions(symbol))
         || loops.body.needed(&loops.roots()).into_iter().any(|id| loops.body.term(id).mentions(symbol))

@@ -3,6 +3,7 @@
 //! Nodes are judged by their nests alone, never by name. Kernels are canonical: equal groups of different models, or of
 //! different layers, give equal text, so that each is compiled once.
 
+mod attention;
 pub mod body;
 mod collapse;
 pub mod compose;
@@ -75,9 +76,8 @@ impl std::error::Error for ScheduleError {}
 pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let node = graph.node(id);
     let loops = match (node.op.meaning, node.regions.as_slice()) {
-        (Meaning::Control { .. }, [region]) if node.op.name == "fused" => {
-            compose::compose_region(region, &graph.sizes)?
-        }
+        (Meaning::Group { .. }, [region]) => compose::compose_region(region, &graph.sizes)?,
+        (Meaning::Group { .. }, [score, mix]) => return attention::schedule(score, mix, &graph.sizes, machine),
         (Meaning::Opaque { .. }, _) => return opaque::schedule(graph, id, machine),
         _ => compose::compose_node(graph, id)?,
     };

@@ -2,7 +2,8 @@
 //!
 //! Invariant: two `Dim`s built from equal polynomials are equal as data: terms are sorted by monomial, no coefficient is
 //! zero, and factors inside a term are sorted. Floor division, modulo, minimum and maximum are atoms of the polynomial,
-//! simplified on construction. Coefficients saturate instead of wrapping, so a hostile size can only become too large.
+//! simplified on construction. Coefficients saturate instead of wrapping, at `±i64::MAX`, so a hostile size can only become
+//! too large, and has its opposite.
 
 mod bound;
 mod divide;
@@ -78,6 +79,7 @@ impl Dim {
         }
         sum.retain(|_, coefficient| *coefficient != 0);
         divide::join_remainders(&mut sum);
+        sum.values_mut().for_each(|coefficient| *coefficient = (*coefficient).max(-i64::MAX));
         Dim(Arc::new(sum))
     }
 

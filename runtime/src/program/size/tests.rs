@@ -132,6 +132,13 @@ fn any_dim() -> impl Strategy<Value = Dim> {
     })
 }
 
+#[test]
+fn the_least_number_can_be_printed_and_read() {
+    for size in [Dim::constant(i64::MIN), &(&dim("-9223372036854775807 - A") - 1) - &dim("A")] {
+        assert_eq!(size.to_string().parse(), Ok(size));
+    }
+}
+
 proptest! {
     #[test]
     fn bounds_are_sound(d in any_dim(), values in prop::array::uniform3(0i64..6)) {
