@@ -10,6 +10,8 @@ mod engine;
 mod every_spec;
 mod golden;
 mod goldens;
+mod parity;
 mod perturbed;
 mod published;
 mod speed;
+mod training;
