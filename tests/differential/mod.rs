@@ -9,6 +9,7 @@ pub mod compare;
 pub mod coverage;
 pub mod file;
 pub mod generate;
+pub mod gradients;
 pub mod grow;
 pub mod machine;
 pub mod noise;

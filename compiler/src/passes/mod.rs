@@ -8,6 +8,7 @@ pub mod attention;
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
+pub mod differentiate;
 pub mod expand;
 mod facts;
 pub mod fold;
