@@ -12,15 +12,24 @@ use tilewright::compiler::passes::{Context, Narrowing, pipeline, run_pipeline};
 
 use super::check::{Failure, PANEL, check};
 use super::coverage::Coverage;
-use super::{Case, file, generate, shrink};
+use super::{Case, file, generate, gradients, shrink};
+
+/// What of the random graphs is checked.
+#[derive(Clone, Copy)]
+pub enum Subject {
+    Graphs,
+    /// Their gradients instead.
+    Gradients,
+    /// With layers whose weights are as narrow as this.
+    Narrowed(Narrowing),
+}
 
 pub struct Campaign<'a> {
     pub seed: u64,
     pub first: u64,
     pub n_graphs: u64,
+    pub subject: Subject,
     pub backends: &'a [Backend],
-    /// What contractions with weights read.
-    pub narrowing: Narrowing,
     /// Stop after this many failures.
     pub max_failures: usize,
     pub shrink_for: Duration,
@@ -54,9 +63,6 @@ pub fn run(campaign: &Campaign) -> Outcome {
 /// The case with narrow factors: rounded as the pass does, it is a case like any other, whose tolerance follows from the
 /// types in it. None where nothing could be rounded.
 fn narrowed(mut case: Case, narrowing: Narrowing) -> Option<Case> {
-    if narrowing == Narrowing::None {
-        return Some(case);
-    }
     add_layers(&mut case.graph);
     let mut context = Context::default();
     context.panel = Some(&|_, _| PANEL);
@@ -109,7 +115,19 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
             break;
         }
         let case = generate::case(campaign.seed, campaign.first + number);
-        let Some(case) = narrowed(case, campaign.narrowing) else { continue };
+        let case = match campaign.subject {
+            Subject::Graphs => Some(case),
+            Subject::Narrowed(narrowing) => narrowed(case, narrowing),
+            Subject::Gradients => match gradients::of(&case) {
+                Ok(back) => back,
+                Err(message) => {
+                    let failure = Failure { stage: "differentiate".to_string(), message };
+                    outcome.lock().expect("whole").failures.push((case.name.clone(), case, failure));
+                    None
+                }
+            },
+        };
+        let Some(case) = case else { continue };
         std::fs::write(&current, file::print(&case, &case.name)).expect("a file");
         if let Err(failure) = check(&case, campaign.backends, &mut coverage) {
             let (small, reason) = shrink::shrink(&case, &failure, campaign.backends, campaign.shrink_for);

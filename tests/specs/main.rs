@@ -11,6 +11,8 @@ mod every_spec;
 mod golden;
 mod goldens;
 mod narrowed;
+mod parity;
 mod perturbed;
 mod published;
 mod speed;
+mod training;

@@ -24,7 +24,10 @@ pub use build::Builder;
 pub use interpret::{Context, interpret};
 pub use model::{Member, Model, Module};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
-pub use op::{Call, Domain, Eval, EvalError, Expand, Meaning, OpDef, OpError, Operands, Sample, Sampler};
+pub use op::{
+    Call, Cotangents, Domain, Eval, EvalError, Expand, Gradient, Meaning, OpDef, OpError, Operands, Pull, Pullback,
+    Sample, Sampler,
+};
 pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
 pub use tensor::{Data, Tensor, round, round_int, saturate, wrap};

@@ -5,8 +5,8 @@ use super::reduction::accumulator;
 use crate::graph::interpret::matrix::{multiply, permuted};
 use crate::graph::interpret::{evaluate_nest, n_elements};
 use crate::graph::{
-    Attr, AttrKind, Attrs, Call, DType, Data, Default, Dim, Eval, EvalError, Meaning, Nest, OpDef, OpError, Operands,
-    Precision, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
+    Attr, AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Eval, EvalError, Gradient, Meaning,
+    Nest, OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -18,6 +18,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("result", AttrKind::DType, Default::Absent)],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -133,6 +134,22 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
 
 fn order(names: &[String], wanted: [&[String]; 3]) -> Vec<usize> {
     wanted.concat().iter().filter_map(|name| names.iter().position(|other| other == name)).collect()
+}
+
+/// Each operand gets the contraction of the cotangent with the other.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let axes = axes(pull.call)?;
+    let g = pull.cotangent()?;
+    let mut cotangents = vec![None, None];
+    for (operand, other) in [(0, 1), (1, 0)] {
+        if pull.wanted[operand] {
+            let [own, others] = [operand, other].map(|idx| axes.operands[idx].join(" "));
+            let text = format!("{}, {others} -> {own}", axes.result.join(" "));
+            let values = [g, pull.operands[other]];
+            cotangents[operand] = Some(b.apply(&OP, &values, Attrs::none().with("pattern", text))?);
+        }
+    }
+    Ok(cotangents)
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,11 +1,13 @@
 //! `convolve(x, w, …)`: sums of products of a kernel with the windows of an image, of any number of axes.
 
+mod gradient;
+
 use super::reduction::accumulator;
 use crate::graph::interpret::matrix::{multiply, permuted};
 use crate::graph::interpret::{evaluate_nest, n_elements};
 use crate::graph::{
-    Attr, AttrKind, Attrs, Call, DType, Data, Default, Dim, Eval, EvalError, Guard, Meaning, Nest, OpDef, OpError,
-    Operands, Precision, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
+    Attr, AttrKind, Attrs, Call, DType, Data, Default, Dim, Eval, EvalError, Gradient, Guard, Meaning, Nest, OpDef,
+    OpError, Operands, Precision, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -27,6 +29,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
+    gradient: Gradient::Rule(gradient::gradient),
     aliases: &[],
     sample: Some(sample),
 };

@@ -13,6 +13,7 @@ pub mod constant;
 pub mod contract;
 pub mod convolve;
 pub mod cumulate;
+mod derivative;
 pub mod dim;
 pub mod dot;
 pub mod einsum;
@@ -29,6 +30,7 @@ pub mod lerp;
 pub mod linspace;
 pub mod r#loop;
 pub mod matmul;
+mod movement;
 pub mod onehot;
 pub mod pack;
 pub mod pad;
@@ -42,6 +44,7 @@ pub mod reduction;
 mod region;
 pub mod reshape;
 pub mod resize;
+pub mod reverse;
 pub mod roll;
 pub mod running;
 pub mod scan;
@@ -52,8 +55,10 @@ pub mod softmax;
 pub mod sort;
 pub mod stack;
 pub mod statistic;
+pub mod stop_gradient;
 pub mod triangle;
 pub mod update;
+pub mod vjp;
 pub mod r#while;
 pub mod window;
 
@@ -87,6 +92,8 @@ pub static TABLE: &[&OpDef] = &[
     &statistic::MEAN, &statistic::VAR, &statistic::STD, &statistic::NORM, &statistic::LOGSUMEXP, &argmax::MAX, &argmax::MIN,
     &running::SUM, &running::PROD, &dot::OP, &matmul::OP, &einsum::OP, &pool::MAX, &pool::AVG, &resize::OP, &stack::OP,
     &flip::OP, &roll::OP, &triangle::LOWER, &triangle::UPPER, &eye::OP, &linspace::OP, &onehot::OP,
+    // gradients
+    &stop_gradient::OP, &stop_gradient::STRAIGHT_THROUGH, &vjp::OP,
     // control
     &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP,
 ];

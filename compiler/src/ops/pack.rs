@@ -5,8 +5,8 @@
 //! lie side by side: what an instruction for dot products takes in one word.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, Default, Dim, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr,
-    axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, Default, Dim, Gradient, Guard, Meaning, Nest, OpDef, OpError, Operands,
+    Pull, Sample, Sampler, Type, attr, axis,
 };
 
 pub static PACK: OpDef = OpDef {
@@ -18,6 +18,7 @@ pub static PACK: OpDef = OpDef {
     attrs: &[attr("width", AttrKind::Int, Default::Required), attr("depth", AttrKind::Int, Default::Absent)],
     infer: infer_pack,
     meaning: Meaning::Structured { nest: nest_pack, eval: None },
+    gradient: Gradient::Rule(gradient_pack),
     aliases: &[],
     sample: Some(sample_pack),
 };
@@ -30,6 +31,7 @@ pub static UNPACK: OpDef = OpDef {
     attrs: &[attr("extent", AttrKind::Dim, Default::Required), attr("depth", AttrKind::Int, Default::Absent)],
     infer: infer_unpack,
     meaning: Meaning::Structured { nest: nest_unpack, eval: None },
+    gradient: Gradient::Rule(gradient_unpack),
     aliases: &[],
     sample: Some(sample_unpack),
 };
@@ -121,6 +123,19 @@ fn nest_unpack(call: &Call) -> Nest {
     }
     nest.load(0, index);
     nest
+}
+
+fn gradient_pack(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let extent = pull.call.operand(0).shape.last().cloned().unwrap_or(Dim::constant(1));
+    let g = pull.cotangent()?;
+    Ok(vec![Some(b.apply(&UNPACK, &[g], Attrs::none().with("extent", extent))?)])
+}
+
+fn gradient_unpack(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let width = pull.call.operand(0).shape.last().and_then(Dim::as_constant);
+    let width = width.ok_or_else(|| OpError::operand(0, "the width of its panels is no number"))?;
+    let g = pull.cotangent()?;
+    Ok(vec![Some(b.apply(&PACK, &[g], Attrs::none().with("width", width))?)])
 }
 
 fn sample_pack(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

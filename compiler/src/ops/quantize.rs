@@ -5,8 +5,8 @@
 //! byte: of eight neighbours the last four are in the upper halves, so that each half holds neighbours.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Scalar,
-    ScalarNode, Type, attr, axes, axis,
+    AttrKind, Attrs, Call, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
+    Scalar, ScalarNode, Type, attr, axes, axis,
 };
 
 pub static QUANTIZE: OpDef = OpDef {
@@ -17,6 +17,7 @@ pub static QUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["x", "scale"]),
     attrs: ATTRS,
     infer: infer_quantize,
+    gradient: Gradient::None("is written after gradients are"),
     meaning: Meaning::Structured { nest: nest_quantize, eval: None },
     aliases: &[],
     sample: Some(sample_quantize),
@@ -28,6 +29,7 @@ pub static DEQUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["q", "scale"]),
     attrs: ATTRS,
     infer: infer_dequantize,
+    gradient: Gradient::None("is written after gradients are"),
     meaning: Meaning::Structured { nest: nest_dequantize, eval: None },
     aliases: &[],
     sample: Some(sample_dequantize),

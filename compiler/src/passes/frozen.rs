@@ -5,11 +5,16 @@ use crate::graph::{Graph, Meaning, NodeId, Role};
 /// By node index: whether its results depend on params and constants only, and have constant sizes. Nothing is frozen in
 /// a graph that writes a param.
 pub fn frozen(graph: &Graph, live: &[NodeId]) -> Vec<bool> {
+    frozen_with(graph, live, &|idx| graph.arguments()[idx].role == Role::Param)
+}
+
+/// The same in a region, some of whose arguments stand for frozen values.
+pub fn frozen_with(graph: &Graph, live: &[NodeId], is_given: &dyn Fn(usize) -> bool) -> Vec<bool> {
     let mut frozen = vec![false; graph.node_ids().map(|id| id.index() + 1).max().unwrap_or(0)];
     if graph.outputs().iter().any(|output| output.role == Role::Param) {
         return frozen;
     }
-    for argument in graph.arguments().iter().filter(|argument| argument.role == Role::Param) {
+    for (_, argument) in graph.arguments().iter().enumerate().filter(|(idx, _)| is_given(*idx)) {
         frozen[argument.value.node.index()] = has_constant_sizes(graph, argument.value.node);
     }
     for &id in live {

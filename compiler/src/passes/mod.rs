@@ -3,15 +3,18 @@
 //! Invariant: a pass keeps what the graph computes (up to rounding), its arguments, outputs, sizes and checks, and does
 //! the same inside every region. It never edits a graph: it builds a new one.
 
+pub mod ahead;
 pub mod attention;
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
+pub mod differentiate;
 pub mod expand;
 mod facts;
 pub mod fold;
 mod frozen;
 pub mod fuse;
+pub mod hoist;
 pub mod layout;
 pub mod narrow;
 pub mod pack;
@@ -22,6 +25,7 @@ pub mod precision;
 pub mod prepare;
 pub mod quantize;
 mod rebuild;
+pub mod running;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -8,9 +8,10 @@
 //! where the other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the
 //! contraction.
 //! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
-//! the context nothing is packed.
+//! the context nothing is packed. In a loop the weight is a capture; `hoist` takes its `pack` out.
 
-use super::frozen::{frozen, is_unpacked};
+use super::frozen::{frozen, frozen_with, is_unpacked};
+use super::hoist::n_captures;
 use super::panels::{Panels, factors};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError};
@@ -26,9 +27,17 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
+    packed(graph, live, is_frozen, panel)
+}
+
+/// How wide panels are, given how many columns there are and what is summed in.
+type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
+
+fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in live {
-        let regions = graph.node(id).regions.clone();
+        let regions = graph.node(id).regions.iter().map(|region| region_packed(graph, id, region, &is_frozen, panel));
+        let regions = regions.collect::<Result<Vec<Graph>, _>>()?;
         match weight(graph, id, &is_frozen, panel) {
             Ok(weight) => {
                 repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
@@ -37,6 +46,24 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         }
     }
     Ok(rebuild.finish())
+}
+
+/// A region sees frozen values through its captures.
+fn region_packed(
+    graph: &Graph,
+    id: NodeId,
+    region: &Graph,
+    is_frozen: &[bool],
+    panel: &Width,
+) -> Result<Graph, PassError> {
+    let operands = graph.operands(id);
+    let Some(n_captures) = n_captures(graph.node(id), operands.len()) else { return Ok(region.clone()) };
+    let captures = &operands[operands.len() - n_captures..];
+    let first = region.arguments().len() - n_captures;
+    let is_given = |idx: usize| idx >= first && is_frozen[captures[idx - first].node.index()];
+    let live = Rebuild::live(region);
+    let is_frozen = frozen_with(region, &live, &is_given);
+    packed(region, live, is_frozen, panel)
 }
 
 /// A factor of a contraction that has the last axis of the result.
@@ -50,12 +77,7 @@ pub struct Weight {
 }
 
 /// The weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
-pub fn weight(
-    graph: &Graph,
-    id: NodeId,
-    frozen: &[bool],
-    panel: &dyn Fn(&Dim, DType) -> u64,
-) -> Result<Weight, Option<&'static str>> {
+pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return Err(None) };
     let nest = graph.with_call(id, |call| nest(call));

@@ -66,6 +66,18 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
 pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
+    let plan = plan(loops, reduce, machine)?;
+    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
+    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
+    let is_large = || {
+        let rows = plan.row_axis.is_some_and(|axis| at_least(&loops.axes[axis], 4));
+        rows && at_least(&loops.axes[plan.column_axis], 4) && at_least(&depth, 4)
+    };
+    (plan.is_packed || is_large()).then_some(plan)
+}
+
+/// The same, whether it is worth packing for or not.
+pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let factors = match loops.body.term(reduce.element) {
         Term::Apply(Scalar::Mul, factors) => factors.as_slice(),
         Term::Dot(factors) => factors.as_slice(),
@@ -92,18 +104,16 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
     }
-    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
-    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
-    if !at_least(&loops.axes[row_axis?], 4) || !at_least(&loops.axes[column_axis], 4) || !at_least(&depth, 4) {
-        return None;
-    }
     Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
 }
 
-/// The innermost axis that fills a tile, or else the longest: rows that lie close together share what is read.
+/// The innermost axis that is known to fill a tile, or else one that may, or else the longest: rows that lie close
+/// together share what is read.
 fn row_axis(loops: &Loops, rows: impl DoubleEndedIterator<Item = usize> + Clone) -> Option<usize> {
-    let extent = |axis: usize| loops.axes[axis].as_constant().unwrap_or(i64::MAX);
-    rows.clone().rev().find(|&axis| extent(axis) >= ENOUGH_ROWS).or_else(|| rows.max_by_key(|&axis| extent(axis)))
+    let extent = |axis: usize| loops.axes[axis].as_constant();
+    let known = rows.clone().rev().find(|&axis| extent(axis).is_some_and(|extent| extent >= ENOUGH_ROWS));
+    let open = rows.clone().rev().find(|&axis| extent(axis).is_none());
+    known.or(open).or_else(|| rows.max_by_key(|&axis| extent(axis)))
 }
 
 /// The width of the panels in which a factor lies, if it is one load of `[n / width, ..., n mod width]`.

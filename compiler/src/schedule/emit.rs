@@ -145,7 +145,7 @@ impl<'a> Tile<'a> {
         }
     }
 
-    fn place(&self, dim: &Dim) -> Dim {
+    pub fn place(&self, dim: &Dim) -> Dim {
         let at = |symbol: &Symbol| crate::graph::rows::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned();
         let dim = dim.substitute(&at);
         // Quotients of lanes, by the width of a panel, vanish where the lanes stay inside one.
@@ -322,7 +322,7 @@ fn is_half(dtype: DType) -> bool {
 pub fn begin(loops: &Loops) -> (Builder, Vec<Memory>, Memory) {
     let mut b = Builder::new("kernel");
     declare_sizes(&mut b, &loops.ranges, &|symbol| {
-        crate::graph::rows::axis_of(symbol).is_none() && is_used(loops, symbol)
+        crate::graph::rows::axis_of(symbol).is_none() && is_used(loops, &loops.roots(), symbol)
     });
     let operands = loops.operands.iter().enumerate();
     let operands =
@@ -340,8 +340,9 @@ pub fn declare_sizes(b: &mut Builder, ranges: &Ranges, is_used: &dyn Fn(&Symbol)
     }
 }
 
-pub fn is_used(loops: &Loops, symbol: &Symbol) -> bool {
+/// Whether a size occurs in the shapes, or in what these terms need.
+pub fn is_used(loops: &Loops, roots: &[TermId], symbol: &Symbol) -> bool {
     let shapes = loops.operands.iter().flat_map(|ty| &ty.shape).chain(&loops.result.shape).chain(&loops.axes);
     shapes.into_iter().any(|dim| dim.mentions(symbol))
-        || loops.body.needed(&loops.roots()).into_iter().any(|id| loops.body.term(id).mentions(symbol))
+        || loops.body.needed(roots).into_iter().any(|id| loops.body.term(id).mentions(symbol))
 }

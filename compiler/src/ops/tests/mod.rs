@@ -1,6 +1,7 @@
 //! What holds for every op of the table, and how tests apply one.
 
 mod goldens;
+mod gradients;
 mod meanings;
 
 use std::collections::HashSet;
