@@ -5,8 +5,8 @@
 //! byte: of eight neighbours the last four are in the upper halves, so that each half holds neighbours.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
-    Scalar, ScalarNode, Type, attr, axes, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands,
+    Pull, Sample, Sampler, Scalar, ScalarNode, Type, attr, axes, axis,
 };
 
 pub static QUANTIZE: OpDef = OpDef {
@@ -17,7 +17,7 @@ pub static QUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["x", "scale"]),
     attrs: ATTRS,
     infer: infer_quantize,
-    gradient: Gradient::None("is written after gradients are"),
+    gradient: Gradient::None("jumps from integer to integer"),
     meaning: Meaning::Structured { nest: nest_quantize, eval: None },
     aliases: &[],
     sample: Some(sample_quantize),
@@ -29,7 +29,7 @@ pub static DEQUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["q", "scale"]),
     attrs: ATTRS,
     infer: infer_dequantize,
-    gradient: Gradient::None("is written after gradients are"),
+    gradient: Gradient::Rule(gradient_dequantize),
     meaning: Meaning::Structured { nest: nest_dequantize, eval: None },
     aliases: &[],
     sample: Some(sample_dequantize),
@@ -200,6 +200,20 @@ fn nest_dequantize(call: &Call) -> Nest {
     let scale = nest.load(1, scale_index);
     nest.apply(Scalar::Mul, &[number, scale]);
     nest
+}
+
+/// The scale of a group gets the cotangents of its members, each times the integer.
+fn gradient_dequantize(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let (q, scale) = (pull.operands[0], pull.operands[1]);
+    let format = Format::of(pull.call, pull.call.operand(0).rank())?;
+    let one = b.number(1.0, scale)?;
+    let integers = b.apply(&DEQUANTIZE, &[q, one], pull.call.attrs.clone())?;
+    let g = pull.cotangent()?;
+    let parts = b.mul(g, integers)?;
+    let mut shape = b.type_of(scale).shape.clone();
+    shape.insert(format.axis + 1, Dim::constant(format.group));
+    let parts = b.reshape(parts, &shape)?;
+    Ok(vec![None, Some(b.sum(parts, &[format.axis + 1], false)?)])
 }
 
 /// A format, an axis of so many groups, and the sizes before and after it.
