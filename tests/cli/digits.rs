@@ -39,6 +39,18 @@ fn narrow_factors_recognise_digits_too() {
 }
 
 #[test]
+fn what_stays_wide_is_listed() {
+    let said = tw(&["inspect", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "bf16"]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let listed: Vec<&str> = said.out.lines().filter(|line| line.contains("stays in f32: ")).collect();
+    assert!(
+        !listed.is_empty() && listed.iter().all(|line| line.contains("attn") || line.contains("patches")),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
 fn digits_are_drawn_with_their_classes() {
     let said = tw(&[&RUN[..], &["--show", "3", "--backend", "cranelift"]].concat());
     assert_eq!(said.code, 0, "{}", said.all());
