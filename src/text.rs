@@ -24,6 +24,7 @@ pub fn model_from_text(name: &str, text: &str) -> Result<Model, Error> {
         entries,
         init: Graph::new("init"),
         tree: Module::default(),
+        schedule: Vec::new(),
         skipped: Vec::new(),
         assertions: Vec::new(),
     })
@@ -41,7 +42,13 @@ fn members(entries: &[Graph], role: Role) -> Result<Vec<Member>, Error> {
                     return Err(Error::request(format!("the {} `{name}` is {one} and {other}", role.name())));
                 }
                 Some(_) => {}
-                None => members.push(Member { path: name.clone(), ty, origin: Default::default(), copy_of: None }),
+                None => members.push(Member {
+                    path: name.clone(),
+                    ty,
+                    origin: Default::default(),
+                    copy_of: None,
+                    is_learned: role == Role::Param,
+                }),
             }
         }
     }

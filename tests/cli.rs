@@ -14,5 +14,7 @@ mod help;
 mod paced;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/train.rs"]
+mod train;
 #[path = "cli/weights.rs"]
 mod weights;

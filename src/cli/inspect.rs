@@ -82,7 +82,7 @@ struct View<'a> {
 impl View<'_> {
     /// Learned numbers at and below a path.
     fn n_params(&self, path: &str) -> i64 {
-        let inside = self.model.params.iter().filter(|member| within(&member.path, path));
+        let inside = self.model.learned().filter(|member| within(&member.path, path));
         inside.map(|member| member.ty.n_elements().as_constant().unwrap_or(0)).fold(0, i64::saturating_add)
     }
 

@@ -15,6 +15,7 @@ mod options;
 mod run;
 mod source;
 mod term;
+mod train;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -56,6 +57,7 @@ enum Command {
     Inspect(inspect::Args),
     Compile(compile::Args),
     Run(run::Args),
+    Train(train::Args),
     Ir(ir::Args),
     Opt(opt::Args),
     Graph(graph::Args),
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Compile(args) => compile::run(args),
         Command::Run(args) => run::run(args),
+        Command::Train(args) => train::run(args),
         Command::Ir(args) => ir::run(args),
         Command::Opt(args) => opt::run(args),
         Command::Graph(args) => graph::run(args),

@@ -139,6 +139,18 @@ pub fn spinner(what: &str) -> ProgressBar {
     bar
 }
 
+/// A bar over a known amount of work; nothing where nobody watches.
+pub fn progress(what: &str, total: u64) -> ProgressBar {
+    let bar = spinner(what);
+    if !bar.is_hidden() {
+        bar.set_length(total);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:24}] {pos}/{len} {eta} {wide_msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+    }
+    bar
+}
+
 /// Compiles under a sign of life, which becomes a bar over the kernels as soon as there are some.
 pub fn while_compiling<T>(options: &Options, compile: impl FnOnce(&Options) -> T) -> T {
     let bar = spinner("compiling");

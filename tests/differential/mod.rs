@@ -2,12 +2,14 @@
 //!
 //! Invariant: a case is a function of its seed and index, or of the text of a file; nothing else decides what is checked.
 
+pub mod attention;
 pub mod campaign;
 pub mod check;
 pub mod compare;
 pub mod coverage;
 pub mod file;
 pub mod generate;
+pub mod gradients;
 pub mod grow;
 pub mod machine;
 pub mod noise;

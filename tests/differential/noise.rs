@@ -43,6 +43,7 @@ const EXACT: &[&str] = &[
     "scan",
     "cond",
     "fused",
+    "attend",
     "random_bits",
 ];
 

@@ -87,11 +87,12 @@ fn grow_loop(garden: &mut Garden, sampler: &mut Sampler, depth: usize) -> Option
         return None;
     }
     let (from, to) = (sampler.int(-1, 2), sampler.int(0, 5));
+    let turns = Dim::constant((to - from).max(0));
     let (from, to) = (counter(garden, from)?, counter(garden, to)?);
     let given: Vec<_> =
         [index()].into_iter().chain(arguments(garden, &[carries.clone(), captures.clone()].concat())).collect();
     let body = body(garden, sampler, depth, &given, 1..1 + carries.len())?;
-    let attrs = Attrs::none().with("carries", carries.len() as i64);
+    let attrs = Attrs::none().with("carries", carries.len() as i64).with("turns", turns);
     garden.apply(ops::find("loop")?, &[vec![from, to], carries, captures].concat(), &attrs, vec![body.graph])
 }
 

@@ -72,6 +72,11 @@ const KINDS: &[Kind] = &[
         about: "Ops with regions: graphs of their own, run by the op.",
         holds: |op| matches!(op.meaning, Meaning::Control { .. }),
     },
+    Kind {
+        title: "Groups",
+        about: "Made by passes: what becomes one kernel.",
+        holds: |op| matches!(op.meaning, Meaning::Group { .. }),
+    },
     Kind { title: "Sources", about: "Computed from nothing.", holds: |op| matches!(op.meaning, Meaning::Source) },
     Kind {
         title: "Composites",

@@ -126,8 +126,9 @@ fn check_groups(graph: &Graph) {
         let region = &node.regions[0];
         let is_inside = |id: &NodeId| region.arguments().iter().all(|argument| argument.value.node != *id);
         let members: BTreeSet<NodeId> = region.node_ids().filter(is_inside).collect();
-        let is_opened =
-            |id: &NodeId| !matches!(region.node(*id).op.meaning, Meaning::Control { .. } | Meaning::Expand(_));
+        let is_opened = |id: &NodeId| {
+            !matches!(region.node(*id).op.meaning, Meaning::Control { .. } | Meaning::Group { .. } | Meaning::Expand(_))
+        };
         assert!(members.iter().all(is_opened), "{region}");
         let rows = Rows::of(region, region.outputs()[0].value, &members);
         assert!(rows.is_ok(), "{rows:?}\n{region}");

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use crate::graph::{DType, EvalError, Graph, Model, Precision, Role, Symbol, Tensor, interpret};
 
 use super::initial::initial_params;
+use crate::passes::{Context, differentiate};
 
 pub struct Interpreter {
     model: Model,
@@ -20,7 +21,10 @@ pub struct Interpreter {
 
 impl Interpreter {
     /// Params by path; those that are missing are an error when an entry uses them.
-    pub fn new(model: Model, params: HashMap<String, Tensor>, precision: Precision) -> Interpreter {
+    pub fn new(mut model: Model, params: HashMap<String, Tensor>, precision: Precision) -> Interpreter {
+        // Where a gradient cannot be written out, it stays, and running its entry says so.
+        let written_out = |entry: &Graph| (differentiate::PASS.run)(entry, &Context::default());
+        model.entries.iter_mut().for_each(|entry| *entry = written_out(entry).unwrap_or_else(|_| entry.clone()));
         Interpreter { model, params, states: HashMap::new(), sizes: HashMap::new(), seed: 0, precision }
     }
 

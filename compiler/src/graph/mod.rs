@@ -9,8 +9,10 @@ mod nest;
 mod op;
 pub mod parse;
 pub mod print;
+pub mod reads;
 pub mod rows;
 pub mod scalar;
+pub mod softmax;
 mod structure;
 mod tensor;
 mod types;
@@ -22,7 +24,10 @@ pub use build::Builder;
 pub use interpret::{Context, interpret};
 pub use model::{Member, Model, Module};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
-pub use op::{Call, Domain, Eval, EvalError, Expand, Meaning, OpDef, OpError, Operands, Sample, Sampler};
+pub use op::{
+    Call, Cotangents, Domain, Eval, EvalError, Expand, Gradient, Meaning, OpDef, OpError, Operands, Pull, Pullback,
+    Sample, Sampler,
+};
 pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
 pub use tensor::{Data, Tensor, round, round_int, saturate, wrap};

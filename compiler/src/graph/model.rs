@@ -15,6 +15,8 @@ pub struct Model {
     /// Initial values: no data but `seed: i64[]`, an output per param and state.
     pub init: Graph,
     pub tree: Module,
+    /// The round of steps that training repeats, each with how many times in a row; empty but for a `train`.
+    pub schedule: Vec<(String, i64)>,
     /// Functions of the model that are no entries, and why.
     pub skipped: Vec<(String, String)>,
     /// Conditions over tensors that an entry computes, by entry and as written: nothing checks them. Those over scalars
@@ -30,6 +32,8 @@ pub struct Member {
     pub origin: Origin,
     /// The path of the member it is a copy of after loading, unless a file names it.
     pub copy_of: Option<String>,
+    /// Whether it was declared as a `param`: one that a step updates is a state of its model, and learned all the same.
+    pub is_learned: bool,
 }
 
 /// An instance of a module in the tree.
@@ -55,8 +59,13 @@ impl Model {
 
     /// How many learned numbers there are.
     pub fn n_params(&self) -> i64 {
-        let counts = self.params.iter().map(|member| member.ty.n_elements().as_constant().unwrap_or(0));
+        let counts = self.learned().map(|member| member.ty.n_elements().as_constant().unwrap_or(0));
         counts.fold(0, i64::saturating_add)
+    }
+
+    /// What is learned: the params, and those states that were declared as such.
+    pub fn learned(&self) -> impl Iterator<Item = &Member> {
+        self.params.iter().chain(self.states.iter().filter(|state| state.is_learned))
     }
 
     pub fn member(&self, path: &str) -> Option<(Role, &Member)> {

@@ -16,6 +16,8 @@ pub struct OpDef {
     /// Types in, types out.
     pub infer: fn(&Call) -> Result<Vec<Type>, OpError>,
     pub meaning: Meaning,
+    /// How cotangents of its results become cotangents of its operands.
+    pub gradient: Gradient,
     /// Pairs (operand, result): the result may be written over the operand's memory.
     pub aliases: &'static [(usize, usize)],
     /// A random valid instance, for differential tests; `None` for the few that only make sense in context.
@@ -46,8 +48,53 @@ pub enum Meaning {
     Opaque { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
     /// By running its regions.
     Control { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
+    /// By running its regions, as one kernel.
+    Group { eval: fn(&Eval) -> Result<Vec<Tensor>, EvalError> },
     /// By nothing: arguments and constants.
     Source,
+}
+
+/// One per operand, in its type; `None` is zero.
+pub type Cotangents = Result<Vec<Option<Value>>, OpError>;
+
+/// Writes the cotangents of the operands.
+pub type Pullback = fn(&mut Builder, &Pull) -> Cotangents;
+
+/// How an op is differentiated. Values that are no floats carry no cotangents, so an op of those needs no rule.
+#[derive(Clone, Copy)]
+pub enum Gradient {
+    Rule(Pullback),
+    /// As `Rule`, which needs more than the op leaves behind: `keep` computes the same results, first among its own, and
+    /// keeps that too. The pass puts it in the place of the op before it differentiates.
+    Kept {
+        keep: Expand,
+        rule: Pullback,
+    },
+    /// Its expansion is differentiated instead.
+    ThroughExpansion,
+    /// Nothing passes: steps, which are flat wherever they have a slope, and what stops gradients.
+    Zero,
+    /// It cannot be, for this reason: the end of a sentence that begins with the op's name.
+    None(&'static str),
+}
+
+/// One application during a reverse sweep, in the graph that is being written.
+pub struct Pull<'a> {
+    pub call: &'a Call<'a>,
+    pub operands: &'a [Value],
+    pub results: &'a [Value],
+    /// One per result, `None` where it is zero; one of them is not.
+    pub cotangents: &'a [Option<Value>],
+    /// The operands whose cotangents are asked for.
+    pub wanted: &'a [bool],
+}
+
+impl Pull<'_> {
+    /// The cotangent of the only result.
+    pub fn cotangent(&self) -> Result<Value, OpError> {
+        let only = self.cotangents.first().copied().flatten();
+        only.ok_or_else(|| OpError::new(format!("`{}` is differentiated without a cotangent", self.call.op.name)))
+    }
 }
 
 /// An op as it is applied: everything its functions may look at.

@@ -9,7 +9,7 @@ use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
 
-use super::{Attrs, Call, Meaning, OpDef, OpError, Operands, Ranges, Type};
+use super::{Attrs, Call, Gradient, Meaning, OpDef, OpError, Operands, Ranges, Type};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(NodeIndex);
@@ -129,6 +129,11 @@ impl Graph {
 
     pub fn n_nodes(&self) -> usize {
         self.nodes.node_count()
+    }
+
+    /// The nodes that were made after the first `n_nodes`, operands before users.
+    pub fn made_after(&self, n_nodes: usize) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (n_nodes..self.n_nodes()).map(|index| NodeId(NodeIndex::new(index)))
     }
 
     /// All nodes, operands before users.
@@ -281,6 +286,7 @@ pub static ARGUMENT: OpDef = OpDef {
     attrs: &[],
     infer: |_| Err(OpError::new("arguments are declared in the header of a graph")),
     meaning: Meaning::Source,
+    gradient: Gradient::Zero,
     aliases: &[],
     sample: None,
 };

@@ -4,12 +4,23 @@
 
 use super::formula::{Built, check_float};
 use crate::graph::{
-    Attrs, Builder, Call, DType, Domain, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value,
+    Attrs, Builder, Call, Cotangents, DType, Domain, Gradient, Meaning, OpDef, OpError, Operands, Pull, Sample,
+    Sampler, Type, Value,
 };
+
+/// That of the formula, unless a rule is better.
+macro_rules! gradient {
+    () => {
+        Gradient::ThroughExpansion
+    };
+    ($rule:ident) => {
+        Gradient::Rule($rule)
+    };
+}
 
 /// One static for each function, with its formula.
 macro_rules! activations {
-    ($($name:ident $text:literal $doc:literal |$b:ident, $x:ident| $formula:block)*) => {
+    ($($name:ident $text:literal $doc:literal $($rule:ident)? |$b:ident, $x:ident| $formula:block)*) => {
         $(pub static $name: OpDef = OpDef {
             name: $text,
             doc: $doc,
@@ -20,6 +31,7 @@ macro_rules! activations {
                 fn formula($b: &mut Builder, $x: Value) -> Built $formula
                 Ok(vec![formula(b, operands[0])?])
             }),
+            gradient: gradient!($($rule)?),
             aliases: &[],
             sample: Some(sample),
         };)*
@@ -27,7 +39,7 @@ macro_rules! activations {
 }
 
 activations! {
-    SIGMOID "sigmoid" "The logistic function, 1 / (1 + exp(-x))." |b, x| {
+    SIGMOID "sigmoid" "The logistic function, 1 / (1 + exp(-x))." slope_of_sigmoid |b, x| {
         let e = b.neg(x)?;
         let e = b.exp(e)?;
         let below = b.add_number(e, 1.0)?;
@@ -43,7 +55,7 @@ activations! {
         let x = b.max_number(x, 0.0)?;
         b.min_number(x, 6.0)
     }
-    SOFTPLUS "softplus" "The smooth rectifier log(1 + exp(x)), computed as max(x, 0) + log1p(exp(-|x|))." |b, x| {
+    SOFTPLUS "softplus" "The smooth rectifier log(1 + exp(x)), computed as max(x, 0) + log1p(exp(-|x|))." slope_of_softplus |b, x| {
         let e = b.abs(x)?;
         let e = b.neg(e)?;
         let e = b.exp(e)?;
@@ -90,6 +102,21 @@ activations! {
         let infinity = b.number(f64::INFINITY, x)?;
         b.lt(size, infinity)
     }
+}
+
+/// y * (1 - y), which stays finite where the exponential does not.
+fn slope_of_sigmoid(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let (y, g) = (pull.results[0], pull.cotangent()?);
+    let one = b.number(1.0, y)?;
+    let rest = b.sub(one, y)?;
+    let slope = b.mul(y, rest)?;
+    Ok(vec![Some(b.mul(g, slope)?)])
+}
+
+fn slope_of_softplus(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let g = pull.cotangent()?;
+    let slope = b.apply(&SIGMOID, pull.operands, Attrs::none())?;
+    Ok(vec![Some(b.mul(g, slope)?)])
 }
 
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {

@@ -2,8 +2,8 @@
 
 use super::reduction::{self, reduced_shape};
 use crate::graph::{
-    AttrDef, AttrKind, Attrs, Builder, Call, DType, Default, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
-    Value, attr,
+    AttrDef, AttrKind, Attrs, Builder, Call, DType, Default, Gradient, Meaning, OpDef, OpError, Operands, Sample,
+    Sampler, Type, Value, attr,
 };
 
 const ATTRS: &[AttrDef] =
@@ -22,6 +22,7 @@ const fn op(name: &'static str, doc: &'static str) -> OpDef {
         attrs: ATTRS,
         infer,
         meaning: Meaning::Expand(expand),
+        gradient: Gradient::ThroughExpansion,
         aliases: &[],
         sample: Some(sample),
     }

@@ -1,7 +1,8 @@
 //! `broadcast(x, shape)`: repeats `x` along new or unit axes.
 
 use crate::graph::{
-    AttrKind, Call, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr, axis,
+    AttrKind, Builder, Call, Cotangents, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Pull, Sample,
+    Sampler, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -11,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("shape", AttrKind::Dims, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -41,6 +43,17 @@ fn nest(call: &Call) -> Nest {
     });
     nest.load(0, index.collect());
     nest
+}
+
+/// What was repeated is summed.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let x = pull.call.operand(0);
+    let g = pull.cotangent()?;
+    let n_new = b.shape_of(g).len() - x.rank();
+    let stretched = |axis: &usize| *axis < n_new || x.shape[*axis - n_new] != pull.call.attrs.dims("shape")[*axis];
+    let axes: Vec<usize> = (0..n_new + x.rank()).filter(stretched).collect();
+    let sum = if axes.is_empty() { g } else { b.sum(g, &axes, false)? };
+    Ok(vec![Some(b.reshape(sum, &x.shape)?)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,8 +1,8 @@
 //! `cast(x, to)`: the same values in another element type.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, ScalarNode, Type,
-    attr, axes,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Gradient, Meaning, Nest, OpDef, OpError, Operands,
+    Pull, Sample, Sampler, ScalarNode, Type, attr, axes,
 };
 
 pub static OP: OpDef = OpDef {
@@ -13,6 +13,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("to", AttrKind::DType, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -27,6 +28,11 @@ fn nest(call: &Call) -> Nest {
     let arg = nest.load(0, axes(shape.len()));
     nest.push(ScalarNode::Cast { dtype: call.attrs.dtype("to"), arg });
     nest
+}
+
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let g = pull.cotangent()?;
+    Ok(vec![Some(b.cast(g, pull.call.operand(0).dtype)?)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,8 +1,8 @@
 //! `clip(x, low, high)`: held between two bounds.
 
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, DType, Default, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value,
-    attr,
+    AttrKind, Attrs, Builder, Call, DType, Default, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
+    Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -15,6 +15,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,8 +1,8 @@
 //! `concat(xs, axis)`: tensors one after another along an axis.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
-    Scalar, ScalarNode, Shape, Type, attr, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Guard, Meaning, Nest, OpDef, OpError,
+    Operands, Pull, Sample, Sampler, Scalar, ScalarNode, Shape, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -12,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(0))],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -60,6 +61,20 @@ fn nest(call: &Call) -> Nest {
         start = &start + &x.shape[along];
     }
     nest
+}
+
+/// Each operand gets its stretch.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let g = pull.cotangent()?;
+    let along = pull.call.axis("axis", pull.call.operand(0).rank())?;
+    let mut start = Dim::constant(0);
+    let mut parts = Vec::with_capacity(pull.operands.len());
+    for (x, wanted) in pull.call.operands.iter().zip(pull.wanted) {
+        let stop = &start + &x.shape[along];
+        parts.push(if *wanted { Some(b.range(g, along, start, stop.clone())?) } else { None });
+        start = stop;
+    }
+    Ok(parts)
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

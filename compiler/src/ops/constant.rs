@@ -1,6 +1,6 @@
 //! `constant(value)`: a tensor known at compile time.
 
-use crate::graph::{AttrKind, Call, Default, Dim, Meaning, OpDef, OpError, Operands, Type, attr};
+use crate::graph::{AttrKind, Call, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Type, attr};
 
 pub static OP: OpDef = OpDef {
     name: "constant",
@@ -9,6 +9,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("value", AttrKind::Tensor, Default::Required)],
     infer,
     meaning: Meaning::Source,
+    gradient: Gradient::Zero,
     aliases: &[],
     sample: None,
 };

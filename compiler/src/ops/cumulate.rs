@@ -3,8 +3,8 @@
 use crate::graph::interpret::n_elements;
 use crate::graph::scalar::Scalar;
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Data, Default, Eval, EvalError, Guard, Meaning, Nest, OpDef, OpError, Operands,
-    Precision, Sample, Sampler, Tensor, Type, attr, axis, round, wrap,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Eval, EvalError, Gradient, Guard, Meaning, Nest,
+    OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Tensor, Type, Value, attr, axis, round, wrap,
 };
 
 pub static OP: OpDef = OpDef {
@@ -20,6 +20,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -118,6 +119,54 @@ impl Pass {
         }
         result
     }
+}
+
+/// A sum is summed the other way round; a product is divided by its factor, which must not be zero; a maximum goes back
+/// to the last place where it was met.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let (x, g) = (pull.operands[0], pull.cotangent()?);
+    let attrs = pull.call.attrs;
+    let reversed = attrs.clone().with("reverse", !attrs.bool("reverse")).with("combine", "add");
+    match combine(pull.call)?.0 {
+        Scalar::Add => Ok(vec![Some(b.apply(&OP, &[g], reversed)?)]),
+        Scalar::Mul => {
+            let part = b.mul(g, pull.results[0])?;
+            let sum = b.apply(&OP, &[part], reversed)?;
+            Ok(vec![Some(b.div(sum, x)?)])
+        }
+        _ => Ok(vec![Some(to_the_largest(b, pull, g)?)]),
+    }
+}
+
+fn to_the_largest(b: &mut Builder, pull: &Pull, g: Value) -> Result<Value, OpError> {
+    let x = pull.call.operand(0);
+    let axis = pull.call.axis("axis", x.rank())?;
+    let attrs = pull.call.attrs;
+    let running = b.apply(&OP, &[pull.operands[0]], attrs.clone().with("exclusive", false))?;
+    let hit = b.eq(pull.operands[0], running)?;
+    let position = b.position(&x.shape, axis)?;
+    let counted = |b: &mut Builder, position: Value| match attrs.bool("reverse") {
+        true => {
+            let last = b.size_like(&(&x.shape[axis] - 1), position)?;
+            b.sub(last, position)
+        }
+        false => Ok(position),
+    };
+    let position = counted(b, position)?;
+    let nowhere = b.number(-1.0, position)?;
+    let place = b.select(hit, position, nowhere)?;
+    let place = b.apply(&OP, &[place], attrs.clone())?;
+    // Before anything was met the place is below zero, and what is sent there is dropped.
+    let met = b.ge(place, nowhere)?;
+    let place = b.select(met, place, nowhere)?;
+    let place = counted(b, place)?;
+    let names: Vec<String> = (0..x.rank()).map(|idx| format!("a{idx}")).collect();
+    let mut base = names.clone();
+    base[axis] = "[n]".to_string();
+    let (base, each) = (base.join(" "), names.join(" "));
+    let attrs = Attrs::none().with("pattern", format!("{base}, {each}, {each}")).with("combine", "add");
+    let zeros = b.filled(0.0, x.clone())?;
+    b.apply(&super::scatter::OP, &[zeros, place, g], attrs)
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

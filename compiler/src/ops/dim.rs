@@ -1,8 +1,8 @@
 //! `dim(size)`: a size as a value.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, ScalarNode,
-    Type, attr,
+    AttrKind, Attrs, Call, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
+    ScalarNode, Type, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -12,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("size", AttrKind::Dim, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Zero,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,7 +1,9 @@
 //! `dot(a, b)`: the inner product of two vectors.
 
 use super::contract;
-use crate::graph::{Attrs, Builder, Call, DType, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value};
+use crate::graph::{
+    Attrs, Builder, Call, DType, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value,
+};
 
 pub static OP: OpDef = OpDef {
     name: "dot",
@@ -10,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -4,8 +4,8 @@ use super::contract;
 use super::formula::Built;
 use super::pattern::{self, names};
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
-    Value, attr,
+    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
+    Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -16,6 +16,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("pattern", AttrKind::Str, Default::Required)],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

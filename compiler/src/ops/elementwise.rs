@@ -85,6 +85,7 @@ const fn op(scalar: Scalar, doc: &'static str) -> OpDef {
         attrs: &[],
         infer,
         meaning: Meaning::Structured { nest, eval: None },
+        gradient: super::derivative::of(scalar),
         aliases: match (def.signature, def.arity) {
             // The result of a comparison is narrower than what is compared, and so is the first operand of `select`.
             (Signature::Compare | Signature::Order, _) => &[],
@@ -97,7 +98,7 @@ const fn op(scalar: Scalar, doc: &'static str) -> OpDef {
     }
 }
 
-fn scalar_of(op: &OpDef) -> Scalar {
+pub fn scalar_of(op: &OpDef) -> Scalar {
     Scalar::from_name(op.name).expect("an elementwise op is named like its scalar function")
 }
 

@@ -1,8 +1,8 @@
 //! `eye(size)`: the identity matrix.
 
 use crate::graph::{
-    Attr, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler,
-    Type, Value, attr,
+    Attr, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample,
+    Sampler, Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -12,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("size", AttrKind::Dim, Default::Required), attr("dtype", AttrKind::DType, Default::Absent)],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

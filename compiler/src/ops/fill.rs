@@ -1,7 +1,8 @@
 //! `fill(value, shape, dtype)`: one number everywhere.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr,
+    AttrKind, Attrs, Call, DType, Default, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type,
+    attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -15,6 +16,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Zero,
     aliases: &[],
     sample: Some(sample),
 };

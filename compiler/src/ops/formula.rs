@@ -41,6 +41,14 @@ scalar_methods! {
     tanh(x) Tanh
     erf(x) Erf
     floor(x) Floor
+    sign(x) Sign
+    sin(x) Sin
+    cos(x) Cos
+    sinh(x) Sinh
+    cosh(x) Cosh
+    pow(a, b) Pow
+    floor_div(a, b) FloorDiv
+    not(x) Not
     select(test, a, b) Select
 }
 
@@ -78,6 +86,13 @@ impl Builder<'_> {
     pub fn min_number(&mut self, x: Value, value: f64) -> Built {
         let value = self.number(value, x)?;
         self.min(x, value)
+    }
+
+    /// `factor * x * x + rest`.
+    pub fn quadratic(&mut self, x: Value, factor: f64, rest: f64) -> Built {
+        let square = self.mul(x, x)?;
+        let scaled = if factor == 1.0 { square } else { self.mul_number(square, factor)? };
+        if rest == 0.0 { Ok(scaled) } else { self.add_number(scaled, rest) }
     }
 
     /// A size as a number in the type and shape of `like`.

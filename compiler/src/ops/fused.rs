@@ -1,7 +1,7 @@
 //! `fused(captures…)`: ops that become one kernel.
 
 use super::region;
-use crate::graph::{Call, Eval, EvalError, Meaning, OpDef, OpError, Operands, Tensor, Type};
+use crate::graph::{Call, Eval, EvalError, Gradient, Meaning, OpDef, OpError, Operands, Tensor, Type};
 
 pub static OP: OpDef = OpDef {
     name: "fused",
@@ -10,7 +10,8 @@ pub static OP: OpDef = OpDef {
     operands: Operands::Variadic(&[], "capture"),
     attrs: &[],
     infer,
-    meaning: Meaning::Control { eval },
+    meaning: Meaning::Group { eval },
+    gradient: Gradient::None("is written after gradients are"),
     aliases: &[],
     sample: None,
 };

@@ -2,8 +2,8 @@
 
 use super::pattern::{self, Item, Kind, PatternError, distinct_names};
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Domain, Meaning, Nest, NestIndex, OpDef, OpError, Operands, Sample,
-    Sampler, ScalarNode, Type, attr, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Domain, Gradient, Meaning, Nest, NestIndex, OpDef,
+    OpError, Operands, Pull, Sample, Sampler, ScalarNode, Type, Value, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -14,6 +14,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("pattern", AttrKind::Str, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -128,6 +129,22 @@ fn nest(call: &Call) -> Nest {
     let index = index.collect();
     nest.push(ScalarNode::Load { operand: 0, index, guards: Vec::new(), otherwise: 0.0 });
     nest
+}
+
+/// What was read at a place is added there.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let x = pull.call.operand(0).clone();
+    let text = pull.call.attrs.str("pattern");
+    let Some((operands, result)) = text.split_once("->") else {
+        return Err(OpError::attr("pattern", "the result is missing"));
+    };
+    let zeros = b.filled(0.0, x)?;
+    let values: Vec<Value> = [zeros].into_iter().chain(pull.operands[1..].iter().copied()).collect();
+    let attrs = Attrs::none().with("pattern", format!("{operands},{result}")).with("combine", "add");
+    let g = pull.cotangent()?;
+    let mut cotangents = vec![None; pull.operands.len()];
+    cotangents[0] = Some(b.apply(&super::scatter::OP, &[values, vec![g]].concat(), attrs)?);
+    Ok(cotangents)
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

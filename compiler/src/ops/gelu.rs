@@ -2,7 +2,8 @@
 
 use super::formula::check_float;
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, Default, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value, attr,
+    AttrKind, Attrs, Builder, Call, Default, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value,
+    attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -13,6 +14,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("approximate", AttrKind::Bool, Default::Bool(false))],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,8 +1,8 @@
 //! `iota(size)`: counting from zero.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, ScalarNode, Type,
-    attr, axis,
+    AttrKind, Attrs, Call, DType, Default, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
+    ScalarNode, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -12,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("size", AttrKind::Dim, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Zero,
     aliases: &[],
     sample: Some(sample),
 };

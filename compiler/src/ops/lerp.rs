@@ -1,7 +1,9 @@
 //! `lerp(a, b, t)`: on the line between two values.
 
 use super::formula::check_float;
-use crate::graph::{Attrs, Builder, Call, Meaning, OpDef, OpError, Operands, Sample, Sampler, Shape, Type, Value};
+use crate::graph::{
+    Attrs, Builder, Call, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler, Shape, Type, Value,
+};
 
 pub static OP: OpDef = OpDef {
     name: "lerp",
@@ -10,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,8 +1,8 @@
 //! `linspace(start, stop, size)`: evenly spaced numbers.
 
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
-    Value, attr,
+    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
+    Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -16,6 +16,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,18 +1,21 @@
 //! `loop(from, to, carries…, captures…)`: the body once for each index, passing values on.
 
-use super::region;
+use super::{region, reverse, scan};
 use crate::graph::{
-    AttrKind, Call, DType, Default, Eval, EvalError, Meaning, OpDef, OpError, Operands, Tensor, Type, attr,
+    Attr, AttrKind, Attrs, Builder, Call, DType, Default, Eval, EvalError, Gradient, Meaning, OpDef, OpError, Operands,
+    Role, Tensor, Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
     name: "loop",
     doc: "Runs its body for each index from `from` up to `to`, not included; the body takes the index, the carries and \
-          the captures and gives the next carries. The result is the last carries.",
+          the captures and gives the next carries. The result is the last carries. `turns` says how many \
+          there are, where that is known: a gradient needs it.",
     operands: Operands::Variadic(&["from", "to"], "carry or capture"),
-    attrs: &[attr("carries", AttrKind::Int, Default::Required)],
+    attrs: &[attr("carries", AttrKind::Int, Default::Required), attr("turns", AttrKind::Dim, Default::Absent)],
     infer,
     meaning: Meaning::Control { eval },
+    gradient: Gradient::Kept { keep, rule: |b, pull| reverse::through(b, pull, keep) },
     aliases: &[],
     sample: None,
 };
@@ -43,4 +46,25 @@ fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
         carries = eval.region(0, carries)?;
     }
     Ok(carries)
+}
+
+/// The same as a `scan`, which counts from zero and keeps its carries.
+fn keep(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
+    let Some(Attr::Dim(turns)) = call.attrs.get("turns") else {
+        let message = "nobody knows before it runs how many turns this loop takes, so it cannot be differentiated";
+        return Err(OpError::new(message).help("count up to a size, or write `loop while …, at most n`"));
+    };
+    let (from, rest) = (operands[0], &operands[2..]);
+    let mut body =
+        region::with_arguments(b.graph, "body", &[&[Type::scalar(DType::I64)], &call.operands[2..]].concat());
+    let start = body.add_argument("from", Role::Data, Type::scalar(DType::I64));
+    let mut arguments: Vec<Value> = body.arguments().iter().map(|argument| argument.value).collect();
+    arguments.pop();
+    let mut inner = Builder::new(&mut body, b.origin.clone());
+    arguments[0] = inner.add(arguments[0], start)?;
+    let results = region::inline(&mut inner, &call.regions[0], &arguments)?;
+    region::set_outputs(&mut body, &results);
+    let attrs = Attrs::none().with("carries", call.attrs.int("carries")).with("trip", turns.clone());
+    let operands = [rest, &[from]].concat();
+    scan::keeping(b, attrs, &operands, body)
 }

@@ -1,7 +1,9 @@
 //! `matmul(a, b)`: products of matrices, one for each of the leading axes.
 
 use super::einsum;
-use crate::graph::{Attrs, Builder, Call, DType, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value};
+use crate::graph::{
+    Attrs, Builder, Call, DType, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value,
+};
 
 pub static OP: OpDef = OpDef {
     name: "matmul",
@@ -11,6 +13,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

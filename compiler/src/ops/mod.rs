@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod argmax;
+pub mod attend;
 pub mod broadcast;
 pub mod cast;
 pub mod clip;
@@ -12,6 +13,7 @@ pub mod constant;
 pub mod contract;
 pub mod convolve;
 pub mod cumulate;
+mod derivative;
 pub mod dim;
 pub mod dot;
 pub mod einsum;
@@ -28,18 +30,21 @@ pub mod lerp;
 pub mod linspace;
 pub mod r#loop;
 pub mod matmul;
+mod movement;
 pub mod onehot;
 pub mod pack;
 pub mod pad;
 pub mod pattern;
 pub mod permute;
 pub mod pool;
+pub mod quantize;
 pub mod random_bits;
 pub mod rectifier;
 pub mod reduction;
 mod region;
 pub mod reshape;
 pub mod resize;
+pub mod reverse;
 pub mod roll;
 pub mod running;
 pub mod scan;
@@ -50,8 +55,10 @@ pub mod softmax;
 pub mod sort;
 pub mod stack;
 pub mod statistic;
+pub mod stop_gradient;
 pub mod triangle;
 pub mod update;
+pub mod vjp;
 pub mod r#while;
 pub mod window;
 
@@ -71,6 +78,7 @@ pub static TABLE: &[&OpDef] = &[
     &e::SELECT, &cast::OP,
     // movement
     &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP, &pack::PACK, &pack::UNPACK,
+    &quantize::QUANTIZE, &quantize::DEQUANTIZE,
     // positions
     &gather::OP, &scatter::OP, &update::OP, &slice_at::OP, &sort::SORT, &sort::ARGSORT, &sort::TOPK,
     // reductions and products
@@ -84,8 +92,10 @@ pub static TABLE: &[&OpDef] = &[
     &statistic::MEAN, &statistic::VAR, &statistic::STD, &statistic::NORM, &statistic::LOGSUMEXP, &argmax::MAX, &argmax::MIN,
     &running::SUM, &running::PROD, &dot::OP, &matmul::OP, &einsum::OP, &pool::MAX, &pool::AVG, &resize::OP, &stack::OP,
     &flip::OP, &roll::OP, &triangle::LOWER, &triangle::UPPER, &eye::OP, &linspace::OP, &onehot::OP,
+    // gradients
+    &stop_gradient::OP, &stop_gradient::STRAIGHT_THROUGH, &vjp::OP,
     // control
-    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP,
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP,
 ];
 
 /// The op of this name.

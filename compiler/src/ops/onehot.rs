@@ -1,8 +1,8 @@
 //! `onehot(x, size)`: a new last axis that is one at a position and zero elsewhere.
 
 use crate::graph::{
-    Attr, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Domain, Meaning, OpDef, OpError, Operands, Sample,
-    Sampler, Type, Value, attr,
+    Attr, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Domain, Gradient, Meaning, OpDef, OpError, Operands,
+    Sample, Sampler, Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -13,6 +13,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("size", AttrKind::Dim, Default::Required), attr("dtype", AttrKind::DType, Default::Absent)],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,8 +1,8 @@
 //! `pad(x, low, high, value)`: more room before and after, along each axis.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, Default, Dim, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr,
-    axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, Default, Dim, Gradient, Guard, Meaning, Nest, OpDef, OpError, Operands,
+    Pull, Sample, Sampler, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -16,6 +16,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -55,6 +56,14 @@ fn nest(call: &Call) -> Nest {
     }
     nest.load_where(0, index, guards, call.attrs.float("value"));
     nest
+}
+
+/// Padding is cropped, and what was cropped had no effect.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let negated = |name: &str| pull.call.attrs.dims(name).iter().map(|dim| -dim).collect::<Vec<Dim>>();
+    let attrs = Attrs::none().with("low", negated("low")).with("high", negated("high"));
+    let g = pull.cotangent()?;
+    Ok(vec![Some(b.apply(&OP, &[g], attrs)?)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,7 +1,8 @@
 //! `permute(x, axes)`: the axes in another order.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Pull,
+    Sample, Sampler, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -11,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("axes", AttrKind::Axes, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -41,6 +43,14 @@ fn nest(call: &Call) -> Nest {
     order.iter().enumerate().for_each(|(to, &from)| index[from] = axis(to));
     nest.load(0, index);
     nest
+}
+
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let order = order(pull.call)?;
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+    let g = pull.cotangent()?;
+    Ok(vec![Some(b.permute(g, &back)?)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

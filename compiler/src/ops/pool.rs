@@ -6,8 +6,8 @@ use super::convolve::{Slide, slides};
 use super::formula::{Built, check_float};
 use super::{pad, window};
 use crate::graph::{
-    Attr, AttrDef, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Meaning, OpDef, OpError, Operands, Sample,
-    Sampler, Type, Value, attr,
+    Attr, AttrDef, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands,
+    Sample, Sampler, Type, Value, attr,
 };
 
 const ATTRS: [AttrDef; 6] = [
@@ -40,6 +40,7 @@ const fn op(name: &'static str, doc: &'static str, attrs: &'static [AttrDef]) ->
         attrs,
         infer,
         meaning: Meaning::Expand(expand),
+        gradient: Gradient::ThroughExpansion,
         aliases: &[],
         sample: Some(sample),
     }

@@ -1,8 +1,8 @@
 //! `random_bits(seed, stream, shape, key, word)`: the source of all randomness.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Domain, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
-    ScalarNode, Type, attr, axis,
+    AttrKind, Attrs, Call, DType, Default, Dim, Domain, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample,
+    Sampler, ScalarNode, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -18,6 +18,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Zero,
     aliases: &[],
     sample: Some(sample),
 };

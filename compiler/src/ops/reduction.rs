@@ -1,8 +1,8 @@
 //! The reductions `reduce_sum`, `reduce_max` and the like: all elements along some axes, combined.
 
 use crate::graph::{
-    AttrDef, AttrKind, Attrs, Call, DType, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
-    Scalar, ScalarNode, Type, attr, axis,
+    AttrDef, AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError,
+    Operands, Pull, Sample, Sampler, Scalar, ScalarNode, Type, Value, attr, axis,
 };
 
 /// What all reductions are told.
@@ -26,6 +26,7 @@ const fn op(name: &'static str, doc: &'static str) -> OpDef {
         attrs: ATTRS,
         infer,
         meaning: Meaning::Structured { nest, eval: None },
+        gradient: Gradient::Rule(gradient),
         aliases: &[],
         sample: Some(sample),
     }
@@ -93,6 +94,59 @@ fn nest(call: &Call) -> Nest {
         nest.push(ScalarNode::Cast { dtype: accumulator(x.dtype), arg: element });
     }
     nest
+}
+
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let x = pull.call.operand(0);
+    let axes = pull.call.axes("axes", x.rank())?;
+    let kept = reduced_shape(&x.shape, &axes, true);
+    let g = pull.cotangent()?;
+    let g = b.reshape(g, &kept)?;
+    match combine(pull.call.op).0 {
+        Scalar::Add => Ok(vec![Some(b.broadcast(g, &x.shape)?)]),
+        Scalar::Mul => Ok(vec![Some(product_of_others(b, pull.operands[0], &axes, g)?)]),
+        _ => {
+            let best = b.reshape(pull.results[0], &kept)?;
+            Ok(vec![Some(shared(b, pull.operands[0], best, &axes, g)?)])
+        }
+    }
+}
+
+/// Those that are the extreme share the cotangent.
+fn shared(b: &mut Builder, x: Value, best: Value, axes: &[usize], g: Value) -> Result<Value, OpError> {
+    let ty = b.type_of(x).clone();
+    let best = b.broadcast(best, &ty.shape)?;
+    let hit = b.eq(x, best)?;
+    let one = b.cast(hit, ty.dtype)?;
+    let n = b.sum(one, axes, true)?;
+    let share = b.div(g, n)?;
+    let share = b.broadcast(share, &ty.shape)?;
+    let zero = b.number(0.0, share)?;
+    b.select(hit, share, zero)
+}
+
+/// The cotangent times the product of all elements but the own: of those before and those after.
+fn product_of_others(b: &mut Builder, x: Value, axes: &[usize], g: Value) -> Result<Value, OpError> {
+    let shape = b.shape_of(x);
+    let (kept, order): (Vec<usize>, Vec<usize>) = {
+        let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+        (kept.clone(), kept.into_iter().chain(axes.iter().copied()).collect())
+    };
+    let row = b.permute(x, &order)?;
+    let permuted = b.shape_of(row);
+    let flat: Vec<Dim> =
+        permuted[..kept.len()].iter().cloned().chain([Dim::product(&permuted[kept.len()..])]).collect();
+    let row = b.reshape(row, &flat)?;
+    let attrs = Attrs::none().with("combine", "mul").with("axis", kept.len() as i64).with("exclusive", true);
+    let before = b.apply(&super::cumulate::OP, &[row], attrs.clone())?;
+    let after = b.apply(&super::cumulate::OP, &[row], attrs.with("reverse", true))?;
+    let others = b.mul(before, after)?;
+    let others = b.reshape(others, &permuted)?;
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+    let others = b.permute(others, &back)?;
+    let g = b.broadcast(g, &shape)?;
+    b.mul(g, others)
 }
 
 /// Some of the axes of a tensor of this rank, or none named, which is all.

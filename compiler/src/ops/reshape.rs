@@ -1,7 +1,8 @@
 //! `reshape(x, shape)`: the same elements in the same order under another shape.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Shape, Type, attr,
+    AttrKind, Attrs, Builder, Call, Cotangents, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Pull,
+    Sample, Sampler, Shape, Type, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -11,6 +12,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("shape", AttrKind::Dims, Default::Required)],
     infer,
     meaning: Meaning::View,
+    gradient: Gradient::Rule(gradient),
     aliases: &[(0, 0)],
     sample: Some(sample),
 };
@@ -23,6 +25,11 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
         return Err(OpError::attr("shape", format!("{old} holds {from} elements and {new} holds {to}")));
     }
     Ok(vec![x.with_shape(shape)])
+}
+
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let g = pull.cotangent()?;
+    Ok(vec![Some(b.reshape(g, &pull.call.operand(0).shape)?)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

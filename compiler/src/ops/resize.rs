@@ -3,8 +3,8 @@
 use super::formula::{Built, check_float};
 use super::gather;
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
-    Value, attr,
+    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
+    Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -20,6 +20,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -2,7 +2,8 @@
 
 use super::{concat, slice};
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, Default, Dim, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value, attr,
+    AttrKind, Attrs, Builder, Call, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type,
+    Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -12,6 +13,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1)), attr("shift", AttrKind::Int, Default::Required)],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };

@@ -1,8 +1,13 @@
 //! `scan(carries…, captures…)`: the body `trip` times, passing values on and stacking others.
 
+mod gradient;
+
+pub use gradient::keeping;
+
 use super::region;
 use crate::graph::{
-    AttrKind, Call, DType, Data, Default, Eval, EvalError, Meaning, OpDef, OpError, Operands, Tensor, Type, attr,
+    AttrKind, Call, DType, Data, Default, Eval, EvalError, Gradient, Meaning, OpDef, OpError, Operands, Tensor, Type,
+    attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -14,6 +19,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("carries", AttrKind::Int, Default::Required), attr("trip", AttrKind::Dim, Default::Required)],
     infer,
     meaning: Meaning::Control { eval },
+    gradient: Gradient::Kept { keep: gradient::keep, rule: gradient::gradient },
     aliases: &[],
     sample: None,
 };

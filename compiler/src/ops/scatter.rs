@@ -3,8 +3,8 @@
 use super::gather::{Place, check_indices, places};
 use super::pattern::{self, distinct_names, names};
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Data, Default, Dim, Domain, Eval, EvalError, Meaning, OpDef, OpError, Operands,
-    Precision, Sample, Sampler, Tensor, Type, attr, round, wrap,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Domain, Eval, EvalError, Gradient, Meaning,
+    OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Tensor, Type, Value, attr, round, wrap,
 };
 
 pub static OP: OpDef = OpDef {
@@ -16,6 +16,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("combine", AttrKind::Str, Default::Str("set"))],
     infer,
     meaning: Meaning::Opaque { eval },
+    gradient: Gradient::Rule(gradient),
     aliases: &[(0, 0)],
     sample: Some(sample),
 };
@@ -134,6 +135,69 @@ fn targets(axes: &Axes, operands: &[Tensor]) -> Vec<Option<usize>> {
         }
     }
     targets
+}
+
+/// The base keeps what is not overwritten; an update gets what stands at its place, if it is the one that stayed.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let axes = axes(pull.call)?;
+    let last = pull.operands.len() - 1;
+    let g = pull.cotangent()?;
+    let mut cotangents = vec![None; pull.operands.len()];
+    let updates = pull.call.operand(last).clone();
+    if pull.wanted[0] {
+        cotangents[0] = Some(match axes.adds {
+            true => g,
+            false => {
+                let zeros = b.filled(0.0, updates.clone())?;
+                let operands = [&[g], &pull.operands[1..last], &[zeros]].concat();
+                b.apply(&OP, &operands, pull.call.attrs.clone())?
+            }
+        });
+    }
+    if pull.wanted[last] {
+        let read = read_back(b, pull, &axes, g)?;
+        cotangents[last] = Some(match axes.adds {
+            true => read,
+            false => {
+                let stayed = stayed(b, pull, &axes)?;
+                let zeros = b.filled(0.0, updates)?;
+                b.select(stayed, read, zeros)?
+            }
+        });
+    }
+    Ok(cotangents)
+}
+
+/// For each update, what stands in a tensor like the base at its place.
+fn read_back(b: &mut Builder, pull: &Pull, axes: &Axes, from: Value) -> Result<Value, OpError> {
+    let last = pull.operands.len() - 1;
+    let (names, shape) = (&axes.operands[last], &pull.call.operand(last).shape);
+    // An axis of the updates alone is not read by: every position along it has the same place.
+    let placed: Vec<usize> = (0..names.len())
+        .filter(|&axis| axes.operands[..last].iter().flatten().any(|name| *name == names[axis]))
+        .collect();
+    let result: Vec<&str> = placed.iter().map(|&axis| names[axis].as_str()).collect();
+    let operands: Vec<String> = axes.operands[..last].iter().map(|names| names.join(" ")).collect();
+    let text = format!("{} -> {}", operands.join(", "), result.join(" "));
+    let values = [&[from], &pull.operands[1..last]].concat();
+    let read = b.apply(&super::gather::OP, &values, Attrs::none().with("pattern", text))?;
+    let aligned =
+        (0..names.len()).map(|axis| if placed.contains(&axis) { shape[axis].clone() } else { Dim::constant(1) });
+    let read = b.reshape(read, &aligned.collect::<Vec<_>>())?;
+    b.broadcast(read, shape)
+}
+
+/// Whether each update is the last that was written to its place.
+fn stayed(b: &mut Builder, pull: &Pull, axes: &Axes) -> Result<Value, OpError> {
+    let last = pull.operands.len() - 1;
+    let (base, shape) = (pull.call.operand(0), &pull.call.operand(last).shape);
+    let number = b.apply(&super::iota::OP, &[], Attrs::none().with("size", Dim::product(shape)))?;
+    let number = b.reshape(number, shape)?;
+    let nobody = b.filled(-1.0, base.with_dtype(DType::I64))?;
+    let operands = [&[nobody], &pull.operands[1..last], &[number]].concat();
+    let written = b.apply(&OP, &operands, pull.call.attrs.clone())?;
+    let written = read_back(b, pull, axes, written)?;
+    b.eq(written, number)
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,7 +1,8 @@
 //! `slice(x, starts, stops, steps)`: every `step`-th element of a range, along each axis.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, Default, Dim, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type, attr, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Pull,
+    Sample, Sampler, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -16,6 +17,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -70,6 +72,21 @@ fn nest(call: &Call) -> Nest {
     let index = ranges.iter().enumerate().map(|(idx, (start, _, step))| start + &(axis(idx) * *step));
     nest.load(0, index.collect());
     nest
+}
+
+/// Every element goes back to its place among zeros.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let x = pull.call.operand(0);
+    let mut g = pull.cotangent()?;
+    for (idx, (start, _, step)) in ranges(pull.call)?.into_iter().enumerate() {
+        let n = b.shape_of(g)[idx].clone();
+        let first = if step > 0 { start } else { &start + &(&(&n - 1) * step) };
+        g = if step > 0 { g } else { b.reversed(g, idx)? };
+        g = b.spread(g, idx, step.saturating_abs())?;
+        let after = &(&x.shape[idx] - &first) - &b.shape_of(g)[idx];
+        g = b.pad_axis(g, idx, first, after)?;
+    }
+    Ok(vec![Some(g)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,8 +1,8 @@
 //! `slice_at(x, at, axis, size)`: a range that starts at a computed position.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Domain, Meaning, Nest, NestIndex, OpDef, OpError, Operands, Sample,
-    Sampler, Scalar, ScalarNode, Type, attr, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Domain, Gradient, Meaning, Nest, NestIndex, OpDef,
+    OpError, Operands, Pull, Sample, Sampler, Scalar, ScalarNode, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -13,6 +13,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(0)), attr("size", AttrKind::Dim, Default::Required)],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -62,6 +63,14 @@ fn nest(call: &Call) -> Nest {
     index[along] = NestIndex::Value(position);
     nest.push(ScalarNode::Load { operand: 0, index, guards: Vec::new(), otherwise: 0.0 });
     nest
+}
+
+/// The piece goes back to its place among zeros.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let zeros = b.filled(0.0, pull.call.operand(0).clone())?;
+    let g = pull.cotangent()?;
+    let attrs = Attrs::none().with("axis", pull.call.attrs.int("axis"));
+    Ok(vec![Some(b.apply(&super::update::OP, &[zeros, g, pull.operands[1]], attrs)?), None])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -3,7 +3,8 @@
 use super::formula::check_float;
 use super::reduction;
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, Default, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value, attr,
+    AttrKind, Attrs, Builder, Call, Cotangents, Default, Gradient, Meaning, OpDef, OpError, Operands, Pull, Sample,
+    Sampler, Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
@@ -13,6 +14,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1))],
     infer,
     meaning: Meaning::Expand(expand),
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -24,6 +26,7 @@ pub static LOG: OpDef = OpDef {
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1))],
     infer,
+    gradient: Gradient::Rule(gradient_log),
     aliases: &[],
     sample: Some(sample),
 };
@@ -61,6 +64,28 @@ fn expand_log(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Va
     let log = b.log(sum)?;
     let log = b.broadcast(log, &call.operand(0).shape)?;
     Ok(vec![b.sub(shifted, log)?])
+}
+
+/// y * (g - sum(g * y))
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let (y, g) = (pull.results[0], pull.cotangent()?);
+    let shape = b.shape_of(y);
+    let part = b.mul(g, y)?;
+    let sum = b.sum(part, &[pull.call.axis("axis", shape.len())?], true)?;
+    let sum = b.broadcast(sum, &shape)?;
+    let difference = b.sub(g, sum)?;
+    Ok(vec![Some(b.mul(y, difference)?)])
+}
+
+/// g - exp(y) * sum(g)
+fn gradient_log(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let (y, g) = (pull.results[0], pull.cotangent()?);
+    let shape = b.shape_of(y);
+    let sum = b.sum(g, &[pull.call.axis("axis", shape.len())?], true)?;
+    let sum = b.broadcast(sum, &shape)?;
+    let softmax = b.exp(y)?;
+    let part = b.mul(softmax, sum)?;
+    Ok(vec![Some(b.sub(g, part)?)])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

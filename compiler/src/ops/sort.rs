@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use super::slice;
 use crate::graph::interpret::n_elements;
 use crate::graph::{
-    AttrDef, AttrKind, Attrs, Builder, Call, DType, Data, Default, Dim, Eval, EvalError, Meaning, OpDef, OpError,
-    Operands, Sample, Sampler, Tensor, Type, Value, attr,
+    AttrDef, AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Eval, EvalError, Gradient, Meaning,
+    OpDef, OpError, Operands, Pull, Sample, Sampler, Tensor, Type, Value, attr,
 };
 
 const AXIS: AttrDef = attr("axis", AttrKind::Axis, Default::Int(-1));
@@ -21,6 +21,7 @@ pub static SORT: OpDef = OpDef {
     attrs: &[AXIS, DESCENDING],
     infer,
     meaning: Meaning::Opaque { eval },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -34,6 +35,7 @@ pub static ARGSORT: OpDef = OpDef {
     meaning: Meaning::Expand(|b, call, operands| {
         Ok(vec![b.apply_with(&SORT, operands, call.attrs.clone(), Vec::new())?[1]])
     }),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };
@@ -45,6 +47,7 @@ pub static TOPK: OpDef = OpDef {
     attrs: &[attr("k", AttrKind::Dim, Default::Required), AXIS, attr("largest", AttrKind::Bool, Default::Bool(true))],
     infer: infer_topk,
     meaning: Meaning::Expand(expand_topk),
+    gradient: Gradient::ThroughExpansion,
     aliases: &[],
     sample: Some(sample),
 };
@@ -122,6 +125,20 @@ fn sorted<T: Copy>(
         }
     }
     (values, places)
+}
+
+/// Each element goes back to where it stood.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let Some(g) = pull.cotangents[0] else { return Ok(vec![None]) };
+    let x = pull.call.operand(0).clone();
+    let axis = pull.call.axis("axis", x.rank())?;
+    let names: Vec<String> = (0..x.rank()).map(|idx| format!("a{idx}")).collect();
+    let mut base = names.clone();
+    base[axis] = "[n]".to_string();
+    let (base, each) = (base.join(" "), names.join(" "));
+    let attrs = Attrs::none().with("pattern", format!("{base}, {each}, {each}")).with("combine", "set");
+    let zeros = b.filled(0.0, x)?;
+    Ok(vec![Some(b.apply(&super::scatter::OP, &[zeros, pull.results[1], g], attrs)?)])
 }
 
 fn sample(op: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -1,8 +1,8 @@
 //! `tril(x, diagonal)` and `triu(x, diagonal)`: matrices with one of their corners cleared.
 
 use crate::graph::{
-    AttrDef, AttrKind, Attrs, Builder, Call, Default, Meaning, OpDef, OpError, Operands, Sample, Sampler, Type, Value,
-    attr,
+    AttrDef, AttrKind, Attrs, Builder, Call, Default, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
+    Type, Value, attr,
 };
 
 const ATTRS: &[AttrDef] = &[attr("diagonal", AttrKind::Int, Default::Int(0))];
@@ -20,6 +20,7 @@ const fn op(name: &'static str, doc: &'static str) -> OpDef {
         attrs: ATTRS,
         infer,
         meaning: Meaning::Expand(expand),
+        gradient: Gradient::ThroughExpansion,
         aliases: &[],
         sample: Some(sample),
     }

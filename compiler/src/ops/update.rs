@@ -2,8 +2,8 @@
 
 use super::slice_at::{check_position, clamped};
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Domain, Meaning, Nest, NestIndex, OpDef, OpError, Operands, Sample,
-    Sampler, Scalar, ScalarNode, Type, attr, axes, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Domain, Gradient, Meaning, Nest, NestIndex, OpDef,
+    OpError, Operands, Pull, Sample, Sampler, Scalar, ScalarNode, Type, attr, axes, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -14,6 +14,7 @@ pub static OP: OpDef = OpDef {
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(0))],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient),
     aliases: &[(0, 0)],
     sample: Some(sample),
 };
@@ -50,6 +51,23 @@ fn nest(call: &Call) -> Nest {
     let old = nest.load(0, axes(x.rank()));
     nest.apply(Scalar::Select, &[inside, new, old]);
     nest
+}
+
+/// The piece gets its stretch, and `x` the rest.
+fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let axis = pull.call.attrs.int("axis");
+    let (g, at, piece) = (pull.cotangent()?, pull.operands[2], pull.call.operand(1).clone());
+    let along = pull.call.axis("axis", piece.rank())?;
+    let mut cotangents = vec![None; 3];
+    if pull.wanted[0] {
+        let zeros = b.filled(0.0, piece.clone())?;
+        cotangents[0] = Some(b.apply(&OP, &[g, zeros, at], Attrs::none().with("axis", axis))?);
+    }
+    if pull.wanted[1] {
+        let attrs = Attrs::none().with("axis", axis).with("size", piece.shape[along].clone());
+        cotangents[1] = Some(b.apply(&super::slice_at::OP, &[g, at], attrs)?);
+    }
+    Ok(cotangents)
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

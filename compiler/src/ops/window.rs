@@ -1,10 +1,12 @@
 //! `window(x, combine, …)`: the maximum or the sum of each window over the trailing axes.
 
+mod gradient;
+
 use super::convolve::{has_channels_last, slides};
 use super::reduction::accumulator;
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
-    Scalar, ScalarNode, Type, attr, axis,
+    AttrKind, Attrs, Call, DType, Default, Dim, Gradient, Guard, Meaning, Nest, OpDef, OpError, Operands, Sample,
+    Sampler, Scalar, ScalarNode, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -23,6 +25,7 @@ pub static OP: OpDef = OpDef {
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: None },
+    gradient: Gradient::Rule(gradient::gradient),
     aliases: &[],
     sample: Some(sample),
 };

@@ -35,11 +35,11 @@ fn has_constant_sizes(graph: &Graph, id: NodeId) -> bool {
     !mentions_size && node.types.iter().flat_map(|ty| &ty.shape).all(|dim| dim.as_constant().is_some())
 }
 
-/// Panels that were put in one piece again: movement, which a contraction takes into its kernel.
+/// Panels that were put in one piece again, perhaps as floats: what a contraction takes into its kernel.
 pub fn is_unpacked(graph: &Graph, id: NodeId) -> bool {
     match graph.node(id).op.name {
         "unpack" => true,
-        "permute" => is_unpacked(graph, graph.operands(id)[0].node),
+        "permute" | "dequantize" => is_unpacked(graph, graph.operands(id)[0].node),
         _ => false,
     }
 }

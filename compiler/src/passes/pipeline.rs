@@ -1,12 +1,16 @@
 //! The pipeline: every pass, in the order of running.
 //!
-//! Composites are opened first, so that each later pass sees primitives only; types are decided before constants are
+//! Gradients are written out before anything else. Composites are opened next, so that each later pass sees primitives only; types are decided before constants are
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, ahead, canonicalize, cse, dce, expand, fold, fuse, hoist, layout, pack, precision, running};
+use super::{
+    Pass, ahead, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, hoist, layout, narrow, pack,
+    precision, quantize, running,
+};
 
 pub static PIPELINE: &[&Pass] = &[
+    &differentiate::PASS,
     &expand::PASS,
     &precision::PASS,
     &running::PASS,
@@ -19,6 +23,9 @@ pub static PIPELINE: &[&Pass] = &[
     &ahead::PASS,
     &canonicalize::PASS,
     &cse::PASS,
+    &attention::PASS,
+    &narrow::PASS,
+    &quantize::PASS,
     &pack::PASS,
     &hoist::PASS,
     &cse::PASS,
@@ -34,8 +41,8 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 /// Every pass once, for the command line and the manual.
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
-    &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
-    &ahead::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
+    &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
+    &ahead::PASS, &attention::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

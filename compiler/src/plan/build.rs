@@ -71,7 +71,7 @@ impl Planner<'_, '_> {
             Meaning::Source => vec![self.constant(graph, id)?],
             Meaning::View => vec![self.draft.add(node.types[0].clone(), Storage::Alias(operands[0]))],
             Meaning::Structured { .. } | Meaning::Opaque { .. } => self.launch(site, steps)?,
-            Meaning::Control { .. } if node.op.name == "fused" => self.group(site, steps)?,
+            Meaning::Group { .. } => self.group(site, steps)?,
             Meaning::Control { .. } => self.control(site, steps)?,
             _ => return Err(PlanError::of(graph, format!("`{}` has no kernel", node.op.name))),
         };
@@ -120,8 +120,16 @@ impl Planner<'_, '_> {
                 }
             }
         }
-        let (inner, results) = self.graph(&node.regions[0], site.operands)?;
-        steps.extend(inner);
+        // Each region takes the results of the one before it, then the operands that are left.
+        let (mut results, mut operands) = (Vec::new(), site.operands);
+        for region in &node.regions {
+            let n_own = region.arguments().len().saturating_sub(results.len()).min(operands.len());
+            let (own, rest) = operands.split_at(n_own);
+            results.extend_from_slice(own);
+            let (inner, next) = self.graph(region, &results)?;
+            steps.extend(inner);
+            (results, operands) = (next, rest);
+        }
         Ok(results)
     }
 

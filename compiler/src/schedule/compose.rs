@@ -18,11 +18,17 @@ use crate::graph::{
 
 /// Composes the body of a fused region.
 pub fn compose_region(region: &Graph, sizes: &Ranges) -> Result<Loops, ScheduleError> {
+    let arguments: Vec<Value> = region.arguments().iter().map(|argument| argument.value).collect();
+    compose_from(region, sizes, &arguments)
+}
+
+/// The same, given the values that are operands.
+pub fn compose_from(region: &Graph, sizes: &Ranges, operands: &[Value]) -> Result<Loops, ScheduleError> {
     let [output] = region.outputs() else {
         return Err(ScheduleError::new("a group has one result"));
     };
-    let operands: Vec<Type> = region.arguments().iter().map(|arg| region.type_of(arg.value).clone()).collect();
-    let captures = region.arguments().iter().enumerate().map(|(idx, arg)| (arg.value, idx)).collect();
+    let captures = operands.iter().enumerate().map(|(idx, &value)| (value, idx)).collect();
+    let operands: Vec<Type> = operands.iter().map(|&value| region.type_of(value).clone()).collect();
     let result = region.type_of(output.value).clone();
     Composer::new(region, sizes, captures).finish(output.value, operands, result)
 }

@@ -3,6 +3,7 @@
 //! Nodes are judged by their nests alone, never by name. Kernels are canonical: equal groups of different models, or of
 //! different layers, give equal text, so that each is compiled once.
 
+mod attention;
 pub mod body;
 mod collapse;
 pub mod compose;
@@ -76,9 +77,8 @@ impl std::error::Error for ScheduleError {}
 pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let node = graph.node(id);
     let loops = match (node.op.meaning, node.regions.as_slice()) {
-        (Meaning::Control { .. }, [region]) if node.op.name == "fused" => {
-            compose::compose_region(region, &graph.sizes)?
-        }
+        (Meaning::Group { .. }, [region]) => compose::compose_region(region, &graph.sizes)?,
+        (Meaning::Group { .. }, [score, mix]) => return attention::schedule(score, mix, &graph.sizes, machine),
         (Meaning::Control { .. }, [region]) if node.op.name == "scan" => {
             return recurrence::schedule(graph, id, region, machine);
         }
@@ -91,6 +91,9 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(loops);
+    if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
+        return kernel;
+    }
     let plan = match loops.stages.as_slice() {
         [] => return pointwise::kernel(&loops, machine),
         [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),

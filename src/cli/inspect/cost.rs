@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use tilewright::compiler::driver::{CompileError, plan_graphs};
 use tilewright::compiler::graph::{Dim, Graph, Meaning, Role, Symbol};
-use tilewright::compiler::passes::{Context, PassError, pipeline, run_pipeline};
+use tilewright::compiler::passes::{Context, PassError, differentiate, expand, pipeline, run_pipeline};
 use tilewright::compiler::plan::{Interface, State};
 use tilewright::runtime::exec::arena::{Request, pack};
 use tilewright::runtime::program::Storage;
@@ -33,8 +33,8 @@ pub fn total_macs(graph: &Graph) -> Result<Dim, Error> {
 }
 
 fn macs(graph: &Graph) -> Result<BTreeMap<String, Dim>, Error> {
-    let expand = pipeline::PIPELINE.iter().copied().take(1).collect::<Vec<_>>();
-    let expanded = run_pipeline(graph, &expand, &Context::default()).map_err(failed)?;
+    let passes = [&differentiate::PASS, &expand::PASS];
+    let expanded = run_pipeline(graph, &passes, &Context::default()).map_err(failed)?;
     let mut macs = BTreeMap::new();
     count(&expanded, &Dim::constant(1), &mut macs);
     Ok(macs)

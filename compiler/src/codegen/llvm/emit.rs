@@ -2,10 +2,12 @@
 //!
 //! Invariant: each call has a context of its own, so threads share nothing; whatever LLVM refuses is an error value.
 
+use std::ffi::CStr;
 use std::sync::Once;
 
 use inkwell::OptimizationLevel;
 use inkwell::context::Context;
+use inkwell::llvm_sys::support::LLVMParseCommandLineOptions;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::targets::{CodeModel, FileType, InitializationConfig, RelocMode, TargetMachine, TargetTriple};
 
@@ -49,7 +51,18 @@ fn initialize() {
         let config = InitializationConfig { asm_parser: false, disassembler: false, ..InitializationConfig::default() };
         // A system without a native target shows later, as a target that is not found.
         let _ = inkwell::targets::Target::initialize_native(&config);
+        parse_options();
     });
+}
+
+/// Constants of a polynomial that LLVM has moved out of a loop would take the registers of the sums in the next one.
+const OPTIONS: [&CStr; 2] = [c"tilewright", c"-sink-insts-to-avoid-spills"];
+
+fn parse_options() {
+    let arguments = OPTIONS.map(CStr::as_ptr);
+    // SAFETY: the pointers are to texts that live as long as the process, as many as is said; it runs once, before
+    // anything that reads the options.
+    unsafe { LLVMParseCommandLineOptions(arguments.len() as i32, arguments.as_ptr(), std::ptr::null()) };
 }
 
 pub fn host_cpu() -> String {

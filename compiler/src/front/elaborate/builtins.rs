@@ -5,6 +5,7 @@
 
 mod draws;
 mod folds;
+pub mod gradients;
 mod lists;
 mod tensors;
 
@@ -56,9 +57,7 @@ pub static TABLE: &[Builtin] = &[
     row("tensor", &["list"], 1, |e, mut b| { let (v, s) = b.value(0); e.constant_tensor(&v, s) }),
     row("identity", &["x"], 1, |_, mut b| Ok(b.value(0).0)),
     row("clone", &["module"], 1, |e, b| e.clone_builtin(b)),
-    row("eval", &["module"], 1, |_, mut b| Ok(b.value(0).0)),
-    row("stop_gradient", &["x"], 1, |_, mut b| Ok(b.value(0).0)),
-    row("straight_through", &["hard", "soft"], 2, |_, mut b| Ok(b.value(0).0)),
+    row("eval", &["module"], 1, |e, mut b| { let (v, s) = b.value(0); e.evaluated(&v, s) }),
     // reductions, or folds of lists, or elementwise
     row("sum", &["x", "axis", "axes", "keep"], 1, |e, b| e.fold("reduce_sum", Scalar::Add, b)),
     row("prod", &["x", "axis", "axes", "keep"], 1, |e, b| e.fold("reduce_prod", Scalar::Mul, b)),
@@ -100,10 +99,12 @@ pub static TABLE: &[Builtin] = &[
     row("bernoulli", &["p", "shape"], 2, |e, b| e.bernoulli(b)),
     row("dropout", &["x", "p"], 2, |e, b| e.dropout(b, false)),
     row("drop_path", &["x", "p"], 2, |e, b| e.dropout(b, true)),
-    // what waits for the differentiator
-    row("grad", &["..."], 0, |e, b| Err(e.reports.not_yet(b.span, "grad"))),
-    row("jvp", &["..."], 0, |e, b| Err(e.reports.not_yet(b.span, "jvp"))),
-    row("vjp", &["..."], 0, |e, b| Err(e.reports.not_yet(b.span, "vjp"))),
+    // gradients
+    row("grad", &["y", "x"], 2, |e, b| e.grad(b)),
+    row("vjp", &["y", "x", "cotangent"], 3, |e, b| e.vjp(b)),
+    row("jvp", &["y", "x", "direction"], 3, |e, b| e.jvp(b)),
+    row("stop_gradient", &["x"], 1, |e, b| e.stop_gradient(b)),
+    row("straight_through", &["hard", "soft"], 2, |e, b| e.straight_through(b)),
 ];
 
 /// Names that the language has room for and that nothing answers to yet.

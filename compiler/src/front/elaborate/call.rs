@@ -135,9 +135,14 @@ impl<'a> Elaborator<'a> {
             }
             _ => false,
         };
+        let outer = (self.training, self.evaluating);
+        if closure.env.instance.as_ref().is_some_and(|instance| instance.evaluated) {
+            (self.training, self.evaluating) = (false, true);
+        }
         self.calls.push(span);
         let result = self.call_body(function, &mut env, args, span);
         self.calls.pop();
+        (self.training, self.evaluating) = outer;
         if entered {
             self.context.pop();
         }

@@ -56,8 +56,12 @@ impl<'a> Elaborator<'a> {
         span: Span,
     ) -> Outcome<Value<'a>> {
         let (start, end) = self.ends(range, env)?;
+        let turns = start.0.as_dim().zip(end.0.as_dim()).map(|(from, to)| &to - &from);
         let bounds = vec![self.index_wire(start.0, start.1)?, self.index_wire(end.0, end.1)?];
-        let attrs = Attrs::none();
+        let mut attrs = Attrs::none();
+        if let Some(turns) = turns.filter(|turns| turns.as_constant().is_none_or(|turns| turns >= 0)) {
+            attrs.set("turns", graph::Attr::Dim(turns));
+        }
         let turns = Turns { op: "loop", index: Some(index), offset: None, condition: None, bounds, attrs, span };
         self.region(turns, carry, body, env)
     }

@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use indexmap::IndexSet;
+
 use super::Elaborator;
 use super::call::holds_tensors;
 use super::frame::{FrameKind, RegionArgument, close, declare_sizes};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::types::lone_size;
-use super::value::{Field, Instance, Value};
+use super::value::{Field, Instance, Value, Wire};
 use super::wheres::Claim;
 use crate::diag::Span;
 use crate::front::ast::{self, BinaryOp, DimKind, Expr, ExprKind, Function, Param, TypeKind};
@@ -29,6 +31,13 @@ pub struct EntryState {
     pub step: Option<graph::Value>,
     /// The member whose initial value is being computed.
     pub member: Option<String>,
+    /// What the step reports, by name.
+    pub metrics: Vec<(String, Wire)>,
+    /// Params with new values, and their older ones.
+    pub updated: IndexSet<Rc<str>>,
+    pub outdated: Vec<graph::Value>,
+    /// The paths of optimizers.
+    pub optimizers: std::collections::BTreeSet<String>,
 }
 
 /// A clause of a `where` that says something about a size by itself.
@@ -68,6 +77,9 @@ impl<'a> Elaborator<'a> {
         };
         let arguments: Vec<RegionArgument> = order.iter().filter_map(argument).collect();
         let mut outputs = outputs;
+        for path in &self.entry.updated {
+            outputs.extend(frame.known.get(path).map(|value| (path.to_string(), Role::Param, *value)));
+        }
         for (path, state) in frame.states.iter().filter(|(_, state)| state.written) {
             outputs.push((path.to_string(), Role::State, state.current));
         }
@@ -116,6 +128,9 @@ impl<'a> Elaborator<'a> {
         let mut outputs = Vec::with_capacity(leaves.len());
         for (name, leaf) in leaves {
             let wire = self.tensor(leaf, at)?;
+            outputs.push((name, Role::Data, self.enter(wire, at)?));
+        }
+        for (name, wire) in std::mem::take(&mut self.entry.metrics) {
             outputs.push((name, Role::Data, self.enter(wire, at)?));
         }
         Ok((data, outputs))

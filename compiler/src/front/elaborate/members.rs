@@ -12,7 +12,7 @@ use super::scope::Env;
 use super::types::lone_size;
 use super::value::{Blueprint, BlueprintKind, Constructor, Field, Instance, Slot, Value};
 use crate::diag::{Diagnostic, Span};
-use crate::front::ast::{DeclareKind, Entry, Expr, Member, Type, TypeKind};
+use crate::front::ast::{DeclareKind, DimKind, Entry, Expr, Member, Type, TypeKind};
 use crate::graph;
 
 /// A declared param or state with what makes its first value.
@@ -87,6 +87,7 @@ impl<'a> Elaborator<'a> {
             names: RefCell::new(HashMap::new()),
             children: RefCell::new(Vec::new()),
             copy_of,
+            evaluated: false,
         });
         self.context.push(instance.clone());
         let outcome = self.fill(&instance);
@@ -197,7 +198,12 @@ impl<'a> Elaborator<'a> {
             }
         }
         let dtype = self.dtype(dtype.as_ref())?;
-        let Some(shape) = self.written_shape(dims, &mut scope)? else {
+        let is_leaf = matches!(dims.as_slice(), [only] if matches!(only.kind, DimKind::Rest));
+        let shape = match self.leaf.clone().filter(|_| is_leaf) {
+            Some(shape) => Some(shape),
+            None => self.written_shape(dims, &mut scope)?,
+        };
+        let Some(shape) = shape else {
             return self.error("E0311", "a param or state has a known shape", ty.span, "`_` and `..` say nothing here");
         };
         let slot =

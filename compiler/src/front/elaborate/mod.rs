@@ -26,6 +26,7 @@ mod scope;
 mod settings;
 mod statement;
 mod structure;
+mod train;
 mod types;
 mod unmade;
 mod value;
@@ -122,6 +123,12 @@ struct Elaborator<'a> {
     substitution: Vec<(Symbol, Dim)>,
     entry: entry::EntryState,
     training: bool,
+    /// The paths of params that steps update.
+    trained: std::collections::BTreeSet<String>,
+    /// Within an optimizer: the shape of what it updates, which `[..]` stands for.
+    leaf: Option<Vec<Dim>>,
+    /// States are not written: a module is evaluated, not trained.
+    evaluating: bool,
     skipped: Vec<(String, String)>,
     assertions: Vec<(String, String)>,
 }
@@ -144,6 +151,9 @@ impl<'a> Elaborator<'a> {
             substitution: Vec::new(),
             entry: entry::EntryState::default(),
             training: false,
+            trained: std::collections::BTreeSet::new(),
+            leaf: None,
+            evaluating: false,
             skipped: Vec::new(),
             assertions: Vec::new(),
         }

@@ -7,7 +7,7 @@ use super::call::Arg;
 use super::members::join;
 use super::report::{Outcome, Reports};
 use super::settings::{Choice, Setting};
-use super::value::{Blueprint, BlueprintKind, Constructor, Instance, Value};
+use super::value::{Blueprint, BlueprintKind, Constructor, Instance, Slot, Value};
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{self, DeclareKind, Entry, Item};
 use crate::graph::{Graph, Member, Model, Module, Origin};
@@ -26,14 +26,22 @@ impl<'a> Elaborator<'a> {
             true => (Ok(Vec::new()), Ok(Graph::new("init"))),
             false => (self.entries(&root), self.init_graph()),
         };
+        let schedule = self.schedule(&root)?;
+        let entries = entries?.into_iter().map(|entry| self.with_trained_states(entry)).collect();
+        let init = self.with_trained_states(init?);
         self.unique_paths();
         let members = |this: &Self, kind: DeclareKind| -> Vec<Member> {
-            let own = this.members.iter().filter(|declared| declared.slot.kind == kind);
+            let kind_of = |slot: &Slot| match this.trained.contains(&*slot.path) {
+                true => DeclareKind::State,
+                false => slot.kind,
+            };
+            let own = this.members.iter().filter(|declared| kind_of(&declared.slot) == kind);
             own.map(|declared| Member {
                 path: declared.slot.path.to_string(),
                 ty: this.entry_type(&declared.slot.ty),
                 origin: this.origin_at(declared.slot.span, &declared.slot.path),
                 copy_of: declared.copy_of.clone(),
+                is_learned: declared.slot.kind == DeclareKind::Param,
             })
             .collect()
         };
@@ -41,9 +49,10 @@ impl<'a> Elaborator<'a> {
             name: name.to_string(),
             params: members(self, DeclareKind::Param),
             states: members(self, DeclareKind::State),
-            entries: entries?,
-            init: init?,
+            entries,
+            init,
             tree: self.tree(&root, ""),
+            schedule,
             skipped: std::mem::take(&mut self.skipped),
             assertions: std::mem::take(&mut self.assertions),
         })
@@ -89,12 +98,10 @@ impl<'a> Elaborator<'a> {
                 _ => continue,
             };
             self.training = training;
-            let mark = self.reports.mark();
             match self.entry_graph(root, function) {
                 Ok(graph) => graphs.extend(graph),
                 Err(poisoned) => failed = Some(poisoned),
             }
-            self.reports.drop_open_sizes(mark);
             self.training = false;
         }
         failed.map_or(Ok(graphs), Err)

@@ -23,6 +23,7 @@ static HIDDEN: &[&str] = &[
     "scan",
     "cond",
     "fused",
+    "attend",
     "broadcast",
 ];
 

@@ -63,13 +63,10 @@ impl<'a> Elaborator<'a> {
                 self.rebind(pattern, outcome.unwrap_or(Value::Poison), value.span, env)?;
                 if failed { Err(Reports::silent()) } else { Ok(()) }
             }
-            StatementKind::Write { target, value } => self.write(target, value, env, span),
+            StatementKind::Write { target, value } => self.write(target, value, env),
             StatementKind::For { pattern, list, body } => self.for_statement(pattern, list, body, env),
-            StatementKind::Minimize { loss, .. } => {
-                let _ = self.eval(loss, env);
-                Err(self.reports.not_yet(span, "minimize"))
-            }
-            StatementKind::Metric { value, .. } => self.eval(value, env).map(|_| ()),
+            StatementKind::Minimize { loss, updates } => self.minimize(loss, updates, env, span),
+            StatementKind::Metric { name, value } => self.metric(&name.text, value, env, span),
             StatementKind::Assert { condition, message } => self.assert_statement(condition, message.as_ref(), env),
             StatementKind::Expr(value) => self.eval(value, env).map(|_| ()),
         }
@@ -197,11 +194,16 @@ impl<'a> Elaborator<'a> {
         Ok(())
     }
 
-    fn write(&mut self, target: &'a Expr, value: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<()> {
+    fn write(&mut self, target: &'a Expr, value: &'a Expr, env: &mut Env<'a>) -> Outcome<()> {
         let (slot, value) = (self.eval_place(target, env), self.eval(value, env).map(|found| (found, value.span)));
         let (slot, (value, at)) = (slot?, value?);
         match slot {
-            Value::Slot(slot) if slot.kind == DeclareKind::State => self.write_state(&slot, value, at, target.span),
+            Value::Slot(slot) if slot.kind == DeclareKind::State => {
+                if self.evaluating {
+                    return Ok(());
+                }
+                self.write_state(&slot, value, at, target.span)
+            }
             Value::Slot(slot) => {
                 let diagnostic = Diagnostic::error("E0310", format!("`{}` is a param: it is learned", slot.path))
                     .at(target.span, "only a state is written")
@@ -209,7 +211,7 @@ impl<'a> Elaborator<'a> {
                     .help("declare it as `state`, or let `minimize` change it");
                 Err(self.report(diagnostic))
             }
-            Value::Module(_) => Err(self.reports.not_yet(span, "<- on a module")),
+            module @ Value::Module(_) => self.write_module(&module, value, at, target.span),
             other => {
                 let message = format!("`<-` writes a state, and this is {}", other.kind());
                 let diagnostic = Diagnostic::error("E0310", message)

@@ -2,7 +2,9 @@
 
 mod asserted;
 mod examples;
+mod gradients;
 mod short_forms;
+mod train;
 
 use std::collections::HashMap;
 
@@ -411,7 +413,7 @@ fn each_mistake_is_named() {
         ("model M() { fn call(x: [3]) -> [3] { y = x\n y } }", &["E0309"]),
         ("model M() { fn call(x: [3]) -> [3] { let y = x\n loop i in 0..3 carry z = x { y = z\n z } } }", &["E0308"]),
         ("model M() { fn call(x: [H]) -> [H / 2] { x } }", &["E0208"]),
-        ("model M() { fn call(x: [3]) -> [3] { grad(sum(x), x) } }", &["E0399"]),
+        ("model M() { fn call(x: [3]) -> [3] { grad(x, x) } }", &["E0211"]),
         ("model M() { let a = [1, 2][5]\n let b = 1 / 0\n fn call(x: [3]) -> [3] { x } }", &["E0205", "E0404"]),
         ("const a = b\nconst b = a\nmodel M(n: int = a) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
         ("fn f(n: int) -> int { f(n + 1) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),

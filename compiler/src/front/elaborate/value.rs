@@ -124,6 +124,8 @@ pub struct Instance<'a> {
     /// The members in order of declaration, and parameters that were built in an argument.
     pub children: RefCell<Vec<(Rc<str>, Value<'a>)>>,
     pub copy_of: Option<Rc<Instance<'a>>>,
+    /// Its functions run as outside training.
+    pub evaluated: bool,
 }
 
 /// A declared parameter or state.

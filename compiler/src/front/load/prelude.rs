@@ -2,6 +2,7 @@
 
 static FILES: &[(&str, &str)] = &[
     ("nn", include_str!("../../../../specs/prelude/nn.tw")),
+    ("optim", include_str!("../../../../specs/prelude/optim.tw")),
     ("init", include_str!("../../../../specs/prelude/init.tw")),
 ];
 

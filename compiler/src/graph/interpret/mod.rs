@@ -222,7 +222,9 @@ impl<'a> Context<'a> {
                 Meaning::Structured { nest, eval: None } => {
                     nest::evaluate(&nest(call), &eval).map(|result| vec![result])
                 }
-                Meaning::Control { eval: run } | Meaning::Opaque { eval: run } => run(&eval),
+                Meaning::Control { eval: run } | Meaning::Group { eval: run } | Meaning::Opaque { eval: run } => {
+                    run(&eval)
+                }
                 Meaning::Expand(expand) => {
                     let expansion = self.expansion(graph, id, expand, call)?;
                     self.run(&expansion, operands.to_vec())

@@ -96,6 +96,7 @@ static CONSTANT: OpDef = OpDef {
         Ok(vec![Type::new(value.dtype, shape)])
     },
     meaning: super::super::Meaning::Source,
+    gradient: crate::graph::Gradient::Zero,
     aliases: &[],
     sample: None,
 };

@@ -1,6 +1,7 @@
 //! What holds for every op of the table, and how tests apply one.
 
 mod goldens;
+mod gradients;
 mod meanings;
 
 use std::collections::HashSet;
@@ -81,7 +82,7 @@ fn records_are_complete() {
             };
             assert!(fits, "{}: the default of {} is of another kind", op.name, def.name);
         }
-        let needs_context = matches!(op.meaning, Meaning::Control { .. } | Meaning::Source);
+        let needs_context = matches!(op.meaning, Meaning::Control { .. } | Meaning::Group { .. } | Meaning::Source);
         assert_eq!(op.sample.is_none(), needs_context, "{} lacks samples", op.name);
     }
 }

@@ -22,6 +22,7 @@ use super::facts::{Facts, only_splits};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
 use crate::graph::{Attrs, Graph, Meaning, NodeId, Role, Value};
+pub use grow::CHEAP;
 use grow::{Group, Growth};
 use rustc_hash::FxHashMap;
 
@@ -124,7 +125,9 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         match groups.get(&id) {
             Some(group) if group.members.len() > 1 => emit(&mut rebuild, group, context)?,
             // What is a group already stays as it is.
-            Some(_) if graph.node(id).op.name == FUSED => _ = rebuild.copy(id, graph.node(id).regions.clone()),
+            Some(_) if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) => {
+                rebuild.copy(id, graph.node(id).regions.clone());
+            }
             Some(_) => {
                 let regions = graph.node(id).regions.iter().map(|region| run(region, context));
                 let regions = regions.collect::<Result<_, _>>()?;

@@ -226,7 +226,7 @@ fn flat(region: &Graph) -> Graph {
     for id in region.node_ids().filter(|&id| !is_argument(region, id)) {
         let operands: Vec<Value> = region.operands(id).iter().map(|value| known[value]).collect();
         let results = match (region.node(id).op.meaning, region.node(id).regions.as_slice()) {
-            (Meaning::Control { .. }, [group]) if region.node(id).op.name == "fused" => {
+            (Meaning::Group { .. }, [group]) => {
                 let arguments = group.arguments().iter().map(|argument| argument.value);
                 let mut inside: FxHashMap<Value, Value> = arguments.zip(operands).collect();
                 for member in group.node_ids().filter(|&id| !is_argument(group, id)) {

@@ -9,7 +9,9 @@ use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::front::elaborate::Elaborator;
 use crate::front::elaborate::call::Arg;
+use crate::front::elaborate::config::Operand;
 use crate::front::elaborate::report::Outcome;
+use crate::front::elaborate::structure::rebuild;
 use crate::front::elaborate::value::{Value, Wire};
 use crate::graph::{Attrs, DType, Dim, Scalar, Type};
 
@@ -218,10 +220,26 @@ impl<'a> Elaborator<'a> {
     /// `a + (b - a) * t`.
     pub(super) fn lerp(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let (from, to, t) = (b.value(0), b.value(1), b.value(2));
-        if matches!(from.0, Value::Module(_)) {
-            return Err(self.reports.not_yet(b.span, "lerp of modules"));
-        }
         let span = b.span;
+        if !matches!(from.0, Value::Module(_) | Value::Tuple(_)) {
+            return self.lerp_between(from, to, t, span);
+        }
+        let (from, to) = (self.tensors_of(&from.0, from.1)?, self.tensors_of(&to.0, to.1)?);
+        if from.wires.len() != to.wires.len() {
+            let message = format!("{} tensors on one side and {} on the other", from.wires.len(), to.wires.len());
+            let diagnostic = Diagnostic::error("E0209", message).at(from.span, "from these");
+            return Err(self.report(diagnostic.also(to.span, "to these")));
+        }
+        let mut between = Vec::with_capacity(from.wires.len());
+        for (start, end) in from.wires.iter().zip(&to.wires) {
+            let (start, end) = ((Value::Wire(*start), from.span), (Value::Wire(*end), to.span));
+            let value = self.lerp_between(start, end, t.clone(), span)?;
+            between.push(self.tensor(value, span)?);
+        }
+        Ok(rebuild(&from.template, &mut between.into_iter()))
+    }
+
+    fn lerp_between(&mut self, from: Operand<'a>, to: Operand<'a>, t: Operand<'a>, span: Span) -> Outcome<Value<'a>> {
         let width = self.operate(BinaryOp::Subtract, span, [to, from.clone()], span)?;
         let part = self.operate(BinaryOp::Multiply, span, [(width, span), t], span)?;
         self.operate(BinaryOp::Add, span, [from, (part, span)], span)

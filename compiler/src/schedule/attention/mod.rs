@@ -1,0 +1,160 @@
+//! Attention: scores, their softmax and the mixing of values, tile by tile.
+//!
+//! An item of the grid has a block of rows (queries). It takes tiles of keys one after the other; for each, a few rows at
+//! a time: their scores come into memory of the first-level cache, are turned into exponentials there, and mix the values
+//! of these keys into the sums of the rows. Of a row three things are carried from tile to tile: the largest score so
+//! far, the sum of the exponentials relative to it, and the mixture, both scaled when a larger score comes. Where all keys
+//! fit one tile, nothing is carried.
+//!
+//! Invariant: keys are visited in ascending order, so results depend neither
+//! on the number of threads nor on how rows are cut into blocks. Keys that `bounds` excludes are not visited.
+
+mod bounds;
+mod emit;
+
+use super::body::{Position, Term};
+use super::compose::{compose_from, compose_region};
+use super::contraction::{self, Plan};
+use super::emit::{declare_sizes, is_used};
+use super::tiles::Machine;
+use super::{Loops, ScheduleError};
+use crate::graph::reads::Reads;
+use crate::graph::{Dim, Graph, NodeId, Ranges, Value, softmax};
+use crate::kernel::{Builder, Kernel, Memory, Rights};
+use bounds::Bounds;
+
+/// Keys of one tile: the scores of a few rows, and the keys and values themselves, stay in the caches.
+const KEYS: u64 = 512;
+/// Keys that are taken in one tile if there are no more.
+const FEW_KEYS: i64 = 1024;
+/// Groups of rows that one item of the grid handles.
+const GROUPS: i64 = 32;
+
+/// A contraction, and how it is tiled.
+struct Part {
+    loops: Loops,
+    plan: Plan,
+}
+
+/// Everything about the kernel that is known before it is written.
+struct Attention<'a> {
+    score: Part,
+    mix: Part,
+    /// The axis of the mixing that each parallel axis of the scores is; the last is the one summed over.
+    axes: Vec<usize>,
+    bounds: Bounds,
+    /// A row that is masked as a whole gives zeros; else NaN.
+    is_guarded: bool,
+    machine: &'a Machine,
+}
+
+/// The kernel of scores and their mixing; why there is none.
+pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -> Result<Kernel, ScheduleError> {
+    let refuse = |why: &str| ScheduleError::new(format!("attention needs {why}"));
+    let score = part(compose_region(score, sizes)?, machine).ok_or_else(|| refuse("scores that are a contraction"))?;
+    let (weights, is_guarded) = weights_of(mix).ok_or_else(|| refuse("a softmax of its scores that is contracted"))?;
+    let arguments = mix.arguments().iter().skip(1).map(|argument| argument.value);
+    let operands: Vec<Value> = [weights].into_iter().chain(arguments).collect();
+    let mix =
+        part(compose_from(mix, sizes, &operands)?, machine).ok_or_else(|| refuse("values that are contracted"))?;
+    let axes = axes_of_weights(&mix).ok_or_else(|| refuse("a softmax along the axis that is summed over"))?;
+    let n_parallel = score.loops.n_parallel;
+    let fits = axes.len() == n_parallel
+        && axes.last() == Some(&mix.loops.n_parallel)
+        && mix.loops.axes.len() == mix.loops.n_parallel + 1
+        && score.plan.column_axis == n_parallel - 1
+        && score.plan.dtype == mix.plan.dtype
+        && score.loops.result.dtype == score.plan.dtype
+        && mix.loops.axes[mix.plan.column_axis].as_constant().is_some();
+    let row = score.plan.row_axis.map(|axis| axes[axis]);
+    if !fits || row.is_none() || mix.plan.row_axis != row {
+        return Err(refuse("the same rows for scores and values"));
+    }
+    let bounds = Bounds::of(&score.loops);
+    let attention = Attention { score, mix, axes, bounds, is_guarded, machine };
+    attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;
+    Ok(attention.kernel(sizes))
+}
+
+fn part(loops: Loops, machine: &Machine) -> Option<Part> {
+    let [reduce] = loops.stages.as_slice() else { return None };
+    let plan = contraction::plan(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
+    Some(Part { loops, plan })
+}
+
+/// What the region contracts with values: the softmax of its first argument, perhaps cast; and whether that is guarded.
+fn weights_of(mix: &Graph) -> Option<(Value, bool)> {
+    let reads = Reads { graph: mix };
+    let score = mix.arguments().first()?.value;
+    let [output] = mix.outputs() else { return None };
+    let softmax = |weights: Value| {
+        let mut value = weights;
+        while let Some(wider) = reads.cast(value) {
+            value = wider;
+        }
+        let found = softmax::find(&reads, value).filter(|softmax| softmax.scores == score)?;
+        Some((weights, found.is_guarded))
+    };
+    let mut found = mix.operands(output.value.node).into_iter().filter_map(softmax);
+    found.next().filter(|_| found.next().is_none() && depends_once(mix, output.value.node, score))
+}
+
+/// Only one operand of a node depends on a value.
+fn depends_once(graph: &Graph, id: NodeId, value: Value) -> bool {
+    let depends = |operand: &Value| {
+        let (mut todo, mut seen) = (vec![operand.node], vec![false; operand.node.index() + 1]);
+        while let Some(id) = todo.pop() {
+            if id == value.node {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[id.index()], true) {
+                todo.extend(graph.operands(id).into_iter().map(|value| value.node));
+            }
+        }
+        false
+    };
+    graph.operands(id).iter().filter(|operand| depends(operand)).count() == 1
+}
+
+/// The axes along which the weights, the first operand, lie.
+fn axes_of_weights(mix: &Part) -> Option<Vec<usize>> {
+    let loads = mix.loops.body.loads(&[mix.loops.stages[0].element]);
+    let mut of_weights = loads.into_iter().filter(|load| load.operand == 0);
+    let load = of_weights.next().filter(|load| load.guards.is_empty())?;
+    let axis_at = |position: &Position| match position {
+        Position::Dim(dim) => (0..mix.loops.axes.len()).find(|&axis| *dim == Dim::from(&Loops::symbol(axis))),
+        Position::Term(_) => None,
+    };
+    let axes: Option<Vec<usize>> = load.index.iter().map(axis_at).collect();
+    // The factor is the weights and nothing else.
+    let mut factor = mix.plan.row_factor;
+    while let Term::Cast(arg) = mix.loops.body.term(factor) {
+        factor = *arg;
+    }
+    let is_load = matches!(mix.loops.body.term(factor), Term::Load(own) if own.operand == 0);
+    axes.filter(|_| is_load && of_weights.next().is_none())
+}
+
+impl Attention<'_> {
+    /// The parallel axes of the mixing but rows and columns; each is one of the scores.
+    fn outer_axes(&self) -> Option<Vec<usize>> {
+        let (row, column) = (self.mix.plan.row_axis?, self.mix.plan.column_axis);
+        let outer: Vec<usize> = (0..self.mix.loops.n_parallel).filter(|&axis| axis != row && axis != column).collect();
+        let is_all = outer.iter().all(|axis| self.axes.contains(axis)) && !self.axes.contains(&column);
+        is_all.then_some(outer)
+    }
+
+    fn kernel(&self, sizes: &Ranges) -> Kernel {
+        let mut b = Builder::new("kernel");
+        let (score, mix) = (&self.score.loops, &self.mix.loops);
+        declare_sizes(&mut b, sizes, &|symbol| {
+            is_used(score, &score.roots(), symbol) || is_used(mix, &mix.roots(), symbol)
+        });
+        let types: Vec<_> = score.operands.iter().chain(&mix.operands[1..]).collect();
+        let operands = types.iter().enumerate();
+        let operands: Vec<Memory> =
+            operands.map(|(idx, ty)| b.buffer(format!("a{idx}"), ty.dtype, ty.shape.clone(), Rights::Read)).collect();
+        let result = b.buffer("out", mix.result.dtype, mix.result.shape.clone(), Rights::Write);
+        emit::kernel(self, b, &operands, result)
+    }
+}

@@ -1,0 +1,86 @@
+//! Batches of examples: which ones stand in the n-th batch is a function of the seed and of n alone.
+
+use tilewright::compiler::graph::Sampler;
+use tilewright::runtime::program::Port;
+use tilewright::{Error, Tensor};
+
+use super::super::term::Failure;
+
+pub struct Batches {
+    arrays: Vec<(String, Tensor)>,
+    n_examples: usize,
+    size: usize,
+    seed: i64,
+    /// The last order that was asked for, and of which epoch it is.
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl Batches {
+    pub fn new(arrays: Vec<(String, Tensor)>, size: usize, seed: i64) -> Result<Batches, Error> {
+        let mut n_examples = None;
+        for (name, array) in &arrays {
+            let Some(&n) = array.shape().first() else {
+                return Err(Error::request(format!("the array `{name}` is one number: it has no examples")));
+            };
+            if *n_examples.get_or_insert(n) != n {
+                let message = format!("the array `{name}` has {n} examples, and `{}` another number", arrays[0].0);
+                return Err(Error::request(message));
+            }
+        }
+        let n_examples = n_examples.unwrap_or(0);
+        if !arrays.is_empty() && n_examples < size {
+            let message = format!("a batch of {size}, and {n_examples} examples");
+            return Err(Error::Request { message, help: Some("`--batch N` makes it smaller".to_string()) });
+        }
+        Ok(Batches { arrays, n_examples, size, seed, order: None })
+    }
+
+    /// What an input is in the `call`-th call of a step.
+    pub fn take(&mut self, step: &str, port: &Port, call: u64) -> Result<Tensor, Failure> {
+        let Some(at) = self.arrays.iter().position(|(name, _)| *name == port.name) else {
+            let known: Vec<&str> = self.arrays.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("the step `{step}` needs `{}`, and the data has {}", port.name, listed(&known));
+            let help = "`--data FILE.npz` holds an array for each input of a step".to_string();
+            return Err(Error::Request { message, help: Some(help) }.into());
+        };
+        let per_epoch = (self.n_examples / self.size).max(1) as u64;
+        let (epoch, nth) = (call / per_epoch, (call % per_epoch) as usize);
+        let size = self.size;
+        let chosen = self.order(epoch)[nth * size..(nth + 1) * size].to_vec();
+        let array = &self.arrays[at].1;
+        let row = array.bytes().len() / self.n_examples.max(1);
+        let bytes: Vec<u8> = chosen
+            .iter()
+            .flat_map(|&example| array.bytes()[example * row..(example + 1) * row].iter().copied())
+            .collect();
+        let shape = [&[self.size], &array.shape()[1..]].concat();
+        let batch = Tensor::from_bytes(array.dtype(), &shape, &bytes)?;
+        let (from, to) = (array.dtype(), port.dtype);
+        let fits = from == to || to.is_float() || (from.is_int() && to.is_int());
+        match fits {
+            true if from == to => Ok(batch),
+            true => Ok(batch.view().cast(to)?),
+            false => Err(Error::request(format!("`{}` holds {to}, and the data {from}", port.name)).into()),
+        }
+    }
+
+    /// The order of the examples in an epoch.
+    fn order(&mut self, epoch: u64) -> &[usize] {
+        if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            let mut sampler = Sampler::new((self.seed as u64) ^ epoch.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+            let mut order: Vec<usize> = (0..self.n_examples).collect();
+            for last in (1..order.len()).rev() {
+                order.swap(last, sampler.int(0, last as i64) as usize);
+            }
+            self.order = Some((epoch, order));
+        }
+        self.order.as_ref().map_or(&[], |(_, order)| order)
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_string(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    }
+}

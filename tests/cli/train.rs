@@ -1,0 +1,120 @@
+//! `tw train`: what it learns, what it keeps, and that an interrupted run goes on as if it had not been.
+
+use std::path::{Path, PathBuf};
+
+use tilewright::Tensor;
+use tilewright::runtime::data::write_npz;
+
+use crate::command::{backends, tw};
+
+const SPEC: &str = "\
+use nn { Linear }
+use optim { Adam, Sgd }
+
+module Noisy() {
+    fc   = Linear(2, 8)
+    head = Linear(8, 1)
+
+    fn call(x: [B, 2]) -> [B] { head(tanh(fc(x + 0.01 * randn(B, 2))))[:, 0] }
+}
+
+train Fit() {
+    net   = Noisy()
+    judge = Linear(1, 1)
+
+    step learn(x: [B, 2], y: [B]) {
+        minimize mean((net(x) - y) ^ 2) over net using Adam(lr: 0.02)
+    }
+
+    step judge_it(x: [B, 2]) {
+        minimize mean(judge(stop_gradient(net(x))[:, new]) ^ 2) over judge using Sgd(lr: 0.01, momentum: 0.5)
+        metric bias = judge.bias[0]
+    }
+
+    loop { learn * 3, judge_it }
+}
+
+train Bare() {
+    net = Noisy()
+
+    step learn(x: [B, 2], y: [B]) { minimize mean(log(net(x) - y)) over net using Sgd(lr: 0.1) }
+}
+
+train Diverging() {
+    net = Noisy()
+
+    step learn(x: [B, 2], y: [B]) { minimize mean(log(net(x) - 100)) over net using Sgd(lr: 0.1) }
+
+    loop { learn }
+}
+";
+
+fn written(folder: &Path) -> (String, String) {
+    let (spec, data) = (folder.join("fit.tw"), folder.join("points.npz"));
+    std::fs::write(&spec, SPEC).unwrap();
+    let x: Vec<f32> = (0..128).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+    let y: Vec<f32> = x.chunks(2).map(|x| (2.0 * x[0]).sin() - x[1] * x[1]).collect();
+    let (x, y) = (Tensor::from_slice(&[64, 2], &x).unwrap(), Tensor::from_slice(&[64], &y).unwrap());
+    write_npz(&data, &[("x".to_string(), x.view()), ("y".to_string(), y.view())]).unwrap();
+    (text(spec), text(data))
+}
+
+fn text(path: PathBuf) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn losses(path: &str) -> Vec<f64> {
+    let lines = std::fs::read_to_string(path).unwrap();
+    let reports = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    reports.filter(|report| report["step"] == "learn").map(|report| report["loss"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn a_run_that_was_interrupted_goes_on_bit_by_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, data) = written(folder.path());
+    let file = |name: &str| text(folder.path().join(name));
+    for backend in backends() {
+        let train = |rounds: &str, checkpoint: &str, more: &[&str]| {
+            let common = ["train", &spec, "--model", "Fit", "--data", &data, "--batch", "16", "--seed", "7"];
+            let own = ["--rounds", rounds, "--checkpoint", checkpoint, "--backend", backend];
+            let said = tw(&[&common, &own[..], more].concat());
+            assert_eq!(said.code, 0, "{}", said.all());
+            said
+        };
+        let (whole, parts, metrics) = (file("whole"), file("parts"), file("metrics.jsonl"));
+        let said = train("40", &whole, &["--metrics", &metrics, "--json"]);
+        let facts: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(facts["rounds"], 40);
+        assert!(facts["last"]["judge_it"]["bias"].is_f64(), "{facts}");
+        let losses = losses(&metrics);
+        assert_eq!(losses.len(), 120);
+        assert!(losses[117..].iter().sum::<f64>() < 0.2 * losses[..3].iter().sum::<f64>(), "{losses:?}");
+        train("13", &parts, &[]);
+        train("40", &parts, &["--save", &format!("net={}", file("net.safetensors"))]);
+        assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&parts).unwrap(), "on {backend}");
+        std::fs::remove_file(&whole).unwrap();
+        std::fs::remove_file(&parts).unwrap();
+        let saved = tilewright::runtime::weights::WeightFiles::open(&[file("net.safetensors")]).unwrap();
+        let mut names: Vec<&str> = saved.names().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["fc.bias", "fc.weight", "head.bias", "head.weight"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, data) = written(folder.path());
+    for (arguments, wanted) in [
+        (vec!["--model", "Bare", "--data", &data], "in which order"),
+        (vec!["--model", "Fit"], "needs `x`"),
+        (vec!["--model", "Fit", "--data", &data, "--batch", "65"], "64 examples"),
+        (vec!["--model", "Fit", "--data", &data, "--save", "nett=a"], "`net`"),
+        (vec!["--model", "Diverging", "--data", &data], "is NaN in round 0"),
+    ] {
+        let said = tw(&[&["train", &spec], &arguments[..]].concat());
+        assert_eq!(said.code, 1, "{}", said.all());
+        assert!(said.all().contains(wanted), "{arguments:?}: {}", said.all());
+    }
+}

@@ -1,0 +1,71 @@
+//! Training steps of small models, compiled in f64, against the interpreter: the same losses, step after step.
+
+use std::collections::HashMap;
+
+use tilewright::compiler::driver::Interpreter;
+use tilewright::compiler::graph::{self, DType, Precision, Role, Sampler, Symbol};
+use tilewright::{Backend, Choice, Options, SessionOptions, Spec, Tensor, Weights, compile};
+
+const SPEC: &str = "tests/specs/train/small.tw";
+const N_STEPS: usize = 4;
+
+/// Sizes that the steps leave open.
+fn size(symbol: &Symbol) -> Option<i64> {
+    match symbol.name() {
+        "B" => Some(3),
+        "T" => Some(5),
+        _ => None,
+    }
+}
+
+/// The losses of both ways, by step and name.
+fn hold(train: &str, n_classes: i64, backend: Backend) {
+    let spec = Spec::open(SPEC).unwrap_or_else(|error| panic!("{error:?}"));
+    let choice = Choice { model: Some(train.to_string()), ..Choice::default() };
+    let model = spec.model(&choice).unwrap_or_else(|error| panic!("{error:?}"));
+    let options = Options { float: DType::F64, backend, ..Options::default() };
+    let executable = compile(&model, &options).unwrap_or_else(|error| panic!("{train}: {error}"));
+    let session = SessionOptions { poison: true, ..SessionOptions::default() };
+    let mut session = executable.open(Weights::Synthetic, session).unwrap_or_else(|error| panic!("{train}: {error}"));
+    let mut interpreter = Interpreter::new(model.clone(), HashMap::new(), Precision::Wide);
+    let entry = model.entry("learn").expect("the step");
+    let mut sampler = Sampler::new(5);
+    for step in 0..N_STEPS {
+        let (mut ours, mut theirs) = (Vec::new(), HashMap::new());
+        for argument in entry.arguments().iter().filter(|argument| argument.role == Role::Data) {
+            let ty = entry.type_of(argument.value);
+            let shape: Vec<usize> = ty.shape.iter().map(|dim| dim.eval(&size).expect("a size") as usize).collect();
+            let n = shape.iter().product::<usize>();
+            let ints: Vec<i64> = match argument.name.as_str() {
+                "seed" => vec![0],
+                "step" => vec![step as i64],
+                _ => (0..n).map(|_| sampler.int(0, n_classes - 1)).collect(),
+            };
+            let floats: Vec<f64> = (0..n).map(|_| sampler.float(-1.5, 1.5)).collect();
+            let name = argument.name.clone();
+            if ty.dtype.is_float() {
+                ours.push((name.clone(), Tensor::from_slice(&shape, &floats).expect("a tensor")));
+                theirs.insert(name, graph::Tensor::floats(DType::Real, shape, floats));
+            } else {
+                ours.push((name.clone(), Tensor::from_slice(&shape, &ints).expect("a tensor")));
+                theirs.insert(name, graph::Tensor::ints(DType::I64, shape, ints));
+            }
+        }
+        let views: Vec<_> = ours.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+        let found = session.run("learn", &views).unwrap_or_else(|error| panic!("{train}: {error}"));
+        let wanted = interpreter.run("learn", &theirs).unwrap_or_else(|error| panic!("{train}: {error}"));
+        assert_eq!(found.len(), wanted.len());
+        for ((name, found), (_, wanted)) in found.iter().zip(&wanted) {
+            let (found, wanted) = (found.view().to_f64()[0], wanted.float_at(0));
+            let close = (found - wanted).abs() <= 1e-8 * (1.0 + wanted.abs());
+            assert!(close, "{train} on {}: `{name}` is {found} and not {wanted} in step {step}", backend.name());
+        }
+    }
+}
+
+#[test]
+fn steps_of_small_models_agree_with_the_interpreter() {
+    for (train, n_classes) in [("Vit", 10), ("Res", 10), ("Rec", 4), ("Gpt", 64), ("Gan", 1)] {
+        Backend::AVAILABLE.iter().for_each(|backend| hold(train, n_classes, *backend));
+    }
+}
