@@ -5,8 +5,8 @@
 //! byte: of eight neighbours the last four are in the upper halves, so that each half holds neighbours.
 
 use crate::graph::{
-    AttrKind, Attrs, Call, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler,
-    Scalar, ScalarNode, Type, attr, axes, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Meaning, Nest, OpDef, OpError, Operands,
+    Pull, Sample, Sampler, Scalar, ScalarNode, Type, attr, axes, axis,
 };
 
 pub static QUANTIZE: OpDef = OpDef {
@@ -17,7 +17,7 @@ pub static QUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["x", "scale"]),
     attrs: ATTRS,
     infer: infer_quantize,
-    gradient: Gradient::None("is written after gradients are"),
+    gradient: Gradient::Zero,
     meaning: Meaning::Structured { nest: nest_quantize, eval: None },
     aliases: &[],
     sample: Some(sample_quantize),
@@ -29,7 +29,7 @@ pub static DEQUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["q", "scale"]),
     attrs: ATTRS,
     infer: infer_dequantize,
-    gradient: Gradient::None("is written after gradients are"),
+    gradient: Gradient::Rule(gradient_dequantize),
     meaning: Meaning::Structured { nest: nest_dequantize, eval: None },
     aliases: &[],
     sample: Some(sample_dequantize),
@@ -210,6 +210,19 @@ fn sample_format(sampler: &mut Sampler) -> (Attrs, i64, Vec<Dim>, Vec<Dim>) {
     let attrs = Attrs::none().with("bits", bits).with("zero", zero).with("axis", 1).with("group", group);
     let shape = |k: i64| [outer, k, inner].map(Dim::constant).to_vec();
     (attrs, bits, shape(n_groups * group), shape(n_groups))
+}
+
+/// A scale has the sum of what passes through its group, times the numbers of the group.
+fn gradient_dequantize(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let g = pull.cotangent()?;
+    let format = Format::of(pull.call, b.shape_of(g).len())?;
+    let ones = b.filled(1.0, pull.call.operand(1).clone())?;
+    let numbers = b.apply(&DEQUANTIZE, &[pull.operands[0], ones], pull.call.attrs.clone())?;
+    let product = b.mul(g, numbers)?;
+    let mut groups = pull.call.operand(1).shape.clone();
+    groups.insert(format.axis + 1, Dim::constant(format.group));
+    let product = b.reshape(product, &groups)?;
+    Ok(vec![None, Some(b.sum(product, &[format.axis + 1], false)?)])
 }
 
 fn sample_quantize(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
