@@ -65,7 +65,7 @@ fn hold(train: &str, n_classes: i64, backend: Backend) {
 
 #[test]
 fn steps_of_small_models_agree_with_the_interpreter() {
-    for (train, n_classes) in [("Vit", 10), ("Res", 10), ("Rec", 4), ("Gpt", 64), ("Gan", 1)] {
+    for (train, n_classes) in [("Rec", 4), ("Gpt", 64), ("Gan", 1)] {
         Backend::AVAILABLE.iter().for_each(|backend| hold(train, n_classes, *backend));
     }
 }
