@@ -10,12 +10,13 @@ mod differential;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use differential::campaign::{self, Campaign, Outcome};
+use differential::campaign::{self, Campaign, Outcome, Subject};
 use differential::check::{check, silence_panics};
 use differential::coverage::Coverage;
 use differential::{file, generate};
 use tilewright::compiler::codegen::Backend;
-use tilewright::compiler::passes::pipeline;
+use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::{Narrowing, pipeline};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("../differential")
@@ -25,13 +26,13 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn campaign(seed: u64, n_graphs: u64, max_failures: usize, gradients: bool) -> Outcome {
+fn campaign(seed: u64, n_graphs: u64, max_failures: usize, subject: Subject) -> Outcome {
     silence_panics();
     campaign::run(&Campaign {
         seed,
         first: number("TILEWRIGHT_FIRST", 0),
         n_graphs,
-        gradients,
+        subject,
         backends: Backend::AVAILABLE,
         max_failures,
         shrink_for: Duration::from_secs(number("TILEWRIGHT_SHRINK", 20)),
@@ -49,29 +50,37 @@ fn report(outcome: &Outcome) {
 
 #[test]
 fn random_graphs_agree() {
-    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3, false));
+    report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3, Subject::Graphs));
+}
+
+#[test]
+fn random_graphs_agree_in_bf16() {
+    let subject = Subject::Narrowed(Narrowing::Factors(DType::BF16));
+    let outcome = campaign(5, number("TILEWRIGHT_GRAPHS", 250) / 5, 3, subject);
+    assert!(outcome.coverage.graphs >= 5, "only {} graphs have such factors", outcome.coverage.graphs);
+    report(&outcome);
 }
 
 #[test]
 fn gradients_of_random_graphs_agree() {
-    report(&campaign(3, number("TILEWRIGHT_GRAPHS", 120), 3, true));
+    report(&campaign(3, number("TILEWRIGHT_GRAPHS", 120), 3, Subject::Gradients));
 }
 
 #[test]
 #[ignore = "takes minutes; its report is in tests/reports"]
 fn long() {
-    long_campaign("report.md", 10_000, false);
+    long_campaign("report.md", 10_000, Subject::Graphs);
 }
 
 #[test]
 #[ignore = "takes minutes; its report is in tests/reports"]
 fn long_gradients() {
-    long_campaign("gradients.md", 2_000, true);
+    long_campaign("gradients.md", 2_000, Subject::Gradients);
 }
 
-fn long_campaign(file: &str, n_graphs: u64, gradients: bool) {
+fn long_campaign(file: &str, n_graphs: u64, subject: Subject) {
     let (seed, n_graphs) = (number("TILEWRIGHT_SEED", 2), number("TILEWRIGHT_GRAPHS", n_graphs));
-    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize, gradients);
+    let outcome = campaign(seed, n_graphs, number("TILEWRIGHT_FAILURES", 20) as usize, subject);
     let passes = pipeline::PASSES.iter().map(|pass| pass.name);
     let stages: Vec<&str> = passes.chain(["llvm", "cranelift"]).collect();
     let text = format!("seed {seed}: {}\n\n{}", outcome.coverage.summary(), outcome.coverage.table(&stages));

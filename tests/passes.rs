@@ -2,7 +2,7 @@
 //! The cases of `pipeline` go through all passes.
 //!
 //! A case begins with comments: what it shows, and optionally `// unchanged` (a near miss: the pass must leave the graph
-//! as it is) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
+//! as it is), `// bf16` and `// int4` (what contractions may read) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
 //! the pass twice (nothing may change any more), and interpreted before and after on the same random inputs, also with
 //! infinities and NaN among them. A graph that asks for gradients means nothing before they are written out: those are held
 //! against finite differences.
@@ -21,7 +21,7 @@ use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
 use tilewright::compiler::graph::{DType, Data, Graph, Precision, Sampler, Symbol, Tensor, Type, interpret};
 use tilewright::compiler::ops;
-use tilewright::compiler::passes::{Context, Pass, pipeline, run_pipeline};
+use tilewright::compiler::passes::{Context, Narrowing, Pass, pipeline, run_pipeline};
 
 /// Columns in a panel.
 const PANEL: u64 = 4;
@@ -67,6 +67,12 @@ fn run_case(name: &str, text: &str) -> String {
     let passes = pass.as_ref().map_or(pipeline::PIPELINE, std::slice::from_ref);
     let mut context = Context::default();
     context.panel = Some(&|_, _| PANEL);
+    let says = |word: &str| text.lines().any(|line| line.strip_prefix("// ") == Some(word));
+    context.narrowing = match name {
+        "quantize" => Narrowing::Scaled { bits: if says("int4") { 4 } else { 8 }, group: 8 },
+        _ if name == "narrow" || says("bf16") => Narrowing::Factors(DType::BF16),
+        _ => Narrowing::None,
+    };
     let after = run_pipeline(&before, passes, &context).unwrap();
     check(&after);
     let remarks = context.take_remarks();
@@ -77,7 +83,8 @@ fn run_case(name: &str, text: &str) -> String {
         assert_eq!(after, before, "a near miss fired");
     }
     let sizes = sizes(text, &before);
-    for (seed, special) in [(1, false), (2, false), (3, true)] {
+    // An infinite scale leaves nothing of the rest of its group.
+    for (seed, special) in [(1, false), (2, false), (3, name != "quantize")] {
         compare(name, &before, &after, &sizes, seed, special);
     }
     let mut report = format!("{before}=====\n{after}");
@@ -126,6 +133,8 @@ fn compare(pass: &str, before: &Graph, after: &Graph, sizes: &HashMap<Symbol, i6
     // Passes that round are compared as rounded; the others to the last bits of f64.
     let (precision, tolerance) = match pass {
         "fold" | "precision" | "pipeline" => (Precision::Declared, 1e-5),
+        // Half a step of four bits for each of few products.
+        "quantize" => (Precision::Declared, 0.3),
         _ => (Precision::Wide, 1e-12),
     };
     let mut sampler = Sampler::new(seed);
@@ -177,6 +186,7 @@ macro_rules! passes {
 }
 
 passes! {
+    ahead "ahead"
     canonicalize "canonicalize"
     cse "cse"
     dce "dce"
@@ -184,9 +194,13 @@ passes! {
     expand "expand"
     fold "fold"
     fuse "fuse"
+    hoist "hoist"
     layout "layout"
+    narrow "narrow"
     attention "attention"
     pack "pack"
     precision "precision"
+    quantize "quantize"
+    running "running"
     whole_pipeline "pipeline"
 }

@@ -45,7 +45,7 @@ pub struct Args {
     /// Make as many calls as each line on stdin says, and answer with their seconds; JSON, line by line
     #[arg(long, conflicts_with_all = ["runs", "profile", "json"])]
     paced: bool,
-    /// Show the time of each step, the longest first
+    /// Show each step's time in all calls, how many there were, and the shortest; the longest first
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
@@ -108,9 +108,11 @@ pub fn run(args: Args) -> Outcome {
 
 fn profile(session: &tilewright::Session) {
     let mut steps = session.profile();
-    steps.sort_by_key(|step| std::cmp::Reverse(step.counter.time));
+    steps.sort_by_key(|step| std::cmp::Reverse(step.counter.best * step.counter.calls as u32));
     for step in steps.iter().take(20) {
-        note(format!("{:>10.1?}  {:>5}  {}  {}", step.counter.time, step.counter.calls, step.what, step.label));
+        let counter = step.counter;
+        let (time, calls, best) = (counter.time, counter.calls, counter.best);
+        note(format!("{time:>10.1?}  {calls:>5} × {best:>9.2?}  {}  {}", step.what, step.label));
     }
     detail(format!("{} steps", steps.len()));
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::Narrowing;
 use tilewright::{Backend, Cache, Error, Options, Progress, Target};
 
 use super::term::Failure;
@@ -18,6 +19,12 @@ pub struct Compilation {
     /// What floats without a written type become
     #[arg(long, value_enum, default_value_t = Float::F32)]
     pub float: Float,
+    /// What contractions and convolutions with weights read; they sum in f32
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    pub precision: Precision,
+    /// How many neighbours share a scale in int8 and int4; a multiple of 8 [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(8..=1024))]
+    pub group: Option<i64>,
     /// The CPU to compile for: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 or aarch64
     #[arg(long, default_value = "native", value_name = "CPU")]
     pub target: String,
@@ -43,6 +50,32 @@ pub enum Float {
     F64,
 }
 
+/// Members of a group of integers with one scale.
+const GROUP: i64 = 32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    F32,
+    Bf16,
+    F16,
+    /// Weights in 8 bits, what they are multiplied by in 8 bits too
+    Int8,
+    /// Weights in 4 bits, what they are multiplied by in 8
+    Int4,
+}
+
+impl Precision {
+    fn narrowing(self, group: Option<i64>) -> Narrowing {
+        match self {
+            Precision::F32 => Narrowing::None,
+            Precision::Bf16 => Narrowing::Factors(DType::BF16),
+            Precision::F16 => Narrowing::Factors(DType::F16),
+            Precision::Int8 => Narrowing::Scaled { bits: 8, group: group.unwrap_or(GROUP) },
+            Precision::Int4 => Narrowing::Scaled { bits: 4, group: group.unwrap_or(GROUP) },
+        }
+    }
+}
+
 impl Compilation {
     /// What the compiler is told; the interpreter needs none of it.
     pub fn options(&self, entries: Vec<String>) -> Result<Options, Failure> {
@@ -60,6 +93,7 @@ impl Compilation {
         Ok(Options {
             backend,
             float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },
+            narrowing: self.precision.narrowing(self.group),
             threads: self.threads,
             target,
             verify: self.verify || cfg!(debug_assertions),

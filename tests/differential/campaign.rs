@@ -6,17 +6,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tilewright::compiler::codegen::Backend;
+use tilewright::compiler::graph::{Attrs, DType, Dim, Graph, Origin, Role, Type, Value};
+use tilewright::compiler::ops;
+use tilewright::compiler::passes::{Context, Narrowing, pipeline, run_pipeline};
 
-use super::check::{Failure, check};
+use super::check::{Failure, PANEL, check};
 use super::coverage::Coverage;
 use super::{Case, file, generate, gradients, shrink};
+
+/// What of the random graphs is checked.
+#[derive(Clone, Copy)]
+pub enum Subject {
+    Graphs,
+    /// Their gradients instead.
+    Gradients,
+    /// With layers whose weights are as narrow as this.
+    Narrowed(Narrowing),
+}
 
 pub struct Campaign<'a> {
     pub seed: u64,
     pub first: u64,
     pub n_graphs: u64,
-    /// Check the gradients of the graphs instead of the graphs.
-    pub gradients: bool,
+    pub subject: Subject,
     pub backends: &'a [Backend],
     /// Stop after this many failures.
     pub max_failures: usize,
@@ -48,6 +60,51 @@ pub fn run(campaign: &Campaign) -> Outcome {
     outcome.into_inner().expect("no thread panics while it holds the lock")
 }
 
+/// The case with narrow factors: rounded as the pass does, it is a case like any other, whose tolerance follows from the
+/// types in it. None where nothing could be rounded.
+fn narrowed(mut case: Case, narrowing: Narrowing) -> Option<Case> {
+    add_layers(&mut case.graph);
+    let mut context = Context::default();
+    context.panel = Some(&|_, _| PANEL);
+    context.narrowing = narrowing;
+    let before = pipeline::PIPELINE.iter().take_while(|pass| pass.name != "pack").copied();
+    let graph = run_pipeline(&case.graph, &before.collect::<Vec<_>>(), &context).ok()?;
+    let is_narrow = |id| matches!(graph.node(id).op.name, "cast") && graph.node(id).types[0].dtype == DType::BF16;
+    let changed = graph.node_ids().any(is_narrow);
+    changed.then(|| Case { name: format!("{}:narrow", case.name), graph, ..case })
+}
+
+/// Sizes of the layers that follow an output: sums of an even number of products, and weights large enough to be packed.
+const LAYERS: [i64; 3] = [8, 16, 10];
+
+/// Puts layers with weights behind outputs whose type nobody decided: random graphs have few weights of their own.
+fn add_layers(graph: &mut Graph) {
+    let outputs: Vec<Value> = graph.outputs().iter().map(|output| output.value).collect();
+    for (idx, mut x) in outputs.into_iter().enumerate() {
+        let mut width = match graph.type_of(x) {
+            ty if ty.dtype == DType::Real && (1..=3).contains(&ty.rank()) => ty.shape[ty.rank() - 1].as_constant(),
+            _ => None,
+        };
+        for (layer, size) in LAYERS.into_iter().enumerate() {
+            let Some(from) = width.replace(size) else { break };
+            let ty = Type::new(DType::Real, [from, size].map(Dim::constant).to_vec());
+            let w = graph.add_argument(format!("layer{idx}.{layer}"), Role::Param, ty);
+            let before = ["a", "b"][..graph.type_of(x).rank() - 1].join(" ");
+            let pattern = format!("{before} i, i o -> {before} o");
+            let mut apply = |op: &str, operands: &[Value], attrs: Attrs| {
+                let op = ops::find(op).expect("an op");
+                let node = graph.apply(op, operands, &attrs, Vec::new(), &Origin::default()).expect("a layer");
+                Value { node, result: 0 }
+            };
+            let y = apply("contract", &[x, w], Attrs::none().with("pattern", pattern));
+            x = apply(["tanh", "relu", "abs"][(idx + layer) % 3], &[y], Attrs::none());
+        }
+        if width == LAYERS.last().copied() {
+            graph.add_output(format!("layers{idx}"), Role::Data, x);
+        }
+    }
+}
+
 fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<Outcome>) {
     let mut coverage = Coverage::default();
     let current = campaign.folder.join(format!("current.{thread}.twir"));
@@ -57,18 +114,20 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
         if number >= campaign.n_graphs || n_failures >= campaign.max_failures {
             break;
         }
-        let mut case = generate::case(campaign.seed, campaign.first + number);
-        if campaign.gradients {
-            match gradients::of(&case) {
-                Ok(Some(back)) => case = back,
-                Ok(None) => continue,
+        let case = generate::case(campaign.seed, campaign.first + number);
+        let case = match campaign.subject {
+            Subject::Graphs => Some(case),
+            Subject::Narrowed(narrowing) => narrowed(case, narrowing),
+            Subject::Gradients => match gradients::of(&case) {
+                Ok(back) => back,
                 Err(message) => {
                     let failure = Failure { stage: "differentiate".to_string(), message };
                     outcome.lock().expect("whole").failures.push((case.name.clone(), case, failure));
-                    continue;
+                    None
                 }
-            }
-        }
+            },
+        };
+        let Some(case) = case else { continue };
         std::fs::write(&current, file::print(&case, &case.name)).expect("a file");
         if let Err(failure) = check(&case, campaign.backends, &mut coverage) {
             let (small, reason) = shrink::shrink(&case, &failure, campaign.backends, campaign.shrink_for);

@@ -193,7 +193,7 @@ fn references(case: &Case) -> Result<Vec<Reference>, String> {
 }
 
 /// Columns in a panel: few, so that small weights have several.
-const PANEL: u64 = 4;
+pub const PANEL: u64 = 4;
 
 fn check_passes(case: &Case, references: &[Reference], coverage: &mut Coverage) -> Result<(), String> {
     let mut context = Context::default();

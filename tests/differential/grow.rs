@@ -11,7 +11,7 @@ use tilewright::compiler::graph::{
 };
 use tilewright::compiler::ops;
 
-use super::{SIZE, regions, rows, values};
+use super::{SIZE, attention, regions, rows, values};
 
 /// Ops that rewrites look for, taken more often than the others.
 const FAVOURITES: &[&str] = &[
@@ -56,7 +56,7 @@ pub struct Garden {
     pub domains: Vec<(String, Domain)>,
     pub size: i64,
     pub is_symbolic: bool,
-    has_specials: bool,
+    pub has_specials: bool,
     seed: u64,
     is_region: bool,
 }
@@ -85,9 +85,10 @@ impl Garden {
             if self.graph.n_nodes() >= n_nodes + self.graph.arguments().len() + usize::from(depth > 0) {
                 break;
             }
-            match sampler.int(0, 11) {
+            match sampler.int(0, 12) {
                 0 if depth < MAX_DEPTH => _ = regions::grow(self, sampler, depth),
                 1 => _ = rows::grow(self, sampler),
+                2 => _ = attention::grow(self, sampler),
                 _ => _ = self.grow_from_table(sampler),
             }
         }
@@ -233,6 +234,18 @@ impl Garden {
         let values: Vec<Value> = self.graph.results(id).collect();
         self.known.extend(values.iter().zip(results).map(|(&value, tensor)| Known { value, tensor }));
         Some(values)
+    }
+
+    /// The first result of an op; the graph stays as it was if there is none.
+    pub fn derive(&mut self, op: &str, operands: &[Known], attrs: &Attrs) -> Option<Known> {
+        let before = self.graph.clone();
+        match self.apply(ops::find(op)?, operands, attrs, Vec::new()) {
+            Some(_) => self.known.last().cloned(),
+            None => {
+                self.graph = before;
+                None
+            }
+        }
     }
 
     /// A value of exactly this type within the domain, be it old, adapted or new.

@@ -2,7 +2,6 @@
 //! normalisations, variances and their like, over any axes, with near misses among them.
 
 use tilewright::compiler::graph::{Attrs, Dim, Sampler, Type, Value};
-use tilewright::compiler::ops;
 
 use super::grow::{Garden, Known};
 use super::values::DEFAULT_DOMAIN;
@@ -41,26 +40,27 @@ fn chain(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
         // Now and then, the next reduction goes along other axes.
         let axes = if sampler.int(0, 7) == 0 { some_axes(sampler, ty.rank()) } else { axes.clone() };
         let attrs = Attrs::none().with("axes", axes).with("keep", true);
-        let of_row = apply(garden, *sampler.pick(REDUCTIONS), &[x.clone()], &attrs)?;
+        let of_row = garden.derive(*sampler.pick(REDUCTIONS), &[x.clone()], &attrs)?;
         let shape = Attrs::none().with("shape", ty.shape.clone());
-        let spread = apply(garden, "broadcast", &[of_row], &shape)?;
+        let spread = garden.derive("broadcast", &[of_row], &shape)?;
         let join = *sampler.pick(JOINS);
-        x = apply(garden, join, &[x.clone(), spread.clone()], &Attrs::none())
-            .or_else(|| apply(garden, "sub", &[x, spread], &Attrs::none()))?;
+        x = garden
+            .derive(join, &[x.clone(), spread.clone()], &Attrs::none())
+            .or_else(|| garden.derive("sub", &[x, spread], &Attrs::none()))?;
         if sampler.flip() {
-            x = apply(garden, *sampler.pick(FUNCTIONS), &[x.clone()], &Attrs::none()).unwrap_or(x);
+            x = garden.derive(*sampler.pick(FUNCTIONS), &[x.clone()], &Attrs::none()).unwrap_or(x);
         }
     }
     match sampler.int(0, 3) {
         0 => {
             let attrs = Attrs::none().with("axes", axes).with("keep", sampler.flip());
-            apply(garden, *sampler.pick(REDUCTIONS), &[x], &attrs).map(|known| vec![known.value])
+            garden.derive(*sampler.pick(REDUCTIONS), &[x], &attrs).map(|known| vec![known.value])
         }
         1 => {
             let along = axis_after(sampler, &ty);
             let scale = garden.find_or_make(sampler, &along, DEFAULT_DOMAIN)?;
-            let scale = apply(garden, "broadcast", &[scale], &Attrs::none().with("shape", ty.shape.clone()))?;
-            apply(garden, "mul", &[x, scale], &Attrs::none()).map(|known| vec![known.value])
+            let scale = garden.derive("broadcast", &[scale], &Attrs::none().with("shape", ty.shape.clone()))?;
+            garden.derive("mul", &[x, scale], &Attrs::none()).map(|known| vec![known.value])
         }
         _ => Some(vec![x.value]),
     }
@@ -80,16 +80,4 @@ fn some_axes(sampler: &mut Sampler, rank: usize) -> Vec<i64> {
         axes.push(sampler.int(0, rank as i64 - 1));
     }
     axes
-}
-
-/// The first result; the graph stays as it was if there is none.
-fn apply(garden: &mut Garden, op: &str, operands: &[Known], attrs: &Attrs) -> Option<Known> {
-    let before = garden.graph.clone();
-    match garden.apply(ops::find(op)?, operands, attrs, Vec::new()) {
-        Some(_) => garden.known.last().cloned(),
-        None => {
-            garden.graph = before;
-            None
-        }
-    }
 }

@@ -75,12 +75,13 @@ impl Runner {
     pub fn new(engine: Engine, model: &Model) -> Runner {
         match engine {
             Engine::Interpreter => Runner::Interpreter(Box::new(model.clone())),
-            Engine::Compiled(backend) => {
-                let options = Options { backend, ..Options::default() };
-                let executable = compile(model, &options).unwrap_or_else(|error| panic!("{}: {error}", backend.name()));
-                Runner::Compiled(Box::new(executable))
-            }
+            Engine::Compiled(backend) => Runner::compiled(model, &Options { backend, ..Options::default() }),
         }
+    }
+
+    pub fn compiled(model: &Model, options: &Options) -> Runner {
+        let name = options.backend.name();
+        Runner::Compiled(Box::new(compile(model, options).unwrap_or_else(|error| panic!("{name}: {error}"))))
     }
 
     pub fn open(&self, values: &Values) -> Running {

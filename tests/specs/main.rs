@@ -10,6 +10,7 @@ mod engine;
 mod every_spec;
 mod golden;
 mod goldens;
+mod narrowed;
 mod parity;
 mod perturbed;
 mod published;

@@ -28,7 +28,8 @@ fn words(name: &str, n: usize) -> impl Iterator<Item = u32> + use<> {
 
 fn input(golden: &Golden, name: &str, shape: &[usize], step: usize) -> Tensor {
     let n = shape.iter().product();
-    let words = words(&format!("{name}.{step}"), n);
+    let key = format!("{name}.{step}");
+    let words = words(&key, n);
     if name == "y" && golden.classes > 0 {
         let classes: Vec<i64> = words.map(|word| i64::from(word) % golden.classes as i64).collect();
         return Tensor::from_slice(shape, &classes).expect("a tensor");

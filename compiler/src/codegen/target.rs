@@ -156,7 +156,10 @@ impl Target {
         let fma = self.has_fma();
         match (backend, self.vector_bytes()) {
             (Backend::Cranelift, _) => TargetDesc { fma, ..TargetDesc::WORDS },
-            (Backend::Llvm, 64) => TargetDesc { fma, ..TargetDesc::AVX512 },
+            (Backend::Llvm, 64) => {
+                let (dots, byte_dots) = (self.has("avx512bf16"), self.has("avx512vnni"));
+                TargetDesc { fma, dots, byte_dots, ..TargetDesc::AVX512 }
+            }
             (Backend::Llvm, 32) => TargetDesc { fma, ..TargetDesc::AVX2 },
             (Backend::Llvm, _) => TargetDesc { fma, ..TargetDesc::SSE },
         }

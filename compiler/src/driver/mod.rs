@@ -24,7 +24,7 @@ use crate::codegen::{Backend, Cache, CodegenError, Progress, Target, compile_cac
 use crate::diag::suggest;
 use crate::graph::{DType, Model};
 use crate::kernel::Kernel;
-use crate::passes::PassError;
+use crate::passes::{Narrowing, PassError};
 use crate::plan::PlanError;
 
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Options {
     pub backend: Backend,
     /// What floats without a written type become.
     pub float: DType,
+    /// What contractions with weights read.
+    pub narrowing: Narrowing,
     /// Threads that compile, and that kernels are cut up for; 0 for one per core.
     pub threads: usize,
     pub target: Target,
@@ -50,6 +52,7 @@ impl Options {
         Options {
             backend: Backend::AVAILABLE[0],
             float: DType::F32,
+            narrowing: Narrowing::None,
             threads: 0,
             target: Target::host(),
             verify: cfg!(debug_assertions),

@@ -62,6 +62,7 @@ pub fn lower_watched(
     let mut context = Context::default();
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
+    context.narrowing = options.narrowing;
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
     let entries = entries.iter().map(|graph| run_pipeline(graph, whole, &context)).collect::<Result<Vec<_>, _>>()?;

@@ -5,16 +5,17 @@ use super::reduction::accumulator;
 use crate::graph::interpret::matrix::{multiply, permuted};
 use crate::graph::interpret::{evaluate_nest, n_elements};
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Eval, EvalError, Gradient, Meaning, Nest,
-    OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
+    Attr, AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Eval, EvalError, Gradient, Meaning,
+    Nest, OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
     name: "contract",
     doc: "Multiplies two tensors and sums over the axes that the result of `pattern` does not name, as in \
-          \"b i k, b k j -> b i j\". Narrow floats are summed in f32.",
+          \"b i k, b k j -> b i j\". Narrow floats are summed in f32. `result` is the result's element type, where that is \
+          not the operands'.",
     operands: Operands::Fixed(&["a", "b"]),
-    attrs: &[attr("pattern", AttrKind::Str, Default::Required)],
+    attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("result", AttrKind::DType, Default::Absent)],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
     gradient: Gradient::Rule(gradient),
@@ -58,7 +59,20 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
         let message = format!("a contraction takes numbers of one type, found {} and {}", a.dtype, b.dtype);
         return Err(OpError::operand(1, message).help("cast one of them"));
     }
-    Ok(vec![a.with_shape(axes.result.iter().map(|name| sizes[name].clone()).collect())])
+    let shape = axes.result.iter().map(|name| sizes[name].clone()).collect();
+    Ok(vec![a.with_shape(shape).with_dtype(result_dtype(call)?)])
+}
+
+/// The element type of a sum of products: the operands', or what `result` says.
+pub fn result_dtype(call: &Call) -> Result<DType, OpError> {
+    let dtype = call.operand(0).dtype;
+    match call.attrs.get("result") {
+        Some(Attr::DType(result)) if result.is_float() && dtype.is_float() => Ok(*result),
+        Some(Attr::DType(result)) => {
+            Err(OpError::attr("result", format!("products of {dtype} do not sum to {result}")))
+        }
+        _ => Ok(dtype),
+    }
 }
 
 fn nest(call: &Call) -> Nest {

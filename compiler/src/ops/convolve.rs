@@ -15,7 +15,7 @@ pub static OP: OpDef = OpDef {
     doc: "Slides the kernel `w` [out, in / groups, …] over `x` [batch, in, …] and sums the products. `low` and `high` \
           are zeros around `x` (negative: cropped), `dilation` spreads the kernel, `base_dilation` puts zeros between \
           the elements of `x`. The kernel is not flipped. With `channels_last`, `x` and the result are [batch, …, \
-          channels]. Narrow floats are summed in f32.",
+          channels]. Narrow floats are summed in f32. `result` is as in `contract`.",
     operands: Operands::Fixed(&["x", "w"]),
     attrs: &[
         attr("stride", AttrKind::PerAxis, Default::Absent),
@@ -25,6 +25,7 @@ pub static OP: OpDef = OpDef {
         attr("base_dilation", AttrKind::PerAxis, Default::Absent),
         attr("groups", AttrKind::Int, Default::Int(1)),
         attr("channels_last", AttrKind::Bool, Default::Absent),
+        attr("result", AttrKind::DType, Default::Absent),
     ],
     infer,
     meaning: Meaning::Structured { nest, eval: Some(eval) },
@@ -139,7 +140,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
             let message = format!("the kernel {w} does not fit into axis {idx} of `x`, {x}, with its padding");
             Err(OpError::operand(1, message))
         }
-        None => Ok(vec![x.with_shape(shape)]),
+        None => Ok(vec![x.with_shape(shape).with_dtype(super::contract::result_dtype(call)?)]),
     }
 }
 

@@ -37,6 +37,7 @@ pub mod pad;
 pub mod pattern;
 pub mod permute;
 pub mod pool;
+pub mod quantize;
 pub mod random_bits;
 pub mod rectifier;
 pub mod reduction;
@@ -77,6 +78,7 @@ pub static TABLE: &[&OpDef] = &[
     &e::SELECT, &cast::OP,
     // movement
     &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP, &pack::PACK, &pack::UNPACK,
+    &quantize::QUANTIZE, &quantize::DEQUANTIZE,
     // positions
     &gather::OP, &scatter::OP, &update::OP, &slice_at::OP, &sort::SORT, &sort::ARGSORT, &sort::TOPK,
     // reductions and products

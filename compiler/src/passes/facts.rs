@@ -1,6 +1,6 @@
 //! What passes know of a node, read from its record and its nest, never from its name.
 
-use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, axes};
+use crate::graph::{DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, Value, axes};
 
 const RANDOM_BITS: u32 = 32;
 
@@ -26,13 +26,25 @@ pub struct Facts {
     pub casts: u32,
     /// The element depends on its position, not only on what is read.
     pub uses_position: bool,
+    /// A cast to fewer bytes than are read.
+    pub narrows: bool,
+    /// Floats made of bytes, and of little else.
+    pub widens: bool,
 }
 
 impl Facts {
     pub fn of(graph: &Graph, id: NodeId) -> Option<Facts> {
         match graph.node(id).op.meaning {
             Meaning::Structured { nest, .. } => {
-                Some(graph.with_call(id, |call| Facts::of_nest(&nest(call), call.operands)))
+                let mut facts = graph.with_call(id, |call| Facts::of_nest(&nest(call), call.operands));
+                let (operands, result) = (graph.operands(id), &graph.node(id).types[0]);
+                let is_less = |value: &Value| {
+                    let from = graph.type_of(*value).dtype;
+                    from.is_float() && result.dtype.is_float() && result.dtype.size_of() < from.size_of()
+                };
+                facts.narrows = facts.casts > 0 && facts.arithmetic == 0 && operands.iter().any(is_less);
+                facts.widens = result.dtype.is_float() && widens(graph, &operands, result);
+                Some(facts)
             }
             _ => None,
         }
@@ -46,6 +58,8 @@ impl Facts {
             arithmetic: 0,
             casts: 0,
             uses_position: false,
+            narrows: false,
+            widens: false,
         };
         let here: Vec<NestIndex> = axes(nest.n_parallel).into_iter().map(NestIndex::Affine).collect();
         for node in &nest.body {
@@ -71,12 +85,25 @@ impl Facts {
     /// Of a view: no work, read once.
     pub fn movement() -> Facts {
         let reads = vec![Read { operand: 0, is_identity: false, is_plain: true }];
-        Facts { reduces: false, domain: Dim::constant(0), reads, arithmetic: 0, casts: 0, uses_position: false }
+        let domain = Dim::constant(0);
+        let (narrows, widens) = (false, false);
+        Facts { reduces: false, domain, reads, arithmetic: 0, casts: 0, uses_position: false, narrows, widens }
     }
 
     pub fn is_elementwise(&self) -> bool {
         !self.reduces && self.reads.iter().all(|read| read.is_identity)
     }
+}
+
+/// Bytes are read at each place, and besides only what is known to have fewer elements than the result.
+fn widens(graph: &Graph, operands: &[Value], result: &Type) -> bool {
+    let is_bytes = |value: &Value| matches!(graph.type_of(*value).dtype, DType::I8 | DType::U8);
+    let n_elements = result.n_elements();
+    let is_small = |value: &Value| {
+        let n = graph.type_of(*value).n_elements();
+        n != n_elements && graph.sizes.proves_le(&n, &n_elements)
+    };
+    operands.iter().any(is_bytes) && operands.iter().all(|value| is_bytes(value) || is_small(value))
 }
 
 /// The node computes each element from the elements of its operands at the same place, and from nothing else.

@@ -5,11 +5,16 @@ use crate::graph::{Graph, Meaning, NodeId, Role};
 /// By node index: whether its results depend on params and constants only, and have constant sizes. Nothing is frozen in
 /// a graph that writes a param.
 pub fn frozen(graph: &Graph, live: &[NodeId]) -> Vec<bool> {
+    frozen_with(graph, live, &|idx| graph.arguments()[idx].role == Role::Param)
+}
+
+/// The same in a region, some of whose arguments stand for frozen values.
+pub fn frozen_with(graph: &Graph, live: &[NodeId], is_given: &dyn Fn(usize) -> bool) -> Vec<bool> {
     let mut frozen = vec![false; graph.node_ids().map(|id| id.index() + 1).max().unwrap_or(0)];
     if graph.outputs().iter().any(|output| output.role == Role::Param) {
         return frozen;
     }
-    for argument in graph.arguments().iter().filter(|argument| argument.role == Role::Param) {
+    for (_, argument) in graph.arguments().iter().enumerate().filter(|(idx, _)| is_given(*idx)) {
         frozen[argument.value.node.index()] = has_constant_sizes(graph, argument.value.node);
     }
     for &id in live {
@@ -30,11 +35,11 @@ fn has_constant_sizes(graph: &Graph, id: NodeId) -> bool {
     !mentions_size && node.types.iter().flat_map(|ty| &ty.shape).all(|dim| dim.as_constant().is_some())
 }
 
-/// Panels that were put in one piece again: movement, which a contraction takes into its kernel.
+/// Panels that were put in one piece again, perhaps as floats: what a contraction takes into its kernel.
 pub fn is_unpacked(graph: &Graph, id: NodeId) -> bool {
     match graph.node(id).op.name {
         "unpack" => true,
-        "permute" => is_unpacked(graph, graph.operands(id)[0].node),
+        "permute" | "dequantize" => is_unpacked(graph, graph.operands(id)[0].node),
         _ => false,
     }
 }

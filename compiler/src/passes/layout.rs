@@ -4,11 +4,12 @@
 //! convolve(x, w)        =>   C(convolve(L(x), w) {channels_last})       L(x) = permute(x, 0 2 3 .. 1), C = L⁻¹
 //! f(C(x), C(y), z)      =>   C(f(x, y, L(z)))                           f elementwise
 //! op(C(x)) {axes}       =>   C(op(x) {L axes})                          window, pad, concat, slice, reductions
+//! concat(x, y)          =>   C(concat(L(x), L(y)) {L axes})             read by a convolution
 //! ```
 //! and `L(C(x)) = x`. Each is exact. What else reads an image reads `C(x)`, which is movement in its own kernel. A
 //! padding that a convolution would test for at each product becomes a `pad` of its own.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::is_elementwise;
 use super::rebuild::Rebuild;
@@ -18,8 +19,10 @@ use crate::graph::{Attr, Attrs, Dim, Graph, NodeId, OpError, Origin, Value};
 pub static PASS: Pass = Pass { name: "layout", doc: "Keeps images with their channels last.", run };
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
-    let mut images = Images { rebuild: Rebuild::new(graph), last: FxHashMap::default() };
-    for id in Rebuild::live(graph) {
+    let live = Rebuild::live(graph);
+    let wanted = wanted(graph, &live);
+    let mut images = Images { rebuild: Rebuild::new(graph), last: FxHashMap::default(), wanted };
+    for id in live {
         let node = graph.node(id);
         let regions: Vec<Graph> = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
         let moved = images.moved(id).map_err(PassError::at(PASS.name, &node.origin))?;
@@ -59,8 +62,19 @@ static MOVES: &[(&str, Move)] = &[
     ("reduce_max", Move::Reduction),
 ];
 
+/// What convolutions read that is put together: better in their order from the start than turned when it is done.
+fn wanted(graph: &Graph, live: &[NodeId]) -> FxHashSet<NodeId> {
+    let starts = |&&id: &&NodeId| {
+        let node = graph.node(id);
+        node.op.name == "convolve" && node.types[0].rank() > 2 && node.attrs.get("channels_last").is_none()
+    };
+    let images = live.iter().filter(starts).map(|&id| graph.operands(id)[0].node);
+    images.filter(|&id| graph.node(id).op.name == "concat").collect()
+}
+
 struct Images<'g> {
     rebuild: Rebuild<'g>,
+    wanted: FxHashSet<NodeId>,
     /// Old values that are kept with channels last; their old order is made when something asks for it.
     last: FxHashMap<Value, Value>,
 }
@@ -81,7 +95,7 @@ impl Images<'_> {
         if node.attrs.get("channels_last").is_some() {
             return Ok(false);
         }
-        let starts = node.op.name == "convolve" && rank > 2;
+        let starts = node.op.name == "convolve" && rank > 2 || self.wanted.contains(&id);
         if !(starts || operands.iter().any(is_image)) || rank < 3 {
             return Ok(false);
         }

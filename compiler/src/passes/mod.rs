@@ -3,6 +3,7 @@
 //! Invariant: a pass keeps what the graph computes (up to rounding), its arguments, outputs, sizes and checks, and does
 //! the same inside every region. It never edits a graph: it builds a new one.
 
+pub mod ahead;
 pub mod attention;
 pub mod canonicalize;
 pub mod cse;
@@ -13,14 +14,18 @@ mod facts;
 pub mod fold;
 mod frozen;
 pub mod fuse;
+pub mod hoist;
 pub mod layout;
+pub mod narrow;
 pub mod pack;
 mod panels;
 pub mod part;
 pub mod pipeline;
 pub mod precision;
 pub mod prepare;
+pub mod quantize;
 mod rebuild;
+pub mod running;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -43,6 +48,8 @@ pub struct Context<'a> {
     pub verify: bool,
     /// What undecided floats become.
     pub float: DType,
+    /// What contractions with weights read.
+    pub narrowing: Narrowing,
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
@@ -51,9 +58,27 @@ pub struct Context<'a> {
     remarks: RefCell<Vec<Remark>>,
 }
 
+/// Which factors of contractions and convolutions with weights are narrower than what is computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Narrowing {
+    #[default]
+    None,
+    /// Both, in this type.
+    Factors(DType),
+    /// Weights in integers of so many bits, the other factor in 8, each group of neighbours with a scale of its own.
+    Scaled { bits: i64, group: i64 },
+}
+
 impl std::default::Default for Context<'_> {
     fn default() -> Self {
-        Context { verify: true, float: DType::F32, panel: None, dump: None, remarks: RefCell::default() }
+        Context {
+            verify: true,
+            float: DType::F32,
+            narrowing: Narrowing::None,
+            panel: None,
+            dump: None,
+            remarks: RefCell::default(),
+        }
     }
 }
 

@@ -4,11 +4,14 @@
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
 //! `w` is the frozen factor that has the last axis of the result; as many of its neighbours lie in a panel as the register
-//! tile is wide, or all of them if both factors have that axis. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
+//! tile is wide, or all of them if both factors have that axis. Numbers of bf16 lie in pairs along the last summed axis,
+//! where the other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the
+//! contraction.
 //! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
-//! the context nothing is packed.
+//! the context nothing is packed. In a loop the weight is a capture; `hoist` takes its `pack` out.
 
-use super::frozen::{frozen, is_unpacked};
+use super::frozen::{frozen, frozen_with, is_unpacked};
+use super::hoist::n_captures;
 use super::panels::{Panels, factors};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError};
@@ -24,54 +27,103 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
+    packed(graph, live, is_frozen, panel)
+}
+
+/// How wide panels are, given how many columns there are and what is summed in.
+type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
+
+fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in live {
-        let regions = graph.node(id).regions.clone();
+        let regions = graph.node(id).regions.iter().map(|region| region_packed(graph, id, region, &is_frozen, panel));
+        let regions = regions.collect::<Result<Vec<Graph>, _>>()?;
         match weight(graph, id, &is_frozen, panel) {
-            Some(weight) => {
+            Ok(weight) => {
                 repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
             }
-            None => _ = rebuild.copy(id, regions),
+            Err(_) => _ = rebuild.copy(id, regions),
         }
     }
     Ok(rebuild.finish())
 }
 
-/// A factor of a contraction that has the last axis of the result.
-struct Weight {
-    operand: usize,
-    panels: Panels,
+/// A region sees frozen values through its captures.
+fn region_packed(
+    graph: &Graph,
+    id: NodeId,
+    region: &Graph,
+    is_frozen: &[bool],
+    panel: &Width,
+) -> Result<Graph, PassError> {
+    let operands = graph.operands(id);
+    let Some(n_captures) = n_captures(graph.node(id), operands.len()) else { return Ok(region.clone()) };
+    let captures = &operands[operands.len() - n_captures..];
+    let first = region.arguments().len() - n_captures;
+    let is_given = |idx: usize| idx >= first && is_frozen[captures[idx - first].node.index()];
+    let live = Rebuild::live(region);
+    let is_frozen = frozen_with(region, &live, &is_given);
+    packed(region, live, is_frozen, panel)
 }
 
-fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &dyn Fn(&Dim, DType) -> u64) -> Option<Weight> {
+/// A factor of a contraction that has the last axis of the result.
+pub struct Weight {
+    pub operand: usize,
+    pub panels: Panels,
+    /// Both factors have the columns, as in depthwise convolutions.
+    pub is_shared: bool,
+    /// Neighbours along the last summed axis lie side by side in the other factor, and fall into pairs.
+    pub pairs: bool,
+}
+
+/// The weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
+pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
-    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return Err(None) };
     let nest = graph.with_call(id, |call| nest(call));
-    let column = nest.n_parallel.checked_sub(1)?;
-    let [a, b] = factors(&nest)?;
-    let (weight, is_shared) = match (a.mentions(column), b.mentions(column)) {
-        (true, false) => (a, false),
-        (false, true) => (b, false),
+    let [a, b] = factors(&nest).ok_or(None)?;
+    let column = nest.n_parallel.checked_sub(1).ok_or("it has a single result")?;
+    let (weight, other, is_shared) = match (a.mentions(column), b.mentions(column)) {
+        (true, false) => (a, b, false),
+        (false, true) => (b, a, false),
         // One column of each factor at a time, as in depthwise convolutions.
-        (true, true) if is_frozen(b.operand) => (b, true),
-        (true, true) => (a, true),
-        (false, false) => return None,
+        (true, true) if is_frozen(b.operand) => (b, a, true),
+        (true, true) => (a, b, true),
+        (false, false) => return Err(Some("neither factor has its columns")),
     };
-    let axes = weight.plain_axes(&nest)?;
     // Read twice, or packed already: as it is.
     let value = graph.operands(id)[weight.operand];
-    if a.operand == b.operand || !is_frozen(weight.operand) || is_unpacked(graph, value.node) {
-        return None;
+    if a.operand == b.operand || !is_frozen(weight.operand) {
+        return Err(Some("the factor with its columns is no weight"));
     }
+    if is_unpacked(graph, value.node) {
+        return Err(None);
+    }
+    let axes = weight.plain_axes(&nest).ok_or("its weight is not read axis by axis")?;
     let ty = graph.type_of(value);
     let dtype = weight.cast.unwrap_or(ty.dtype);
-    let is_large = ty.n_elements().as_constant().is_some_and(|size| size >= SMALL);
+    if !ty.n_elements().as_constant().is_some_and(|size| size >= SMALL) || !dtype.is_float() {
+        return Err(Some("its weight is small"));
+    }
     let columns = nest.axes[column].clone();
-    let width = if is_shared { columns.as_constant()? as u64 } else { panel(&columns, dtype) };
-    let panels = Panels::new(&axes, column, columns, width);
+    let width = match is_shared {
+        true => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
+        false => panel(&columns, dtype),
+    };
+    let mut panels = Panels::new(&axes, column, columns, width);
     // Only the order of the axes matters where both factors have the columns.
-    let is_idle = is_shared && panels.order.is_sorted();
-    (is_large && dtype.is_float() && !is_idle).then_some(Weight { operand: weight.operand, panels })
+    if is_shared && panels.order.is_sorted() {
+        return Err(Some("its weight lies in the right order"));
+    }
+    let last = nest.axes.len() - 1;
+    let is_before_columns = panels.order.iter().rev().nth(1).is_some_and(|&axis| axes[axis] == last);
+    let pairs = !is_shared && is_before_columns && last > column && other.runs_along(last) && is_even(&nest.axes[last]);
+    panels.depth = (pairs && ty.dtype == DType::BF16).then_some(2);
+    Ok(Weight { operand: weight.operand, panels, is_shared, pairs })
+}
+
+fn is_even(dim: &Dim) -> bool {
+    dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 
 /// The node again, with its weight packed and unpacked.

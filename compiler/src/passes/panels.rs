@@ -40,6 +40,14 @@ impl Factor<'_> {
         self.index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if moves(dim)))
     }
 
+    /// Along this axis of the nest it is read element after element.
+    pub fn runs_along(&self, axis: usize) -> bool {
+        let Some((NestIndex::Affine(last), before)) = self.index.split_last() else { return false };
+        let own = graph::axis(axis);
+        let mentions = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
+        !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - &own))
+    }
+
     /// The axis of the nest that each axis of the factor follows, if it follows one, each another.
     pub fn plain_axes(&self, nest: &Nest) -> Option<Vec<usize>> {
         let mut axes = Vec::with_capacity(self.index.len());
@@ -66,6 +74,8 @@ pub struct Panels {
     pub columns: Dim,
     /// Columns of a panel.
     pub width: u64,
+    /// How many neighbours along the axis before the columns lie side by side, if not one.
+    pub depth: Option<i64>,
 }
 
 impl Panels {
@@ -73,16 +83,34 @@ impl Panels {
     pub fn new(axes: &[usize], column: usize, columns: Dim, width: u64) -> Panels {
         let mut order: Vec<usize> = (0..axes.len()).collect();
         order.sort_by_key(|&axis| (axes[axis] == column, axes[axis]));
-        Panels { order, columns, width }
+        Panels { order, columns, width, depth: None }
     }
 
     pub fn cut(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
-        let value = permuted(graph, value, &self.order, origin)?;
-        apply(graph, "pack", value, Attrs::none().with("width", self.width as i64), origin)
+        let value = self.in_order(graph, value, origin)?;
+        let attrs = self.deep(Attrs::none().with("width", self.width as i64));
+        apply(graph, "pack", value, attrs, origin)
     }
 
     pub fn whole(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
-        let value = apply(graph, "unpack", value, Attrs::none().with("extent", self.columns.clone()), origin)?;
+        let attrs = self.deep(Attrs::none().with("extent", self.columns.clone()));
+        let value = apply(graph, "unpack", value, attrs, origin)?;
+        self.in_old_order(graph, value, origin)
+    }
+
+    fn deep(&self, attrs: Attrs) -> Attrs {
+        match self.depth {
+            Some(depth) => attrs.with("depth", depth),
+            None => attrs,
+        }
+    }
+
+    /// The factor with its axes in the order of panels.
+    pub fn in_order(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
+        permuted(graph, value, &self.order, origin)
+    }
+
+    pub fn in_old_order(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
         let mut back = vec![0; self.order.len()];
         self.order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
         permuted(graph, value, &back, origin)

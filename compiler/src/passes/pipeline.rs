@@ -4,22 +4,32 @@
 //! folded, so that folding rounds as the program would; fusion comes last, on the graph that will be run: by then
 //! `prepare` has split off what depends on weights alone.
 
-use super::{Pass, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, layout, pack, precision};
+use super::{
+    Pass, ahead, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, hoist, layout, narrow, pack,
+    precision, quantize, running,
+};
 
 pub static PIPELINE: &[&Pass] = &[
     &differentiate::PASS,
     &expand::PASS,
     &precision::PASS,
+    &running::PASS,
     &canonicalize::PASS,
     &fold::PASS,
     &canonicalize::PASS,
     &cse::PASS,
     &dce::PASS,
     &layout::PASS,
+    &ahead::PASS,
     &canonicalize::PASS,
     &cse::PASS,
     &attention::PASS,
+    &narrow::PASS,
+    &quantize::PASS,
     &pack::PASS,
+    &hoist::PASS,
+    &cse::PASS,
+    &dce::PASS,
     &fuse::PASS,
 ];
 
@@ -31,8 +41,8 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 /// Every pass once, for the command line and the manual.
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
-    &differentiate::PASS, &expand::PASS, &precision::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
-    &attention::PASS, &pack::PASS, &fuse::PASS,
+    &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
+    &ahead::PASS, &attention::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

@@ -8,8 +8,9 @@
 
 use std::sync::Arc;
 
+use super::narrow::RESULT;
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError};
+use super::{Context, Narrowing, Pass, PassError};
 use crate::graph::{Attr, Attrs, DType, Graph, Type, round};
 
 pub static PASS: Pass = Pass { name: "precision", doc: "Replaces undecided floats by the chosen type.", run };
@@ -20,7 +21,12 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     for id in Rebuild::live(graph) {
         let node = graph.node(id);
         let regions = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
-        let attrs = decided(&node.attrs, &decide);
+        let mut attrs = decided(&node.attrs, &decide);
+        // Whose type nobody wrote may read narrower numbers, and gives what it would have given.
+        let is_open = node.types.iter().all(|ty| ty.dtype == DType::Real) && graph.operands(id).len() == 2;
+        if is_open && context.narrowing != Narrowing::None && node.op.attrs.iter().any(|attr| attr.name == RESULT) {
+            attrs.set(RESULT, Attr::DType(context.float));
+        }
         rebuild.reapply(id, &attrs, regions).map_err(PassError::at(PASS.name, &node.origin))?;
     }
     Ok(rebuild.finish())

@@ -3,7 +3,7 @@
 //! Invariant: the new graph has the header of the old one, and each old value that has been visited stands for one new
 //! value; values that are never asked for need not be visited.
 
-use crate::graph::{Attrs, Graph, Node, NodeId, OpError, Type, Value};
+use crate::graph::{Attrs, Graph, Node, NodeId, OpError, Role, Type, Value};
 
 pub struct Rebuild<'g> {
     pub old: &'g Graph,
@@ -18,12 +18,21 @@ impl<'g> Rebuild<'g> {
 
     /// With other types for the arguments.
     pub fn with_types(old: &'g Graph, ty: impl Fn(&Type) -> Type) -> Rebuild<'g> {
+        Rebuild::with_arguments(old, ty, &|_| true)
+    }
+
+    /// Without the arguments of these numbers, which nothing may read.
+    pub fn without_arguments(old: &'g Graph, is_gone: &dyn Fn(usize) -> bool) -> Rebuild<'g> {
+        Rebuild::with_arguments(old, Type::clone, &|idx| !is_gone(idx))
+    }
+
+    fn with_arguments(old: &'g Graph, ty: impl Fn(&Type) -> Type, stays: &dyn Fn(usize) -> bool) -> Rebuild<'g> {
         let mut new = Graph::new(old.name.clone());
         new.sizes = old.sizes.clone();
         new.checks = old.checks.clone();
         let n_ids = old.node_ids().map(|id| id.index() + 1).max().unwrap_or(0);
         let mut map = vec![Vec::new(); n_ids];
-        for argument in old.arguments() {
+        for (_, argument) in old.arguments().iter().enumerate().filter(|(idx, _)| stays(*idx)) {
             let value = new.add_argument(argument.name.clone(), argument.role, ty(old.type_of(argument.value)));
             map[argument.value.node.index()] = vec![value];
         }
@@ -41,6 +50,14 @@ impl<'g> Rebuild<'g> {
         }
         old.arguments().iter().for_each(|argument| is_live[argument.value.node.index()] = false);
         old.node_ids().filter(|id| is_live[id.index()]).collect()
+    }
+
+    /// A new last argument of a region, under a name that none has.
+    pub fn add_capture(&mut self, ty: Type) -> Value {
+        let is_taken = |name: &String| self.new.arguments().iter().any(|argument| argument.name == *name);
+        let mut names = (self.new.arguments().len()..).map(|number| format!("a{number}"));
+        let name = names.find(|name| !is_taken(name)).unwrap_or_default();
+        self.new.add_argument(name, Role::Data, ty)
     }
 
     pub fn get(&self, value: Value) -> Value {

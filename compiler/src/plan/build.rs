@@ -88,7 +88,7 @@ impl Planner<'_, '_> {
         Ok(self.draft.add(node.types[0].clone(), Storage::Constant(number)))
     }
 
-    fn launch(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
+    pub fn launch(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
         let Site { graph, id, operands } = site;
         let scheduled = self.kernels.of_node(graph, id);
         let scheduled = scheduled.map_err(|problem| PlanError::of(graph, problem))?;

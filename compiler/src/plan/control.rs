@@ -37,10 +37,15 @@ impl Planner<'_, '_> {
         Ok(carries)
     }
 
+    /// One kernel where there is one, else a loop of steps.
     fn scan(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
         let (node, operands) = (site.node(), site.operands);
         let n_carries = node.attrs.int("carries") as usize;
         let label = site.label();
+        match self.kernels.of_node(site.graph, site.id) {
+            Ok(_) => return self.launch(site, steps),
+            Err(problem) => self.remarks.push(format!("{label}: a scan runs step by step: {problem}")),
+        }
         let carries = self.carries(&node.types, &operands[..n_carries], &label, steps);
         let stacks = self.draft.arena(&node.types[n_carries..]);
         let counter = self.counter();

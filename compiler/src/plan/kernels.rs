@@ -79,7 +79,7 @@ fn name_of(graph: &Graph, id: NodeId) -> String {
     let (moving, computing): (Vec<&str>, Vec<&str>) = inner.map(|node| node.op.name).partition(|name| moves(name));
     let mut names = if computing.is_empty() { moving } else { computing };
     names.dedup();
-    let mut name = names.join("_");
+    let mut name = if names.is_empty() { node.op.name.to_string() } else { names.join("_") };
     if name.len() > MAX_NAME {
         name.truncate(MAX_NAME);
         name.truncate(name.rfind('_').unwrap_or(MAX_NAME));

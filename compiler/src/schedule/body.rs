@@ -32,6 +32,10 @@ pub enum Term {
     Test(Vec<Dim>),
     Load(Load),
     Apply(Scalar, Vec<TermId>),
+    /// A word of two bf16, given as f32: the first in the low half.
+    Pair([TermId; 2]),
+    /// The sum of the products of the bf16 in two words.
+    Dot([TermId; 2]),
     Cast(TermId),
     RandomBits {
         seed: TermId,
@@ -44,6 +48,7 @@ pub enum Term {
     Reduced(usize),
 }
 
+/// Of type u32 from an operand of narrower numbers, it reads a word of neighbours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Load {
     pub operand: usize,
@@ -135,6 +140,18 @@ impl Body {
         (0..self.terms.len()).filter(is_result).map(|idx| TermId(idx as u32))
     }
 
+    /// Adds to `body` what a term of this one is, with index expressions rewritten.
+    pub fn copy_to(&self, body: &mut Body, root: TermId, dim: &dyn Fn(&Dim) -> Dim) -> TermId {
+        let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
+        for id in self.needed(&[root]) {
+            let mut term = self.term(id).clone();
+            term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
+            term.for_each_dim_mut(&mut |d| *d = dim(d));
+            map.insert(id, body.add(term, self.dtype(id)));
+        }
+        map[&root]
+    }
+
     /// The same body with every index expression rewritten, and every load as well.
     pub fn rewrite(&self, roots: &mut [TermId], dim: &dyn Fn(&Dim) -> Dim, load: &dyn Fn(&mut Load)) -> Body {
         let mut body = Body::default();
@@ -165,6 +182,7 @@ impl Term {
                 }
             }
             Term::Apply(_, args) => args.iter().for_each(|&id| visit(id)),
+            Term::Pair(args) | Term::Dot(args) => args.iter().for_each(|&id| visit(id)),
             Term::Cast(arg) => visit(*arg),
             Term::RandomBits { seed, stream, counter, .. } => [*seed, *stream, *counter].into_iter().for_each(visit),
         }
@@ -181,6 +199,7 @@ impl Term {
                 }
             }
             Term::Apply(_, args) => args.iter_mut().for_each(visit),
+            Term::Pair(args) | Term::Dot(args) => args.iter_mut().for_each(visit),
             Term::Cast(arg) => visit(arg),
             Term::RandomBits { seed, stream, counter, .. } => [seed, stream, counter].into_iter().for_each(visit),
         }

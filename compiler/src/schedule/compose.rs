@@ -47,20 +47,22 @@ pub fn compose_node(graph: &Graph, id: NodeId) -> Result<Loops, ScheduleError> {
     compose_region(&region, &graph.sizes)
 }
 
-struct Composer<'g> {
+pub(super) struct Composer<'g> {
     graph: &'g Graph,
     captures: FxHashMap<Value, usize>,
-    nests: FxHashMap<NodeId, Nest>,
+    pub nests: FxHashMap<NodeId, Nest>,
     /// The reductions, where their results are read.
-    stages: Vec<Stage>,
+    pub stages: Vec<Stage>,
     /// Sizes and axes, for simplifying index expressions.
-    ranges: Ranges,
-    body: Body,
+    pub ranges: Ranges,
+    pub body: Body,
+    /// The number of the round, where the graph is the body of a loop: positions that are made of it are known.
+    pub round: Option<(Value, Dim)>,
     memo: FxHashMap<(Value, Vec<Position>, Vec<Dim>), TermId>,
 }
 
 impl<'g> Composer<'g> {
-    fn new(graph: &'g Graph, sizes: &Ranges, captures: FxHashMap<Value, usize>) -> Self {
+    pub fn new(graph: &'g Graph, sizes: &Ranges, captures: FxHashMap<Value, usize>) -> Self {
         let mut nests = FxHashMap::default();
         for id in graph.node_ids() {
             if let Meaning::Structured { nest, .. } = graph.node(id).op.meaning {
@@ -68,7 +70,7 @@ impl<'g> Composer<'g> {
             }
         }
         let (stages, body, memo) = Default::default();
-        Composer { graph, captures, nests, stages, ranges: sizes.clone(), body, memo }
+        Composer { graph, captures, nests, stages, ranges: sizes.clone(), body, round: None, memo }
     }
 
     fn finish(mut self, root: Value, operands: Vec<Type>, result: Type) -> Result<Loops, ScheduleError> {
@@ -87,7 +89,7 @@ impl<'g> Composer<'g> {
         Ok(Loops { axes, n_parallel, inner, operands, result, body: self.body, stages, stored, ranges: self.ranges })
     }
 
-    fn stage(&mut self, idx: usize) -> Result<Reduce, ScheduleError> {
+    pub fn stage(&mut self, idx: usize) -> Result<Reduce, ScheduleError> {
         let Stage { node, at, along } = self.stages[idx].clone();
         let nest = self.nests[&node].clone();
         let at: Vec<Position> = at.into_iter().chain(along).map(Position::Dim).collect();
@@ -97,8 +99,11 @@ impl<'g> Composer<'g> {
     }
 
     /// The element of a value at a position. `guards` hold wherever it will be used.
-    fn value(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
+    pub fn value(&mut self, value: Value, at: &[Position], guards: &[Dim]) -> Result<TermId, ScheduleError> {
         let dtype = self.graph.type_of(value).dtype;
+        if let Some((_, number)) = self.round.as_ref().filter(|(round, _)| *round == value) {
+            return Ok(self.body.add(Term::Index(number.clone()), dtype));
+        }
         if let Some(&operand) = self.captures.get(&value) {
             let mut guards = guards.to_vec();
             guards.extend(self.unproved(value, at, &guards));
@@ -174,7 +179,7 @@ impl<'g> Composer<'g> {
                 ScalarNode::Index(dim) => self.dim_term(dim, at),
                 ScalarNode::Apply { scalar, args } => {
                     let args: Vec<TermId> = args.iter().map(|&arg| terms[arg]).collect();
-                    self.body.apply(*scalar, &args)
+                    self.known_position(*scalar, &args).unwrap_or_else(|| self.body.apply(*scalar, &args))
                 }
                 ScalarNode::Cast { dtype, arg } => self.cast(terms[*arg], *dtype),
                 ScalarNode::RandomBits { seed, stream, counter, key, word } => {
@@ -189,6 +194,7 @@ impl<'g> Composer<'g> {
                             NestIndex::Value(idx) => Position::Term(self.cast(terms[*idx], DType::I64)),
                         })
                         .collect();
+                    let index = self.known_index(operands[*operand], index);
                     let own: Vec<Dim> = own.iter().map(|guard| guard.0.clone()).collect();
                     self.load(operands[*operand], &index, &own, at, guards, *otherwise)?
                 }
@@ -196,6 +202,45 @@ impl<'g> Composer<'g> {
             terms.push(term);
         }
         terms.last().copied().ok_or_else(|| ScheduleError::new("a nest without a body"))
+    }
+
+    /// Arithmetic on the number of a round stays an index expression.
+    fn known_position(&mut self, scalar: Scalar, args: &[TermId]) -> Option<TermId> {
+        self.round.as_ref()?;
+        let [a, b] = args else { return None };
+        let (a, b) = (self.known_term(*a)?, self.known_term(*b)?);
+        let dim = match scalar {
+            Scalar::Add => &a + &b,
+            Scalar::Sub => &a - &b,
+            Scalar::Mul => &a * &b,
+            Scalar::Min => a.least(&b),
+            Scalar::Max => a.greatest(&b),
+            _ => return None,
+        };
+        Some(self.body.add(Term::Index(self.ranges.simplify(&dim)), DType::I64))
+    }
+
+    fn known_term(&self, term: TermId) -> Option<Dim> {
+        match self.body.term(term) {
+            Term::Index(dim) => Some(dim.clone()),
+            // Larger numbers might not be exact, and are no positions.
+            Term::Const(number) if self.body.dtype(term) == DType::I64 && number.value().abs() < 1e9 => {
+                Some(Dim::constant(number.value() as i64))
+            }
+            _ => None,
+        }
+    }
+
+    /// Positions that turned out to be index expressions, where they are proved to lie inside.
+    fn known_index(&self, value: Value, mut index: Vec<Position>) -> Vec<Position> {
+        for (position, extent) in index.iter_mut().zip(&self.graph.type_of(value).shape) {
+            let Position::Term(term) = position else { continue };
+            let Term::Index(dim) = self.body.term(*term) else { continue };
+            if self.ranges.proves_le(&Dim::constant(0), dim) && self.ranges.proves_lt(dim, extent) {
+                *position = Position::Dim(dim.clone());
+            }
+        }
+        index
     }
 
     fn cast(&mut self, arg: TermId, dtype: DType) -> TermId {

@@ -8,8 +8,11 @@
 //! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
 
 pub mod depth;
+mod pairs;
+mod scaled;
 
 use self::depth::{Depth, Stretch};
+use self::scaled::Scaled;
 use super::body::{Position, Term, TermId};
 use super::emit::{Tile, begin};
 use super::order::{self, Stride};
@@ -42,11 +45,44 @@ pub struct Plan {
     pub dtype: DType,
     /// The column factor lies in panels as wide as the tile.
     is_packed: bool,
+    /// Both factors are integers with scales.
+    scaled: Option<Scaled>,
+}
+
+/// The kernel of a contraction whose factors are narrow numbers that lie in words.
+pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
+    let (loops, scaled) = match scaled::scaled(loops) {
+        Some((loops, scaled)) => (loops, Some(scaled)),
+        None => (pairs::paired(loops)?, None),
+    };
+    let reduce = &loops.stages[0];
+    let mut plan = find(&loops, reduce, machine)?;
+    if let Some(scaled) = scaled {
+        plan.tile = machine.tile_of_width(plan.tile.vectors * machine.lanes, DType::I8)?;
+        plan.scaled = Some(scaled);
+    }
+    plan.is_packed.then(|| kernel(&loops, reduce, &plan, machine))
 }
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
 pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
-    let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
+    let plan = plan(loops, reduce, machine)?;
+    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
+    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
+    let is_large = || {
+        let rows = plan.row_axis.is_some_and(|axis| at_least(&loops.axes[axis], 4));
+        rows && at_least(&loops.axes[plan.column_axis], 4) && at_least(&depth, 4)
+    };
+    (plan.is_packed || is_large()).then_some(plan)
+}
+
+/// The same, whether it is worth packing for or not.
+pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
+    let factors = match loops.body.term(reduce.element) {
+        Term::Apply(Scalar::Mul, factors) => factors.as_slice(),
+        Term::Dot(factors) => factors.as_slice(),
+        _ => return None,
+    };
     let dtype = accumulator(loops.body.dtype(reduce.element));
     if reduce.combine != Scalar::Add || !dtype.is_float() || loops.n_parallel == 0 {
         return None;
@@ -62,23 +98,22 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let row_axis = row_axis(loops, rows);
     let plan = |tile: RegisterTile, is_packed: bool| {
         let (row_factor, column_factor) = (factors[1 - column], factors[column]);
-        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed }
+        let scaled = None;
+        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, scaled }
     };
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
     }
-    let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
-    let depth = Dim::product(&loops.axes[loops.n_parallel..]);
-    if !at_least(&loops.axes[row_axis?], 4) || !at_least(&loops.axes[column_axis], 4) || !at_least(&depth, 4) {
-        return None;
-    }
     Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
 }
 
-/// The innermost axis that fills a tile, or else the longest: rows that lie close together share what is read.
+/// The innermost axis that is known to fill a tile, or else one that may, or else the longest: rows that lie close
+/// together share what is read.
 fn row_axis(loops: &Loops, rows: impl DoubleEndedIterator<Item = usize> + Clone) -> Option<usize> {
-    let extent = |axis: usize| loops.axes[axis].as_constant().unwrap_or(i64::MAX);
-    rows.clone().rev().find(|&axis| extent(axis) >= ENOUGH_ROWS).or_else(|| rows.max_by_key(|&axis| extent(axis)))
+    let extent = |axis: usize| loops.axes[axis].as_constant();
+    let known = rows.clone().rev().find(|&axis| extent(axis).is_some_and(|extent| extent >= ENOUGH_ROWS));
+    let open = rows.clone().rev().find(|&axis| extent(axis).is_none());
+    known.or(open).or_else(|| rows.max_by_key(|&axis| extent(axis)))
 }
 
 /// The width of the panels in which a factor lies, if it is one load of `[n / width, ..., n mod width]`.
@@ -86,17 +121,29 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     let column = Dim::from(&Loops::symbol(column_axis));
     let loads = loops.body.loads(&[factor]);
     let [load] = loads.as_slice() else { return None };
-    let [Position::Dim(panel), rest @ .., Position::Dim(within)] = load.index.as_slice() else { return None };
+    let (mut index, mut shape) = (load.index.as_slice(), loops.operands[load.operand].shape.as_slice());
+    if loops.body.dtype(factor) == DType::U32 {
+        // A word is a pair of the last axis.
+        (index, shape) = (index.split_last()?.1, shape.split_last()?.1);
+    }
+    let moves =
+        |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
+    let [.., Position::Dim(row), Position::Dim(within)] = index else { return None };
+    if *within == column && row.mentions(&Loops::symbol(loops.axes.len() - 1)) {
+        // All columns lie in one panel, whose own axis is gone.
+        let width = shape.last()?.as_constant()?;
+        let fits = at_most(&loops.axes[column_axis], width) && !index[..index.len() - 1].iter().any(moves);
+        return (fits && load.guards.is_empty()).then_some(width as u64);
+    }
+    let [Position::Dim(panel), rest @ .., Position::Dim(within)] = index else { return None };
     let width = match within.terms().next()?.0.as_slice() {
         [(Atom::Mod(_, width), 1)] => width.as_constant()?,
         // All columns lie in one panel.
-        _ => loops.operands[load.operand].shape.last()?.as_constant()?,
+        _ => shape.last()?.as_constant()?,
     };
     let size = Dim::constant(width);
     let simplified = |dim: &Dim| loops.ranges.simplify(dim);
     let is_panel = simplified(&column.floor_div(&size)) == *panel && simplified(&column.modulo(&size)) == *within;
-    let moves =
-        |position: &Position| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(column_axis)));
     (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
 }
 
@@ -425,6 +472,9 @@ impl Block<'_> {
         k: &Stretch,
         sum: Value,
     ) -> Value {
+        if let Some(scaled) = &self.plan.scaled {
+            return self.multiply_scaled(b, scaled, (row, n_rows), (column_start, guarded), k, sum);
+        }
         let dropped = i64::from(is(Fault::ContractionDropsAProduct));
         let sums = k.each(b, "k", dropped, &[sum], &mut |b, at, p, carried| {
             let mut at = at.to_vec();
@@ -434,6 +484,10 @@ impl Block<'_> {
             let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
             let left = tile.value(b, self.plan.row_factor);
             let left = b.broadcast(left, [n_rows, 1]);
+            if let Term::Dot(_) = self.loops.body.term(self.reduce.element) {
+                let right = tile.value(b, self.plan.column_factor);
+                return vec![b.dot(DType::BF16, carried[0], left, right)];
+            }
             let left = b.cast(left, self.plan.dtype);
             let right = match self.panel {
                 Some(panel) => b.load(panel, [1, self.width], [p, &lane(1)], [], 0.0),

@@ -115,7 +115,8 @@ impl<'a> Tile<'a> {
             },
             Term::Index(dim) => self.index(b, &dim),
             Term::Test(dims) => self.test(b, &dims),
-            Term::Load(load) => self.load(b, &load),
+            Term::Load(load) => self.load(b, &load, dtype),
+            Term::Pair(halves) => self.pair(b, halves.map(|half| self.memo[&half])),
             Term::Apply(Scalar::Div, args) if self.inverses.contains_key(&args[1]) => {
                 let Inverse { inverse, factor } = self.inverses[&args[1]];
                 let product = self.joined(b, Scalar::Mul, &[self.memo[&args[0]], inverse]);
@@ -132,6 +133,7 @@ impl<'a> Tile<'a> {
                 b.random_bits(shape, RandomBits { seed, stream, index, key, word: word as u8 })
             }
             Term::Reduced(_) => unreachable!("what uses a result is emitted after its stage"),
+            Term::Dot(_) => unreachable!("only schedules of contractions make it, and sum it themselves"),
         }
     }
 
@@ -143,7 +145,7 @@ impl<'a> Tile<'a> {
         }
     }
 
-    fn place(&self, dim: &Dim) -> Dim {
+    pub fn place(&self, dim: &Dim) -> Dim {
         let at = |symbol: &Symbol| crate::graph::rows::axis_of(symbol).and_then(|axis| self.at.get(axis)).cloned();
         let dim = dim.substitute(&at);
         // Quotients of lanes, by the width of a panel, vanish where the lanes stay inside one.
@@ -187,7 +189,15 @@ impl<'a> Tile<'a> {
         all.unwrap_or_else(|| b.constant(kernel::Type::new(DType::Bool, vec![1; self.shape.len()]), 1.0))
     }
 
-    fn load(&self, b: &mut Builder, load: &Load) -> Value {
+    /// Two f32 that are bf16 as one word.
+    fn pair(&self, b: &mut Builder, halves: [Value; 2]) -> Value {
+        let [low, high] = halves.map(|half| b.bitcast(half, DType::U32));
+        let sixteen = b.constant(b.type_of(low).clone(), 16.0);
+        let low = b.scalar(Scalar::Shr, &[low, sixteen]);
+        self.joined(b, Scalar::Or, &[low, high])
+    }
+
+    fn load(&self, b: &mut Builder, load: &Load, dtype: DType) -> Value {
         let positions: Vec<Index> = load
             .index
             .iter()
@@ -215,7 +225,11 @@ impl<'a> Tile<'a> {
             }
         }
         self.guard_quotients(load, &positions, &mut guards);
-        b.load(self.operands[load.operand], shape, positions, guards, load.otherwise.value())
+        let memory = self.operands[load.operand];
+        match self.loops.operands[load.operand].dtype == dtype {
+            true => b.load(memory, shape, positions, guards, load.otherwise.value()),
+            false => b.load_words(memory, shape, positions, guards),
+        }
     }
 
     /// Lanes that a guard of the tile leaves out may carry a quotient out of range, which no proof sees: say it outright.
@@ -308,7 +322,7 @@ fn is_half(dtype: DType) -> bool {
 pub fn begin(loops: &Loops) -> (Builder, Vec<Memory>, Memory) {
     let mut b = Builder::new("kernel");
     declare_sizes(&mut b, &loops.ranges, &|symbol| {
-        crate::graph::rows::axis_of(symbol).is_none() && is_used(loops, symbol)
+        crate::graph::rows::axis_of(symbol).is_none() && is_used(loops, &loops.roots(), symbol)
     });
     let operands = loops.operands.iter().enumerate();
     let operands =
@@ -326,8 +340,9 @@ pub fn declare_sizes(b: &mut Builder, ranges: &Ranges, is_used: &dyn Fn(&Symbol)
     }
 }
 
-pub fn is_used(loops: &Loops, symbol: &Symbol) -> bool {
+/// Whether a size occurs in the shapes, or in what these terms need.
+pub fn is_used(loops: &Loops, roots: &[TermId], symbol: &Symbol) -> bool {
     let shapes = loops.operands.iter().flat_map(|ty| &ty.shape).chain(&loops.result.shape).chain(&loops.axes);
     shapes.into_iter().any(|dim| dim.mentions(symbol))
-        || loops.body.needed(&loops.roots()).into_iter().any(|id| loops.body.term(id).mentions(symbol))
+        || loops.body.needed(roots).into_iter().any(|id| loops.body.term(id).mentions(symbol))
 }

@@ -13,6 +13,7 @@ mod keep;
 mod opaque;
 mod order;
 mod pointwise;
+mod recurrence;
 mod reduction;
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,9 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
     let loops = match (node.op.meaning, node.regions.as_slice()) {
         (Meaning::Group { .. }, [region]) => compose::compose_region(region, &graph.sizes)?,
         (Meaning::Group { .. }, [score, mix]) => return attention::schedule(score, mix, &graph.sizes, machine),
+        (Meaning::Control { .. }, [region]) if node.op.name == "scan" => {
+            return recurrence::schedule(graph, id, region, machine);
+        }
         (Meaning::Opaque { .. }, _) => return opaque::schedule(graph, id, machine),
         _ => compose::compose_node(graph, id)?,
     };
@@ -87,6 +91,9 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(loops);
+    if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
+        return kernel;
+    }
     let plan = match loops.stages.as_slice() {
         [] => return pointwise::kernel(&loops, machine),
         [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),

@@ -33,6 +33,10 @@ const REGISTER_TILES: &[(u64, &[RegisterTile])] = &[
     (1, &[tile(2, 4), tile(4, 1)]),
 ];
 
+/// The same for integers with scales: sums of integers beside those of floats, and the sums of the rows.
+const SCALED_TILES: &[(u64, &[RegisterTile])] =
+    &[(16, &[tile(4, 2), tile(6, 1)]), (4, &[tile(2, 2), tile(3, 1)]), (1, &[tile(2, 4), tile(2, 1)])];
+
 const fn tile(rows: u64, vectors: u64) -> RegisterTile {
     RegisterTile { rows, vectors }
 }
@@ -45,7 +49,7 @@ fn for_dtype(of: RegisterTile, dtype: DType, lanes: u64) -> RegisterTile {
 impl Machine {
     /// The register tile that wastes the fewest columns; the widest of those.
     pub fn contraction_tile(&self, columns: &Dim, dtype: DType) -> RegisterTile {
-        let tiles = self.tiles();
+        let tiles = self.tiles(dtype);
         let waste = |tile: &RegisterTile| match columns.as_constant() {
             Some(columns) => (columns as u64).next_multiple_of(tile.vectors * self.lanes),
             None => 0,
@@ -61,13 +65,15 @@ impl Machine {
 
     /// The register tile that reads panels of this width.
     pub fn tile_of_width(&self, width: u64, dtype: DType) -> Option<RegisterTile> {
-        let tiles = self.tiles().iter().map(|&tile| for_dtype(tile, dtype, self.lanes));
+        let tiles = self.tiles(dtype).iter().map(|&tile| for_dtype(tile, dtype, self.lanes));
         tiles.into_iter().find(|tile| tile.vectors * self.lanes == width)
     }
 
-    fn tiles(&self) -> &'static [RegisterTile] {
-        let fits = REGISTER_TILES.iter().find(|(lanes, _)| *lanes <= self.lanes);
-        fits.unwrap_or(&REGISTER_TILES[REGISTER_TILES.len() - 1]).1
+    /// Those for what is summed: bytes stand for integers with scales.
+    fn tiles(&self, dtype: DType) -> &'static [RegisterTile] {
+        let table = if dtype.size_of() == 1 { SCALED_TILES } else { REGISTER_TILES };
+        let fits = table.iter().find(|(lanes, _)| *lanes <= self.lanes);
+        fits.unwrap_or(&table[table.len() - 1]).1
     }
 
     /// How many columns of a contraction are packed together, and handled by one register tile.

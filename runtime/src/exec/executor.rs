@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::plan::{Action, CopySlice, Launch, Limit, Plan, PlanStep};
 use super::poison::{POISON, Poison, Span};
-use super::pool::Pool;
+use super::pool::{Order, Pool};
 use super::profile::Counter;
 use crate::device::cpu::KernelFn;
 use crate::error::{ErrorKind, RunError};
@@ -25,6 +25,8 @@ pub struct Executor<'a> {
     pub counters: &'a mut [Counter],
     /// The innermost step that failed.
     pub failed_at: Option<usize>,
+    /// Launches of every other round of a loop go the other way.
+    pub order: Order,
 }
 
 /// What the threads of one launch share.
@@ -82,10 +84,13 @@ impl Executor<'_> {
             Action::Repeat { counter, from, to, body } => {
                 let (from, to) = (self.limit(*from), self.limit(*to));
                 self.poison(|poison| &poison.after[number]);
+                let outside = self.order;
                 for round in from..to {
                     self.write_i64(*counter, round);
+                    self.order = if round % 2 == 0 { Order::Inward } else { Order::Outward };
                     self.block(body)?;
                 }
+                self.order = outside;
                 self.poison(|poison| &poison.after_loop[number]);
                 return Ok(());
             }
@@ -119,7 +124,7 @@ impl Executor<'_> {
             args: self.args[launch.args.clone()].as_ptr(),
             sizes: self.plan.launch_sizes[launch.sizes.clone()].as_ptr(),
         };
-        self.pool.run(launch.grid, launch.grain, &|begin, end| call.run(begin, end));
+        self.pool.run(launch.grid, launch.grain, self.order, &|begin, end| call.run(begin, end));
     }
 
     fn copy_slice(&self, slice: &CopySlice) -> Result<(), RunError> {

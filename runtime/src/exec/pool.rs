@@ -1,8 +1,10 @@
 //! A thread pool for regions of a few microseconds: workers spin a while, then park.
 //!
-//! One atomic word holds the open region: its number, how many workers are inside, and the next
-//! chunk to claim. A worker enters by claiming a chunk, in one compare-and-swap; so the caller,
-//! which claims chunks like everyone else, only ever waits for chunks that someone is running.
+//! One atomic word holds the open region: its number, how many workers are inside, and how many
+//! chunks have been claimed by the caller and by workers. A worker enters by claiming a chunk, in
+//! one compare-and-swap; so the caller, which claims chunks like everyone else, only ever waits
+//! for chunks that someone is running. The caller's chunks and the workers' grow towards each
+//! other, so that in region after region each side meets the same data in its cache.
 //!
 //! Invariant: the region's description changes only while the word is closed and nobody is
 //! inside, so whoever claims a chunk of a region sees the description of that region.
@@ -19,12 +21,53 @@ const SPIN: Duration = Duration::from_micros(200);
 const CHUNKS_PER_THREAD: usize = 8;
 const MAX_WORKERS: usize = 255;
 
-/// Layout of the word: region number (40 bits), workers inside (8), next chunk (16). With all
-/// bits of `next` set it is closed: no region has as many chunks.
-const NEXT: u64 = 0xffff;
-const INSIDE: u64 = 1 << 16;
-const INSIDE_MASK: u64 = 0xff << 16;
-const REGION: u64 = 1 << 24;
+/// Layout of the word: region number (32 bits), workers inside (8), chunks claimed by workers
+/// (12), by the caller (12). With all bits of the last set it is closed: no region has as many.
+const OWN: u64 = 1;
+const OTHERS: u64 = 1 << 12;
+const COUNT: u64 = 0xfff;
+const CLOSED: u64 = COUNT * OWN;
+const INSIDE: u64 = 1 << 24;
+const INSIDE_MASK: u64 = 0xff << 24;
+const REGION: u64 = 1 << 32;
+
+fn n_claimed(word: u64) -> usize {
+    ((word / OWN & COUNT) + (word / OTHERS & COUNT)) as usize
+}
+
+/// In which order the chunks of a region are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The caller from the first on, workers from the last.
+    Inward,
+    /// The other way round, from the middle: after a region like it that went inward, what was
+    /// used last, and is still in the cache, comes first.
+    Outward,
+}
+
+/// Who claims: the caller of a region, or a worker that is inside or about to enter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Caller,
+    Worker,
+    Entering,
+}
+
+impl Order {
+    /// The chunk that is the `nth` one of a side. Claims of both sides together never exceed
+    /// `n_chunks`, and then no chunk is given twice.
+    fn chunk(self, is_caller: bool, nth: usize, n_chunks: usize) -> usize {
+        let from_start = match self {
+            Order::Inward => nth,
+            Order::Outward => {
+                let own = if is_caller { n_chunks / 2 } else { n_chunks - n_chunks / 2 };
+                // The other side's last ones when the own ones are done.
+                if nth < own { own - 1 - nth } else { n_chunks - 1 - (nth - own) }
+            }
+        };
+        if is_caller { from_start } else { n_chunks - 1 - from_start }
+    }
+}
 
 type Body<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
@@ -76,18 +119,19 @@ impl Pool {
     /// `min_chunk` items but for the last, on this thread and whichever workers are free. A
     /// region started inside another one, or beside one, runs on its caller alone. A panic in
     /// `body` is raised again here once nothing uses `body` any more.
-    pub fn run(&self, n_items: usize, min_chunk: usize, body: &Body<'_>) {
+    pub fn run(&self, n_items: usize, min_chunk: usize, order: Order, body: &Body<'_>) {
         let min_chunk = min_chunk.max(1);
+        let most_chunks = (self.threads() * CHUNKS_PER_THREAD).min(COUNT as usize - 1);
+        let chunk = min_chunk.max(n_items.div_ceil(most_chunks));
         let busy = &self.shared.busy.0;
         if n_items <= min_chunk || self.workers.is_empty() || busy.swap(true, Acquire) {
-            if n_items > 0 {
-                body(0, n_items);
-            }
-            return;
+            return match order {
+                Order::Inward if n_items > 0 => body(0, n_items),
+                Order::Inward => {}
+                Order::Outward => backwards(n_items, chunk, body),
+            };
         }
-        let most_chunks = (self.threads() * CHUNKS_PER_THREAD).min(NEXT as usize - 1);
-        let chunk = min_chunk.max(n_items.div_ceil(most_chunks));
-        let region = Region { body, n_items, chunk };
+        let region = Region { body, n_items, chunk, order };
         self.shared.run(&region);
         let panicked = self.shared.panicked.swap(false, Relaxed);
         let payload = panicked.then(|| self.shared.panic().take()).flatten();
@@ -95,6 +139,13 @@ impl Pool {
         if let Some(payload) = payload {
             resume_unwind(payload);
         }
+    }
+}
+
+/// All chunks, the last one first.
+fn backwards(n_items: usize, chunk: usize, body: &Body<'_>) {
+    for nth in (0..n_items.div_ceil(chunk)).rev() {
+        body(nth * chunk, ((nth + 1) * chunk).min(n_items));
     }
 }
 
@@ -113,12 +164,13 @@ struct Region<'a> {
     body: &'a Body<'a>,
     n_items: usize,
     chunk: usize,
+    order: Order,
 }
 
 impl Shared {
     fn new() -> Shared {
         Shared {
-            word: Line(AtomicU64::new(NEXT)),
+            word: Line(AtomicU64::new(CLOSED)),
             region: AtomicPtr::default(),
             n_chunks: AtomicUsize::new(0),
             busy: Line(AtomicBool::new(false)),
@@ -142,51 +194,55 @@ impl Shared {
         if self.sleepers.0.load(SeqCst) > 0 {
             self.wake_all();
         }
-        self.work_off(self.claim(false));
+        self.work_off(self.claim(Side::Caller), Side::Caller);
         let mut waits = 0u32;
         while self.word.0.load(Acquire) & INSIDE_MASK != 0 {
             pause(&mut waits);
         }
-        self.word.0.fetch_or(NEXT, SeqCst);
+        self.word.0.fetch_or(CLOSED, SeqCst);
     }
 
-    /// Claims the next chunk, entering the region with it if `enter` says so.
-    fn claim(&self, enter: bool) -> Option<usize> {
-        let step = if enter { 1 + INSIDE } else { 1 };
+    /// Claims the next chunk of a side: the how manieth it is.
+    fn claim(&self, side: Side) -> Option<usize> {
+        let (unit, step) = match side {
+            Side::Caller => (OWN, OWN),
+            Side::Worker => (OTHERS, OTHERS),
+            Side::Entering => (OTHERS, OTHERS + INSIDE),
+        };
         let mut word = self.word.0.load(Acquire);
         loop {
-            let next = (word & NEXT) as usize;
-            if next >= self.n_chunks.load(Relaxed) {
+            if n_claimed(word) >= self.n_chunks.load(Relaxed) {
                 return None;
             }
             match self.word.0.compare_exchange_weak(word, word + step, SeqCst, Acquire) {
-                Ok(_) => return Some(next),
+                Ok(_) => return Some((word / unit & COUNT) as usize),
                 Err(now) => word = now,
             }
         }
     }
 
     /// Runs the chunk already claimed, then every further one it can get.
-    fn work_off(&self, first: Option<usize>) {
+    fn work_off(&self, first: Option<usize>, side: Side) {
         let mut claimed = first;
-        while let Some(chunk) = claimed {
+        while let Some(nth) = claimed {
             // SAFETY: a chunk is claimed and not yet left, so the region's caller is still in
             // `run`, which borrows the region for all that time.
             let region = unsafe { &*self.region.load(Relaxed).cast::<Region<'_>>() };
-            let begin = chunk * region.chunk;
+            let n_chunks = region.n_items.div_ceil(region.chunk);
+            let begin = region.order.chunk(side == Side::Caller, nth, n_chunks) * region.chunk;
             let end = (begin + region.chunk).min(region.n_items);
             let run = AssertUnwindSafe(|| (region.body)(begin, end));
             if let Err(payload) = catch_unwind(run) {
                 self.panic().get_or_insert(payload);
                 self.panicked.store(true, Relaxed);
             }
-            claimed = self.claim(false);
+            claimed = self.claim(side);
         }
     }
 
     fn serve(&self) {
         while let Some(chunk) = self.wait_for_chunk() {
-            self.work_off(Some(chunk));
+            self.work_off(Some(chunk), Side::Worker);
             self.word.0.fetch_sub(INSIDE, Release);
         }
     }
@@ -197,7 +253,7 @@ impl Shared {
             let asleep_at = Instant::now() + SPIN;
             let mut waits = 0;
             while waits % 64 != 63 || Instant::now() < asleep_at {
-                if let Some(chunk) = self.claim(true) {
+                if let Some(chunk) = self.claim(Side::Entering) {
                     return Some(chunk);
                 }
                 if self.stop.load(Relaxed) {
@@ -214,7 +270,7 @@ impl Shared {
         let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.sleepers.0.fetch_add(1, SeqCst);
         let word = self.word.0.load(SeqCst);
-        let nothing = (word & NEXT) as usize >= self.n_chunks.load(Relaxed);
+        let nothing = n_claimed(word) >= self.n_chunks.load(Relaxed);
         if nothing && !self.stop.load(SeqCst) {
             drop(self.wake.wait(bed).unwrap_or_else(PoisonError::into_inner));
         }
@@ -245,9 +301,9 @@ fn pause(waits: &mut u32) {
 mod tests {
     use super::*;
 
-    fn covers_each_item_once(pool: &Pool, n_items: usize, min_chunk: usize) {
+    fn covers_each_item_once(pool: &Pool, n_items: usize, min_chunk: usize, order: Order) {
         let hits: Vec<AtomicUsize> = (0..n_items).map(|_| AtomicUsize::new(0)).collect();
-        pool.run(n_items, min_chunk, &|begin, end| {
+        pool.run(n_items, min_chunk, order, &|begin, end| {
             assert!(begin < end && end <= n_items);
             for hit in &hits[begin..end] {
                 hit.fetch_add(1, Relaxed);
@@ -263,8 +319,41 @@ mod tests {
             assert_eq!(pool.threads(), threads);
             for n_items in [0, 1, 2, 3, 17, 1000, 70_001] {
                 for min_chunk in [0, 1, 7, 5000] {
-                    covers_each_item_once(&pool, n_items, min_chunk);
+                    covers_each_item_once(&pool, n_items, min_chunk, Order::Inward);
+                    covers_each_item_once(&pool, n_items, min_chunk, Order::Outward);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn outward_takes_the_last_used_first() {
+        let taken = |order: Order| {
+            let starts = Mutex::new(Vec::new());
+            Pool::new(1).run(800, 100, order, &|begin, end| {
+                starts.lock().unwrap().extend((begin..end).step_by(100));
+            });
+            starts.into_inner().unwrap()
+        };
+        let (inward, mut outward) = (taken(Order::Inward), taken(Order::Outward));
+        outward.reverse();
+        assert_eq!(inward, outward);
+        let places = |is_caller: bool| (0..3).map(move |nth| Order::Outward.chunk(is_caller, nth, 7));
+        assert_eq!(
+            (places(true).collect::<Vec<_>>(), places(false).collect::<Vec<_>>()),
+            (vec![2, 1, 0], vec![3, 4, 5])
+        );
+    }
+
+    #[test]
+    fn both_sides_together_take_each_chunk_once() {
+        for (n_chunks, order) in (1..20).flat_map(|n| [(n, Order::Inward), (n, Order::Outward)]) {
+            for n_own in 0..=n_chunks {
+                let own = (0..n_own).map(|nth| order.chunk(true, nth, n_chunks));
+                let others = (0..n_chunks - n_own).map(|nth| order.chunk(false, nth, n_chunks));
+                let mut all: Vec<usize> = own.chain(others).collect();
+                all.sort_unstable();
+                assert!(all.into_iter().eq(0..n_chunks), "{order:?} {n_own} of {n_chunks}");
             }
         }
     }
@@ -275,7 +364,7 @@ mod tests {
         for round in 0..20_000usize {
             let n_items = 2 + round % 61;
             let sum = AtomicUsize::new(0);
-            pool.run(n_items, 1, &|begin, end| {
+            pool.run(n_items, 1, Order::Inward, &|begin, end| {
                 sum.fetch_add((begin..end).map(|item| item + round).sum(), Relaxed);
             });
             let expected = n_items * (n_items - 1) / 2 + n_items * round;
@@ -290,7 +379,7 @@ mod tests {
             thread::sleep(SPIN * 20);
             assert!(pool.shared.sleepers.0.load(SeqCst) <= 2);
             let threads = Mutex::new(std::collections::HashSet::new());
-            pool.run(3, 1, &|_, _| {
+            pool.run(3, 1, Order::Inward, &|_, _| {
                 thread::sleep(Duration::from_millis(20));
                 threads.lock().unwrap().insert(thread::current().id());
             });
@@ -306,8 +395,8 @@ mod tests {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        pool.run(8, 1, &|begin, end| {
-                            pool.run(end - begin, 1, &|from, to| {
+                        pool.run(8, 1, Order::Inward, &|begin, end| {
+                            pool.run(end - begin, 1, Order::Inward, &|from, to| {
                                 total.fetch_add(to - from, Relaxed);
                             });
                         });
@@ -323,15 +412,43 @@ mod tests {
         let pool = Pool::new(3);
         for bad in 0..20 {
             let run = AssertUnwindSafe(|| {
-                pool.run(20, 1, &|begin, end| {
+                pool.run(20, 1, Order::Inward, &|begin, end| {
                     assert!(!(begin..end).contains(&bad), "item {bad}");
                 });
             });
             let payload = catch_unwind(run).unwrap_err();
             let message = payload.downcast_ref::<String>().unwrap();
             assert!(message.contains(&format!("item {bad}")));
-            covers_each_item_once(&pool, 100, 1);
+            covers_each_item_once(&pool, 100, 1, Order::Inward);
         }
+    }
+
+    /// The least time of a region, in nanoseconds, of which the body runs on two threads if it waits for both.
+    fn cost(pool: &Pool, waits_for_both: bool) -> u128 {
+        let batch = |n_regions: u32| {
+            let begin = Instant::now();
+            for _ in 0..n_regions {
+                let inside = AtomicUsize::new(0);
+                pool.run(2, 1, Order::Inward, &|_, _| {
+                    inside.fetch_add(1, SeqCst);
+                    while waits_for_both && inside.load(SeqCst) < 2 {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            begin.elapsed().as_nanos() / u128::from(n_regions)
+        };
+        (0..200).map(|_| batch(100)).min().unwrap_or(0)
+    }
+
+    /// `cargo test --release -p tilewright-runtime --lib cost -- --ignored --nocapture`
+    #[test]
+    #[ignore = "times the machine, which must be quiet"]
+    fn the_cost_of_a_region_is_below_a_microsecond() {
+        let pool = Pool::new(2);
+        let (alone, both) = (cost(&pool, false), cost(&pool, true));
+        println!("{alone} ns where the caller may do all, {both} ns where both threads take part");
+        assert!(both < 1000);
     }
 
     #[test]
@@ -341,7 +458,7 @@ mod tests {
         let caller = thread::current().id();
         // The worker is held inside the first region by its own chunk; nothing else can hold
         // the caller, which gets all the rest.
-        pool.run(64, 1, &|begin, end| {
+        pool.run(64, 1, Order::Inward, &|begin, end| {
             if thread::current().id() != caller {
                 while !release.load(SeqCst) {
                     thread::yield_now();

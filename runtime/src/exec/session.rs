@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::executor::Executor;
 use super::plan::{Place, Plan};
 use super::poison::POISON;
-use super::pool::Pool;
+use super::pool::{Order, Pool};
 use super::profile::{Counter, StepTime};
 use super::sizes::Sizes;
 use super::state::States;
@@ -259,7 +259,8 @@ impl Session {
         }
         let counters = &mut self.counters[index];
         let arena = self.arena.as_mut_ptr();
-        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters, failed_at: None };
+        let (failed_at, order) = (None, Order::Inward);
+        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters, failed_at, order };
         // SAFETY: every pointer was just taken from memory of the right size; what the program
         // only reads is never written, because its checker refuses that.
         let done = unsafe { executor.run() };

@@ -11,6 +11,7 @@ use tilewright::runtime::program::{ParamDecl, Port, Program};
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, Executable, Session, SessionOptions, Tensor, Weights, compile};
 
+use super::super::options::Compilation;
 use super::super::source::{Loaded, choose_entry, is_graph, is_spec};
 use super::super::term::{Failure, detail, while_compiling};
 use super::weights::{Wanted, WeightSource};
@@ -31,20 +32,21 @@ pub struct Opened {
     pub backend: String,
 }
 
-pub fn open(args: &Args) -> Result<Opened, Failure> {
+/// What the command line asks for, or the same compiled otherwise.
+pub fn open(args: &Args, compilation: &Compilation) -> Result<Opened, Failure> {
     if !is_spec(&args.source.file) && !is_graph(&args.source.file) {
-        return open_program(args, &args.source.file);
+        return open_program(args, compilation, &args.source.file);
     }
     let loaded = args.source.load()?;
     let entry = loaded.entry(args.entry.as_deref())?;
-    match args.compilation.interprets() {
-        true => interpreter(args, loaded, entry),
-        false => session(args, &loaded, entry),
+    match compilation.interprets() {
+        true => interpreter(args, compilation, loaded, entry),
+        false => session(args, compilation, &loaded, entry),
     }
 }
 
-fn session(args: &Args, loaded: &Loaded, entry: String) -> Result<Opened, Failure> {
-    let options = args.compilation.options(vec![entry.clone()])?;
+fn session(args: &Args, compilation: &Compilation, loaded: &Loaded, entry: String) -> Result<Opened, Failure> {
+    let options = compilation.options(vec![entry.clone()])?;
     let start = std::time::Instant::now();
     let executable = while_compiling(&options, |options| compile(&loaded.model, options))?;
     let compile_seconds = start.elapsed().as_secs_f64();
@@ -83,8 +85,8 @@ fn started(
     Ok(Opened { engine: Engine::Session(Box::new(session)), name, entry, inputs, compile_seconds, backend })
 }
 
-fn open_program(args: &Args, path: &Path) -> Result<Opened, Failure> {
-    if args.compilation.interprets() {
+fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<Opened, Failure> {
+    if compilation.interprets() {
         return Err(Failure::Usage("the interpreter runs specs, not compiled files".to_string()));
     }
     let trust = if args.trust { Trust::UseObjects } else { Trust::Rebuild };
@@ -92,7 +94,7 @@ fn open_program(args: &Args, path: &Path) -> Result<Opened, Failure> {
     let names: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();
     let visible: Vec<&str> = names.into_iter().filter(|name| !name.starts_with("initial.")).collect();
     let entry = choose_entry(&visible, args.entry.as_deref(), &[])?;
-    let options = args.compilation.options(Vec::new())?;
+    let options = compilation.options(Vec::new())?;
     let executable = match args.trust {
         true => Executable::load(program, Default::default(), Vec::new())?,
         false => while_compiling(&options, |options| Executable::rebuild(program, options))?,
@@ -107,7 +109,7 @@ fn open_program(args: &Args, path: &Path) -> Result<Opened, Failure> {
     started(args, executable, Weights::Given(set), entry, seconds, options.backend.name())
 }
 
-fn interpreter(args: &Args, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
+fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
     let map = loaded.weight_map(args.weights.map.as_deref())?;
     let graph = loaded.model.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
     let data = graph.arguments().iter().filter(|argument| argument.role == Role::Data);
@@ -123,7 +125,7 @@ fn interpreter(args: &Args, loaded: Loaded, entry: String) -> Result<Opened, Fai
     let initialize = matches!(source, WeightSource::Init { .. });
     let (mut given, mut states) = (HashMap::new(), Vec::new());
     if !initialize {
-        let options = args.compilation.options(Vec::new())?;
+        let options = compilation.options(Vec::new())?;
         let set = weights::load(&source, &wanted, &map, None, &options, args.weights.seed)?;
         let params = wanted.params.iter().enumerate();
         given.extend(params.map(|(idx, param)| (param.name.clone(), reference(set.get(idx)))));

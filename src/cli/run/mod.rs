@@ -17,9 +17,9 @@ pub use self::report::duration;
 
 use self::engine::open;
 
-use super::options::Compilation;
+use super::options::{Compilation, Float, Precision};
 use super::source::Source;
-use super::term::{Outcome, detail, hide_progress, note};
+use super::term::{Failure, Outcome, detail, hide_progress, note};
 
 /// Run a spec or a compiled file on real input
 ///
@@ -47,6 +47,9 @@ pub struct Args {
     /// Labels of a classification, FILE[:ARRAY]: reports the accuracy
     #[arg(long, value_name = "FILE")]
     pub labels: Option<String>,
+    /// Run the same in f32 or f64 too, and report how far the outputs are from that
+    #[arg(long, value_enum, value_name = "FLOAT")]
+    pub compare: Option<Float>,
     /// Draw this many of the input's images in the terminal, with their predicted classes
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub show: usize,
@@ -63,6 +66,14 @@ pub struct Args {
     pub json: bool,
 }
 
+/// The outputs of the same call with no number narrower than this.
+fn reference(args: &Args, float: Float) -> Result<Vec<(String, Tensor)>, Failure> {
+    let whole = Compilation { float, precision: Precision::F32, group: None, ..args.compilation.clone() };
+    let mut opened = open(args, &whole)?;
+    let ports = ports(&opened.inputs, &args.inputs)?;
+    opened.engine.run(&opened.entry, &ports)
+}
+
 const EXAMPLES: &str = "\
 Examples:
   tw run specs/vision/vit.tw --preset digits --weights specs/vision/digits/weights.safetensors \\
@@ -77,7 +88,7 @@ pub fn run(args: Args) -> Outcome {
     if args.json {
         hide_progress();
     }
-    let mut opened = open(&args)?;
+    let mut opened = open(&args, &args.compilation)?;
     detail(format!("compiled in {:.1} ms", 1e3 * opened.compile_seconds));
     let ports = ports(&opened.inputs, &args.inputs)?;
     let mut times = Vec::new();
@@ -90,7 +101,10 @@ pub fn run(args: Args) -> Outcome {
     times.sort_by(f64::total_cmp);
     let seconds = times[times.len() / 2];
     let labels = args.labels.as_deref().map(inputs::read_array).transpose()?;
-    let report = report::Report::new(&opened, &outputs, &ports, seconds, labels.as_ref())?;
+    let mut report = report::Report::new(&opened, &outputs, &ports, seconds, labels.as_ref())?;
+    if let Some(float) = args.compare {
+        report.compare(&outputs, &reference(&args, float)?)?;
+    }
     if let Some(path) = &args.output {
         let arrays: Vec<_> = outputs.iter().map(|(name, tensor)| (name.clone(), tensor.view())).collect();
         write_npz(path, &arrays)?;

@@ -30,6 +30,8 @@ struct Summary {
     high: f64,
     mean: f64,
     n_odd: usize,
+    /// max|a − b| / max|b| against the run that this one is compared with.
+    error: Option<f64>,
 }
 
 impl Report {
@@ -66,12 +68,24 @@ impl Report {
         })
     }
 
+    /// Notes how far each output is from that of another run.
+    pub fn compare(&mut self, outputs: &[(String, Tensor)], others: &[(String, Tensor)]) -> Result<(), Failure> {
+        for ((summary, (name, found)), (other, wanted)) in self.outputs.iter_mut().zip(outputs).zip(others) {
+            if name != other || found.shape() != wanted.shape() {
+                return Err(Error::request(format!("`{name}` is not what it is compared with")).into());
+            }
+            summary.error = Some(relative_error(&found.view().to_f64(), &wanted.view().to_f64()));
+        }
+        Ok(())
+    }
+
     pub fn text(&self, classes: Option<&[String]>) -> String {
         let mut text = String::new();
         for output in &self.outputs {
             let range = format!("{:.6} .. {:.6}, mean {:.6}", output.low, output.high, output.mean);
             let odd = if output.n_odd > 0 { format!(", {} not finite", output.n_odd) } else { String::new() };
-            text += &format!("{}: {}  {range}{odd}\n", styled(STRONG, &output.name), output.ty);
+            let error = output.error.map_or(String::new(), |error| format!(", relative error {error:.1e}"));
+            text += &format!("{}: {}  {range}{odd}{error}\n", styled(STRONG, &output.name), output.ty);
         }
         if !self.predicted.is_empty() && self.accuracy.is_none() {
             let shown: Vec<String> = self.predicted.iter().take(16).map(|&class| class_name(classes, class)).collect();
@@ -116,6 +130,7 @@ impl Summary {
             high: none(finite.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
             mean: finite.iter().sum::<f64>() / n,
             n_odd: values.len() - finite.len(),
+            error: None,
         }
     }
 
@@ -123,8 +138,21 @@ impl Summary {
         serde_json::json!({
             "name": self.name, "type": self.ty, "shape": self.shape,
             "min": self.low, "max": self.high, "mean": self.mean, "not_finite": self.n_odd,
+            "error": self.error,
         })
     }
+}
+
+/// max|a − b| / max|b|; elements that are equal or both NaN count nothing.
+fn relative_error(found: &[f64], wanted: &[f64]) -> f64 {
+    let largest = wanted.iter().filter(|value| value.is_finite()).fold(0.0f64, |most, value| most.max(value.abs()));
+    let distance = |(a, b): (&f64, &f64)| match a == b || a.is_nan() && b.is_nan() {
+        true => 0.0,
+        false if (a - b).is_nan() => f64::INFINITY,
+        false => (a - b).abs(),
+    };
+    let furthest = found.iter().zip(wanted).map(distance).fold(0.0, f64::max);
+    if furthest == 0.0 { 0.0 } else { furthest / largest }
 }
 
 /// The place of the largest element of each row; the first of several.

@@ -58,14 +58,15 @@ impl Printer<'_> {
         if place.mask.is_some() || is_vector(self.kernel.type_of(place.offset)) {
             return Err(CodegenError::new("Cranelift has no masked or lane-wise accesses"));
         }
-        if self.kernel.memory_dtype(place.memory) != ty.dtype {
+        let stored = self.kernel.memory_dtype(place.memory);
+        if self.kernel.neighbours(place.memory, ty).is_none() {
             return Err(CodegenError::new(format!("an access as {ty} to memory of another type")));
         }
         let base = match place.memory {
             Memory::Buffer(idx) => self.buffers[idx as usize],
             Memory::Local(idx) => self.locals[idx as usize],
         };
-        let size = ty.dtype.size_of();
+        let size = stored.size_of();
         let offset = self.value(place.offset)?;
         let scaled =
             if size == 1 { offset } else { self.builder.ins().ishl_imm_u(offset, i64::from(size.trailing_zeros())) };

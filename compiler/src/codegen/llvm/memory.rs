@@ -9,8 +9,11 @@ use crate::kernel::{Place, Type, Value};
 
 impl Printer<'_> {
     pub fn load(&mut self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
-        let stored = self.stored_type(place, ty)?;
-        let align = align_of(ty.dtype);
+        let stored = match self.kernel.neighbours(place.memory, ty) {
+            Some(2..) => text_of(ty)?,
+            _ => self.stored_type(place, ty)?,
+        };
+        let align = align_of(self.kernel.memory_dtype(place.memory));
         let pointer = self.pointer(place, ty)?;
         let gathers = !self.kernel.type_of(place.offset).is_scalar();
         let instruction = if !gathers && place.mask.is_none() {
@@ -67,9 +70,10 @@ impl Printer<'_> {
 
     /// The typed address: one pointer, or a vector of them.
     fn pointer(&mut self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
-        let element = memory_element(ty.dtype)?;
+        let stored = self.kernel.memory_dtype(place.memory);
+        let element = memory_element(stored)?;
         let memory = self.memory(place.memory);
-        let bytes = place.plus.wrapping_mul(ty.dtype.size_of() as i64);
+        let bytes = place.plus.wrapping_mul(stored.size_of() as i64);
         let offset = self.typed(place.offset)?;
         let lanes = self.kernel.type_of(place.offset);
         if !lanes.is_scalar() {

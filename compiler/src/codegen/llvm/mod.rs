@@ -19,6 +19,9 @@ use std::fmt::Write as _;
 use super::{CodegenError, Target, Unit};
 use crate::graph::Scalar;
 
+/// The one intrinsic whose signature has changed: declared as it was, so that newer versions know what to make of it.
+const BYTE_DOT: &str = "llvm.x86.avx512.vpdpbusd.512";
+
 /// The text of a module that defines every unit.
 pub fn print(units: &[Unit], target: &Target) -> Result<String, CodegenError> {
     let mut text = format!("target triple = \"{}\"\n", target.arch.triple());
@@ -31,6 +34,9 @@ pub fn print(units: &[Unit], target: &Target) -> Result<String, CodegenError> {
     calls.sort();
     calls.dedup();
     text += &declarations(&calls);
+    if text.contains(BYTE_DOT) {
+        let _ = writeln!(text, "declare <16 x i32> @{BYTE_DOT}(<16 x i32>, <16 x i32>, <16 x i32>)");
+    }
     text += &attributes(target);
     Ok(text)
 }

@@ -171,9 +171,24 @@ impl Printer<'_> {
                 self.calls.push(*scalar);
                 Ok(format!("call double @{}({})", scalar.name(), self.typed_list(operands)?))
             }
+            Op::Dot { of, acc, a, b } => self.dot(*of, [*acc, *a, *b], ty),
             Op::LoadAt(place) => self.load(place, ty),
             other => Err(CodegenError::new(format!("no backend prints {other:?}"))),
         }
+    }
+
+    /// The instructions take vectors of 512 bits; targets without them have no such statement.
+    fn dot(&mut self, of: DType, [acc, a, b]: [Value; 3], ty: &Type) -> Result<String, CodegenError> {
+        if lanes_of(ty) != 16 {
+            return Err(CodegenError::new(format!("no backend prints a dot product of {ty}")));
+        }
+        let [acc, a, b] = [self.typed(acc)?, self.typed(a)?, self.typed(b)?];
+        if of != DType::BF16 {
+            // The unsigned factor comes first.
+            return Ok(format!("call <16 x i32> @{}({acc}, {b}, {a})", super::BYTE_DOT));
+        }
+        let [a, b] = [a, b].map(|words| self.temp(format!("bitcast {words} to <32 x bfloat>")));
+        Ok(format!("call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512({acc}, <32 x bfloat> {a}, <32 x bfloat> {b})"))
     }
 
     fn broadcast(&mut self, a: Value, ty: &Type) -> Result<String, CodegenError> {

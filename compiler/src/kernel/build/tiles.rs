@@ -64,6 +64,12 @@ impl Builder {
         self.push(Op::Contract { acc, a, b }, ty)
     }
 
+    /// The same, where each element of a and b is a word of narrow numbers.
+    pub fn dot(&mut self, of: DType, acc: Value, a: Value, b: Value) -> Value {
+        let ty = self.type_of(acc).clone();
+        self.push(Op::Dot { of, acc, a, b }, ty)
+    }
+
     pub fn random_bits(&mut self, shape: impl Into<Vec<u64>>, bits: RandomBits) -> Value {
         self.push(Op::RandomBits(Box::new(bits)), Type::new(DType::U32, shape))
     }
@@ -80,6 +86,18 @@ impl Builder {
         let dtype = self.kernel().memory_dtype(memory);
         let access = access(memory, index, guards);
         self.push(Op::Load(access, Literal::of(dtype, otherwise)), Type::new(dtype, shape))
+    }
+
+    /// Reads words of narrow numbers, each from the position of its first; lanes that a guard refuses give zeros.
+    pub fn load_words<I: Into<Index>>(
+        &mut self,
+        memory: Memory,
+        shape: impl Into<Vec<u64>>,
+        index: impl IntoIterator<Item = I>,
+        guards: impl Into<Vec<Dim>>,
+    ) -> Value {
+        let access = access(memory, index, guards);
+        self.push(Op::Load(access, Literal::int(0)), Type::new(DType::U32, shape))
     }
 
     pub fn store<I: Into<Index>>(

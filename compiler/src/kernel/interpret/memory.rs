@@ -114,6 +114,20 @@ impl Memories {
         Ok(memory.elements[at])
     }
 
+    /// What a load of this type finds from an element on: that element, or a word of it and its neighbours.
+    pub(super) fn read_as(&mut self, memory: Memory, flat: i64, dtype: DType) -> Result<Number, String> {
+        let stored = self.shadowed(memory).dtype;
+        if stored == dtype {
+            return self.read(memory, flat);
+        }
+        let mut bytes = Vec::with_capacity(dtype.size_of());
+        while bytes.len() < dtype.size_of() {
+            let number = self.read(memory, flat + (bytes.len() / stored.size_of()) as i64)?;
+            bytes.extend(&number.to_bytes(stored)[..stored.size_of()]);
+        }
+        Ok(Number::from_bytes(&bytes, dtype))
+    }
+
     pub(super) fn write(&mut self, memory: Memory, flat: i64, value: Number) -> Result<(), String> {
         let (item, sequential) = (self.item, self.sequential || matches!(memory, Memory::Local(_)));
         let memory = self.shadowed(memory);

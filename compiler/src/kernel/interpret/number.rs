@@ -87,6 +87,25 @@ pub(super) fn apply(scalar: Scalar, from: DType, to: DType, operands: &[Number])
     }
 }
 
+/// `acc` and the products of what lies in two words.
+pub(super) fn dot(of: DType, a: Number, b: Number, acc: Number) -> Number {
+    if of == DType::BF16 { dot_bf16(a, b, acc) } else { dot_i8(a, b, acc) }
+}
+
+/// Four i8 in `a`, four u8 in `b`.
+fn dot_i8(a: Number, b: Number, acc: Number) -> Number {
+    let bytes = |word: Number| (word.as_int() as u32).to_le_bytes();
+    let products = bytes(a).into_iter().zip(bytes(b)).map(|(a, b)| i32::from(a as i8) * i32::from(b));
+    Number::int(products.fold(acc.as_int() as i32, i32::wrapping_add).into())
+}
+
+fn dot_bf16(a: Number, b: Number, acc: Number) -> Number {
+    let halves =
+        |word: Number| [word.as_int() as u16, (word.as_int() >> 16) as u16].map(|bits| bf16::from_bits(bits).to_f32());
+    let products = halves(a).into_iter().zip(halves(b));
+    Number::float(products.fold(acc.as_float() as f32, |sum, (a, b)| a.mul_add(b, sum)).into())
+}
+
 pub(super) fn cast(value: Number, from: DType, to: DType) -> Number {
     match (from.is_float(), to) {
         (true, DType::Bool) => Number::int((value.as_float() != 0.0).into()),

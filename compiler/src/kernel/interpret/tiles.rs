@@ -13,11 +13,12 @@ impl Thread<'_> {
         match op {
             Op::Index(dim) => self.each_lane(&ty.shape, |thread, _| Ok(Number::int(thread.dim(dim)?))),
             Op::Contract { acc, a, b } => self.contract(*acc, *a, *b, ty.dtype),
+            Op::Dot { of, acc, a, b } => self.sum_products(*acc, *a, *b, &|a, b, sum| number::dot(*of, a, b, sum)),
             Op::RandomBits(bits) => self.random_bits(bits, &ty.shape),
             Op::Load(access, otherwise) => {
                 let otherwise = Number::literal(*otherwise, ty.dtype);
                 self.each_lane(&ty.shape, |thread, index| match thread.lane_offset(memories, access, index)? {
-                    Some(flat) => memories.read(access.memory, flat),
+                    Some(flat) => memories.read_as(access.memory, flat, ty.dtype),
                     None => Ok(otherwise),
                 })
             }
@@ -104,6 +105,16 @@ impl Thread<'_> {
     }
 
     fn contract(&mut self, acc: Value, a: Value, b: Value, dtype: DType) -> Ran<Vec<Number>> {
+        self.sum_products(acc, a, b, &|a, b, sum| number::apply(Scalar::Fma, dtype, dtype, &[a, b, sum]))
+    }
+
+    fn sum_products(
+        &mut self,
+        acc: Value,
+        a: Value,
+        b: Value,
+        add: &dyn Fn(Number, Number, Number) -> Number,
+    ) -> Ran<Vec<Number>> {
         let shape = &self.kernel.type_of(a).shape;
         let (n_rows, depth) = (shape[0] as usize, shape[1] as usize);
         let mut sums = self.get(acc)?.to_vec();
@@ -113,8 +124,7 @@ impl Thread<'_> {
         for (idx, sum) in sums.iter_mut().enumerate() {
             let (row, column) = (idx / n_columns, idx % n_columns);
             for k in 0..depth {
-                let factors = [a[row * depth + k], b[k * n_columns + column], *sum];
-                *sum = number::apply(Scalar::Fma, dtype, dtype, &factors);
+                *sum = add(a[row * depth + k], b[k * n_columns + column], *sum);
             }
         }
         Ok(sums)

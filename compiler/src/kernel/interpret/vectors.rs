@@ -31,6 +31,10 @@ impl Thread<'_> {
                 let numbers: Ran<Vec<Number>> = operands.iter().map(|&value| Ok(self.get(value)?[0])).collect();
                 Ok(vec![number::apply(*scalar, DType::F64, DType::F64, &numbers?)])
             }
+            Op::Dot { of, acc, a, b } => {
+                let (acc, a, b) = (self.get(*acc)?, self.get(*a)?, self.get(*b)?);
+                Ok(acc.iter().zip(a.iter().zip(b)).map(|(&acc, (&a, &b))| number::dot(*of, a, b, acc)).collect())
+            }
             Op::LoadAt(place) => self.load_at(memories, place, ty),
             Op::StoreAt(place, value) => self.store_at(memories, place, *value),
             _ => Err("it is not a statement of the loop level".into()),
@@ -38,13 +42,14 @@ impl Thread<'_> {
     }
 
     fn load_at(&mut self, memories: &mut Memories, place: &Place, ty: &Type) -> Ran<Vec<Number>> {
-        let offsets = self.offsets(place, ty.n_elements() as usize)?;
+        let width = self.kernel.neighbours(place.memory, ty).unwrap_or(1) as i64;
+        let offsets = self.offsets(place, ty.n_elements() as usize, width)?;
         let otherwise = match place.mask.and_then(|mask| mask.otherwise) {
             Some(value) => self.get(value)?,
             None => &[],
         };
         let each = offsets.iter().enumerate().map(|(lane, flat)| match flat {
-            Some(flat) => memories.read(place.memory, *flat),
+            Some(flat) => memories.read_as(place.memory, *flat, ty.dtype),
             None => otherwise.get(lane).copied().ok_or_else(|| "a masked lane has no value".to_string()),
         });
         each.collect()
@@ -52,7 +57,7 @@ impl Thread<'_> {
 
     fn store_at(&mut self, memories: &mut Memories, place: &Place, value: Value) -> Ran<Vec<Number>> {
         let numbers = self.get(value)?;
-        for (flat, &number) in self.offsets(place, numbers.len())?.into_iter().zip(numbers) {
+        for (flat, &number) in self.offsets(place, numbers.len(), 1)?.into_iter().zip(numbers) {
             if let Some(flat) = flat {
                 memories.write(place.memory, flat, number)?;
             }
@@ -60,12 +65,12 @@ impl Thread<'_> {
         Ok(Vec::new())
     }
 
-    /// Where each lane lies; nothing for those that are masked out.
-    fn offsets(&self, place: &Place, n_lanes: usize) -> Ran<Vec<Option<i64>>> {
+    /// Where each lane lies, of so many elements each; nothing for those that are masked out.
+    fn offsets(&self, place: &Place, n_lanes: usize, width: i64) -> Ran<Vec<Option<i64>>> {
         let offset = self.get(place.offset)?;
         let mask = place.mask.map(|mask| self.get(mask.mask)).transpose()?;
         let at = |lane: usize| match offset {
-            [first] => first.as_int().checked_add(lane as i64)?.checked_add(place.plus),
+            [first] => first.as_int().checked_add(lane as i64 * width)?.checked_add(place.plus),
             lanes => lanes[lane].as_int().checked_add(place.plus),
         };
         (0..n_lanes)

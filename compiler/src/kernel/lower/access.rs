@@ -22,8 +22,9 @@ impl Lower<'_> {
         let access = &self.without_proved_guards(access, &ty.shape);
         let part_type = self.part_type(ty);
         let parts = parts(&ty.shape, self.lanes);
+        let width = self.source.neighbours(access.memory, ty).unwrap_or(1) as i64;
         let made = parts.iter().map(|part| match self.lane_slope(access, part) {
-            Some(1) if part.vector => self.load_row(access, part, otherwise, &part_type),
+            Some(slope) if part.vector && slope == width => self.load_row(access, part, otherwise, &part_type),
             Some(0) if part.vector && self.same_for_all_lanes(access, part) => {
                 let scalar = self.load_element(access, &part.index, otherwise, ty);
                 self.splat(scalar)

@@ -134,6 +134,7 @@ impl Lower<'_> {
             Op::Reshape(a) => self.reshape(*a, ty),
             Op::Reduce { scalar, value, axis } => self.reduce(*scalar, *value, *axis, ty),
             Op::Contract { acc, a, b } => self.contract(*acc, *a, *b, ty),
+            Op::Dot { of, acc, a, b } => self.dot(*of, [*acc, *a, *b], ty),
             Op::Index(dim) => self.index(dim, ty),
             Op::RandomBits(bits) => self.random_bits(bits, ty),
             Op::Load(access, otherwise) => self.load(access, *otherwise, ty),

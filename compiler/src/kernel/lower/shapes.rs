@@ -2,7 +2,7 @@
 
 use super::Lower;
 use super::layout::{Tile, is_vector, parts, row_parts};
-use crate::graph::Scalar;
+use crate::graph::{DType, Scalar};
 use crate::kernel::types::*;
 
 impl Lower<'_> {
@@ -99,6 +99,54 @@ impl Lower<'_> {
     }
 
     pub(super) fn contract(&mut self, acc: Value, a: Value, b: Value, ty: &Type) -> Tile {
+        self.sum_products([acc, a, b], ty, &mut |lower, [a, b, sum]| lower.scalar(Scalar::Fma, &[a, b, sum]))
+    }
+
+    pub(super) fn dot(&mut self, of: DType, values: [Value; 3], ty: &Type) -> Tile {
+        let is_kept = if of == DType::BF16 { self.target.dots } else { self.target.byte_dots };
+        self.sum_products(values, ty, &mut |lower, [a, b, acc]| {
+            let ty = lower.type_of(acc).clone();
+            match of {
+                _ if is_kept && !ty.is_scalar() => lower.pure(Op::Dot { of, acc, a, b }, ty),
+                DType::BF16 => {
+                    let [a, b] = [a, b].map(|word| lower.halves(word));
+                    let sum = lower.scalar(Scalar::Fma, &[a[0], b[0], acc]);
+                    lower.scalar(Scalar::Fma, &[a[1], b[1], sum])
+                }
+                _ => (0..4).fold(acc, |sum, byte| {
+                    let product = lower.byte_product(a, b, byte);
+                    lower.op(Scalar::Add, &[sum, product])
+                }),
+            }
+        })
+    }
+
+    /// A byte of `a`, signed, times one of `b`, unsigned.
+    fn byte_product(&mut self, a: Value, b: Value, byte: i64) -> Value {
+        let [a, b] = [a, b].map(|word| self.bitcast(word, DType::I32));
+        let (left, right, low) = (self.int_like(a, 24 - 8 * byte), self.int_like(a, 24), self.int_like(a, 255));
+        let top = self.op(Scalar::Shl, &[a, left]);
+        let a = self.op(Scalar::Shr, &[top, right]);
+        let at = self.int_like(b, 8 * byte);
+        let shifted = self.op(Scalar::Shr, &[b, at]);
+        let b = self.op(Scalar::And, &[shifted, low]);
+        self.op(Scalar::Mul, &[a, b])
+    }
+
+    /// The two bf16 of a word as f32: the low one shifted up, the high one where it is.
+    fn halves(&mut self, word: Value) -> [Value; 2] {
+        let (sixteen, upper) = (self.int_like(word, 16), self.int_like(word, 0xffff_0000));
+        let low = self.op(Scalar::Shl, &[word, sixteen]);
+        let high = self.op(Scalar::And, &[word, upper]);
+        [low, high].map(|bits| self.bitcast(bits, DType::F32))
+    }
+
+    fn sum_products(
+        &mut self,
+        [acc, a, b]: [Value; 3],
+        ty: &Type,
+        add: &mut dyn FnMut(&mut Self, [Value; 3]) -> Value,
+    ) -> Tile {
         let (acc, a, b) = (self.tile(acc), self.tile(a), self.tile(b));
         let per_row = row_parts(&ty.shape, self.lanes) as usize;
         let mut sums = acc.parts;
@@ -108,7 +156,7 @@ impl Lower<'_> {
                 let factor = if is_vector(&ty.shape, self.lanes) { self.splat(factor) } else { factor };
                 for part in 0..per_row {
                     let sum = &mut sums[row * per_row + part];
-                    *sum = self.scalar(Scalar::Fma, &[factor, b.parts[k * per_row + part], *sum]);
+                    *sum = add(self, [factor, b.parts[k * per_row + part], *sum]);
                 }
             }
         }

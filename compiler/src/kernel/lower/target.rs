@@ -14,22 +14,68 @@ pub struct TargetDesc {
     pub gather: bool,
     /// Vectors hold elements of four bytes and nothing else.
     pub only_words: bool,
+    /// Dot products of pairs of bf16 are one instruction on whole vectors.
+    pub dots: bool,
+    /// The same for fours of bytes.
+    pub byte_dots: bool,
 }
 
 impl TargetDesc {
-    pub const AVX512: TargetDesc =
-        TargetDesc { vector_bytes: 64, masks: true, fma: true, gather: true, only_words: false };
-    pub const AVX2: TargetDesc =
-        TargetDesc { vector_bytes: 32, masks: true, fma: true, gather: true, only_words: false };
-    pub const NEON: TargetDesc =
-        TargetDesc { vector_bytes: 16, masks: false, fma: true, gather: false, only_words: false };
-    pub const SSE: TargetDesc =
-        TargetDesc { vector_bytes: 16, masks: false, fma: false, gather: false, only_words: false };
+    pub const AVX512: TargetDesc = TargetDesc {
+        vector_bytes: 64,
+        masks: true,
+        fma: true,
+        gather: true,
+        only_words: false,
+        dots: false,
+        byte_dots: false,
+    };
+    pub const AVX2: TargetDesc = TargetDesc {
+        vector_bytes: 32,
+        masks: true,
+        fma: true,
+        gather: true,
+        only_words: false,
+        dots: false,
+        byte_dots: false,
+    };
+    pub const NEON: TargetDesc = TargetDesc {
+        vector_bytes: 16,
+        masks: false,
+        fma: true,
+        gather: false,
+        only_words: false,
+        dots: false,
+        byte_dots: false,
+    };
+    pub const SSE: TargetDesc = TargetDesc {
+        vector_bytes: 16,
+        masks: false,
+        fma: false,
+        gather: false,
+        only_words: false,
+        dots: false,
+        byte_dots: false,
+    };
     /// Cranelift: 128 bits, and lane types that need no conversion between widths.
-    pub const WORDS: TargetDesc =
-        TargetDesc { vector_bytes: 16, masks: false, fma: true, gather: false, only_words: true };
-    pub const SCALAR: TargetDesc =
-        TargetDesc { vector_bytes: 4, masks: false, fma: true, gather: false, only_words: false };
+    pub const WORDS: TargetDesc = TargetDesc {
+        vector_bytes: 16,
+        masks: false,
+        fma: true,
+        gather: false,
+        only_words: true,
+        dots: false,
+        byte_dots: false,
+    };
+    pub const SCALAR: TargetDesc = TargetDesc {
+        vector_bytes: 4,
+        masks: false,
+        fma: true,
+        gather: false,
+        only_words: false,
+        dots: false,
+        byte_dots: false,
+    };
 
     /// Elements of a vector in this kernel, counted in elements of four bytes.
     pub fn lanes(&self, kernel: &Kernel) -> u32 {

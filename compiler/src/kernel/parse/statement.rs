@@ -62,6 +62,7 @@ impl<'a> Parser<'a> {
                     _ => Err(self.cursor.error_at(at, "`contract` takes three values")),
                 }
             }
+            "dot" => self.dot(),
             "random_bits" => self.random_bits(),
             "load" => self.load(),
             "store" => self.store(),
@@ -116,6 +117,15 @@ impl<'a> Parser<'a> {
         let value = self.use_value()?;
         self.cursor.expect("axis")?;
         Ok(Op::Reduce { scalar, value, axis: self.cursor.unsigned()? as usize })
+    }
+
+    fn dot(&mut self) -> Parsed<Op> {
+        let of = self.dtype()?;
+        let at = self.cursor.place();
+        match self.use_values()?[..] {
+            [acc, a, b] => Ok(Op::Dot { of, acc, a, b }),
+            _ => Err(self.cursor.error_at(at, "`dot` takes three values")),
+        }
     }
 
     fn random_bits(&mut self) -> Parsed<Op> {

@@ -123,6 +123,7 @@ impl Printer<'_> {
             Op::Barrier => "barrier".to_string(),
             Op::Index(dim) => format!("index {dim}"),
             Op::Contract { acc, a, b } => format!("contract {acc}, {a}, {b}"),
+            Op::Dot { of, acc, a, b } => format!("dot {of} {acc}, {a}, {b}"),
             Op::RandomBits(bits) => format!(
                 "random_bits seed {} stream {} index {} key {} word {}",
                 bits.seed, bits.stream, bits.index, bits.key, bits.word

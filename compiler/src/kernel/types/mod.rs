@@ -6,6 +6,10 @@
 //! holds it and in the blocks inside. Buffers never overlap. f16 and bf16 are memory types: they are loaded, stored,
 //! selected, broadcast and cast; arithmetic happens in f32 or f64. Integers wrap. Floats are rounded to their type after
 //! each operation. Casting a float to an integer rounds towards zero and saturates, NaN gives 0; casting to bool is `!= 0`.
+//! A load of u32 from memory of narrower numbers reads a word: as many neighbours as fit 32 bits, the first of them in the
+//! lowest bits; the index is that of the first. `dot bf16 %acc, %a, %b` takes words of two bf16: acc + a₀·b₀ + a₁·b₁, one
+//! fused multiply-add in f32 after the other; a machine's instruction for it may round less often and take denormals as
+//! zeros. `dot i8 %acc, %a, %b` takes words of four i8 in a and of four u8 in b: acc + a₀·b₀ + … + a₃·b₃ in i32, exactly.
 //! `reduce` combines pairwise: with h half the extent rounded up to a power of two, element i is combined with element
 //! i + h where that exists (operands in this order), then again, until one is left. The axis stays, with extent 1.
 //!
@@ -15,7 +19,8 @@
 //! symbols, and the lane symbols `l0, l1, …`: the position along axis 0, 1, … of the tile that is accessed. A guard is a
 //! `Dim` that must be at least 0. A lane whose guard fails, or whose data-dependent index is out of range, reads nothing
 //! (it gives the `otherwise` literal) and writes nothing.
-//! `contract %acc, %a, %b` is acc + a·b, one fused multiply-add after the other in order of k.
+//! `contract %acc, %a, %b` is acc + a·b, one fused multiply-add after the other in order of k; `dot` likewise takes
+//! matrices of words.
 //!
 //! # Loop level: what a backend prints
 //!
@@ -36,7 +41,8 @@
 //! | scalar functions | see below |
 //! | `quotient %a, %b` | `<>` integers, truncating; lowering makes sure that b ≠ 0 and that it does not overflow |
 //! | `call exp %a` | a host function named after a `Scalar`, `f64<>` operands and result |
-//! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
+//! | `dot bf16 %acc, %a, %b`, `dot i8 …` | f32 or i32, and words, lane by lane; targets with such an instruction only |
+//! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only; words lie side by side. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
 //! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
 //! | `prefetch m at %o + c` | a hint that the memory there will be read soon; %o an `i64<>`. A backend may print nothing |
 //! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
@@ -162,6 +168,18 @@ impl Kernel {
         match memory {
             Memory::Buffer(at) => self.buffers[at as usize].dtype,
             Memory::Local(at) => self.locals[at as usize].dtype,
+        }
+    }
+
+    /// How many neighbours in memory one element of a loaded value holds: several if it is a word of narrow numbers.
+    pub fn neighbours(&self, memory: Memory, ty: &Type) -> Option<u64> {
+        let dtype = self.memory_dtype(memory);
+        match dtype {
+            _ if dtype == ty.dtype => Some(1),
+            DType::BF16 | DType::F16 | DType::I8 | DType::U8 if ty.dtype == DType::U32 => {
+                Some((ty.dtype.size_of() / dtype.size_of()) as u64)
+            }
+            _ => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Statements and what they are made of. Elementwise functions all go through `Op::Scalar`.
 
 use super::Value;
-use crate::graph::{Dim, Scalar, Symbol};
+use crate::graph::{DType, Dim, Scalar, Symbol};
 
 /// Statements in order, and the values that the enclosing statement gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,6 +30,13 @@ pub enum Op {
         scalar: Scalar,
         value: Value,
         axis: usize,
+    },
+    /// Sums of products of the narrow numbers that lie in words.
+    Dot {
+        of: DType,
+        acc: Value,
+        a: Value,
+        b: Value,
     },
     If(Box<If>),
     Barrier,

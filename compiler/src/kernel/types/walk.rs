@@ -14,7 +14,7 @@ impl Op {
             Op::Reduce { value, .. } | Op::Extract { value, .. } => visit(value),
             Op::Insert { value, scalar, .. } => [value, scalar].into_iter().for_each(visit),
             Op::Quotient(a, b) => [a, b].into_iter().for_each(visit),
-            Op::Contract { acc, a, b } => [acc, a, b].into_iter().for_each(visit),
+            Op::Contract { acc, a, b } | Op::Dot { acc, a, b, .. } => [acc, a, b].into_iter().for_each(visit),
             Op::RandomBits(bits) => {
                 visit(&mut bits.seed);
                 visit(&mut bits.stream);

@@ -5,7 +5,8 @@ use crate::graph::{DType, Dim};
 use crate::kernel::types::*;
 
 impl Verifier<'_> {
-    pub(super) fn access(&mut self, place: &str, access: &Access, shape: &[u64], facts: &Facts) {
+    /// Each lane reads so many neighbours along the last axis.
+    pub(super) fn access(&mut self, place: &str, access: &Access, (shape, n_neighbours): (&[u64], u64), facts: &Facts) {
         let extents = self.kernel.memory_shape(access.memory);
         let (found, wanted) = (access.index.len(), extents.len());
         self.check(place, found == wanted, || format!("the memory has {wanted} axes, the access {found} indices"));
@@ -21,10 +22,14 @@ impl Verifier<'_> {
         }
         facts.assume(access.guards.iter().cloned());
         for (axis, (index, extent)) in access.index.iter().zip(&extents).enumerate() {
+            let further = if axis + 1 == extents.len() { n_neighbours as i64 - 1 } else { 0 };
             match index {
                 Index::Dim(dim) => {
                     self.in_scope(place, dim, shape.len());
-                    self.inside(place, axis, dim, extent, &facts);
+                    self.inside(place, axis, dim, &(extent - further), &facts);
+                }
+                Index::Value(value) if further > 0 => {
+                    self.check(place, false, || format!("{value} does not say where a word lies"));
                 }
                 Index::Value(value) => {
                     let ty = self.kernel.type_of(*value);

@@ -9,13 +9,14 @@ impl Verifier<'_> {
     pub(super) fn memory_and_symbols(&mut self, place: &str, stmt: &Stmt, facts: &mut Facts) {
         match &stmt.op {
             Op::Load(access, _) => {
-                let shape = self.kernel.type_of(stmt.results[0]).shape.clone();
-                self.access(place, access, &shape, facts);
+                let ty = self.kernel.type_of(stmt.results[0]);
+                let n_neighbours = self.kernel.neighbours(access.memory, ty).unwrap_or(1);
+                self.access(place, access, (&ty.shape, n_neighbours), facts);
                 self.readable(place, access.memory);
             }
             Op::Store(access, value) | Op::Accumulate(access, value) => {
                 let shape = self.kernel.type_of(*value).shape.clone();
-                self.access(place, access, &shape, facts);
+                self.access(place, access, (&shape, 1), facts);
                 self.writable(place, access.memory);
                 if matches!(stmt.op, Op::Accumulate(..)) {
                     self.readable(place, access.memory);
@@ -23,7 +24,7 @@ impl Verifier<'_> {
                 }
             }
             Op::Prefetch(access) => {
-                self.access(place, access, &[], facts);
+                self.access(place, access, (&[], 1), facts);
                 self.readable(place, access.memory);
             }
             Op::LoadAt(at) | Op::PrefetchAt(at) => self.readable(place, at.memory),

@@ -35,7 +35,9 @@ pub(super) fn check(kernel: &Kernel, stmt: &Stmt) -> Checked {
 fn legal(level: Level, op: &Op) -> Checked {
     use Op::*;
     let own = match op {
-        Const(_) | Scalar(..) | Cast(_) | Broadcast(_) | Reduce { .. } | Bitcast(_) | Barrier => return Ok(()),
+        Const(_) | Scalar(..) | Cast(_) | Broadcast(_) | Reduce { .. } | Bitcast(_) | Dot { .. } | Barrier => {
+            return Ok(());
+        }
         If(inner) => match inner.condition {
             Condition::Value(_) => return Ok(()),
             Condition::Guards(_) => Level::Tile,
@@ -98,6 +100,7 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
         }
         Op::Reduce { scalar, value, axis } => reduce(kernel.level, *scalar, of(value), *axis, ty),
         Op::Contract { acc, a, b } => contract(of(acc), of(a), of(b), ty),
+        Op::Dot { of: narrow, acc, a, b } => dot(kernel.level, *narrow, [of(acc), of(a), of(b)], ty),
         Op::Index(_) => require(ty.dtype == DType::I64, || "an index is i64".into()),
         Op::RandomBits(bits) => {
             is(kernel, bits.seed, &Type::scalar(DType::I64))?;
@@ -108,11 +111,13 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
             require(ty.dtype == DType::U32 && bits.word < 4, || "it gives u32, one of four words".into())
         }
         Op::Load(access, otherwise) => {
-            memory_type(kernel, access.memory, ty)?;
+            loaded_type(kernel, access.memory, ty)?;
             require(otherwise.fits(ty.dtype), || format!("{otherwise} is no {}", ty.dtype))
         }
         Op::LoadAt(at) => {
-            memory_type(kernel, at.memory, ty)?;
+            loaded_type(kernel, at.memory, ty)?;
+            let is_word = kernel.memory_dtype(at.memory) != ty.dtype;
+            require(!is_word || kernel.type_of(at.offset).is_scalar(), || "words lie side by side".into())?;
             place(kernel, at, ty, true)
         }
         Op::Argument(Argument::Size(at)) if *at as usize >= kernel.sizes.len() => Err("there is no such size".into()),
@@ -250,11 +255,31 @@ fn contract(acc: &Type, a: &Type, b: &Type, ty: &Type) -> Checked {
     require(matches!(ty.dtype, DType::F32 | DType::F64), || format!("{} is not contracted", ty.dtype))?;
     same_dtype(a, ty)?;
     same_dtype(b, ty)?;
+    products(acc, a, b)
+}
+
+/// R×C from R×K and K×C.
+fn products(acc: &Type, a: &Type, b: &Type) -> Checked {
     let fits = match (&acc.shape[..], &a.shape[..], &b.shape[..]) {
         ([r, c], [ra, ka], [kb, cb]) => r == ra && c == cb && ka == kb,
         _ => false,
     };
     require(fits, || format!("shapes do not fit: {acc} + {a} · {b}"))
+}
+
+fn dot(level: Level, of: DType, [acc, a, b]: [&Type; 3], ty: &Type) -> Checked {
+    let sum = match of {
+        DType::BF16 => DType::F32,
+        DType::I8 => DType::I32,
+        _ => return Err(format!("there is no dot product of {of}")),
+    };
+    require(a.dtype == DType::U32 && b.dtype == DType::U32, || "its factors are words, of u32".into())?;
+    require(ty.dtype == sum, || format!("it is summed in {sum}"))?;
+    same_type(acc, ty)?;
+    match level {
+        Level::Tile => products(acc, a, b),
+        Level::Loop => same(&a.shape, &ty.shape).and_then(|()| same(&b.shape, &ty.shape)),
+    }
 }
 
 fn carries(kernel: &Kernel, results: &[Value], lists: [&Vec<Value>; 3]) -> Checked {
@@ -282,6 +307,14 @@ fn in_vector(kernel: &Kernel, vector: &Type, lane: u32, scalar: &Type) -> Checke
 fn memory_type(kernel: &Kernel, memory: Memory, ty: &Type) -> Checked {
     let dtype = kernel.memory_dtype(memory);
     require(dtype == ty.dtype, || format!("`{}` holds {dtype}, not {}", kernel.memory_name(memory), ty.dtype))
+}
+
+/// A loaded value has the type of the memory, or is made of words of it.
+fn loaded_type(kernel: &Kernel, memory: Memory, ty: &Type) -> Checked {
+    match kernel.neighbours(memory, ty) {
+        Some(_) => Ok(()),
+        None => memory_type(kernel, memory, ty),
+    }
 }
 
 fn steps(step: i64) -> Checked {

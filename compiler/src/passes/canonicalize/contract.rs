@@ -25,9 +25,10 @@ fn axes_of(pattern: &str) -> Option<Vec<Vec<&str>>> {
     (lists.len() == 3 && lists.iter().flatten().all(is_name)).then_some(lists)
 }
 
-fn pattern_of(lists: &[Vec<&str>]) -> Attrs {
+/// The contraction's attributes with another pattern.
+fn with_pattern(attrs: &Attrs, lists: &[Vec<&str>]) -> Attrs {
     let text: Vec<String> = lists.iter().map(|list| list.join(" ")).collect();
-    Attrs::none().with("pattern", format!("{}, {} -> {}", text[0], text[1], text[2]))
+    attrs.clone().with("pattern", format!("{}, {} -> {}", text[0], text[1], text[2]))
 }
 
 fn contract_permuted(site: &Site) -> Option<Expr> {
@@ -46,7 +47,7 @@ fn contract_permuted(site: &Site) -> Option<Expr> {
         *operand = below.operands[0];
     }
     let operands: Vec<Expr> = (operands != site.operands).then(|| operands.into_iter().map(Old).collect())?;
-    Some(Expr::Apply("contract", operands, pattern_of(&lists)))
+    Some(Expr::Apply("contract", operands, with_pattern(site.attrs(), &lists)))
 }
 
 fn contract_broadcast(site: &Site) -> Option<Expr> {
@@ -64,7 +65,7 @@ fn contract_broadcast(site: &Site) -> Option<Expr> {
         }
     }
     let operands: Vec<Expr> = (operands != site.operands).then(|| operands.into_iter().map(Old).collect())?;
-    Some(Expr::Apply("contract", operands, pattern_of(&lists)))
+    Some(Expr::Apply("contract", operands, with_pattern(site.attrs(), &lists)))
 }
 
 fn permute_contract(site: &Site) -> Option<Expr> {
@@ -75,5 +76,9 @@ fn permute_contract(site: &Site) -> Option<Expr> {
         return None;
     }
     lists[2] = site.permutation().into_iter().map(|axis| lists[2][axis]).collect();
-    Some(Expr::Apply("contract", below.operands.iter().copied().map(Old).collect(), pattern_of(&lists)))
+    Some(Expr::Apply(
+        "contract",
+        below.operands.iter().copied().map(Old).collect(),
+        with_pattern(below.attrs(), &lists),
+    ))
 }

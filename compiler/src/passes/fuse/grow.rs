@@ -7,6 +7,8 @@
 //! | reduction | all its uses are inside; the group has no reduction yet; from p to the root every read is at the same position, and the shapes are equal |
 //! | pointwise or view, computed once | all its uses are inside, it is read at one position, and the group visits no more points than p has elements |
 //! | pointwise or view, repeated | its work, with that of what it is repeated for, costs at most `CHEAP`; into a reduction that reads it more than once per element, only plain movement and one cast |
+//! | the same, making floats of bytes | if nothing asks for its value |
+//! | the same, a cast to fewer bytes | not where that is repeated, if what it casts can store them |
 //! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
 //! | the same, used outside too | moreover it reads at most one operand of its own size, and is not computed anyway (pure movement is) |
 //!
@@ -206,8 +208,14 @@ impl<'a> Growth<'a> {
         if member.is_private && !repeats {
             return Ok(member);
         }
+        if facts.widens && !self.asked[id.index()] && !self.survey.is_output(id) {
+            return Ok(Member { is_private: false, ..member });
+        }
         if work > 0 && self.ends_reduction(id) {
             return Err(Some("it is done once, with the reduction before it"));
+        }
+        if repeats && facts.narrows && (member.in_reduction || self.has_maker(id)) {
+            return Err(Some("what it stores is smaller than what it reads"));
         }
         let repeated = member.repeated + work;
         if repeats && member.in_reduction {
@@ -249,6 +257,12 @@ impl<'a> Growth<'a> {
             }
         }
         false
+    }
+
+    /// Its operand is made by a node that could be a member of its group.
+    fn has_maker(&self, id: NodeId) -> bool {
+        let maker = |value: &Value| !matches!(self.survey.kind(value.node), Kind::Alone | Kind::Number);
+        self.survey.graph.operands(id).first().is_some_and(maker)
     }
 
     /// The group visits no more points than this node has elements.

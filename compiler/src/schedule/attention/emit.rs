@@ -198,7 +198,7 @@ impl Item<'_> {
         let first = number * panels;
         let n_panels = keys.ceil_div(&of_width);
         let end = if self.carried.is_some() { (&first + panels).least(&n_panels) } else { n_panels };
-        let whole_end = keys.floor_div(&of_width).least(&end);
+        let whole_end = keys.floor_div(&of_width).least(&end).greatest(&first);
         let stop = if self.carried.is_some() { (&base + panels * width).least(keys) } else { keys.clone() };
         if !self.of.bounds.is_empty() {
             return self.masked_tile(b, (row, n_rows), base, (first, end, whole_end), stop);
@@ -233,24 +233,25 @@ impl Item<'_> {
         };
         let low = between(b, "low", most(&loose.low, &base), &base, &stop);
         let high = between(b, "high", least(&loose.high, &stop), &low, &stop);
-        let p0 = between(b, "start", low.floor_div(&width), &first, &end);
-        let p3 = between(b, "end", high.ceil_div(&width), &p0, &end);
-        let (p1, p2) = match self.of.bounds.is_complete {
-            true => {
-                let p1 = between(b, "clear", most(&tight.low, &base).ceil_div(&width), &p0, &p3);
-                let inside = least(&tight.high, &stop).floor_div(&width).least(&whole_end);
-                let p2 = between(b, "edge", inside, &p1, &p3);
-                (p1, p2)
+        let start = between(b, "start", low.floor_div(&width), &first, &whole_end);
+        let needed = high.ceil_div(&width);
+        let mut panels = Segments {
+            before: (start.clone(), start.clone()),
+            whole: (start.clone(), start.clone()),
+            after: (start.clone(), start),
+            narrow: None,
+        };
+        if self.of.bounds.is_complete {
+            if !tight.low.is_empty() {
+                let clear = most(&tight.low, &base).ceil_div(&width).least(&needed);
+                panels.before.1 = between(b, "clear", clear, &panels.before.0, &whole_end);
             }
-            false => (p3.clone(), p3.clone()),
-        };
-        let before = if tight.low.is_empty() && self.of.bounds.is_complete {
-            (p0.clone(), p0.clone())
-        } else {
-            (p0.clone(), p1.clone())
-        };
-        let whole_start = before.1.clone();
-        let panels = Segments { before, whole: (whole_start, p2.clone()), after: (p2, p3), narrow: None };
+            let edge = least(&tight.high, &stop).floor_div(&width);
+            let edge = between(b, "edge", edge, &panels.before.1, &whole_end);
+            panels.whole = (panels.before.1.clone(), edge.clone());
+            panels.after.0 = edge;
+        }
+        panels.after.1 = between(b, "end", needed, &panels.after.0, &end);
         KeyTile { base, panels, keys: (low, high) }
     }
 

@@ -78,7 +78,7 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
 
 fn part(loops: Loops, machine: &Machine) -> Option<Part> {
     let [reduce] = loops.stages.as_slice() else { return None };
-    let plan = contraction::find(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
+    let plan = contraction::plan(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
     Some(Part { loops, plan })
 }
 
@@ -147,7 +147,9 @@ impl Attention<'_> {
     fn kernel(&self, sizes: &Ranges) -> Kernel {
         let mut b = Builder::new("kernel");
         let (score, mix) = (&self.score.loops, &self.mix.loops);
-        declare_sizes(&mut b, sizes, &|symbol| is_used(score, symbol) || is_used(mix, symbol));
+        declare_sizes(&mut b, sizes, &|symbol| {
+            is_used(score, &score.roots(), symbol) || is_used(mix, &mix.roots(), symbol)
+        });
         let types: Vec<_> = score.operands.iter().chain(&mix.operands[1..]).collect();
         let operands = types.iter().enumerate();
         let operands: Vec<Memory> =

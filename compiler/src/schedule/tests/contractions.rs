@@ -2,6 +2,9 @@
 
 use super::groups::{check_graph, lowered};
 use super::*;
+use crate::graph::parse::{Library, parse};
+use crate::ops;
+use crate::passes::{Context, Narrowing, pipeline, prepare, run_pipeline};
 
 /// `x · w`, with sizes that may be `N`; `tail` continues from `%2` and returns.
 fn product(m: &str, k: &str, n: &str, dtype: &str, least: i64, tail: &str) -> String {
@@ -128,5 +131,61 @@ fn convolutions() {
             }}"#
         );
         check_text(&text, &[1], &MACHINES);
+    }
+}
+
+/// Whether a kernel of a contraction with narrow factors reads words, on this machine.
+fn reads_words(text: &str, narrowing: Narrowing, n: i64, machine: &Machine) -> bool {
+    let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
+    let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
+    let mut context = Context::default();
+    context.panel = Some(&panel);
+    context.narrowing = narrowing;
+    let (whole, grouping) = pipeline::parts();
+    let whole = run_pipeline(&graph, whole, &context).expect("passes");
+    let split = prepare::split(vec![whole], &context).expect("passes");
+    let mut n_dots = 0;
+    for graph in split.entries.iter().chain(&split.prepared) {
+        let graph = run_pipeline(graph, grouping, &context).expect("passes");
+        check_graph(&graph, n, std::slice::from_ref(machine));
+        let fused = graph.node_ids().filter(|&id| graph.node(id).op.name == "fused");
+        let kernels = fused.map(|id| schedule(&graph, id, machine).expect("a kernel"));
+        n_dots += kernels.filter(|kernel| kernel::print(kernel).contains(" = dot ")).count();
+    }
+    n_dots > 0
+}
+
+#[test]
+fn narrow_factors_are_read_in_words() {
+    let product = |m: &str, k: &str, n: &str| {
+        let tail = RETURN.replace("%2", "%3");
+        let text = product(m, k, n, "f32", 0, &format!("%3: f32[{m}, {n}] = tanh(%2)\n{tail}"));
+        text.replace("m n\"", "m n\", result = f32")
+    };
+    let scaled = |bits| Narrowing::Scaled { bits, group: 8 };
+    for narrowing in [Narrowing::Factors(DType::BF16), scaled(8), scaled(4)] {
+        for (at, (m, k, n)) in
+            [("7", "24", "70"), ("N", "16", "20"), ("1", "64", "33"), ("3", "16", "16"), ("9", "40", "64")]
+                .into_iter()
+                .enumerate()
+        {
+            for machine in &MACHINES[at % 2..][..2] {
+                let text = product(m, k, n);
+                assert!(reads_words(&text, narrowing, 5, machine), "{narrowing:?} {m} {k} {n} {machine:?}");
+            }
+        }
+    }
+    assert!(!reads_words(&product("7", "25", "70"), Narrowing::Factors(DType::BF16), 1, &MACHINES[0]));
+}
+
+#[test]
+fn narrow_convolutions_are_read_in_words() {
+    let text = r#"graph @call(%0 "x": data f32[2, 6, 7, 8], %1 "w": param f32[20, 8, 3, 2]) where N in 0.. {
+      %2: f32[2, 4, 6, 20] = convolve(%0, %1) {channels_last = true, result = f32}
+      %3: f32[2, 4, 6, 20] = abs(%2)
+      return %3 "y": data
+    }"#;
+    for narrowing in [Narrowing::Factors(DType::BF16), Narrowing::Scaled { bits: 8, group: 8 }] {
+        assert!(reads_words(text, narrowing, 1, &MACHINES[0]), "{narrowing:?}");
     }
 }

@@ -27,8 +27,8 @@ pub fn check_graph(graph: &Graph, n: i64, machines: &[Machine]) {
         let operands: Vec<Tensor> = graph.operands(id).iter().map(|value| values[value].clone()).collect();
         let results = interpret(&one, &operands, &|_| Some(n), Precision::Declared).expect("a value");
         let op = graph.node(id).op;
-        let has_kernel =
-            matches!(op.meaning, Meaning::Structured { .. } | Meaning::Opaque { .. }) || op.name == "fused";
+        let has_kernel = op.name == "scan"
+            || matches!(op.meaning, Meaning::Structured { .. } | Meaning::Opaque { .. } | Meaning::Group { .. });
         for machine in machines.iter().filter(|_| has_kernel) {
             check_node(&one, node, &operands, &results, n, machine)
                 .unwrap_or_else(|e| panic!("{n} {machine:?}: {e}\nin {graph}"));

@@ -1,9 +1,11 @@
 //! Kernels against the reference interpreter: every op of the table, contractions of all shapes, and fused groups, for
 //! every kind of machine.
 
+mod attention;
 mod contractions;
 mod groups;
 mod ops;
+mod recurrence;
 mod rows;
 
 use super::*;

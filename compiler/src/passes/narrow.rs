@@ -1,0 +1,162 @@
+//! Lets contractions and convolutions with weights read narrower numbers than they are computed in.
+//!
+//! ```text
+//! contract(x, w) {result = f32}   =>   contract(cast(x, bf16), cast(w, bf16)) {result = f32}
+//! cast(m(x), bf16)                =>   m(cast(x, bf16))         m movement, or a maximum, with no other user
+//! f(x), cast(x, bf16)             =>   f(cast(c, f32)), c = cast(x, bf16)      f elementwise
+//! ```
+//! Not exact: factors are rounded to nearest, sums are not. The first rule concerns contractions whose type nobody wrote in
+//! the spec: the pass `precision` states their `result`. By the second a value is rounded before it is moved, by the third
+//! it is stored once. Everything else stays as it is: normalisations, softmax, sums, and products of two values that change
+//! with each call; a remark names each contraction that stays. Casts of weights are done when the weights are loaded.
+
+use rustc_hash::FxHashMap;
+
+use super::facts::is_elementwise;
+use super::frozen::frozen;
+use super::rebuild::Rebuild;
+use super::{Context, Narrowing, Pass, PassError, dce, op, pack};
+use crate::graph::{Attrs, DType, Graph, NodeId, OpError, Origin, Value};
+
+pub static PASS: Pass =
+    Pass { name: "narrow", doc: "Lets contractions with weights read narrower numbers than they sum.", run };
+
+/// The attribute that says what a contraction gives, whatever it reads.
+pub const RESULT: &str = "result";
+
+/// Ops that only move numbers or pick among them.
+const MOVEMENT: &[&str] = &["pad", "reshape", "permute", "slice", "window", "reduce_max"];
+/// A value is followed through so many of them.
+const MAX_MOVES: usize = 8;
+
+fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    let Narrowing::Factors(dtype) = context.narrowing else { return Ok(graph.clone()) };
+    let Some(panel) = context.panel else { return Ok(graph.clone()) };
+    let live = Rebuild::live(graph);
+    let is_frozen = frozen(graph, &live);
+    let mut uses: FxHashMap<NodeId, usize> = FxHashMap::default();
+    for value in live.iter().flat_map(|&id| graph.operands(id)) {
+        *uses.entry(value.node).or_default() += 1;
+    }
+    graph.outputs().iter().for_each(|output| *uses.entry(output.value.node).or_default() += 1);
+    let mut casts = Casts { rebuild: Rebuild::new(graph), dtype, uses, known: FxHashMap::default() };
+    for id in live {
+        let node = graph.node(id);
+        let regions = node.regions.clone();
+        let reason = match pack::weight(graph, id, &is_frozen, panel) {
+            _ if !is_wide(graph, id) => None,
+            Ok(_) if node.attrs.get(RESULT).is_none() => Some("its type is written in the spec"),
+            Ok(weight) if weight.pairs || weight.is_shared || dtype != DType::BF16 => {
+                casts.narrow(id).map_err(PassError::at(PASS.name, &node.origin))?;
+                continue;
+            }
+            Ok(_) => Some("its factors do not fall into pairs"),
+            Err(reason) => reason,
+        };
+        if let Some(reason) = reason {
+            context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
+        }
+        casts.rebuild.copy(id, regions);
+    }
+    stored_once(&casts.rebuild.finish(), dtype).and_then(|graph| (dce::PASS.run)(&graph, context))
+}
+
+/// Whether a node reads and gives f32.
+pub fn is_wide(graph: &Graph, id: NodeId) -> bool {
+    let operands = graph.operands(id);
+    operands.iter().all(|&value| graph.type_of(value).dtype == DType::F32)
+        && graph.node(id).types[0].dtype == DType::F32
+}
+
+struct Casts<'g> {
+    rebuild: Rebuild<'g>,
+    dtype: DType,
+    /// Of the old graph, outputs among them.
+    uses: FxHashMap<NodeId, usize>,
+    /// What stands for old values, rounded.
+    known: FxHashMap<Value, Value>,
+}
+
+impl Casts<'_> {
+    /// A contraction again, on rounded factors.
+    fn narrow(&mut self, id: NodeId) -> Result<(), OpError> {
+        let old = self.rebuild.old;
+        let node = old.node(id).clone();
+        let operands = old.operands(id).into_iter().map(|value| self.rounded(value, &node.origin, 0));
+        let operands = operands.collect::<Result<Vec<Value>, OpError>>()?;
+        let new = self.rebuild.new.push(node, &operands);
+        let results = self.rebuild.new.results(new).collect();
+        self.rebuild.set(id, results);
+        Ok(())
+    }
+
+    /// An old value, rounded as early as that can be done without doing it twice.
+    fn rounded(&mut self, value: Value, origin: &Origin, n_moves: usize) -> Result<Value, OpError> {
+        if let Some(&known) = self.known.get(&value) {
+            return Ok(known);
+        }
+        let old = self.rebuild.old;
+        let node = old.node(value.node);
+        let is_private = self.uses.get(&value.node) == Some(&1);
+        let rounded = if is_private && n_moves < MAX_MOVES && MOVEMENT.contains(&node.op.name) {
+            let from = self.rounded(old.operands(value.node)[0], &node.origin, n_moves + 1)?;
+            self.rebuild.new.apply(node.op, &[from], &node.attrs, Vec::new(), &node.origin)?
+        } else {
+            let value = self.rebuild.get(value);
+            cast(&mut self.rebuild.new, value, self.dtype, origin)?.node
+        };
+        let rounded = Value { node: rounded, result: 0 };
+        self.known.insert(value, rounded);
+        Ok(rounded)
+    }
+}
+
+fn cast(graph: &mut Graph, value: Value, to: DType, origin: &Origin) -> Result<Value, OpError> {
+    let node = graph.apply(op("cast")?, &[value], &Attrs::none().with("to", to), Vec::new(), origin)?;
+    Ok(Value { node, result: 0 })
+}
+
+/// Where a computed value is rounded for contractions and used by nothing but elementwise work besides, that reads the
+/// rounded value too.
+fn stored_once(graph: &Graph, dtype: DType) -> Result<Graph, PassError> {
+    let live = Rebuild::live(graph);
+    let mut users: FxHashMap<Value, Vec<NodeId>> = FxHashMap::default();
+    for &id in &live {
+        graph.operands(id).into_iter().for_each(|value| users.entry(value).or_default().push(id));
+    }
+    let is_rounding = |id: NodeId| graph.node(id).op.name == "cast" && graph.node(id).types[0].dtype == dtype;
+    let is_argument = |value: Value| graph.arguments().iter().any(|argument| argument.value == value);
+    let is_output = |value: Value| graph.outputs().iter().any(|output| output.value == value);
+    let is_stored_once = |value: &Value| {
+        let users = &users[value];
+        graph.type_of(*value).dtype == DType::F32
+            && users.iter().any(|&id| is_rounding(id))
+            && users.iter().any(|&id| !is_rounding(id))
+            && users.iter().all(|&id| is_elementwise(graph, id))
+            && !is_argument(*value)
+            && !is_output(*value)
+    };
+    let shared: Vec<Value> = users.keys().copied().filter(is_stored_once).collect();
+    let mut rebuild = Rebuild::new(graph);
+    let mut rounded: FxHashMap<Value, Value> = FxHashMap::default();
+    for id in live {
+        let node = graph.node(id);
+        if let Some(&narrow) =
+            graph.operands(id).first().and_then(|value| rounded.get(value)).filter(|_| is_rounding(id))
+        {
+            rebuild.set(id, vec![narrow]);
+            continue;
+        }
+        rebuild.copy(id, node.regions.clone());
+        let value = Value { node: id, result: 0 };
+        if shared.contains(&value) {
+            let made = rebuild.get(value);
+            let at = PassError::at(PASS.name, &node.origin);
+            let narrow = cast(&mut rebuild.new, made, dtype, &node.origin).map_err(&at)?;
+            let wide = cast(&mut rebuild.new, narrow, DType::F32, &node.origin).map_err(&at)?;
+            rounded.insert(value, narrow);
+            rebuild.set(id, vec![wide]);
+        }
+    }
+    Ok(rebuild.finish())
+}

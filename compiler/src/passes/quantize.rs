@@ -1,0 +1,155 @@
+//! Stores weights of contractions as small integers, and lets contractions multiply integers.
+//!
+//! ```text
+//! contract(x, w) {result = f32}   =>   contract(dq(q(x), s), dq(q(w), t)) {result = f32}
+//! s = max |x| / 127, t = max |w| / (2^(bits-1) - 1)      over each group of neighbours along the summed axis
+//! ```
+//! with `q = quantize` and `dq = dequantize`. Not exact: both factors are rounded to their integers. The contraction is the
+//! same to whoever reads the graph; its kernel sums the integers of a group exactly and scales the sum. The weight is cut
+//! into panels, four bytes of the summed axis side by side. Concerned are contractions whose type nobody wrote in the spec
+//! and whose last summed axis falls into groups; a remark names each that stays in f32. What depends on weights alone is
+//! computed when they are loaded.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::frozen::frozen;
+use super::narrow::{RESULT, is_wide};
+use super::pack::{self, Weight};
+use super::rebuild::Rebuild;
+use super::{Context, Narrowing, Pass, PassError, op};
+use crate::graph::{Attr, Attrs, DType, Dim, Graph, NodeId, OpError, Origin, Tensor, Value};
+
+pub static PASS: Pass =
+    Pass { name: "quantize", doc: "Stores weights of contractions as small integers with scales.", run };
+
+/// Bytes that lie side by side along the summed axis.
+const DEPTH: i64 = 4;
+
+fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    let (Narrowing::Scaled { bits, group }, Some(panel)) = (context.narrowing, context.panel) else {
+        return Ok(graph.clone());
+    };
+    let live = Rebuild::live(graph);
+    let is_frozen = frozen(graph, &live);
+    let bytes = |columns: &Dim, _: DType| panel(columns, DType::I8);
+    let mut pass = Quantize { rebuild: Rebuild::new(graph), bits, group, known: FxHashMap::default() };
+    for id in live {
+        let node = graph.node(id);
+        let reason = match pack::weight(graph, id, &is_frozen, &bytes) {
+            _ if !is_wide(graph, id) => None,
+            Ok(_) if node.attrs.get(RESULT).is_none() => Some("its type is written in the spec"),
+            Ok(weight) if pass.falls_into_groups(id, &weight) => {
+                pass.contraction(id, &weight).map_err(PassError::at(PASS.name, &node.origin))?;
+                continue;
+            }
+            Ok(_) => Some("its summed axis does not fall into groups"),
+            Err(reason) => reason,
+        };
+        if let Some(reason) = reason {
+            context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
+        }
+        pass.rebuild.copy(id, node.regions.clone());
+    }
+    Ok(pass.rebuild.finish())
+}
+
+struct Quantize<'g> {
+    rebuild: Rebuild<'g>,
+    bits: i64,
+    group: i64,
+    /// What stands for old values that change with each call.
+    known: FxHashMap<Value, Value>,
+}
+
+impl Quantize<'_> {
+    fn falls_into_groups(&self, id: NodeId, weight: &Weight) -> bool {
+        let value = self.rebuild.old.operands(id)[weight.operand];
+        let shape = &self.rebuild.old.type_of(value).shape;
+        let [.., before, _] = weight.panels.order[..] else { return false };
+        weight.pairs && shape[before].exact_div(&Dim::constant(self.group)).is_some()
+    }
+
+    fn contraction(&mut self, id: NodeId, weight: &Weight) -> Result<(), OpError> {
+        let node = self.rebuild.old.node(id).clone();
+        let mut operands = self.rebuild.operands(id);
+        let old = self.rebuild.old.operands(id);
+        for (idx, operand) in operands.iter_mut().enumerate() {
+            *operand = match idx == weight.operand {
+                true => self.weight(*operand, weight, &node.origin)?,
+                false => self.activation(old[idx], *operand, &node.origin)?,
+            };
+        }
+        let new = self.rebuild.new.push(node, &operands);
+        let results = self.rebuild.new.results(new).collect();
+        self.rebuild.set(id, results);
+        Ok(())
+    }
+
+    fn activation(&mut self, old: Value, value: Value, origin: &Origin) -> Result<Value, OpError> {
+        if let Some(&known) = self.known.get(&old) {
+            return Ok(known);
+        }
+        let rank = self.rebuild.new.type_of(value).rank();
+        let format = self.format(8, 0, rank - 1);
+        let mut b = Build { graph: &mut self.rebuild.new, origin };
+        let scale = b.scales(value, rank - 1, self.group, 127.0)?;
+        let q = b.apply("quantize", &[value, scale], format.clone())?;
+        let restored = b.apply("dequantize", &[q, scale], format)?;
+        self.known.insert(old, restored);
+        Ok(restored)
+    }
+
+    fn weight(&mut self, value: Value, weight: &Weight, origin: &Origin) -> Result<Value, OpError> {
+        let (bits, panels, rank) = (self.bits, &weight.panels, weight.panels.order.len());
+        let zero = 1 << (bits - 1);
+        let format = self.format(bits, zero, rank - 2);
+        let value = panels.in_order(&mut self.rebuild.new, value, origin)?;
+        let mut b = Build { graph: &mut self.rebuild.new, origin };
+        let scale = b.scales(value, rank - 2, self.group, (zero - 1) as f64)?;
+        let q = b.apply("quantize", &[value, scale], format.clone())?;
+        let width = Attrs::none().with("width", panels.width as i64);
+        let extent = Attrs::none().with("extent", panels.columns.clone());
+        let q = b.apply("pack", &[q], width.clone().with("depth", DEPTH))?;
+        let q = b.apply("unpack", &[q], extent.clone().with("depth", DEPTH))?;
+        let scale = b.apply("pack", &[scale], width)?;
+        let scale = b.apply("unpack", &[scale], extent)?;
+        let restored = b.apply("dequantize", &[q, scale], format)?;
+        panels.in_old_order(&mut self.rebuild.new, restored, origin)
+    }
+
+    fn format(&self, bits: i64, zero: i64, axis: usize) -> Attrs {
+        let attrs = Attrs::none().with("bits", bits).with("zero", zero).with("axis", axis as i64);
+        attrs.with("group", self.group)
+    }
+}
+
+/// Building with one origin.
+struct Build<'g> {
+    graph: &'g mut Graph,
+    origin: &'g Origin,
+}
+
+impl Build<'_> {
+    fn apply(&mut self, name: &str, operands: &[Value], attrs: Attrs) -> Result<Value, OpError> {
+        let node = self.graph.apply(op(name)?, operands, &attrs, Vec::new(), self.origin)?;
+        Ok(Value { node, result: 0 })
+    }
+
+    /// The greatest magnitude of each group along an axis, divided by the greatest integer.
+    fn scales(&mut self, value: Value, axis: usize, group: i64, limit: f64) -> Result<Value, OpError> {
+        let mut shape = self.graph.type_of(value).shape.clone();
+        let n_groups = shape[axis].floor_div(&Dim::constant(group));
+        shape.splice(axis..=axis, [n_groups, Dim::constant(group)]);
+        let grouped = self.apply("reshape", &[value], Attrs::none().with("shape", shape))?;
+        let size = self.apply("abs", &[grouped], Attrs::none())?;
+        let axes = vec![axis as i64 + 1];
+        let most = self.apply("reduce_max", &[size], Attrs::none().with("axes", axes).with("keep", false))?;
+        let ty = self.graph.type_of(most).clone();
+        let number = Attr::Tensor(Arc::new(Tensor::floats(ty.dtype, Vec::new(), vec![1.0 / limit]).cast(ty.dtype)));
+        let by = self.apply("constant", &[], Attrs::none().with("value", number))?;
+        let by = self.apply("broadcast", &[by], Attrs::none().with("shape", ty.shape.clone()))?;
+        self.apply("mul", &[most, by], Attrs::none())
+    }
+}

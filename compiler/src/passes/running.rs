@@ -1,0 +1,127 @@
+//! Turns running values along long axes into scans: one step an element, where a sum for each has one for each pair.
+//!
+//! ```text
+//! cumulate(x, f)              =>   (_, y) = scan(c = identity, x) {t, c' = f(c, x[t]); (c', c')}
+//! cumulate(x, f) {exclusive}  =>   the same with (c', c)
+//! cumulate(x, f) {reverse}    =>   reversed(the same on reversed(x))
+//! ```
+//! for floats, along axes of at least `LONG` elements and such whose number is open. Each value is combined in the order
+//! in which it stands; narrow floats are carried in f32 and rounded where they are read.
+
+use super::rebuild::Rebuild;
+use super::{Context, Pass, PassError, op};
+use crate::graph::{Attrs, DType, Dim, Graph, Node, NodeId, OpError, Origin, Role, Type, Value};
+
+pub static PASS: Pass = Pass { name: "running", doc: "Turns running values along long axes into scans.", run };
+
+/// Along shorter axes a sum for each element is cheap, and joins the kernels around it.
+const LONG: i64 = 32;
+
+fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    let mut rebuild = Rebuild::new(graph);
+    for id in Rebuild::live(graph) {
+        let node = graph.node(id);
+        match along(graph, id) {
+            Some(axis) => {
+                let scanned = scan(&mut rebuild, id, axis).map_err(PassError::at(PASS.name, &node.origin))?;
+                rebuild.set(id, vec![scanned]);
+            }
+            None => {
+                let regions = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
+                rebuild.copy(id, regions);
+            }
+        }
+    }
+    Ok(rebuild.finish())
+}
+
+/// The axis of a running value that is worth a scan.
+fn along(graph: &Graph, id: NodeId) -> Option<usize> {
+    let node = graph.node(id);
+    let ty = &node.types[0];
+    if node.op.name != "cumulate" || !ty.dtype.is_float() {
+        return None;
+    }
+    let axis = graph.with_call(id, |call| call.axis("axis", ty.rank())).ok()?;
+    ty.shape[axis].as_constant().is_none_or(|extent| extent >= LONG).then_some(axis)
+}
+
+/// Applies ops of one origin.
+struct Site<'a> {
+    graph: &'a mut Graph,
+    origin: &'a Origin,
+}
+
+impl Site<'_> {
+    fn apply(&mut self, name: &str, operands: &[Value], attrs: Attrs) -> Result<Value, OpError> {
+        let node = self.graph.apply(op(name)?, operands, &attrs, Vec::new(), self.origin)?;
+        Ok(Value { node, result: 0 })
+    }
+
+    fn cast(&mut self, value: Value, dtype: DType) -> Result<Value, OpError> {
+        match self.graph.type_of(value).dtype == dtype {
+            true => Ok(value),
+            false => self.apply("cast", &[value], Attrs::none().with("to", dtype)),
+        }
+    }
+
+    fn reversed(&mut self, value: Value, axis: usize) -> Result<Value, OpError> {
+        let shape = self.graph.type_of(value).shape.clone();
+        let (mut starts, mut stops, mut steps) =
+            (vec![Dim::constant(0); shape.len()], shape.clone(), vec![1; shape.len()]);
+        (starts[axis], stops[axis], steps[axis]) = (&shape[axis] - 1, Dim::constant(-1), -1);
+        self.apply("slice", &[value], Attrs::none().with("starts", starts).with("stops", stops).with("steps", steps))
+    }
+}
+
+fn scan(rebuild: &mut Rebuild, id: NodeId, axis: usize) -> Result<Value, OpError> {
+    let node = rebuild.old.node(id);
+    let (combine, identity) = match node.attrs.str("combine").as_str() {
+        "add" => ("add", 0.0),
+        "mul" => ("mul", 1.0),
+        _ => ("max", f64::NEG_INFINITY),
+    };
+    let is_reverse = node.attrs.bool("reverse");
+    let ty = node.types[0].clone();
+    let wide = if matches!(ty.dtype, DType::F16 | DType::BF16) { DType::F32 } else { ty.dtype };
+    let mut others = ty.shape.clone();
+    let trip = others.remove(axis);
+    let mut x = rebuild.operands(id)[0];
+    let mut site = Site { graph: &mut rebuild.new, origin: &node.origin };
+    if is_reverse {
+        x = site.reversed(x, axis)?;
+    }
+    let shape = Attrs::none().with("shape", others.clone());
+    let start = site.apply("fill", &[], shape.with("value", identity).with("dtype", wide))?;
+    let mut body = Graph::new("body");
+    body.sizes = site.graph.sizes.clone();
+    round(&mut body, node, axis, &Type::new(wide, others), combine)?;
+    let attrs = Attrs::none().with("carries", 1).with("trip", trip);
+    let scanned = site.graph.apply(op("scan")?, &[start, x], &attrs, vec![body], &node.origin)?;
+    // The axis of the rounds comes first.
+    let mut order: Vec<i64> = (1..ty.rank() as i64).collect();
+    order.insert(axis, 0);
+    let mut y = site.apply("permute", &[Value { node: scanned, result: 1 }], Attrs::none().with("axes", order))?;
+    if is_reverse {
+        y = site.reversed(y, axis)?;
+    }
+    Ok(y)
+}
+
+/// One round: the next value of the carry, and what is read at this place.
+fn round(graph: &mut Graph, node: &Node, axis: usize, carried: &Type, combine: &str) -> Result<(), OpError> {
+    let x = &node.types[0];
+    let index = graph.add_argument("t", Role::Data, Type::scalar(DType::I64));
+    let before = graph.add_argument("before", Role::Data, carried.clone());
+    let all = graph.add_argument("x", Role::Data, x.clone());
+    let mut site = Site { graph, origin: &node.origin };
+    let attrs = Attrs::none().with("axis", axis as i64).with("size", Dim::constant(1));
+    let here = site.apply("slice_at", &[all, index], attrs)?;
+    let here = site.apply("reshape", &[here], Attrs::none().with("shape", carried.shape.clone()))?;
+    let here = site.cast(here, carried.dtype)?;
+    let after = site.apply(combine, &[before, here], Attrs::none())?;
+    let shown = site.cast(if node.attrs.bool("exclusive") { before } else { after }, x.dtype)?;
+    graph.add_output("after", Role::Data, after);
+    graph.add_output("shown", Role::Data, shown);
+    Ok(())
+}

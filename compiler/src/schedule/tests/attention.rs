@@ -1,0 +1,103 @@
+//! Attention in one kernel: masks, keys that fill several tiles, rows of all counts, keys in panels and as they are.
+
+use super::groups::check_graph;
+use super::*;
+use crate::graph::parse::{Library, parse};
+use crate::ops;
+use crate::passes::pipeline::PIPELINE;
+use crate::passes::{Context, run_pipeline};
+
+/// What is done to the scores `%3` of `B×2×N×M`; the last value is `%9`.
+struct Scores {
+    rows: &'static str,
+    keys: &'static str,
+    steps: &'static str,
+}
+
+fn text(scores: &Scores, depth: &str) -> String {
+    let Scores { rows, keys, steps } = scores;
+    let full = format!("3, 2, {rows}, {keys}");
+    let steps = steps.replace("FULL", &full).replace("ROWS", rows).replace("KEYS", keys);
+    format!(
+        r#"graph @call(%0 "q": data f32[3, 2, {rows}, {depth}], %1 "k": data f32[3, {keys}, {depth}], %2 "v": data f32[3, 2, {keys}, 5], %20 "at": data i64[], %21 "bias": data f32[2, {rows}, {keys}]) where N in 1.. {{
+          %3: f32[{full}] = einsum(%0, %1) {{pattern = "b h i d, b j d -> b h i j"}}
+          {steps}
+          %10: f32[{full}] = softmax(%9) {{axis = -1}}
+          %11: f32[3, {rows}, 2, 5] = einsum(%10, %2) {{pattern = "b h i j, b h j d -> b i h d"}}
+          return %11 "y": data
+        }}"#
+    )
+}
+
+const PLAIN: &str = "%9: f32[FULL] = neg(%3)";
+const BIASED: &str = "%4: f32[1, 2, ROWS, KEYS] = reshape(%21) {shape = [1, 2, ROWS, KEYS]}
+          %5: f32[FULL] = broadcast(%4) {shape = [FULL]}
+          %6: f32[FULL] = add(%3, %5)
+          %9: f32[FULL] = tanh(%6)";
+/// Keys up to a number of positions behind the row: causal, with the position of the first row known at run time.
+const CAUSAL: &str = "%4: i64[KEYS] = iota() {size = KEYS}
+          %5: i64[ROWS, KEYS] = broadcast(%4) {shape = [ROWS, KEYS]}
+          %6: i64[ROWS] = iota() {size = ROWS}
+          %7: i64[ROWS] = broadcast(%20) {shape = [ROWS]}
+          %8: i64[ROWS] = add(%6, %7)
+          %12: i64[ROWS, 1] = reshape(%8) {shape = [ROWS, 1]}
+          %13: i64[ROWS, KEYS] = broadcast(%12) {shape = [ROWS, KEYS]}
+          %14: bool[ROWS, KEYS] = le(%5, %13)
+          %15: bool[FULL] = broadcast(%14) {shape = [FULL]}
+          %16: f32[FULL] = fill() {value = -inf, shape = [FULL], dtype = f32}
+          %9: f32[FULL] = select(%15, %3, %16)";
+/// Keys in a window around each row, but not the first one, so that early rows may have none.
+const WINDOW: &str = "%4: i64[KEYS] = iota() {size = KEYS}
+          %5: i64[ROWS, KEYS] = broadcast(%4) {shape = [ROWS, KEYS]}
+          %6: i64[ROWS] = iota() {size = ROWS}
+          %12: i64[ROWS, 1] = reshape(%6) {shape = [ROWS, 1]}
+          %13: i64[ROWS, KEYS] = broadcast(%12) {shape = [ROWS, KEYS]}
+          %7: i64[ROWS, KEYS] = sub(%13, %5)
+          %8: i64[ROWS, KEYS] = fill() {value = 1, shape = [ROWS, KEYS], dtype = i64}
+          %14: bool[ROWS, KEYS] = gt(%7, %8)
+          %17: i64[ROWS, KEYS] = fill() {value = 5, shape = [ROWS, KEYS], dtype = i64}
+          %18: bool[ROWS, KEYS] = lt(%7, %17)
+          %19: bool[ROWS, KEYS] = and(%14, %18)
+          %15: bool[FULL] = broadcast(%19) {shape = [FULL]}
+          %16: f32[FULL] = fill() {value = -inf, shape = [FULL], dtype = f32}
+          %9: f32[FULL] = select(%15, %3, %16)";
+
+/// Both ways: keys and values cut into panels for the machine, and left alone.
+fn check(scores: &Scores, depth: &str, sizes: &[i64]) {
+    let text = text(scores, depth);
+    let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    for machine in MACHINES {
+        let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
+        for panel in [None, Some(&width as &dyn Fn(&Dim, DType) -> u64)] {
+            let mut context = Context::default();
+            context.panel = panel;
+            let lowered = run_pipeline(&graph, PIPELINE, &context).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let found = lowered.node_ids().any(|id| lowered.node(id).op.name == "attend");
+            assert!(found, "no attention in {lowered}");
+            sizes.iter().for_each(|&n| check_graph(&lowered, n, &[machine]));
+        }
+    }
+}
+
+#[test]
+fn all_keys_in_one_tile() {
+    for (rows, keys) in [("19", "37"), ("N", "N"), ("17", "3")] {
+        check(&Scores { rows, keys, steps: PLAIN }, "4", &[1, 21]);
+        check(&Scores { rows, keys, steps: BIASED }, "3", &[1, 18]);
+    }
+}
+
+#[test]
+fn masks_by_position() {
+    for (rows, keys) in [("19", "37"), ("N", "N")] {
+        check(&Scores { rows, keys, steps: CAUSAL }, "4", &[1, 70]);
+        check(&Scores { rows, keys, steps: WINDOW }, "2", &[1, 70]);
+    }
+}
+
+#[test]
+fn keys_in_several_tiles() {
+    check(&Scores { rows: "16", keys: "1100", steps: PLAIN }, "2", &[1]);
+    check(&Scores { rows: "16", keys: "1100", steps: CAUSAL }, "1", &[1]);
+    check(&Scores { rows: "N", keys: "N", steps: WINDOW }, "1", &[530]);
+}
