@@ -11,6 +11,9 @@
 
 mod bounds;
 mod emit;
+mod keys;
+mod mix;
+mod score;
 
 use super::body::{Position, Term};
 use super::compose::{compose_from, compose_region};

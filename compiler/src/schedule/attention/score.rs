@@ -1,0 +1,132 @@
+//! The scores of a group of rows, and their exponentials.
+//!
+//! Invariant: a key that does not take part has the score -inf, so its exponential is zero.
+
+use super::emit::{Item, LOWEST};
+use super::keys::KeyTile;
+use crate::graph::{Dim, Scalar};
+use crate::kernel::{Builder, Span, Type, Value, lane};
+use crate::schedule::contraction::depth::Depth;
+use crate::schedule::emit::Tile;
+
+impl Item<'_> {
+    /// Positions along the axes of the scores.
+    pub fn score_at(&self) -> Vec<Dim> {
+        let mut at = vec![Dim::constant(0); self.of.score.loops.axes.len()];
+        for (axis, of_mix) in self.of.axes.iter().enumerate() {
+            if let Some(of_mix) = of_mix {
+                at[axis] = self.at[*of_mix].clone();
+            }
+        }
+        at
+    }
+
+    pub fn scores(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
+        let plan = &self.of.score.plan;
+        // A tile of fewer rows and more columns takes as much as one that fills the registers.
+        let most = plan.tile.rows.min(n_rows);
+        let rows = (1..=most).rev().find(|rows| n_rows.is_multiple_of(*rows)).unwrap_or(1);
+        self.each_panel(b, "p", &tile.panels, &[], &mut |b, panel, width, is_edge, _| {
+            let span = Span { unroll: true, ..Span::new("q", 0, (n_rows / rows) as i64, 1) };
+            b.for_loop(span, &[], |b, q, _| {
+                let first = q * rows as i64;
+                let value = self.score(b, &(&(row + &first) + &lane(0)), rows, (panel, width), is_edge);
+                let column = &(&(panel * self.width as i64) - &tile.base) + &lane(1);
+                b.store(self.scores, [&(&first + &lane(0)), &column], [], value);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+
+    /// A register tile of scores.
+    fn score(&self, b: &mut Builder, row: &Dim, n_rows: u64, (panel, width): (&Dim, u64), is_edge: bool) -> Value {
+        let part = &self.of.score;
+        let (loops, plan) = (&part.loops, &part.plan);
+        let mut at = self.score_at();
+        at[plan.row_axis.unwrap_or(0)] = &self.row_start + row;
+        let column = &(panel * self.width as i64) + &lane(1);
+        at[plan.column_axis] = column.clone();
+        let keys = &loops.axes[plan.column_axis];
+        let guards = if is_edge { vec![Builder::below(&column, keys)] } else { Vec::new() };
+        let ty = Type::new(plan.dtype, [n_rows, width]);
+        let mut sum = b.constant(ty.clone(), loops.stages[0].initial.value());
+        Depth::new(loops, i64::MAX).each(b, loops, &at, &mut |b, stretch| {
+            let sums = stretch.each(b, "d", 0, &[sum], &mut |b, at, _, carried| {
+                let mut tile = Tile::new(loops, self.score_operands, at.to_vec(), vec![n_rows, width], guards.clone());
+                let left = tile.value(b, plan.row_factor);
+                let left = b.broadcast(left, [n_rows, 1]);
+                let left = b.cast(left, plan.dtype);
+                let right = tile.value(b, plan.column_factor);
+                let right = b.broadcast(right, [1, width]);
+                let right = b.cast(right, plan.dtype);
+                vec![b.contract(carried[0], left, right)]
+            });
+            sum = sums[0];
+        });
+        let mut tile = Tile::new(loops, self.score_operands, at, vec![n_rows, width], guards);
+        tile.reduced(b, 0, sum);
+        let is_inner = !is_edge && self.of.bounds.is_complete;
+        let value = tile.full(b, if is_inner { self.of.bounds.inner } else { loops.stored });
+        if !is_edge {
+            return value;
+        }
+        let at = b.index([1, width], column);
+        let end = b.index([1, width], keys.clone());
+        let inside = b.scalar(Scalar::Lt, &[at, end]);
+        let inside = b.broadcast(inside, [n_rows, width]);
+        let masked = b.constant(ty, f64::NEG_INFINITY);
+        b.scalar(Scalar::Select, &[inside, value, masked])
+    }
+
+    /// Turns the scores of each row into exponentials, and sums them.
+    pub fn softmax(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
+        let dtype = self.of.score.plan.dtype;
+        let ty = |width: u64| Type::new(dtype, [1, width]);
+        b.for_loop(Span::new("t", 0, n_rows as i64, 1), &[], |b, t, _| {
+            let column = |panel: &Dim| &(&(panel * self.width as i64) - &tile.base) + &lane(1);
+            let lowest = b.constant(ty(self.width), LOWEST);
+            let most = self.each_strip(b, "u", &tile.panels, lowest, &mut |b, panel, width, most| {
+                let score = b.load(self.scores, [1, width], [t, &column(panel)], [], 0.0);
+                self.with_narrow(b, Scalar::Max, most, score)
+            });
+            let mut largest = b.reduce(Scalar::Max, most, 1);
+            let here = [&(row + t)];
+            let before = self.carried.map(|carried| b.load(carried.largest, [1, 1], here, [], 0.0));
+            if let Some(before) = before {
+                largest = b.scalar(Scalar::Max, &[before, largest]);
+            }
+            let zero = b.constant(ty(self.width), 0.0);
+            let sum = self.each_strip(b, "e", &tile.panels, zero, &mut |b, panel, width, sum| {
+                let at = column(panel);
+                let score = b.load(self.scores, [1, width], [t, &at], [], 0.0);
+                let shift = b.broadcast(largest, [1, width]);
+                let shifted = b.scalar(Scalar::Sub, &[score, shift]);
+                let e = b.scalar(Scalar::Exp, &[shifted]);
+                b.store(self.scores, [t, &at], [], e);
+                self.with_narrow(b, Scalar::Add, sum, e)
+            });
+            let mut sum = b.reduce(Scalar::Add, sum, 1);
+            if let (Some(carried), Some(before)) = (self.carried, before) {
+                let change = b.scalar(Scalar::Sub, &[before, largest]);
+                let factor = b.scalar(Scalar::Exp, &[change]);
+                let sum_before = b.load(self.sums, [1, 1], here, [], 0.0);
+                let scaled = b.scalar(Scalar::Mul, &[sum_before, factor]);
+                sum = b.scalar(Scalar::Add, &[scaled, sum]);
+                b.store(carried.largest, here, [], largest);
+                b.store(carried.factors, [t], [], factor);
+            }
+            b.store(self.sums, here, [], sum);
+            Vec::new()
+        });
+    }
+
+    /// Combines a strip with a narrower one: what is carried is as wide as the strips before.
+    fn with_narrow(&self, b: &mut Builder, combine: Scalar, carried: Value, strip: Value) -> Value {
+        if b.type_of(carried) == b.type_of(strip) {
+            return b.scalar(combine, &[carried, strip]);
+        }
+        let (carried, strip) = (b.reduce(combine, carried, 1), b.reduce(combine, strip, 1));
+        b.scalar(combine, &[carried, strip])
+    }
+}
