@@ -228,6 +228,8 @@ fn kernels_are_in_bounds_and_read_back() {
             let options = options(backend);
             let lowered = lower_entries(&model, &options).unwrap_or_else(|error| panic!("{error}"));
             let planned = plan_entries(&model, &lowered, &options).unwrap_or_else(|error| panic!("{error}"));
+            let apart: Vec<&String> = planned.remarks.iter().filter(|remark| remark.contains("one by one")).collect();
+            assert!(apart.is_empty(), "groups without a kernel: {apart:#?}");
             let loops = lower_kernels(&planned.kernels, &options).unwrap_or_else(|error| panic!("{error}"));
             for kernel in planned.kernels.iter().chain(&loops) {
                 kernel::verify(kernel).unwrap_or_else(|errors| panic!("{errors:#?}\n{}", kernel::print(kernel)));
