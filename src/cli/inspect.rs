@@ -4,14 +4,16 @@ mod cost;
 
 use std::collections::BTreeMap;
 
+use tilewright::compiler::driver;
 use tilewright::compiler::graph::model::Module;
 use tilewright::compiler::graph::{Dim, Model, Symbol};
 use tilewright::runtime::error::ByteCount;
-use tilewright::{Error, broken_promise};
+use tilewright::{Error, Options, broken_promise};
 
 pub use self::cost::total_macs;
 
 use self::cost::{Costs, costs};
+use super::options::Precision;
 use super::source::{Loaded, Source};
 use super::term::{Failure, Outcome, STRONG, print, styled};
 
@@ -32,6 +34,9 @@ pub struct Args {
     /// How many levels of the tree are shown
     #[arg(long, value_name = "N", default_value_t = 3)]
     depth: usize,
+    /// List what stays in f32, and why, when compiled so
+    #[arg(long, value_enum, value_name = "NUMBERS")]
+    precision: Option<Precision>,
     /// Everything as JSON
     #[arg(long)]
     json: bool,
@@ -49,12 +54,24 @@ pub fn run(args: Args) -> Outcome {
         Some(graph) => costs(graph, &sizes)?,
         None => Costs::default(),
     };
-    let view = View { model, costs: &costs, sizes: &sizes, depth: args.depth };
+    let wide = args.precision.map(|precision| stays_wide(model, entry.as_deref(), precision)).transpose()?;
+    let view = View { model, costs: &costs, sizes: &sizes, depth: args.depth, wide: wide.as_deref() };
     match args.json {
         true => print(&format!("{:#}\n", view.json(entry.as_deref())))?,
         false => print(&view.text(entry.as_deref()))?,
     }
     promise(&args, &loaded)
+}
+
+/// The remarks on contractions that read f32 all the same.
+fn stays_wide(model: &Model, entry: Option<&str>, precision: Precision) -> Result<Vec<String>, Failure> {
+    let entries = entry.map(str::to_string).into_iter().collect();
+    let options = Options { narrowing: precision.narrowing(None), entries, ..Options::new() };
+    let lowered = driver::lower_entries(model, &options).map_err(Error::from)?;
+    let mut remarks: Vec<String> =
+        lowered.remarks.into_iter().filter(|remark| remark.contains("stays in f32")).collect();
+    remarks.dedup();
+    Ok(remarks)
 }
 
 fn promise(args: &Args, loaded: &Loaded) -> Outcome {
@@ -77,6 +94,8 @@ struct View<'a> {
     costs: &'a Costs,
     sizes: &'a BTreeMap<String, i64>,
     depth: usize,
+    /// What stays in f32, if that was asked for.
+    wide: Option<&'a [String]>,
 }
 
 impl View<'_> {
@@ -128,6 +147,7 @@ impl View<'_> {
                 text += &format!("memory of intermediate values: {}\n", ByteCount(bytes));
             }
         }
+        self.wide.into_iter().flatten().for_each(|remark| text += &format!("{remark}\n"));
         for (name, reason) in &self.model.skipped {
             text += &format!("no entry: {name} ({reason})\n");
         }
@@ -173,7 +193,7 @@ impl View<'_> {
             "activation_bytes": self.costs.activation_bytes,
             "entries": self.model.entries.iter().map(|graph| graph.name.as_str()).collect::<Vec<_>>(),
             "states": self.model.states.iter().map(|member| member.path.as_str()).collect::<Vec<_>>(),
-            "tree": self.module_json(&self.model.tree),
+            "tree": self.module_json(&self.model.tree), "stays_wide": self.wide,
         })
     }
 

@@ -65,7 +65,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    fn narrowing(self, group: Option<i64>) -> Narrowing {
+    /// What contractions with weights read; groups have as many members as they are told, or a few.
+    pub fn narrowing(self, group: Option<i64>) -> Narrowing {
         match self {
             Precision::F32 => Narrowing::None,
             Precision::Bf16 => Narrowing::Factors(DType::BF16),

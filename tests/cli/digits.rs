@@ -27,6 +27,30 @@ fn held_out_digits_are_recognised_by_every_backend() {
 }
 
 #[test]
+fn narrow_factors_recognise_digits_too() {
+    for (precision, least, most) in [("f32", 0.0, 0.0), ("bf16", 1e-4, 2e-2), ("int8", 1e-4, 6e-2)] {
+        let said = tw(&[&RUN[..], &["--precision", precision, "--compare", "f32", "--json"]].concat());
+        assert_eq!(said.code, 0, "{precision}: {}", said.all());
+        let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        assert!(report["accuracy"].as_f64().unwrap() >= 0.97, "{precision}: {}", report["accuracy"]);
+        let error = report["outputs"][0]["error"].as_f64().unwrap();
+        assert!((least..=most).contains(&error), "{precision}: {error}");
+    }
+}
+
+#[test]
+fn what_stays_wide_is_listed() {
+    let said = tw(&["inspect", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "bf16"]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let listed: Vec<&str> = said.out.lines().filter(|line| line.contains("stays in f32: ")).collect();
+    assert!(
+        !listed.is_empty() && listed.iter().all(|line| line.contains("attn") || line.contains("patches")),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
 fn digits_are_drawn_with_their_classes() {
     let said = tw(&[&RUN[..], &["--show", "3", "--backend", "cranelift"]].concat());
     assert_eq!(said.code, 0, "{}", said.all());

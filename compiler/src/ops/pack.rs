@@ -128,20 +128,23 @@ fn nest_unpack(call: &Call) -> Nest {
 fn gradient_pack(b: &mut Builder, pull: &Pull) -> Cotangents {
     let extent = pull.call.operand(0).shape.last().cloned().unwrap_or(Dim::constant(1));
     let g = pull.cotangent()?;
-    Ok(vec![Some(b.apply(&UNPACK, &[g], as_deep(&pull.call, Attrs::none().with("extent", extent)))?)])
+    Ok(vec![Some(b.apply(&UNPACK, &[g], deep(pull.call, Attrs::none().with("extent", extent)))?)])
 }
 
 fn gradient_unpack(b: &mut Builder, pull: &Pull) -> Cotangents {
-    let mut shape = pull.call.operand(0).shape.iter().rev().skip(usize::from(depth(&pull.call).is_some()));
-    let width = shape.next().and_then(Dim::as_constant);
+    let inner = usize::from(depth(pull.call).is_some());
+    let width = pull.call.operand(0).shape.iter().rev().nth(inner).and_then(Dim::as_constant);
     let width = width.ok_or_else(|| OpError::operand(0, "the width of its panels is no number"))?;
     let g = pull.cotangent()?;
-    Ok(vec![Some(b.apply(&PACK, &[g], as_deep(&pull.call, Attrs::none().with("width", width)))?)])
+    Ok(vec![Some(b.apply(&PACK, &[g], deep(pull.call, Attrs::none().with("width", width)))?)])
 }
 
-/// With the depth of a call, if it has one.
-fn as_deep(call: &Call, attrs: Attrs) -> Attrs {
-    depth(call).map_or(attrs.clone(), |depth| attrs.with("depth", depth))
+/// With the depth of the call, if it has one.
+fn deep(call: &Call, attrs: Attrs) -> Attrs {
+    match depth(call) {
+        Some(depth) => attrs.with("depth", depth),
+        None => attrs,
+    }
 }
 
 fn sample_pack(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

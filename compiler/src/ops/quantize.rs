@@ -17,7 +17,7 @@ pub static QUANTIZE: OpDef = OpDef {
     operands: Operands::Fixed(&["x", "scale"]),
     attrs: ATTRS,
     infer: infer_quantize,
-    gradient: Gradient::Zero,
+    gradient: Gradient::None("jumps from integer to integer"),
     meaning: Meaning::Structured { nest: nest_quantize, eval: None },
     aliases: &[],
     sample: Some(sample_quantize),
@@ -202,6 +202,20 @@ fn nest_dequantize(call: &Call) -> Nest {
     nest
 }
 
+/// The scale of a group gets the cotangents of its members, each times the integer.
+fn gradient_dequantize(b: &mut Builder, pull: &Pull) -> Cotangents {
+    let (q, scale) = (pull.operands[0], pull.operands[1]);
+    let format = Format::of(pull.call, pull.call.operand(0).rank())?;
+    let one = b.number(1.0, scale)?;
+    let integers = b.apply(&DEQUANTIZE, &[q, one], pull.call.attrs.clone())?;
+    let g = pull.cotangent()?;
+    let parts = b.mul(g, integers)?;
+    let mut shape = b.type_of(scale).shape.clone();
+    shape.insert(format.axis + 1, Dim::constant(format.group));
+    let parts = b.reshape(parts, &shape)?;
+    Ok(vec![None, Some(b.sum(parts, &[format.axis + 1], false)?)])
+}
+
 /// A format, an axis of so many groups, and the sizes before and after it.
 fn sample_format(sampler: &mut Sampler) -> (Attrs, i64, Vec<Dim>, Vec<Dim>) {
     let (bits, zero) = *sampler.pick(&[(8, 0), (8, 128), (4, 8)]);
@@ -210,19 +224,6 @@ fn sample_format(sampler: &mut Sampler) -> (Attrs, i64, Vec<Dim>, Vec<Dim>) {
     let attrs = Attrs::none().with("bits", bits).with("zero", zero).with("axis", 1).with("group", group);
     let shape = |k: i64| [outer, k, inner].map(Dim::constant).to_vec();
     (attrs, bits, shape(n_groups * group), shape(n_groups))
-}
-
-/// A scale has the sum of what passes through its group, times the numbers of the group.
-fn gradient_dequantize(b: &mut Builder, pull: &Pull) -> Cotangents {
-    let g = pull.cotangent()?;
-    let format = Format::of(pull.call, b.shape_of(g).len())?;
-    let ones = b.filled(1.0, pull.call.operand(1).clone())?;
-    let numbers = b.apply(&DEQUANTIZE, &[pull.operands[0], ones], pull.call.attrs.clone())?;
-    let product = b.mul(g, numbers)?;
-    let mut groups = pull.call.operand(1).shape.clone();
-    groups.insert(format.axis + 1, Dim::constant(format.group));
-    let product = b.reshape(product, &groups)?;
-    Ok(vec![None, Some(b.sum(product, &[format.axis + 1], false)?)])
 }
 
 fn sample_quantize(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

@@ -14,9 +14,10 @@ use rustc_hash::FxHashMap;
 
 use super::facts::is_elementwise;
 use super::frozen::frozen;
+use super::panels::factors;
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, dce, op, pack};
-use crate::graph::{Attrs, DType, Graph, NodeId, OpError, Origin, Value};
+use crate::graph::{Attrs, DType, Graph, Meaning, NodeId, OpError, Origin, Value};
 
 pub static PASS: Pass =
     Pass { name: "narrow", doc: "Lets contractions with weights read narrower numbers than they sum.", run };
@@ -53,12 +54,28 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             Ok(_) => Some("its factors do not fall into pairs"),
             Err(reason) => reason,
         };
+        remark_inner(graph, id, context);
         if let Some(reason) = reason {
             context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
         }
         casts.rebuild.copy(id, regions);
     }
     stored_once(&casts.rebuild.finish(), dtype).and_then(|graph| (dce::PASS.run)(&graph, context))
+}
+
+/// Says of contractions in the regions of a node that they stay as they are.
+pub fn remark_inner(graph: &Graph, id: NodeId, context: &Context) {
+    let outer = graph.node(id);
+    for region in &outer.regions {
+        for id in region.node_ids() {
+            let node = region.node(id);
+            let Meaning::Structured { nest, .. } = node.op.meaning else { continue };
+            if is_wide(region, id) && region.with_call(id, |call| factors(&nest(call)).is_some()) {
+                let message = format!("`{}` stays in f32: it is a part of `{}`", node.op.name, outer.op.name);
+                context.remark(PASS.name, &node.origin, message);
+            }
+        }
+    }
 }
 
 /// Whether a node reads and gives f32.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::frozen::frozen;
-use super::narrow::{RESULT, is_wide};
+use super::narrow::{RESULT, is_wide, remark_inner};
 use super::pack::{self, Weight};
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, op};
@@ -47,6 +47,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             Ok(_) => Some("its summed axis does not fall into groups"),
             Err(reason) => reason,
         };
+        remark_inner(graph, id, context);
         if let Some(reason) = reason {
             context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
         }
