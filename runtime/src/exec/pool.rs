@@ -32,7 +32,7 @@ const INSIDE_MASK: u64 = 0xff << 24;
 const REGION: u64 = 1 << 32;
 
 fn n_claimed(word: u64) -> usize {
-    ((word / OWN & COUNT) + (word / OTHERS & COUNT)) as usize
+    (((word / OWN) & COUNT) + ((word / OTHERS) & COUNT)) as usize
 }
 
 /// In which order the chunks of a region are taken.
@@ -215,7 +215,7 @@ impl Shared {
                 return None;
             }
             match self.word.0.compare_exchange_weak(word, word + step, SeqCst, Acquire) {
-                Ok(_) => return Some((word / unit & COUNT) as usize),
+                Ok(_) => return Some(((word / unit) & COUNT) as usize),
                 Err(now) => word = now,
             }
         }
