@@ -21,7 +21,7 @@ struct Golden {
 
 const TOLERANCE: f64 = 1e-8;
 
-fn words(name: &str, n: usize) -> impl Iterator<Item = u32> {
+fn words(name: &str, n: usize) -> impl Iterator<Item = u32> + use<> {
     let key = fnv1a_64(name.as_bytes());
     (0..n as u64).map(move |index| random_bits(0, 0, key, index, 0))
 }
@@ -43,7 +43,8 @@ fn hold(name: &str, golden: &Golden) {
     let spec = Spec::open("tests/specs/train/parity.tw").unwrap_or_else(|error| panic!("{error:?}"));
     let choice = Choice { model: Some(name.to_string()), ..Choice::default() };
     let model = spec.model(&choice).unwrap_or_else(|error| panic!("{error:?}"));
-    let executable = compile(&model, &Options { float: DType::F64, ..Options::default() }).expect("it compiles");
+    let executable =
+        compile(&model, &Options { float: DType::F64, verify: false, ..Options::default() }).expect("it compiles");
     let mut session = executable.open(Weights::Synthetic, SessionOptions::default()).expect("it opens");
     for path in golden.params.keys() {
         let (dtype, shape) = session.state(path).map(|state| (state.dtype(), state.shape().to_vec())).expect(path);
@@ -67,7 +68,8 @@ fn hold(name: &str, golden: &Golden) {
         for (found, wanted) in
             [(values.iter().sum::<f64>(), sum), (values.iter().map(|value| value * value).sum(), squares)]
         {
-            let close = (found - wanted).abs() <= TOLERANCE * (1.0 + wanted.abs());
+            // The errors of single elements, which are what is meant, add up as a random walk does.
+            let close = (found - wanted).abs() <= TOLERANCE * (values.len() as f64).sqrt();
             assert!(close, "{name}: `{path}` comes to {found} and not {wanted}");
         }
     }

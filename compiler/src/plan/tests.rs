@@ -248,6 +248,23 @@ fn a_scan_stacks_its_outputs() {
           %3: f32[1, 2] = slice_at(%2, %0) {axis = 0, size = 1}
           %4: f32[2] = reshape(%3) {shape = [2]}
           %5: f32[2] = add(%1, %4)
+          %6: f32[2] = slice(%5) {starts = [1], stops = [-1], steps = [-1]}
+          %7: f32[2] = tanh(%6)
+          return %7 "h": data, %5 "out": data
+        }
+      return %2 "last": data, %3 "all": data
+    }"#;
+    insta::assert_snapshot!(agrees(text, &[numbers(&[2], 1.0), numbers(&[4, 2], 1.0)], 2));
+}
+
+#[test]
+fn a_scan_may_be_one_kernel() {
+    let text = r#"graph @call(%0 "h": data f32[2], %1 "xs": data f32[4, 2]) {
+      %2, %3: (f32[2], f32[4, 2]) = scan(%0, %1) {carries = 1, trip = 4}
+        @body(%0 "t": data i64[], %1 "h": data f32[2], %2 "xs": data f32[4, 2]) {
+          %3: f32[1, 2] = slice_at(%2, %0) {axis = 0, size = 1}
+          %4: f32[2] = reshape(%3) {shape = [2]}
+          %5: f32[2] = add(%1, %4)
           %6: f32[2] = tanh(%5)
           return %6 "h": data, %5 "out": data
         }

@@ -167,8 +167,8 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let column = b.grid("n", columns.ceil_div(&Dim::constant(width as i64)));
     // Where one register tile has all rows nothing is read again, and the sums stay in it.
     let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64);
-    let limit = if is_one_tile { i64::MAX } else { (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64 };
-    let depth = Depth::new(loops, limit);
+    let limit = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
+    let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
     let one_panel = depth.is_one_stretch();
     let block = row_block(rows, plan.tile.rows as i64, one_panel, wanted_blocks(loops, plan, width, machine));
     let n_blocks = rows.ceil_div(&Dim::constant(block));

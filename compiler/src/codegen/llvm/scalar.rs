@@ -12,6 +12,9 @@ use crate::kernel::{Type, Value};
 enum Form {
     /// An instruction with its operands.
     Plain(&'static str),
+    /// The same, frozen where it has lanes: from lanes of zeros on both sides LLVM's x86 selection concludes that the
+    /// quotient's are zero, though they are NaN, and drops a `select` that would make them so.
+    Quotient,
     /// A comparison, with its predicate.
     Compare(&'static str),
     Intrinsic(&'static str),
@@ -48,7 +51,7 @@ static ROWS: &[Row] = &[
     row(Scalar::Add, Plain("fadd"), Plain("add"), Plain("add")),
     row(Scalar::Sub, Plain("fsub"), Plain("sub"), Plain("sub")),
     row(Scalar::Mul, Plain("fmul"), Plain("mul"), Plain("mul")),
-    row(Scalar::Div, Plain("fdiv"), NONE, NONE),
+    row(Scalar::Div, Form::Quotient, NONE, NONE),
     row(Scalar::Fma, Intrinsic("fma"), NONE, NONE),
     row(Scalar::Neg, Plain("fneg"), Form::Negate, Form::Negate),
     row(Scalar::Abs, Intrinsic("fabs"), Form::Absolute, Form::Same),
@@ -89,6 +92,11 @@ impl Printer<'_> {
         let list = operands.join(", ");
         Ok(match (form_of(scalar, ty.dtype), operands) {
             (Plain(opcode) | Compare(opcode), _) => format!("{opcode} {text} {list}"),
+            (Form::Quotient, _) if ty.is_scalar() => format!("fdiv {text} {list}"),
+            (Form::Quotient, _) => {
+                let quotient = self.temp(format!("fdiv {text} {list}"));
+                format!("freeze {text} {quotient}")
+            }
             (Intrinsic(name), _) => {
                 let typed: Vec<String> = operands.iter().map(|operand| format!("{text} {operand}")).collect();
                 format!("call {text} @llvm.{name}.{}({})", mangled(ty)?, typed.join(", "))

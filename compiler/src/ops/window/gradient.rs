@@ -104,6 +104,9 @@ fn along_axis(b: &mut Builder, x: Value, window: &Window, g: Value) -> Built {
     let extent = b.shape_of(x)[axis].clone();
     let best = window.maximum(b, x)?;
     let n_places = b.shape_of(best)[axis].clone();
+    if n_places.is(0) {
+        return b.number(0.0, x);
+    }
     let padded = b.pad_axis_with(x, axis, slide.low.clone(), slide.high.clone(), f64::NEG_INFINITY)?;
     let padded_extent = b.shape_of(padded)[axis].clone();
     let zero = b.number(0.0, g)?;

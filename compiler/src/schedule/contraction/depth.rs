@@ -20,6 +20,13 @@ pub struct Depth {
 }
 
 impl Depth {
+    /// All positions in one stretch, however many.
+    pub fn whole(loops: &Loops) -> Depth {
+        let inner: Vec<usize> = (loops.n_parallel..loops.axes.len()).collect();
+        let n_rows = inner.iter().filter_map(|&axis| loops.axes[axis].as_constant()).fold(1, i64::saturating_mul);
+        Depth { outer: Vec::new(), chunked: None, inner, n_rows }
+    }
+
     /// Stretches of at most `limit` positions.
     pub fn new(loops: &Loops, limit: i64) -> Depth {
         let mut depth = Depth { outer: Vec::new(), chunked: None, inner: Vec::new(), n_rows: 1 };

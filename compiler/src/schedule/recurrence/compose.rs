@@ -35,6 +35,9 @@ pub struct Output {
     pub has_short_axes: bool,
 }
 
+/// Nodes of a round at most: what is composed of them is written out for each vector of a tile.
+const MAX_NODES: usize = 256;
+
 fn refused<T>(reason: &str) -> Result<T, ScheduleError> {
     Err(ScheduleError::new(reason))
 }
@@ -42,6 +45,9 @@ fn refused<T>(reason: &str) -> Result<T, ScheduleError> {
 /// The round that a region computes, with its index, `n_carries` carries and captures as arguments.
 pub fn compose(region: &Graph, sizes: &Ranges, n_carries: usize, trip: &Dim) -> Result<Recurrence, ScheduleError> {
     let flat = flat(region);
+    if flat.n_nodes() > MAX_NODES {
+        return refused("its body is long");
+    }
     let Some((index, operands)) = flat.arguments().split_first() else { return refused("its body takes no index") };
     let Some(first) = operands.first().filter(|_| n_carries > 0) else { return refused("it carries nothing") };
     let space = flat.type_of(first.value).shape.clone();

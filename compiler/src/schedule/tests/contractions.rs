@@ -134,6 +134,13 @@ fn convolutions() {
     }
 }
 
+#[test]
+fn one_row_sums_as_many_as_there_are() {
+    for n in ["8", "16", "64"] {
+        check_text(&product("1", "N", n, "f32", 0, RETURN), &[0, 1, 9], &MACHINES);
+    }
+}
+
 /// Whether a kernel of a contraction with narrow factors reads words, on this machine.
 fn reads_words(text: &str, narrowing: Narrowing, n: i64, machine: &Machine) -> bool {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
