@@ -55,7 +55,7 @@ IMAGE = {"H": 224, "W": 224}
 
 ROWS = [
     Row("vit", "ViT-B/16 224²", golden="vit_b16", tiny="vit_tiny"),
-    Row("bert", "BERT-base, 128 tokens", golden="bert_base", tiny="bert_tiny", dims={"T": 128}),
+    Row("bert", "BERT-base, 128 tokens", golden="bert_base", tiny="bert_tiny", dims={"N": 128}),
     Row(
         "gpt2-prefill", "GPT-2 124M prefill 128", golden="gpt2_prefill", tiny="gpt2_tiny", entry="prefill",
         shapes={"tokens": (1, 128)}, dims={"T": 128},
@@ -83,6 +83,7 @@ ROWS = [
     square("softmax", "softmax on 4096²", "Softmax", "x"),
     square("layernorm", "layer norm on 4096²", "Norm", "x"),
     attention(2048),
+    attention(8192),
 ]  # fmt: skip
 
 

@@ -5,9 +5,10 @@ mod peak;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tilewright::compiler::graph::{DType, Dim, Symbol};
+use tilewright::runtime::exec::StepTime;
 use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, SessionOptions, Tensor, Weights, compile};
@@ -45,7 +46,7 @@ pub struct Args {
     /// Make as many calls as each line on stdin says, and answer with their seconds; JSON, line by line
     #[arg(long, conflicts_with_all = ["runs", "profile", "json"])]
     paced: bool,
-    /// Show each step's time in all calls, how many there were, and the shortest; the longest first
+    /// Show each kernel's share of the time, how many steps it is, and the shortest time of the first one
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
@@ -106,15 +107,27 @@ pub fn run(args: Args) -> Outcome {
     }
 }
 
+/// Kernels that a profile lists.
+const LINES: usize = 24;
+
+/// One line for each kernel: equal layers share one.
 fn profile(session: &tilewright::Session) {
-    let mut steps = session.profile();
-    steps.sort_by_key(|step| std::cmp::Reverse(step.counter.best * step.counter.calls as u32));
-    for step in steps.iter().take(20) {
-        let counter = step.counter;
-        let (time, calls, best) = (counter.time, counter.calls, counter.best);
-        note(format!("{time:>10.1?}  {calls:>5} × {best:>9.2?}  {}  {}", step.what, step.label));
+    let mut lines: Vec<(Duration, u32, StepTime)> = Vec::new();
+    for step in session.profile() {
+        let shortest = step.counter.best * step.counter.calls as u32;
+        match lines.iter_mut().find(|(_, _, first)| first.what == step.what) {
+            Some((total, n_steps, _)) => (*total, *n_steps) = (*total + shortest, *n_steps + 1),
+            None => lines.push((shortest, 1, step)),
+        }
     }
-    detail(format!("{} steps", steps.len()));
+    lines.sort_by_key(|(total, ..)| std::cmp::Reverse(*total));
+    let all: Duration = lines.iter().map(|(total, ..)| *total).sum();
+    for (total, n_steps, first) in lines.iter().take(LINES) {
+        let share = 100.0 * total.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE);
+        let (what, label) = (&first.what, &first.label);
+        note(format!("{share:>5.1} %  {n_steps:>4} × {:>9.2?}  {what}  {label}", first.counter.best));
+    }
+    detail(format!("{} kernels", lines.len()));
 }
 
 /// Numbers for an input: small floats, zeros for the rest.

@@ -186,7 +186,11 @@ impl Item<'_> {
     /// Positions along the axes of the scores.
     fn score_at(&self) -> Vec<Dim> {
         let mut at = vec![Dim::constant(0); self.of.score.loops.axes.len()];
-        self.of.axes.iter().enumerate().for_each(|(axis, &of_mix)| at[axis] = self.at[of_mix].clone());
+        for (axis, of_mix) in self.of.axes.iter().enumerate() {
+            if let Some(of_mix) = of_mix {
+                at[axis] = self.at[*of_mix].clone();
+            }
+        }
         at
     }
 

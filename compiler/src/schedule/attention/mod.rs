@@ -40,8 +40,9 @@ struct Part {
 struct Attention<'a> {
     score: Part,
     mix: Part,
-    /// The axis of the mixing that each parallel axis of the scores is; the last is the one summed over.
-    axes: Vec<usize>,
+    /// The axis of the mixing that each parallel axis of the scores is, unless it has one position; the last is the one
+    /// summed over.
+    axes: Vec<Option<usize>>,
     bounds: Bounds,
     /// A row that is masked as a whole gives zeros; else NaN.
     is_guarded: bool,
@@ -60,13 +61,13 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     let axes = axes_of_weights(&mix).ok_or_else(|| refuse("a softmax along the axis that is summed over"))?;
     let n_parallel = score.loops.n_parallel;
     let fits = axes.len() == n_parallel
-        && axes.last() == Some(&mix.loops.n_parallel)
+        && axes.last() == Some(&Some(mix.loops.n_parallel))
         && mix.loops.axes.len() == mix.loops.n_parallel + 1
         && score.plan.column_axis == n_parallel - 1
         && score.plan.dtype == mix.plan.dtype
         && score.loops.result.dtype == score.plan.dtype
         && mix.loops.axes[mix.plan.column_axis].as_constant().is_some();
-    let row = score.plan.row_axis.map(|axis| axes[axis]);
+    let row = score.plan.row_axis.and_then(|axis| axes[axis]);
     if !fits || row.is_none() || mix.plan.row_axis != row {
         return Err(refuse("the same rows for scores and values"));
     }
@@ -117,15 +118,16 @@ fn depends_once(graph: &Graph, id: NodeId, value: Value) -> bool {
 }
 
 /// The axes along which the weights, the first operand, lie.
-fn axes_of_weights(mix: &Part) -> Option<Vec<usize>> {
+fn axes_of_weights(mix: &Part) -> Option<Vec<Option<usize>>> {
     let loads = mix.loops.body.loads(&[mix.loops.stages[0].element]);
     let mut of_weights = loads.into_iter().filter(|load| load.operand == 0);
     let load = of_weights.next().filter(|load| load.guards.is_empty())?;
     let axis_at = |position: &Position| match position {
-        Position::Dim(dim) => (0..mix.loops.axes.len()).find(|&axis| *dim == Dim::from(&Loops::symbol(axis))),
+        Position::Dim(dim) if dim.is(0) => Some(None),
+        Position::Dim(dim) => (0..mix.loops.axes.len()).find(|&axis| *dim == Dim::from(&Loops::symbol(axis))).map(Some),
         Position::Term(_) => None,
     };
-    let axes: Option<Vec<usize>> = load.index.iter().map(axis_at).collect();
+    let axes: Option<Vec<Option<usize>>> = load.index.iter().map(axis_at).collect();
     // The factor is the weights and nothing else.
     let mut factor = mix.plan.row_factor;
     while let Term::Cast(arg) = mix.loops.body.term(factor) {
@@ -140,7 +142,9 @@ impl Attention<'_> {
     fn outer_axes(&self) -> Option<Vec<usize>> {
         let (row, column) = (self.mix.plan.row_axis?, self.mix.plan.column_axis);
         let outer: Vec<usize> = (0..self.mix.loops.n_parallel).filter(|&axis| axis != row && axis != column).collect();
-        let is_all = outer.iter().all(|axis| self.axes.contains(axis)) && !self.axes.contains(&column);
+        let is_one = |axis: usize| self.mix.loops.axes[axis].is(1);
+        let is_all = outer.iter().all(|&axis| is_one(axis) || self.axes.contains(&Some(axis)))
+            && !self.axes.contains(&Some(column));
         is_all.then_some(outer)
     }
 

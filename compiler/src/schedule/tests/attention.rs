@@ -7,23 +7,23 @@ use crate::ops;
 use crate::passes::pipeline::PIPELINE;
 use crate::passes::{Context, run_pipeline};
 
-/// What is done to the scores `%3` of `B×2×N×M`; the last value is `%9`.
+/// What is done to the scores `%3`; the last value is `%9`.
 struct Scores {
     rows: &'static str,
     keys: &'static str,
     steps: &'static str,
 }
 
-fn text(scores: &Scores, depth: &str) -> String {
+fn text(scores: &Scores, depth: &str, batch: &str) -> String {
     let Scores { rows, keys, steps } = scores;
-    let full = format!("3, 2, {rows}, {keys}");
+    let full = format!("{batch}, 2, {rows}, {keys}");
     let steps = steps.replace("FULL", &full).replace("ROWS", rows).replace("KEYS", keys);
     format!(
-        r#"graph @call(%0 "q": data f32[3, 2, {rows}, {depth}], %1 "k": data f32[3, {keys}, {depth}], %2 "v": data f32[3, 2, {keys}, 5], %20 "at": data i64[], %21 "bias": data f32[2, {rows}, {keys}]) where N in 1.. {{
+        r#"graph @call(%0 "q": data f32[{batch}, 2, {rows}, {depth}], %1 "k": data f32[{batch}, {keys}, {depth}], %2 "v": data f32[{batch}, 2, {keys}, 5], %20 "at": data i64[], %21 "bias": data f32[2, {rows}, {keys}]) where N in 1.. {{
           %3: f32[{full}] = einsum(%0, %1) {{pattern = "b h i d, b j d -> b h i j"}}
           {steps}
           %10: f32[{full}] = softmax(%9) {{axis = -1}}
-          %11: f32[3, {rows}, 2, 5] = einsum(%10, %2) {{pattern = "b h i j, b h j d -> b i h d"}}
+          %11: f32[{batch}, {rows}, 2, 5] = einsum(%10, %2) {{pattern = "b h i j, b h j d -> b i h d"}}
           return %11 "y": data
         }}"#
     )
@@ -64,8 +64,12 @@ const WINDOW: &str = "%4: i64[KEYS] = iota() {size = KEYS}
 
 /// Both ways: keys and values cut into panels for the machine, and left alone.
 fn check(scores: &Scores, depth: &str, sizes: &[i64]) {
-    let text = text(scores, depth);
-    let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    check_text(&text(scores, depth, "3"), sizes);
+    check_text(&text(scores, depth, "1"), &sizes[..1]);
+}
+
+fn check_text(text: &str, sizes: &[i64]) {
+    let graph = parse(text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     for machine in MACHINES {
         let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
         for panel in [None, Some(&width as &dyn Fn(&Dim, DType) -> u64)] {
