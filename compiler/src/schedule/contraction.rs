@@ -132,7 +132,9 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     if *within == column && row.mentions(&Loops::symbol(loops.axes.len() - 1)) {
         // All columns lie in one panel, whose own axis is gone.
         let width = shape.last()?.as_constant()?;
-        let fits = at_most(&loops.axes[column_axis], width) && !index[..index.len() - 1].iter().any(moves);
+        let is_bounded = loops.axes[loops.n_parallel..].iter().all(|extent| extent.as_constant().is_some());
+        let fits =
+            at_most(&loops.axes[column_axis], width) && !index[..index.len() - 1].iter().any(moves) && is_bounded;
         return (fits && load.guards.is_empty()).then_some(width as u64);
     }
     let [Position::Dim(panel), rest @ .., Position::Dim(within)] = index else { return None };
