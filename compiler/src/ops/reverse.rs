@@ -150,6 +150,10 @@ pub fn obstacle(graph: &Graph, y: Value, inputs: &[Value]) -> Option<(NodeId, St
 
 fn own_obstacle(graph: &Graph, id: NodeId) -> Option<String> {
     let node = graph.node(id);
+    if let Gradient::None(reason) = node.op.gradient {
+        // A gradient itself is written out before what is made of it is differentiated.
+        return (!std::ptr::eq(node.op, &super::vjp::OP)).then(|| format!("`{}` {reason}", node.op.name));
+    }
     if let Gradient::Kept { keep, .. } = node.op.gradient {
         return graph.with_call(id, |call| tried(call, keep)).err().map(|error| error.message);
     }
