@@ -18,6 +18,7 @@ mod reduction;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod transpose;
 
 use std::fmt;
 

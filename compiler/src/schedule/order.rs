@@ -25,21 +25,26 @@ fn cost(stride: Stride, machine: &Machine) -> f64 {
 }
 
 pub fn stride(loops: &Loops, load: &Load, axis: usize) -> Stride {
+    match step(loops, load, axis) {
+        Some(step) if step.is(0) => Stride::None,
+        Some(step) if step.is(1) => Stride::One,
+        _ => Stride::Other,
+    }
+}
+
+/// How many elements further an access is when an axis advances by one, if that is the same everywhere.
+pub fn step(loops: &Loops, load: &Load, axis: usize) -> Option<Dim> {
     let symbol = Loops::symbol(axis);
     let shape = &loops.operands[load.operand].shape;
     let mut offset = Dim::constant(0);
     for (position, extent) in load.index.iter().zip(shape) {
         match position {
             Position::Dim(dim) => offset = &(&offset * extent) + dim,
-            Position::Term(term) if term_moves(loops, *term, axis) => return Stride::Other,
+            Position::Term(term) if term_moves(loops, *term, axis) => return None,
             Position::Term(_) => offset = &offset * extent,
         }
     }
-    match offset.affine_in(&symbol) {
-        Some((slope, _)) if slope.is(0) => Stride::None,
-        Some((slope, _)) if slope.is(1) => Stride::One,
-        _ => Stride::Other,
-    }
+    offset.affine_in(&symbol).map(|(slope, _)| slope)
 }
 
 fn term_moves(loops: &Loops, term: TermId, axis: usize) -> bool {

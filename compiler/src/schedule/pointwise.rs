@@ -2,7 +2,7 @@
 
 use super::emit::{Tile, begin};
 use super::tiles::{Machine, each_tile, segments};
-use super::{Loops, order};
+use super::{Loops, order, transpose};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, lane};
 
@@ -10,8 +10,11 @@ use crate::kernel::{Builder, Kernel, lane};
 pub const CHUNK: i64 = 4096;
 
 pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
-    let (mut b, operands, result) = begin(loops);
     let inner = order::vector_axis(loops, machine);
+    if let Some(plan) = inner.and_then(|inner| transpose::find(loops, inner, machine)) {
+        return transpose::kernel(loops, &plan, machine);
+    }
+    let (mut b, operands, result) = begin(loops);
     let mut at = grid(&mut b, loops, inner);
     let Some(inner) = inner else {
         let mut tile = Tile::new(loops, &operands, at, vec![1], Vec::new());

@@ -1,0 +1,153 @@
+//! Pointwise nests that read some operand across the lanes: neighbours lie along another axis of it.
+//!
+//! A gather takes one element from each of many lines. Where these do not stay in the first-level cache, because they are
+//! too many or share its sets, each comes anew for every position along that other axis. Here a block of both axes is read
+//! line by line into local memory, and taken from there across.
+//!
+//! Invariant: each element is computed from the same loads as by `pointwise`; those of a block are done before.
+
+use super::body::{Position, Term, TermId};
+use super::emit::{Tile, begin};
+use super::order::{self, Stride};
+use super::pointwise::chunk;
+use super::tiles::{Machine, Segment, each_tile, segments};
+use super::{Loops, pointwise};
+use crate::graph::Dim;
+use crate::graph::rows::divides;
+use crate::kernel::{Builder, Kernel, Memory, Span, lane};
+
+/// Lines that stay in the first-level cache, and how far those are apart that share a set of it, in bytes.
+const LINES: i64 = 256;
+const SHARED: i64 = 4096;
+/// Fewer neighbours than this are not worth turning.
+const FEW: i64 = 4;
+/// Loads of a nest that are turned; more would leave the first-level cache.
+const MAX_TURNED: usize = 2;
+
+/// How a nest is turned.
+pub struct Plan {
+    /// Along the lanes of the result.
+    inner: usize,
+    /// Along which the loads have their neighbours.
+    outer: usize,
+    loads: Vec<TermId>,
+}
+
+/// The loads that go across the lanes `inner`, if they all have their neighbours along one other axis.
+pub fn find(loops: &Loops, inner: usize, machine: &Machine) -> Option<Plan> {
+    let is_open = |axis: usize| divides(&loops.axes[axis]);
+    let is_few = |axis: usize| loops.axes[axis].as_constant().is_some_and(|extent| extent < FEW);
+    if machine.lanes == 1 || is_open(inner) || is_few(inner) {
+        return None;
+    }
+    let body = &loops.body;
+    let is_across = |id: &TermId| match body.term(*id) {
+        Term::Load(load) => {
+            let is_plain = load.index.iter().all(|position| matches!(position, Position::Dim(_)));
+            is_plain && order::stride(loops, load, inner) == Stride::Other
+        }
+        _ => false,
+    };
+    let loads: Vec<TermId> = body.needed(&[loops.stored]).into_iter().filter(is_across).collect();
+    let runs_along = |axis: usize, id: &TermId| match body.term(*id) {
+        Term::Load(load) => order::stride(loops, load, axis) == Stride::One,
+        _ => false,
+    };
+    let outer = (0..loops.n_parallel).find(|&axis| axis != inner && loads.iter().all(|id| runs_along(axis, id)))?;
+    let comes_anew = |id: &TermId| match body.term(*id) {
+        Term::Load(load) => {
+            let step = order::step(loops, load, inner).and_then(|step| step.as_constant());
+            let bytes = step.map(|step| step.saturating_mul(body.dtype(*id).size_of() as i64));
+            loops.axes[inner].as_constant().is_none_or(|extent| extent > LINES)
+                || bytes.is_some_and(|n| n % SHARED == 0)
+        }
+        _ => false,
+    };
+    let fits = loads.iter().any(comes_anew) && loads.len() <= MAX_TURNED && !is_open(outer) && !is_few(outer);
+    fits.then_some(Plan { inner, outer, loads })
+}
+
+pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
+    let (mut b, operands, result) = begin(loops);
+    let mut at: Vec<Dim> = (0..loops.axes.len())
+        .map(|axis| match axis == plan.inner || axis == plan.outer {
+            true => Dim::constant(0),
+            false => b.grid(&format!("g{axis}"), loops.axes[axis].clone()),
+        })
+        .collect();
+    let lanes = machine.lanes as i64;
+    let outer = &loops.axes[plan.outer];
+    let block = &b.grid("t", outer.ceil_div(&Dim::constant(lanes))) * lanes;
+    let n_outer = (outer - &block).least(&Dim::constant(lanes));
+    let extent = loops.axes[plan.inner].clone();
+    let (start, length) = chunk(&mut b, &extent, pointwise::CHUNK);
+    let locals: Vec<Memory> = plan
+        .loads
+        .iter()
+        .map(|&id| {
+            // Rows that lie a power of two apart would share lines of the cache.
+            let shape = [machine.strip(), machine.lanes + 1];
+            b.local(format!("turned{}", b.kernel().locals.len()), loops.body.dtype(id), shape)
+        })
+        .collect();
+    each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
+        let first = &start + base;
+        let turn = Turn { loops, plan, operands: &operands, locals: &locals, first: &first, extent: &extent };
+        at[plan.outer] = &block + &lane(0);
+        turn.read(b, &at, segment, (outer, machine.lanes));
+        b.for_loop(Span::new("o", 0, n_outer.clone(), 1), &[], |b, o, _| {
+            at[plan.outer] = &block + o;
+            let (value, tile) = turn.take(b, &at, segment, o);
+            tile.store(b, result, value);
+            Vec::new()
+        });
+        Vec::new()
+    });
+    b.finish()
+}
+
+/// One block on its way.
+struct Turn<'a> {
+    loops: &'a Loops,
+    plan: &'a Plan,
+    operands: &'a [Memory],
+    locals: &'a [Memory],
+    /// Along the inner axis.
+    first: &'a Dim,
+    extent: &'a Dim,
+}
+
+impl<'a> Turn<'a> {
+    /// Reads the block: lanes along the outer axis.
+    fn read(&self, b: &mut Builder, at: &[Dim], segment: &Segment, (outer, lanes): (&Dim, u64)) {
+        let width = Dim::constant(segment.width as i64);
+        let n_inner = if segment.guarded { (self.extent - self.first).least(&width) } else { width };
+        b.for_loop(Span::new("u", 0, n_inner, 1), &[], |b, u, _| {
+            let mut at = at.to_vec();
+            at[self.plan.inner] = self.first + u;
+            let along = &at[self.plan.outer];
+            let is_whole = outer.as_constant().is_some_and(|extent| extent % lanes as i64 == 0);
+            let guards = if is_whole { Vec::new() } else { vec![Builder::below(along, outer)] };
+            let mut tile = Tile::new(self.loops, self.operands, at, vec![lanes], guards);
+            for (&id, &local) in self.plan.loads.iter().zip(self.locals) {
+                let value = tile.full(b, id);
+                b.store(local, [u, &lane(0)], [], value);
+            }
+            Vec::new()
+        });
+    }
+
+    /// One position along the outer axis, with lanes along the inner one.
+    fn take(&self, b: &mut Builder, at: &[Dim], segment: &Segment, o: &Dim) -> (crate::kernel::Value, Tile<'a>) {
+        let mut at = at.to_vec();
+        at[self.plan.inner] = self.first + &lane(0);
+        let guards = if segment.guarded { vec![Builder::below(&at[self.plan.inner], self.extent)] } else { Vec::new() };
+        let mut tile = Tile::new(self.loops, self.operands, at, vec![segment.width], guards.clone());
+        for (&id, &local) in self.plan.loads.iter().zip(self.locals) {
+            let value = b.load(local, [segment.width], [&lane(0), o], guards.clone(), 0.0);
+            tile.memo.insert(id, value);
+        }
+        let value = tile.full(b, self.loops.stored);
+        (value, tile)
+    }
+}
