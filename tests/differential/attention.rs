@@ -14,14 +14,7 @@ const TESTS: &[&str] = &["le", "lt", "ge", "gt"];
 
 /// Adds attention; leaves the graph as it was if that does not work out.
 pub fn grow(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
-    let before = (garden.graph.clone(), garden.known.len(), garden.domains.len());
-    let done = attention(garden, sampler);
-    if done.is_none() {
-        garden.graph = before.0;
-        garden.known.truncate(before.1);
-        garden.domains.truncate(before.2);
-    }
-    done
+    garden.attempt(|garden| attention(garden, sampler))
 }
 
 fn attention(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {

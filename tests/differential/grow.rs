@@ -236,16 +236,24 @@ impl Garden {
         Some(values)
     }
 
+    /// Adds several ops, or none of them.
+    pub fn attempt<T>(&mut self, add: impl FnOnce(&mut Garden) -> Option<T>) -> Option<T> {
+        let before = (self.graph.clone(), self.known.len(), self.domains.len());
+        let done = add(self);
+        if done.is_none() {
+            self.graph = before.0;
+            self.known.truncate(before.1);
+            self.domains.truncate(before.2);
+        }
+        done
+    }
+
     /// The first result of an op; the graph stays as it was if there is none.
     pub fn derive(&mut self, op: &str, operands: &[Known], attrs: &Attrs) -> Option<Known> {
-        let before = self.graph.clone();
-        match self.apply(ops::find(op)?, operands, attrs, Vec::new()) {
-            Some(_) => self.known.last().cloned(),
-            None => {
-                self.graph = before;
-                None
-            }
-        }
+        self.attempt(|garden| {
+            garden.apply(ops::find(op)?, operands, attrs, Vec::new())?;
+            garden.known.last().cloned()
+        })
     }
 
     /// A value of exactly this type within the domain, be it old, adapted or new.

@@ -14,14 +14,7 @@ const FUNCTIONS: &[&str] = &["exp", "tanh", "square", "neg", "silu", "abs"];
 
 /// Adds a chain; leaves the graph as it was if that does not work out.
 pub fn grow(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
-    let before = (garden.graph.clone(), garden.known.len(), garden.domains.len());
-    let done = chain(garden, sampler);
-    if done.is_none() {
-        garden.graph = before.0;
-        garden.known.truncate(before.1);
-        garden.domains.truncate(before.2);
-    }
-    done
+    garden.attempt(|garden| chain(garden, sampler))
 }
 
 fn chain(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
