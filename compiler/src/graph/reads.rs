@@ -2,8 +2,8 @@
 //!
 //! Invariant: nodes are judged by their nests, never by name.
 
-use super::rows::axis_of;
-use super::{Dim, Graph, Meaning, Nest, NestIndex, Ranges, Scalar, ScalarNode, Symbol, Value, axis, reshape_index};
+use super::rows::{axis_of, declare, position};
+use super::{Dim, Graph, Meaning, Nest, NestIndex, Ranges, Scalar, ScalarNode, Value, axis, reshape_index};
 
 pub struct Reads<'g> {
     pub graph: &'g Graph,
@@ -50,15 +50,13 @@ impl<'g> Reads<'g> {
 
     /// Position `i0, i1, …` in a shape; 0 along axes of one element.
     pub fn here(&self, shape: &[Dim]) -> Vec<Dim> {
-        shape.iter().enumerate().map(|(idx, size)| if size.is(1) { Dim::constant(0) } else { axis(idx) }).collect()
+        shape.iter().enumerate().map(|(idx, size)| position(idx, size)).collect()
     }
 
     /// What is known of sizes and of positions in this shape.
     pub fn ranges(&self, shape: &[Dim]) -> Ranges {
         let mut ranges = self.graph.sizes.clone();
-        for (idx, size) in shape.iter().enumerate() {
-            ranges.declare(Symbol::new(format!("i{idx}")), Dim::constant(0), Some(size - 1));
-        }
+        declare(&mut ranges, 0, shape);
         ranges
     }
 

@@ -144,11 +144,13 @@ impl Rows {
     }
 }
 
-fn position(idx: usize, size: &Dim) -> Dim {
+/// The position along an axis of this extent: 0 where there is one.
+pub fn position(idx: usize, size: &Dim) -> Dim {
     if size.is(1) { Dim::constant(0) } else { axis(idx) }
 }
 
-fn declare(ranges: &mut Ranges, first: usize, extents: &[Dim]) {
+/// Declares the positions along axes of these extents, the first of which is `i<first>`.
+pub fn declare(ranges: &mut Ranges, first: usize, extents: &[Dim]) {
     for (idx, extent) in extents.iter().enumerate() {
         ranges.declare(Symbol::new(format!("i{}", first + idx)), Dim::constant(0), Some(extent - 1));
     }

@@ -7,7 +7,7 @@
 //! Invariant: the last summed axis of the nest counts groups; a symbol after the last axis counts the steps in a group, each
 //! of as many positions as lie in one word of the weight. What is read at a position is what the nest before read there.
 
-use super::Block;
+use super::block::Block;
 use super::depth::Stretch;
 use crate::graph::{Atom, DType, Dim, Scalar};
 use crate::kernel::{Builder, Span, Type, Value, lane};

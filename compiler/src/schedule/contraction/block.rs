@@ -1,0 +1,254 @@
+//! One panel of columns against one block of rows: packing, the register tiles, and what follows the sums.
+//!
+//! Invariant: each element is summed in the order of k; a tile that reaches over the last column is guarded.
+
+use super::depth::{Depth, Stretch};
+use super::{FEW_ROWS, Plan};
+use crate::graph::{DType, Dim};
+use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
+use crate::schedule::body::Term;
+use crate::schedule::emit::Tile;
+use crate::schedule::order::{self, Stride};
+use crate::schedule::reduction::Rows;
+use crate::schedule::tiles::Machine;
+use crate::schedule::{Loops, Reduce};
+use crate::seeded::{Fault, is};
+
+/// One panel against one block of rows.
+pub struct Block<'a> {
+    pub loops: &'a Loops,
+    pub reduce: &'a Reduce,
+    pub plan: &'a Plan,
+    pub machine: &'a Machine,
+    pub operands: &'a [Memory],
+    pub result: Memory,
+    /// Positions along the outer axes.
+    pub at: Vec<Dim>,
+    pub width: u64,
+    pub row_start: Dim,
+    pub n_rows: Dim,
+    pub depth: Depth,
+    /// Where the column factor is packed, if it does not come in panels.
+    pub panel: Option<Memory>,
+    /// Sums of the k-blocks so far, when K does not fit one panel.
+    pub partial: Option<Memory>,
+}
+
+impl Block<'_> {
+    pub fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+        let rows = &self.plan.rows(self.loops);
+        if self.plan.is_packed || self.loops.ranges.proves_lt(&Dim::constant(FEW_ROWS), rows) {
+            return self.packed(b, column_start, guarded);
+        }
+        b.if_else(
+            Condition::Guards(vec![Builder::at_most(rows, &Dim::constant(FEW_ROWS))]),
+            |b| {
+                self.unpacked(b, column_start, guarded);
+                Vec::new()
+            },
+            |b| {
+                self.packed(b, column_start, guarded);
+                Vec::new()
+            },
+        );
+    }
+
+    /// Few rows: each is a general reduction over the columns of the panel, in the direction in which the factor lies.
+    fn unpacked(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+        let column = self.plan.column_axis;
+        let columns = &self.loops.axes[column];
+        let candidates = (self.loops.n_parallel..self.loops.axes.len()).chain([column]);
+        let inner = order::best_axis(self.loops, self.machine, candidates).unwrap_or(column);
+        b.for_loop(Span::new("few", 0, self.n_rows.clone(), 1), &[], |b, idx, _| {
+            let mut nest = Rows::new(self.loops, self.machine, self.operands, self.result, self.at.clone());
+            self.set_row(&mut nest.at, idx);
+            if inner == column {
+                nest.at[column] = column_start + &lane(0);
+                let guards = self.column_guard(guarded, &nest.at);
+                nest.tile(b, self.width, guards);
+                return Vec::new();
+            }
+            let width = Dim::constant(self.width as i64);
+            let n_columns = if guarded { columns - column_start } else { width };
+            b.for_loop(Span::new("one", 0, n_columns, 1), &[], |b, idx, _| {
+                nest.at[column] = column_start + idx;
+                nest.along(b, inner);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+
+    fn packed(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+        self.depth.each(b, self.loops, &self.at, &mut |b, k| self.stretch(b, column_start, guarded, k));
+        // An empty sum has no stretch that could finish it.
+        let depth = Dim::product(&self.loops.axes[self.loops.n_parallel..]);
+        if depth.as_constant().is_none() || self.partial.is_some() && depth.is(0) {
+            b.if_else(
+                Condition::Guards(vec![-&depth]),
+                |b| {
+                    self.each_rows(b, &mut |b, row, n_rows| {
+                        let zero = b.constant(Type::new(self.plan.dtype, [n_rows, self.width]), 0.0);
+                        self.finish(b, row, n_rows, column_start, guarded, zero);
+                    });
+                    Vec::new()
+                },
+                |_| Vec::new(),
+            );
+        }
+    }
+
+    fn stretch(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
+        if let Some(panel) = self.panel {
+            self.pack(b, panel, column_start, guarded, k);
+        }
+        self.each_rows(b, &mut |b, row, n_rows| {
+            let sum = self.sum_before(b, row, n_rows, k);
+            let sum = self.multiply(b, (row, n_rows), (column_start, guarded), k, sum);
+            match self.partial {
+                None => self.finish(b, row, n_rows, column_start, guarded, sum),
+                Some(partial) => {
+                    let last = &(&k.number + 1) - &k.count;
+                    b.if_else(
+                        Condition::Guards(vec![last]),
+                        |b| {
+                            self.finish(b, row, n_rows, column_start, guarded, sum);
+                            Vec::new()
+                        },
+                        |b| {
+                            b.store(partial, [&(row + &lane(0)), &lane(1)], [], sum);
+                            Vec::new()
+                        },
+                    );
+                }
+            }
+        });
+    }
+
+    pub fn set_row(&self, at: &mut [Dim], row: &Dim) {
+        if let Some(axis) = self.plan.row_axis {
+            at[axis] = &self.row_start + row;
+        }
+    }
+
+    /// Vector by vector where each lane comes from a row of its own, so that the rows stay in the first-level cache until
+    /// they are read to the end; otherwise row by row.
+    fn pack(&self, b: &mut Builder, panel: Memory, column_start: &Dim, guarded: bool, k: &Stretch) {
+        let loads = self.loops.body.loads(&[self.plan.column_factor]);
+        let across = |load| order::stride(self.loops, load, self.plan.column_axis) == Stride::Other;
+        let lanes = self.machine.lanes;
+        let columns = |b: &mut Builder, first: &Dim, width: u64| {
+            k.each(b, "p", 0, &[], &mut |b, at, p, _| {
+                let mut at = at.to_vec();
+                let column = first + &lane(0);
+                at[self.plan.column_axis] = column_start + &column;
+                let guards = self.column_guard(guarded, &at);
+                let mut tile = Tile::new(self.loops, self.operands, at, vec![width], guards);
+                let value = tile.full(b, self.plan.column_factor);
+                let value = b.cast(value, self.plan.dtype);
+                b.store(panel, [p, &column], [], value);
+                Vec::new()
+            });
+        };
+        if lanes == 1 || !loads.into_iter().any(across) {
+            return columns(b, &Dim::constant(0), self.width);
+        }
+        b.for_loop(Span::new("v", 0, (self.width / lanes) as i64, 1), &[], |b, v, _| {
+            columns(b, &(v * lanes as i64), lanes);
+            Vec::new()
+        });
+    }
+
+    pub fn column_guard(&self, guarded: bool, at: &[Dim]) -> Vec<Dim> {
+        let column = self.plan.column_axis;
+        if guarded { vec![Builder::below(&at[column], &self.loops.axes[column])] } else { Vec::new() }
+    }
+
+    /// Runs `body` for each register tile of rows: it gets the first row, counted within the block, and how many.
+    fn each_rows(&self, b: &mut Builder, body: &mut dyn FnMut(&mut Builder, &Dim, u64)) {
+        let rows = self.plan.tile.rows as i64;
+        let tile = Dim::constant(rows);
+        if let Some(few) = self.n_rows.as_constant().filter(|&n_rows| n_rows < rows) {
+            return body(b, &Dim::constant(0), few as u64);
+        }
+        b.for_loop(Span::new("r", 0, self.n_rows.floor_div(&tile), 1), &[], |b, r, _| {
+            body(b, &(r * rows), rows as u64);
+            Vec::new()
+        });
+        let rest = self.n_rows.modulo(&tile);
+        match rest.as_constant() {
+            Some(0) => {}
+            _ if is(Fault::ContractionDropsRows) => {}
+            Some(rest) => body(b, &(&self.n_rows - rest), rest as u64),
+            _ => {
+                let start = &self.n_rows.floor_div(&tile) * rows;
+                b.for_loop(Span::new("q", 0, rest, 1), &[], |b, q, _| {
+                    body(b, &(&start + q), 1);
+                    Vec::new()
+                });
+            }
+        }
+    }
+
+    fn sum_before(&self, b: &mut Builder, row: &Dim, n_rows: u64, k: &Stretch) -> Value {
+        let ty = Type::new(self.plan.dtype, [n_rows, self.width]);
+        match self.partial {
+            None => b.constant(ty, self.reduce.initial.value()),
+            Some(partial) => {
+                let later = Condition::Guards(vec![&k.number - 1]);
+                let index = [&(row + &lane(0)), &lane(1)];
+                let shape = ty.shape.clone();
+                let load = |b: &mut Builder| vec![b.load(partial, shape, index, [], 0.0)];
+                b.if_else(later, load, |b| vec![b.constant(ty, self.reduce.initial.value())])[0]
+            }
+        }
+    }
+
+    fn multiply(
+        &self,
+        b: &mut Builder,
+        (row, n_rows): (&Dim, u64),
+        (column_start, guarded): (&Dim, bool),
+        k: &Stretch,
+        sum: Value,
+    ) -> Value {
+        if let Some(scaled) = &self.plan.scaled {
+            return self.multiply_scaled(b, scaled, (row, n_rows), (column_start, guarded), k, sum);
+        }
+        let dropped = i64::from(is(Fault::ContractionDropsAProduct));
+        let sums = k.each(b, "k", dropped, &[sum], &mut |b, at, p, carried| {
+            let mut at = at.to_vec();
+            self.set_row(&mut at, &(row + &lane(0)));
+            at[self.plan.column_axis] = column_start + &lane(1);
+            let guards = self.column_guard(guarded, &at);
+            let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
+            let left = tile.value(b, self.plan.row_factor);
+            let left = b.broadcast(left, [n_rows, 1]);
+            if let Term::Dot(_) = self.loops.body.term(self.reduce.element) {
+                let right = tile.value(b, self.plan.column_factor);
+                return vec![b.dot(DType::BF16, carried[0], left, right)];
+            }
+            let left = b.cast(left, self.plan.dtype);
+            let right = match self.panel {
+                Some(panel) => b.load(panel, [1, self.width], [p, &lane(1)], [], 0.0),
+                None => {
+                    let right = tile.value(b, self.plan.column_factor);
+                    b.cast(right, self.plan.dtype)
+                }
+            };
+            vec![b.contract(carried[0], left, right)]
+        });
+        sums[0]
+    }
+
+    fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
+        let mut at = self.at.clone();
+        self.set_row(&mut at, &(row + &lane(0)));
+        at[self.plan.column_axis] = column_start + &lane(1);
+        let guards = self.column_guard(guarded, &at);
+        let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
+        tile.reduced(b, 0, sum);
+        let value = tile.full(b, self.loops.stored);
+        tile.store(b, self.result, value);
+    }
+}
