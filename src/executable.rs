@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tilewright_compiler::codegen::Backend;
 use tilewright_compiler::driver::{self, Options, Times, initial_params};
 use tilewright_compiler::graph::Model;
 use tilewright_runtime::data::synthetic::synthetic;
-use tilewright_runtime::device::cpu::{Code, Hosts};
+use tilewright_runtime::device::{Code, cpu};
 use tilewright_runtime::exec::{Options as SessionOptions, Session};
 use tilewright_runtime::program::Program;
 use tilewright_runtime::weights::{MatchReport, WeightMap, WeightSet};
@@ -17,7 +18,7 @@ use crate::Error;
 #[derive(Clone)]
 pub struct Executable {
     pub program: Arc<Program>,
-    pub code: Arc<Code>,
+    pub code: Code,
     pub times: Times,
     pub remarks: Vec<String>,
 }
@@ -41,7 +42,7 @@ pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
 impl Executable {
     /// A program that holds machine code.
     pub fn load(program: Program, times: Times, remarks: Vec<String>) -> Result<Executable, Error> {
-        let code = Arc::new(Code::load(&program, &Hosts::standard())?);
+        let code = load_code(&program)?;
         Ok(Executable { program: Arc::new(program), code, times, remarks })
     }
 
@@ -67,8 +68,26 @@ impl Executable {
 
     pub fn open(&self, weights: Weights, options: SessionOptions) -> Result<Session, Error> {
         let (weights, _) = self.weights(weights)?;
-        Ok(Session::open(Arc::clone(&self.program), Arc::clone(&self.code), weights, options)?)
+        Ok(Session::open(Arc::clone(&self.program), self.code.clone(), weights, options)?)
     }
+}
+
+/// The kernels on the device that they are for.
+fn load_code(program: &Program) -> Result<Code, Error> {
+    if !program.target.backend.starts_with(Backend::Wgsl.name()) {
+        return Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into());
+    }
+    #[cfg(feature = "wgpu")]
+    {
+        use tilewright_runtime::device::wgpu;
+        let gpu = Arc::new(wgpu::Gpu::open()?);
+        Ok(Arc::new(wgpu::Code::load(program, gpu)?).into())
+    }
+    #[cfg(not(feature = "wgpu"))]
+    Err(Error::Request {
+        message: "this build runs no kernels on GPUs".to_string(),
+        help: Some("build it with `--features wgpu`".to_string()),
+    })
 }
 
 /// The weights that a model starts from, by its own initialisers: a program that is compiled, run once and forgotten.
@@ -90,7 +109,6 @@ pub fn initial_weights(model: &Model, options: &Options, seed: i64) -> Result<We
 
 #[cfg(test)]
 mod tests {
-    use tilewright_compiler::codegen::Backend;
     use tilewright_runtime::data::{Element, Tensor};
 
     use super::*;
