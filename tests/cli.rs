@@ -1,5 +1,7 @@
 //! The command `tw` from outside: its help, its answers, its errors and its exit codes.
 
+#[path = "cli/caching.rs"]
+mod caching;
 #[path = "cli/command.rs"]
 mod command;
 #[path = "cli/digits.rs"]
