@@ -4,6 +4,8 @@
 mod caching;
 #[path = "cli/command.rs"]
 mod command;
+#[path = "cli/deployed.rs"]
+mod deployed;
 #[path = "cli/digits.rs"]
 mod digits;
 #[path = "cli/errors.rs"]
