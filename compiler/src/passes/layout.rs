@@ -189,10 +189,15 @@ impl Images<'_> {
         let is_spread = attrs.get("base_dilation").is_some() && attrs.ints("base_dilation").iter().any(|&n| n > 1);
         let (low, high) = (bounds("low"), bounds("high"));
         let nowhere = |dims: &[Dim]| dims.iter().all(|dim| dim.is(0));
-        if is_spread || nowhere(&low) && nowhere(&high) {
+        let shape = &self.rebuild.new.type_of(x).shape;
+        let n_axes = shape.len() - 2;
+        // One channel at a time, as of a known image: the schedule has the edges apart.
+        let is_apart = shape[n_axes + 1].is(attrs.int("groups"))
+            && attrs.int("groups") > 1
+            && shape[1..=n_axes].iter().all(|dim| dim.as_constant().is_some());
+        if is_spread || is_apart || nowhere(&low) && nowhere(&high) {
             return Ok((attrs, x));
         }
-        let n_axes = self.rebuild.new.type_of(x).rank() - 2;
         let around = |dims: Vec<Dim>| {
             let mut all = vec![Dim::constant(0); n_axes + 2];
             dims.into_iter().enumerate().for_each(|(axis, dim)| all[axis + 1] = dim);
