@@ -3,7 +3,7 @@
 //! ```text
 //! convolve(x, w)        =>   C(convolve(L(x), w) {channels_last})       L(x) = permute(x, 0 2 3 .. 1), C = L⁻¹
 //! f(C(x), C(y), z)      =>   C(f(x, y, L(z)))                           f elementwise
-//! op(C(x)) {axes}       =>   C(op(x) {L axes})                          window, pad, concat, slice, reductions
+//! op(C(x)) {axes}       =>   C(op(x) {L axes})                          window, pad, concat, slice, reshape, reductions
 //! concat(x, y)          =>   C(concat(L(x), L(y)) {L axes})             read by a convolution
 //! ```
 //! and `L(C(x)) = x`. Each is exact. What else reads an image reads `C(x)`, which is movement in its own kernel. A
@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::facts::is_elementwise;
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError, op};
+use super::{Context, Pass, PassError, dce, op};
 use crate::graph::{Attr, Attrs, Dim, Graph, NodeId, OpError, Origin, Value};
 
 pub static PASS: Pass = Pass { name: "layout", doc: "Keeps images with their channels last.", run };
@@ -34,7 +34,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     for output in graph.outputs() {
         images.shown(output.value, &Origin::default()).map_err(PassError::at(PASS.name, &Origin::default()))?;
     }
-    Ok(images.rebuild.finish())
+    (dce::PASS.run)(&images.rebuild.finish(), context)
 }
 
 /// How an op with channels last differs from the same op with channels second.
@@ -47,6 +47,8 @@ enum Move {
     Reduction,
     /// An op over spatial axes that knows of layouts.
     Spatial,
+    /// Where batch and channels stay axes of their own.
+    Shape,
 }
 
 /// Ops that move; the others read their operands as they were.
@@ -57,6 +59,7 @@ static MOVES: &[(&str, Move)] = &[
     ("concat", Move::Axes { named: &["axis"], each: &[] }),
     ("pad", Move::Axes { named: &[], each: &["low", "high"] }),
     ("slice", Move::Axes { named: &[], each: &["starts", "stops", "steps"] }),
+    ("reshape", Move::Shape),
     ("broadcast", Move::Axes { named: &[], each: &["shape"] }),
     ("reduce_sum", Move::Reduction),
     ("reduce_max", Move::Reduction),
@@ -101,6 +104,10 @@ impl Images<'_> {
         }
         let attrs = match kind {
             Move::Elementwise => node.attrs.clone(),
+            Move::Shape => match shape_moved(&graph.type_of(operands[0]).shape, &node.types[0].shape) {
+                Some(attrs) => attrs,
+                None => return Ok(false),
+            },
             _ if operands.iter().any(|&operand| graph.type_of(operand).rank() != rank) => return Ok(false),
             Move::Axes { named, each } => axes_moved(&node.attrs, rank, named, each),
             Move::Reduction if !node.attrs.bool("keep") => return Ok(false),
@@ -142,10 +149,32 @@ impl Images<'_> {
             dims.into_iter().enumerate().for_each(|(axis, dim)| all[axis + 1] = dim);
             all
         };
-        let pad = Attrs::none().with("low", around(low)).with("high", around(high)).with("value", 0.0);
-        let node = self.rebuild.new.apply(op("pad")?, &[x], &pad, Vec::new(), origin)?;
+        let (whole, order) = self.before_turns(x);
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+        let [low, high] = [low, high].map(|dims| in_order(&around(dims), &back));
+        let pad = Attrs::none().with("low", low).with("high", high).with("value", 0.0);
+        let node = self.rebuild.new.apply(op("pad")?, &[whole], &pad, Vec::new(), origin)?;
+        let mut x = Value { node, result: 0 };
+        if !order.is_sorted() {
+            x = self.permuted(x, &order, origin)?;
+        }
         let zeros = vec![Dim::constant(0); n_axes];
-        Ok((attrs.with("low", zeros.clone()).with("high", zeros), Value { node, result: 0 }))
+        Ok((attrs.with("low", zeros.clone()).with("high", zeros), x))
+    }
+
+    /// A new value before its axes were permuted, and in which order they are now. Padding that, the convolution reads
+    /// an image where it lies, and the one that padded it before reads the same.
+    fn before_turns(&self, turned: Value) -> (Value, Vec<usize>) {
+        let (graph, mut x) = (&self.rebuild.new, turned);
+        let mut order: Vec<usize> = (0..graph.type_of(x).rank()).collect();
+        while graph.node(x.node).op.name == "permute" {
+            let axes = graph.node(x.node).attrs.ints("axes");
+            order.iter_mut().for_each(|axis| *axis = axes[*axis] as usize);
+            x = graph.operands(x.node)[0];
+        }
+        // What has its channels second is better turned and padded at once.
+        if order == to_last(order.len()) { (turned, (0..order.len()).collect()) } else { (x, order) }
     }
 
     /// An old value with its channels last.
@@ -193,6 +222,12 @@ fn spatial_rank(graph: &Graph, id: NodeId) -> Option<usize> {
         "window" => Some(node.attrs.ints("size").len() + 2),
         _ => Some(node.types[0].rank()),
     }
+}
+
+/// A reshape with the channels last, if it leaves the first two axes as they are.
+fn shape_moved(from: &[Dim], to: &[Dim]) -> Option<Attrs> {
+    let is_image = from.len() > 2 && to.len() > 2 && from[..2] == to[..2];
+    is_image.then(|| Attrs::none().with("shape", in_order(to, &to_last(to.len()))))
 }
 
 fn axes_moved(attrs: &Attrs, rank: usize, named: &[&'static str], each: &[&'static str]) -> Attrs {
