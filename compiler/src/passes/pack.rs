@@ -3,12 +3,15 @@
 //! ```text
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
-//! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its neighbours lie in a panel as the register
-//! tile is wide, or all of them if both factors have that axis. Numbers of bf16 lie in pairs along the last summed axis,
-//! where the other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the
-//! contraction.
+//! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its
+//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Numbers of bf16
+//! lie in pairs along the last summed axis, where the other factor is read along it. Both sides are equal, and `unpack` is
+//! movement, which joins the kernel of the contraction.
+//!
 //! Of a frozen weight `pack` is computed once, when the weights are loaded (`prepare`); of another, by a kernel of its own.
-//! Without a machine in the context nothing is packed. In a loop the weight is a capture; `hoist` takes its `pack` out.
+//! The other factor, where its rows lie side by side and what is summed lies far apart, as in the gradient of a weight, is
+//! turned once: packed in a single panel. Without a machine in the context nothing is packed. In a loop the weight is a
+//! capture; `hoist` takes its `pack` out.
 
 use super::frozen::{frozen, frozen_with, is_unpacked};
 use super::hoist::n_captures;
@@ -25,6 +28,8 @@ const SMALL: i64 = 64;
 /// So often a panel may be packed by the kernel that reads it, once for all rows.
 const FEW_PLACES: i64 = 12;
 const FEW_ROWS: i64 = 3;
+/// Along so many neighbours turning a factor is little beside multiplying it.
+const LONG: i64 = 64;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
@@ -41,11 +46,11 @@ fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width)
     for id in live {
         let regions = graph.node(id).regions.iter().map(|region| region_packed(graph, id, region, &is_frozen, panel));
         let regions = regions.collect::<Result<Vec<Graph>, _>>()?;
-        match factor(graph, id, &is_frozen, panel) {
-            Ok(weight) => {
-                repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
-            }
-            Err(_) => _ = rebuild.copy(id, regions),
+        let weight = factor(graph, id, &is_frozen, panel).ok().map(|weight| (weight.operand, weight.panels));
+        let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
+        match cuts.is_empty() {
+            false => repack(&mut rebuild, id, &cuts).map_err(PassError::at(PASS.name, &graph.node(id).origin))?,
+            true => _ = rebuild.copy(id, regions),
         }
     }
     Ok(rebuild.finish())
@@ -152,12 +157,44 @@ fn is_even(dim: &Dim) -> bool {
     dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 
-/// The node again, with its weight packed and unpacked.
-fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpError> {
+/// The other factor where its rows lie side by side and what is summed lies far apart, turned once: in one panel that
+/// holds all positions of the last summed axis.
+fn turned_rows(graph: &Graph, id: NodeId) -> Option<(usize, Panels)> {
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
+    let nest = graph.with_call(id, |call| nest(call));
+    let [a, b] = factors(&nest)?;
+    let column = nest.n_parallel.checked_sub(1)?;
+    let rows = match (a.mentions(column), b.mentions(column)) {
+        (true, false) => b,
+        (false, true) => a,
+        _ => return None,
+    };
+    let axes = rows.plain_axes(&nest)?;
+    let last = nest.axes.len() - 1;
+    let is_far = axes.last().is_some_and(|&axis| axis < nest.n_parallel && is_long(&nest.axes[axis]));
+    let value = graph.operands(id)[rows.operand];
+    let known =
+        [&nest.axes[column], &nest.axes[last]].into_iter().all(|dim| dim.as_constant().is_some_and(|n| n >= LONG));
+    if a.operand == b.operand || !is_far || !known || !axes.contains(&last) || is_unpacked(graph, value.node) {
+        return None;
+    }
+    let extent = nest.axes[last].clone();
+    let width = extent.as_constant()? as u64;
+    Some((rows.operand, Panels::new(&axes, last, extent, width)))
+}
+
+fn is_long(dim: &Dim) -> bool {
+    dim.as_constant().is_none_or(|extent| extent >= LONG)
+}
+
+/// The node again, with factors packed and unpacked.
+fn repack(rebuild: &mut Rebuild, id: NodeId, cuts: &[(usize, Panels)]) -> Result<(), OpError> {
     let mut operands = rebuild.operands(id);
     let node = rebuild.old.node(id).clone();
-    let packed = weight.panels.cut(&mut rebuild.new, operands[weight.operand], &node.origin)?;
-    operands[weight.operand] = weight.panels.whole(&mut rebuild.new, packed, &node.origin)?;
+    for (operand, panels) in cuts {
+        let packed = panels.cut(&mut rebuild.new, operands[*operand], &node.origin)?;
+        operands[*operand] = panels.whole(&mut rebuild.new, packed, &node.origin)?;
+    }
     let new = rebuild.new.push(node, &operands);
     let results = rebuild.new.results(new).collect();
     rebuild.set(id, results);
