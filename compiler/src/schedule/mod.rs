@@ -20,6 +20,7 @@ mod sums;
 mod tests;
 mod tiles;
 mod transpose;
+mod windows;
 
 use std::fmt;
 
@@ -101,9 +102,10 @@ pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
         [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),
         _ => None,
     };
-    match plan {
-        Some((plan, reduce)) => contraction::kernel(&loops, reduce, &plan, machine),
-        None => reduction::kernel(&loops, machine),
+    match (plan, windows::find(&loops, machine)) {
+        (Some((plan, reduce)), _) => contraction::kernel(&loops, reduce, &plan, machine),
+        (None, Some(plan)) => windows::kernel(&loops, &plan, machine),
+        (None, None) => reduction::kernel(&loops, machine),
     }
 }
 

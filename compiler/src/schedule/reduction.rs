@@ -268,9 +268,7 @@ impl<'a> Rows<'a> {
         let stage = &self.loops.stages[idx];
         let mut tile = self.row(width, guards);
         self.keeps.iter().filter(|(keep, _)| keep.stage == idx).for_each(|(_, kept)| tile.keep(b, kept));
-        let element = tile.full(b, stage.element);
-        let element = b.cast(element, b.type_of(gathered).dtype);
-        b.scalar(stage.combine, &[gathered, element])
+        tile.combine(b, stage, gathered)
     }
 
     /// The same where only the lanes inside take part; the others keep what they have.

@@ -259,7 +259,7 @@ impl Session {
         }
         let counters = &mut self.counters[index];
         let arena = self.arena.as_mut_ptr();
-        let (failed_at, order) = (None, Order::Inward);
+        let (failed_at, order) = (None, Order::Upward);
         let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters, failed_at, order };
         // SAFETY: every pointer was just taken from memory of the right size; what the program
         // only reads is never written, because its checker refuses that.
