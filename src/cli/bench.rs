@@ -108,7 +108,7 @@ pub fn run(args: Args) -> Outcome {
     }
 }
 
-/// Kernels that a profile lists.
+/// Kernels that a profile lists without `-v`.
 const LINES: usize = 24;
 
 /// One line for each kernel: equal layers share one.
@@ -123,10 +123,11 @@ fn profile(session: &tilewright::Session) {
     }
     lines.sort_by_key(|(total, ..)| std::cmp::Reverse(*total));
     let all: Duration = lines.iter().map(|(total, ..)| *total).sum();
-    for (total, n_steps, first) in lines.iter().take(LINES) {
+    for (at, (total, n_steps, first)) in lines.iter().enumerate() {
         let share = 100.0 * total.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE);
         let (what, label) = (&first.what, &first.label);
-        note(format!("{share:>5.1} %  {n_steps:>4} × {:>9.2?}  {what}  {label}", first.counter.best));
+        let line = format!("{share:>5.1} %  {n_steps:>4} × {:>9.2?}  {what}  {label}", first.counter.best);
+        if at < LINES { note(line) } else { detail(line) }
     }
     detail(format!("{} kernels", lines.len()));
 }

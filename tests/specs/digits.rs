@@ -6,7 +6,7 @@ use tilewright::Tensor;
 
 const HELD_OUT: usize = 360;
 /// Of them, what the trained weights get right in PyTorch.
-pub const RIGHT: usize = 357;
+pub const RIGHT: usize = 355;
 
 #[test]
 fn held_out_digits_are_recognised() {

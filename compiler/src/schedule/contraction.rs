@@ -21,7 +21,7 @@ use super::reduction::accumulator;
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
 use crate::graph::{Atom, DType, Dim, Scalar};
-use crate::kernel::{Builder, Condition, Kernel};
+use crate::kernel::{Condition, Kernel};
 
 /// Bytes of one packed panel: it should stay in the second-level cache while the rows pass by.
 const PANEL_BYTES: u64 = 256 << 10;
@@ -31,6 +31,10 @@ const ROW_BLOCK: i64 = 1024;
 const SMALL_ROW_BLOCK: i64 = 256;
 /// As many rows keep the multipliers busy.
 const ENOUGH_ROWS: i64 = 4;
+/// So many items for each thread share the work out evenly enough.
+const MANY_ITEMS: i64 = 8;
+/// The same as a share of the time in which threads work.
+const BUSY: f64 = 0.9;
 /// So few rows are not worth packing a panel for: the factor is read where it lies.
 const FEW_ROWS: i64 = 3;
 
@@ -170,16 +174,18 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let limit = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
     let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
     let one_panel = depth.is_one_stretch();
-    let block = row_block(rows, plan.tile.rows as i64, one_panel, wanted_blocks(loops, plan, width, machine));
-    let n_blocks = rows.ceil_div(&Dim::constant(block));
-    let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block };
-    let n_rows = match (rows.as_constant(), n_blocks.is(1)) {
-        (Some(rows), true) => Dim::constant(rows),
-        _ if common_factor(rows) % block == 0 => Dim::constant(block),
-        _ => (rows - &row_start).least(&Dim::constant(block)),
+    let block_rows = row_block(rows, plan, one_panel, &|limit| wanted_blocks(loops, plan, width, machine, limit));
+    let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
+    let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block_rows };
+    let last_rows = rows.as_constant().map(|rows| rows - (rows - 1).max(0) / block_rows * block_rows);
+    let n_rows = match last_rows {
+        Some(last) if n_blocks.is(1) => Dim::constant(last),
+        Some(_) => Dim::constant(block_rows),
+        None if common_factor(rows) % block_rows == 0 => Dim::constant(block_rows),
+        None => (rows - &row_start).least(&Dim::constant(block_rows)),
     };
     let panel = (!plan.is_packed).then(|| b.local("panel", plan.dtype, [depth.n_rows as u64, width]));
-    let partial = (!one_panel).then(|| b.local("partial", plan.dtype, [block as u64, width]));
+    let partial = (!one_panel).then(|| b.local("partial", plan.dtype, [block_rows as u64, width]));
     let start = &column * width as i64;
     let block = Block {
         loops,
@@ -194,21 +200,23 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         n_rows,
         depth,
         panel,
+        next_panel: next_panel(columns, &column, width as i64),
         partial,
     };
-    let whole = Builder::at_most(&(&start + width as i64), columns);
-    match columns.as_constant().map(|columns| columns % width as i64 == 0) {
-        Some(true) => block.emit(&mut b, &start, false),
-        _ if columns.as_constant().is_some_and(|columns| columns < width as i64) => block.emit(&mut b, &start, true),
-        _ => {
+    // Blocks of rows are equal, but for a last one that is lower.
+    match last_rows.filter(|&last| !n_blocks.is(1) && last != block_rows) {
+        None => block.columns(&mut b, &start),
+        Some(last) => {
+            let last_start = rows - last;
+            let lower = Block { n_rows: Dim::constant(last), row_start: last_start.clone(), ..block.clone() };
             b.if_else(
-                Condition::Guards(vec![whole]),
+                Condition::Guards(vec![&(&last_start - 1) - &block.row_start]),
                 |b| {
-                    block.emit(b, &start, false);
+                    block.columns(b, &start);
                     Vec::new()
                 },
                 |b| {
-                    block.emit(b, &start, true);
+                    lower.columns(b, &start);
                     Vec::new()
                 },
             );
@@ -243,29 +251,53 @@ fn at_most(dim: &Dim, limit: i64) -> bool {
     dim.as_constant().is_some_and(|size| size <= limit)
 }
 
-/// Rows of one item: all of them if they are few, else blocks of equal size.
-fn row_block(rows: &Dim, tile_rows: i64, one_panel: bool, wanted_blocks: i64) -> i64 {
+/// The first column of the panel after this one, if there are several; the last panel is its own next.
+fn next_panel(columns: &Dim, panel: &Dim, width: i64) -> Option<Dim> {
+    let n_panels = columns.as_constant().map(|columns| (columns + width - 1) / width).filter(|&n| n > 1)?;
+    Some(&(panel + 1).least(&Dim::constant(n_panels - 1)) * width)
+}
+
+/// Rows of one item: all of them if they are few, else blocks of equal size. `wanted` says how many blocks there should be
+/// for the sake of threads, up to a limit.
+fn row_block(rows: &Dim, plan: &Plan, one_panel: bool, wanted: &dyn Fn(i64) -> i64) -> i64 {
+    let tile_rows = plan.tile.rows as i64;
     let most = if one_panel { ROW_BLOCK } else { SMALL_ROW_BLOCK };
-    let split = |rows: i64, least: i64| {
-        let n_blocks = ((rows + most - 1) / most).max(least).max(1);
-        (rows + n_blocks - 1) / n_blocks
-    };
+    // A panel that has to be packed must serve many rows.
+    let least = if plan.is_packed { 2 * tile_rows } else { 8 * tile_rows };
+    let n_blocks = |rows: i64| ((rows + most - 1) / most).max(wanted(rows / least)).max(1);
     match rows.as_constant() {
         Some(rows) => {
-            let even = split(rows, wanted_blocks.min(rows / (8 * tile_rows)));
+            let n_blocks = n_blocks(rows);
+            let even = (rows + n_blocks - 1) / n_blocks;
             ((even + tile_rows - 1) / tile_rows * tile_rows).max(tile_rows)
         }
         // Rows that come in blocks of a known size, such as the patches of each image.
-        None if common_factor(rows) >= 4 * tile_rows => split(common_factor(rows), 1),
+        None if common_factor(rows) >= 4 * tile_rows => {
+            let factor = common_factor(rows);
+            let least = n_blocks(factor);
+            let n_blocks = (least..2 * least + 2).find(|n_blocks| factor % n_blocks == 0);
+            let n_blocks = n_blocks.unwrap_or((factor + most - 1) / most);
+            (factor + n_blocks - 1) / n_blocks
+        }
         None => SMALL_ROW_BLOCK,
     }
 }
 
-/// Into how many blocks the rows must fall to give every thread something to do.
-fn wanted_blocks(loops: &Loops, plan: &Plan, width: u64, machine: &Machine) -> i64 {
+/// Into how many blocks the rows should fall, `limit` at most, so that threads have about the same to do.
+fn wanted_blocks(loops: &Loops, plan: &Plan, width: u64, machine: &Machine, limit: i64) -> i64 {
+    let threads = machine.threads as i64;
     let items: i64 = plan.outer_axes(loops).filter_map(|axis| loops.axes[axis].as_constant()).product();
     let panels = loops.axes[plan.column_axis].as_constant().map_or(1, |n| (n as u64).div_ceil(width) as i64);
-    if machine.threads < 2 { 1 } else { (2 * machine.threads as i64).div_euclid((items * panels).max(1)) }
+    let items = items.saturating_mul(panels).max(1);
+    if threads < 2 || items >= MANY_ITEMS * threads {
+        return 1;
+    }
+    // The share of the time in which a thread works, where each item takes as long as any other.
+    let busy = |blocks: i64| {
+        let items = items * blocks;
+        items as f64 / ((items + threads - 1) / threads * threads) as f64
+    };
+    (1..=limit.min(2 * threads)).find(|&blocks| busy(blocks) > BUSY).unwrap_or(1)
 }
 
 /// The greatest number that is known to divide a size; zero divides by everything.

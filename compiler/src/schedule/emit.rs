@@ -6,8 +6,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::Loops;
 use super::body::{Body, Load, Position, Term, TermId};
+use super::{Loops, Reduce};
 use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, round, saturate};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
 
@@ -102,6 +102,25 @@ impl<'a> Tile<'a> {
         b.broadcast(value, self.shape.clone())
     }
 
+    /// Combines an element of a stage with what has been gathered: a product is added with one rounding.
+    pub fn combine(mut self, b: &mut Builder, stage: &Reduce, gathered: Value) -> Value {
+        let dtype = b.type_of(gathered).dtype;
+        let is_known =
+            self.memo.contains_key(&stage.element) || self.kept.iter().any(|kept| kept.term == stage.element);
+        if let Term::Apply(Scalar::Mul, factors) = self.body.term(stage.element)
+            && stage.combine == Scalar::Add
+            && dtype.is_float()
+            && self.body.dtype(stage.element) == dtype
+            && !is_known
+        {
+            let [x, y] = [factors[0], factors[1]].map(|factor| self.full(b, factor));
+            return b.scalar(Scalar::Fma, &[x, y, gathered]);
+        }
+        let element = self.full(b, stage.element);
+        let element = b.cast(element, dtype);
+        b.scalar(stage.combine, &[gathered, element])
+    }
+
     fn statement(&mut self, b: &mut Builder, id: TermId) -> Value {
         let dtype = self.body.dtype(id);
         let ones = vec![1; self.shape.len()];
@@ -157,6 +176,15 @@ impl<'a> Tile<'a> {
             ranges.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
         }
         ranges.simplify(&dim)
+    }
+
+    /// Where a load reads, if that does not depend on data.
+    pub fn places(&self, load: &Load) -> Option<Vec<Dim>> {
+        let place = |position: &Position| match position {
+            Position::Dim(dim) => Some(self.place(dim)),
+            Position::Term(_) => None,
+        };
+        load.index.iter().map(place).collect()
     }
 
     /// The extents of the lanes that these index expressions mention.

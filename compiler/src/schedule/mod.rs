@@ -15,10 +15,12 @@ mod order;
 mod pointwise;
 mod recurrence;
 mod reduction;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tiles;
 mod transpose;
+mod windows;
 
 use std::fmt;
 
@@ -91,7 +93,7 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
-    let loops = collapse::collapse(loops);
+    let loops = collapse::collapse(sums::in_memory_order(loops));
     if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
         return kernel;
     }
@@ -100,9 +102,10 @@ pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
         [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),
         _ => None,
     };
-    match plan {
-        Some((plan, reduce)) => contraction::kernel(&loops, reduce, &plan, machine),
-        None => reduction::kernel(&loops, machine),
+    match (plan, windows::find(&loops, machine)) {
+        (Some((plan, reduce)), _) => contraction::kernel(&loops, reduce, &plan, machine),
+        (None, Some(plan)) => windows::kernel(&loops, &plan, machine),
+        (None, None) => reduction::kernel(&loops, machine),
     }
 }
 

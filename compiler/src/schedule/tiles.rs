@@ -88,6 +88,12 @@ impl Machine {
         4
     }
 
+    /// Windows whose sums are kept in registers together, and vectors of each: what neighbours read of an image stays in
+    /// registers as well.
+    pub fn window_tile(&self) -> RegisterTile {
+        if self.lanes >= 16 { tile(4, 2) } else { tile(2, 2) }
+    }
+
     /// Elements of one step of a streaming loop.
     pub fn strip(&self) -> u64 {
         self.lanes * self.unroll()
@@ -106,11 +112,16 @@ pub struct Segment {
 /// Covers `0..extent` by tiles: wide ones, then what is left, in guarded tiles where masks are free and otherwise in
 /// narrower ones.
 pub fn segments(extent: &Dim, machine: &Machine) -> Vec<Segment> {
-    let (wide, lanes) = (Dim::constant(machine.strip() as i64), Dim::constant(machine.lanes as i64));
+    segments_of(extent, machine.strip(), machine)
+}
+
+/// The same with wide tiles of this width, a multiple of the lanes.
+pub fn segments_of(extent: &Dim, width: u64, machine: &Machine) -> Vec<Segment> {
+    let (wide, lanes) = (Dim::constant(width as i64), Dim::constant(machine.lanes as i64));
     let n_wide = extent.floor_div(&wide);
     let rest = extent.modulo(&wide);
     let start = &n_wide * &wide;
-    let mut segments = vec![Segment { start: Dim::constant(0), count: n_wide, width: machine.strip(), guarded: false }];
+    let mut segments = vec![Segment { start: Dim::constant(0), count: n_wide, width, guarded: false }];
     // The last elements of an extent that is itself a quotient are known to exist only through a guard.
     let guard = machine.masks || extent.as_constant().is_none() && crate::graph::rows::divides(extent);
     match (guard, rest.as_constant()) {

@@ -88,7 +88,7 @@ impl Executor<'_> {
                 let outside = self.order;
                 for round in from..to {
                     self.write_i64(*counter, round);
-                    self.order = if round % 2 == 0 { Order::Inward } else { Order::Outward };
+                    self.order = if round % 2 == 0 { Order::Upward } else { Order::Downward };
                     self.block(body)?;
                 }
                 self.order = outside;

@@ -10,11 +10,13 @@ mod gpu;
 mod plan;
 mod poison;
 pub mod pool;
+mod prepared;
 mod profile;
 mod session;
 mod sizes;
 mod state;
 
 pub use pool::Pool;
+pub use prepared::WeightCache;
 pub use profile::{Counter, StepTime};
 pub use session::{Options, Session};

@@ -3,8 +3,9 @@
 //! One atomic word holds the open region: its number, how many workers are inside, and how many
 //! chunks have been claimed by the caller and by workers. A worker enters by claiming a chunk, in
 //! one compare-and-swap; so the caller, which claims chunks like everyone else, only ever waits
-//! for chunks that someone is running. The caller's chunks and the workers' grow towards each
-//! other, so that in region after region each side meets the same data in its cache.
+//! for chunks that someone is running. The caller begins with the first half of the chunks and
+//! workers with the second, so that in region after region each side meets the same data in its
+//! cache.
 //!
 //! Invariant: the region's description changes only while the word is closed and nobody is
 //! inside, so whoever claims a chunk of a region sees the description of that region.
@@ -35,14 +36,15 @@ fn n_claimed(word: u64) -> usize {
     (((word / OWN) & COUNT) + ((word / OTHERS) & COUNT)) as usize
 }
 
-/// In which order the chunks of a region are taken.
+/// In which order the chunks of a region are taken. The caller has the first half of them, workers
+/// have the second; whoever is done takes the other half from its far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The caller from the first on, workers from the last.
-    Inward,
-    /// The other way round, from the middle: after a region like it that went inward, what was
-    /// used last, and is still in the cache, comes first.
-    Outward,
+    /// From the first chunk of each half on, so that what follows can be asked for ahead.
+    Upward,
+    /// From the last one back: after a region like it that went upward, what was used last, and is
+    /// still in the cache, comes first.
+    Downward,
 }
 
 /// Who claims: the caller of a region, or a worker that is inside or about to enter.
@@ -57,15 +59,15 @@ impl Order {
     /// The chunk that is the `nth` one of a side. Claims of both sides together never exceed
     /// `n_chunks`, and then no chunk is given twice.
     fn chunk(self, is_caller: bool, nth: usize, n_chunks: usize) -> usize {
-        let from_start = match self {
-            Order::Inward => nth,
-            Order::Outward => {
-                let own = if is_caller { n_chunks / 2 } else { n_chunks - n_chunks / 2 };
-                // The other side's last ones when the own ones are done.
-                if nth < own { own - 1 - nth } else { n_chunks - 1 - (nth - own) }
-            }
-        };
-        if is_caller { from_start } else { n_chunks - 1 - from_start }
+        let half = n_chunks / 2;
+        let (own, other) = if is_caller { (0..half, half..n_chunks) } else { (half..n_chunks, 0..half) };
+        let taken = nth.saturating_sub(own.len());
+        match (self, nth < own.len()) {
+            (Order::Upward, true) => own.start + nth,
+            (Order::Upward, false) => other.end - 1 - taken,
+            (Order::Downward, true) => own.end - 1 - nth,
+            (Order::Downward, false) => other.start + taken,
+        }
     }
 }
 
@@ -126,9 +128,9 @@ impl Pool {
         let busy = &self.shared.busy.0;
         if n_items <= min_chunk || self.workers.is_empty() || busy.swap(true, Acquire) {
             return match order {
-                Order::Inward if n_items > 0 => body(0, n_items),
-                Order::Inward => {}
-                Order::Outward => backwards(n_items, chunk, body),
+                Order::Upward if n_items > 0 => body(0, n_items),
+                Order::Upward => {}
+                Order::Downward => backwards(n_items, chunk, body),
             };
         }
         let region = Region { body, n_items, chunk, order };
@@ -319,15 +321,15 @@ mod tests {
             assert_eq!(pool.threads(), threads);
             for n_items in [0, 1, 2, 3, 17, 1000, 70_001] {
                 for min_chunk in [0, 1, 7, 5000] {
-                    covers_each_item_once(&pool, n_items, min_chunk, Order::Inward);
-                    covers_each_item_once(&pool, n_items, min_chunk, Order::Outward);
+                    covers_each_item_once(&pool, n_items, min_chunk, Order::Upward);
+                    covers_each_item_once(&pool, n_items, min_chunk, Order::Downward);
                 }
             }
         }
     }
 
     #[test]
-    fn outward_takes_the_last_used_first() {
+    fn downward_takes_the_last_used_first() {
         let taken = |order: Order| {
             let starts = Mutex::new(Vec::new());
             Pool::new(1).run(800, 100, order, &|begin, end| {
@@ -335,19 +337,19 @@ mod tests {
             });
             starts.into_inner().unwrap()
         };
-        let (inward, mut outward) = (taken(Order::Inward), taken(Order::Outward));
-        outward.reverse();
-        assert_eq!(inward, outward);
-        let places = |is_caller: bool| (0..3).map(move |nth| Order::Outward.chunk(is_caller, nth, 7));
+        let (upward, mut downward) = (taken(Order::Upward), taken(Order::Downward));
+        downward.reverse();
+        assert_eq!(upward, downward);
+        let places = |is_caller: bool| (0..3).map(move |nth| Order::Downward.chunk(is_caller, nth, 7));
         assert_eq!(
             (places(true).collect::<Vec<_>>(), places(false).collect::<Vec<_>>()),
-            (vec![2, 1, 0], vec![3, 4, 5])
+            (vec![2, 1, 0], vec![6, 5, 4])
         );
     }
 
     #[test]
     fn both_sides_together_take_each_chunk_once() {
-        for (n_chunks, order) in (1..20).flat_map(|n| [(n, Order::Inward), (n, Order::Outward)]) {
+        for (n_chunks, order) in (1..20).flat_map(|n| [(n, Order::Upward), (n, Order::Downward)]) {
             for n_own in 0..=n_chunks {
                 let own = (0..n_own).map(|nth| order.chunk(true, nth, n_chunks));
                 let others = (0..n_chunks - n_own).map(|nth| order.chunk(false, nth, n_chunks));
@@ -364,7 +366,7 @@ mod tests {
         for round in 0..20_000usize {
             let n_items = 2 + round % 61;
             let sum = AtomicUsize::new(0);
-            pool.run(n_items, 1, Order::Inward, &|begin, end| {
+            pool.run(n_items, 1, Order::Upward, &|begin, end| {
                 sum.fetch_add((begin..end).map(|item| item + round).sum(), Relaxed);
             });
             let expected = n_items * (n_items - 1) / 2 + n_items * round;
@@ -379,7 +381,7 @@ mod tests {
             thread::sleep(SPIN * 20);
             assert!(pool.shared.sleepers.0.load(SeqCst) <= 2);
             let threads = Mutex::new(std::collections::HashSet::new());
-            pool.run(3, 1, Order::Inward, &|_, _| {
+            pool.run(3, 1, Order::Upward, &|_, _| {
                 thread::sleep(Duration::from_millis(20));
                 threads.lock().unwrap().insert(thread::current().id());
             });
@@ -395,8 +397,8 @@ mod tests {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        pool.run(8, 1, Order::Inward, &|begin, end| {
-                            pool.run(end - begin, 1, Order::Inward, &|from, to| {
+                        pool.run(8, 1, Order::Upward, &|begin, end| {
+                            pool.run(end - begin, 1, Order::Upward, &|from, to| {
                                 total.fetch_add(to - from, Relaxed);
                             });
                         });
@@ -412,14 +414,14 @@ mod tests {
         let pool = Pool::new(3);
         for bad in 0..20 {
             let run = AssertUnwindSafe(|| {
-                pool.run(20, 1, Order::Inward, &|begin, end| {
+                pool.run(20, 1, Order::Upward, &|begin, end| {
                     assert!(!(begin..end).contains(&bad), "item {bad}");
                 });
             });
             let payload = catch_unwind(run).unwrap_err();
             let message = payload.downcast_ref::<String>().unwrap();
             assert!(message.contains(&format!("item {bad}")));
-            covers_each_item_once(&pool, 100, 1, Order::Inward);
+            covers_each_item_once(&pool, 100, 1, Order::Upward);
         }
     }
 
@@ -429,7 +431,7 @@ mod tests {
             let begin = Instant::now();
             for _ in 0..n_regions {
                 let inside = AtomicUsize::new(0);
-                pool.run(2, 1, Order::Inward, &|_, _| {
+                pool.run(2, 1, Order::Upward, &|_, _| {
                     inside.fetch_add(1, SeqCst);
                     while waits_for_both && inside.load(SeqCst) < 2 {
                         std::hint::spin_loop();
@@ -458,7 +460,7 @@ mod tests {
         let caller = thread::current().id();
         // The worker is held inside the first region by its own chunk; nothing else can hold
         // the caller, which gets all the rest.
-        pool.run(64, 1, Order::Inward, &|begin, end| {
+        pool.run(64, 1, Order::Upward, &|begin, end| {
             if thread::current().id() != caller {
                 while !release.load(SeqCst) {
                     thread::yield_now();

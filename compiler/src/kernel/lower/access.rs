@@ -138,15 +138,21 @@ impl Lower<'_> {
         Some(found)
     }
 
-    /// A condition that is the same for all lanes joins the mask, if there is one: a branch costs more.
-    fn mask_of(&mut self, found: Participants) -> (Truth, Option<Value>) {
-        match (found.truth, found.mask) {
-            (Truth::If(condition), Some(mask)) => {
-                let condition = self.truth_mask(condition);
-                (Truth::Always, Some(self.op(Scalar::And, &[mask, condition])))
-            }
-            other => other,
-        }
+    /// A condition that is the same for all lanes joins the mask, or is one: a branch costs more. Where it fails, the place
+    /// is the start of the memory: machines take long to find that no lane of an address out of reach takes part.
+    fn masked(&mut self, found: Participants, place: Place) -> (Truth, Option<Value>, Place) {
+        let condition = match found.truth {
+            Truth::If(condition) if self.target.masks => condition,
+            truth => return (truth, found.mask, place),
+        };
+        let all = self.truth_mask(condition);
+        let mask = match found.mask {
+            Some(mask) => self.op(Scalar::And, &[mask, all]),
+            None => all,
+        };
+        let start = self.int(-place.plus);
+        let offset = self.op(Scalar::Select, &[condition, place.offset, start]);
+        (Truth::Always, Some(mask), Place { offset, ..place })
     }
 
     fn load_row(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
@@ -156,7 +162,7 @@ impl Lower<'_> {
         };
         let (place, inside) = self.locate(access, &Spot::one(&part.index), false);
         let truth = self.both(found.truth, inside);
-        let (truth, mask) = self.mask_of(Participants { truth, ..found });
+        let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: Some(self.literal(ty, otherwise)) });
         self.load_when(truth, Place { mask, ..place }, ty, otherwise)
     }
@@ -169,7 +175,7 @@ impl Lower<'_> {
         };
         let (place, inside) = self.locate(access, &Spot::one(&part.index), false);
         let truth = self.both(found.truth, inside);
-        let (truth, mask) = self.mask_of(Participants { truth, ..found });
+        let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: None });
         self.when(truth, |lower| lower.write(Place { mask, ..place }, value, accumulate));
         true

@@ -2,7 +2,7 @@
 //!
 //! Invariant: each element is summed in the order of k; a tile that reaches over the last column is guarded.
 
-use super::depth::{Depth, Stretch};
+use super::depth::{Between, Depth, Stretch};
 use super::{FEW_ROWS, Plan};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
@@ -14,7 +14,14 @@ use crate::schedule::tiles::Machine;
 use crate::schedule::{Loops, Reduce};
 use crate::seeded::{Fault, is};
 
+/// Fewer tiles of rows do not hide a panel's way from memory; of more, the first one is a small part.
+const FEWEST_TILES: i64 = 4;
+const MOST_TILES: i64 = 128;
+/// Bytes that come from memory at once.
+const LINE: u64 = 64;
+
 /// One panel against one block of rows.
+#[derive(Clone)]
 pub struct Block<'a> {
     pub loops: &'a Loops,
     pub reduce: &'a Reduce,
@@ -30,12 +37,37 @@ pub struct Block<'a> {
     pub depth: Depth,
     /// Where the column factor is packed, if it does not come in panels.
     pub panel: Option<Memory>,
+    /// The first column of the panel after this one, or of the last one.
+    pub next_panel: Option<Dim>,
     /// Sums of the k-blocks so far, when K does not fit one panel.
     pub partial: Option<Memory>,
 }
 
 impl Block<'_> {
-    pub fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
+    /// The columns of the panel: all of them, or those that there are.
+    pub fn columns(&self, b: &mut Builder, start: &Dim) {
+        let (columns, width) = (&self.loops.axes[self.plan.column_axis], self.width as i64);
+        match columns.as_constant() {
+            Some(columns) if columns % width == 0 => self.emit(b, start, false),
+            Some(columns) if columns < width => self.emit(b, start, true),
+            _ => {
+                let whole = Builder::at_most(&(start + width), columns);
+                b.if_else(
+                    Condition::Guards(vec![whole]),
+                    |b| {
+                        self.emit(b, start, false);
+                        Vec::new()
+                    },
+                    |b| {
+                        self.emit(b, start, true);
+                        Vec::new()
+                    },
+                );
+            }
+        }
+    }
+
+    fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
         let rows = &self.plan.rows(self.loops);
         if self.plan.is_packed || self.loops.ranges.proves_lt(&Dim::constant(FEW_ROWS), rows) {
             return self.packed(b, column_start, guarded);
@@ -138,7 +170,7 @@ impl Block<'_> {
         let across = |load| order::stride(self.loops, load, self.plan.column_axis) == Stride::Other;
         let lanes = self.machine.lanes;
         let columns = |b: &mut Builder, first: &Dim, width: u64| {
-            k.each(b, "p", 0, &[], &mut |b, at, p, _| {
+            k.each(b, "p", &[], &mut |b, at, p, _| {
                 let mut at = at.to_vec();
                 let column = first + &lane(0);
                 at[self.plan.column_axis] = column_start + &column;
@@ -216,7 +248,9 @@ impl Block<'_> {
             return self.multiply_scaled(b, scaled, (row, n_rows), (column_start, guarded), k, sum);
         }
         let dropped = i64::from(is(Fault::ContractionDropsAProduct));
-        let sums = k.each(b, "k", dropped, &[sum], &mut |b, at, p, carried| {
+        let ask = &mut |b: &mut Builder, at: &[Dim], round: &Dim| self.ask_for_next(b, (at, k), row, round);
+        let between = self.rounds(k, n_rows).map(|steps| Between { steps, body: ask });
+        let sums = k.each_with(b, between, dropped, &[sum], &mut |b, at, p, carried| {
             let mut at = at.to_vec();
             self.set_row(&mut at, &(row + &lane(0)));
             at[self.plan.column_axis] = column_start + &lane(1);
@@ -239,6 +273,43 @@ impl Block<'_> {
             vec![b.contract(carried[0], left, right)]
         });
         sums[0]
+    }
+
+    /// After how many steps along the last axis one more position of the next panel is asked for, so that all of them are
+    /// when the rows of the block are through: otherwise the first tile of rows would wait for memory.
+    fn rounds(&self, k: &Stretch, n_rows: u64) -> Option<i64> {
+        let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64;
+        let (_, _, length) = k.last_axis()?;
+        let is_asked_for = self.next_panel.is_some()
+            && self.plan.is_packed
+            && n_rows == self.plan.tile.rows
+            && (FEWEST_TILES..=MOST_TILES.min(length)).contains(&n_tiles);
+        is_asked_for.then_some(n_tiles)
+    }
+
+    /// Asks for the columns of the next panel at one position: the tile of rows says which part of the last axis is its own.
+    fn ask_for_next(&self, b: &mut Builder, (at, k): (&[Dim], &Stretch), row: &Dim, round: &Dim) {
+        let (Some(panel), Some((axis, start, length)), Some(n_rows)) =
+            (&self.next_panel, k.last_axis(), self.n_rows.as_constant())
+        else {
+            return;
+        };
+        let rows = self.plan.tile.rows as i64;
+        let share = length / (n_rows / rows);
+        let mut at = at.to_vec();
+        at[axis] = &(&start + &(&row.floor_div(&Dim::constant(rows)) * share)) + round;
+        let body = &self.loops.body;
+        for id in body.needed(&[self.plan.column_factor]) {
+            let Term::Load(load) = body.term(id) else { continue };
+            let columns_of_line = LINE / body.dtype(id).size_of() as u64;
+            for first in (0..self.width).step_by(columns_of_line as usize) {
+                at[self.plan.column_axis] = panel + first as i64;
+                let tile = Tile::new(self.loops, self.operands, at.clone(), vec![1, 1], Vec::new());
+                if let Some(index) = tile.places(load) {
+                    b.prefetch(self.operands[load.operand], index);
+                }
+            }
+        }
     }
 
     fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {

@@ -124,40 +124,88 @@ pub struct Stretch {
     pub count: Dim,
 }
 
+/// What is done at a position of a stretch: it gets the position along all axes, and its number in the stretch.
+pub type Body<'f> = dyn FnMut(&mut Builder, &[Dim], &Dim, &[Value]) -> Vec<Value> + 'f;
+
+/// Something done once before every so many steps along the last axis; it gets the position along all axes but that one,
+/// and how many times it was done before.
+pub struct Between<'f> {
+    pub steps: i64,
+    pub body: &'f mut dyn FnMut(&mut Builder, &[Dim], &Dim),
+}
+
 impl Stretch {
-    /// Runs `body` for each position, carrying values: it gets the position along all axes, and its number in the stretch.
-    pub fn each(
-        &self,
-        b: &mut Builder,
-        name: &str,
-        dropped: i64,
-        inits: &[Value],
-        body: &mut dyn FnMut(&mut Builder, &[Dim], &Dim, &[Value]) -> Vec<Value>,
-    ) -> Vec<Value> {
-        self.nest(b, name, dropped, &self.loops, &self.at, &Dim::constant(0), inits, body)
+    /// Runs `body` for each position, carrying values.
+    pub fn each(&self, b: &mut Builder, name: &str, inits: &[Value], body: &mut Body<'_>) -> Vec<Value> {
+        Visit { name, dropped: 0, between: None, body }.nest(b, &self.loops, &self.at, &Dim::constant(0), inits)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn nest(
+    /// The same with something in between, and without the last `dropped` positions.
+    pub fn each_with(
         &self,
         b: &mut Builder,
-        name: &str,
+        between: Option<Between<'_>>,
         dropped: i64,
+        inits: &[Value],
+        body: &mut Body<'_>,
+    ) -> Vec<Value> {
+        Visit { name: "k", dropped, between, body }.nest(b, &self.loops, &self.at, &Dim::constant(0), inits)
+    }
+
+    /// The last axis and how many positions it has in this stretch, if that is known.
+    pub fn last_axis(&self) -> Option<(usize, Dim, i64)> {
+        let (axis, start, length) = self.loops.last()?;
+        Some((*axis, start.clone(), length.as_constant()?))
+    }
+}
+
+struct Visit<'v, 'b, 'f> {
+    name: &'v str,
+    dropped: i64,
+    between: Option<Between<'b>>,
+    body: &'v mut Body<'f>,
+}
+
+impl Visit<'_, '_, '_> {
+    fn nest(
+        &mut self,
+        b: &mut Builder,
         loops: &[(usize, Dim, Dim)],
         at: &[Dim],
         number: &Dim,
         inits: &[Value],
-        body: &mut dyn FnMut(&mut Builder, &[Dim], &Dim, &[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
-        let Some(((axis, start, length), rest)) = loops.split_first() else { return body(b, at, number, inits) };
-        let steps = if rest.is_empty() { length - dropped } else { length.clone() };
-        let unroll = steps.as_constant().is_some_and(|steps| steps <= UNROLLED);
-        let span = Span { unroll, ..Span::new(&format!("{name}{axis}"), 0, steps, 1) };
+        let Some(((axis, start, length), rest)) = loops.split_first() else {
+            return (self.body)(b, at, number, inits);
+        };
+        let steps = if rest.is_empty() { length - self.dropped } else { length.clone() };
+        let name = format!("{}{axis}", self.name);
+        let known = steps.as_constant();
+        let every = self.between.as_ref().map(|between| between.steps).filter(|_| rest.is_empty());
         let mut at = at.to_vec();
-        b.for_loop(span, inits, |b, position, carried| {
+        let step = |this: &mut Self, b: &mut Builder, at: &mut [Dim], position: &Dim, carried: &[Value]| {
             at[*axis] = start + position;
-            let number = &(number * length) + position;
-            self.nest(b, name, dropped, rest, &at, &number, carried, body)
+            this.nest(b, rest, at, &(&(number * length) + position), carried)
+        };
+        if let (Some(every), Some(known)) = (every.filter(|&every| known.is_some_and(|n| n >= every)), known) {
+            let rounds = known / every;
+            let carried = b.for_loop(Span::new(&format!("{name}_"), 0, rounds, 1), inits, |b, round, carried| {
+                if let Some(between) = &mut self.between {
+                    (between.body)(b, &at, round);
+                }
+                b.for_loop(Span::new(&name, 0, every, 1), carried, |b, position, carried| {
+                    step(self, b, &mut at, &(&(round * every) + position), carried)
+                })
+            });
+            return b.for_loop(
+                Span::new(&format!("{name}r"), 0, known - rounds * every, 1),
+                &carried,
+                |b, position, carried| step(self, b, &mut at, &(position + rounds * every), carried),
+            );
+        }
+        let unroll = known.is_some_and(|steps| steps <= UNROLLED);
+        b.for_loop(Span { unroll, ..Span::new(&name, 0, steps, 1) }, inits, |b, position, carried| {
+            step(self, b, &mut at, position, carried)
         })
     }
 }

@@ -201,7 +201,7 @@ impl Block<'_> {
         k: &Stretch,
         sum: Value,
     ) -> Value {
-        let sums = k.each(b, "k", 0, &[sum], &mut |b, at, _, carried| {
+        let sums = k.each(b, "k", &[sum], &mut |b, at, _, carried| {
             let mut at = at.to_vec();
             self.set_row(&mut at, &(row + &lane(0)));
             at[self.plan.column_axis] = column_start + &lane(1);

@@ -7,6 +7,7 @@ mod groups;
 mod ops;
 mod recurrence;
 mod rows;
+mod windows;
 
 use super::*;
 use crate::graph::{DType, Data, Precision, Tensor, interpret};

@@ -1,0 +1,153 @@
+//! Reductions over short windows with lanes along an outer axis, such as depthwise convolution and pooling of images whose
+//! channels lie last.
+//!
+//! A tile takes a few neighbouring windows, each in registers of its own: what they share, such as weights, is loaded
+//! once for all, and their sums do not wait for each other. Windows at the two edges of an image are apart, so that
+//! those in between ask for no padding.
+//!
+//! Invariant: each result is one sum over its own window, in the order of the window.
+
+use super::Loops;
+use super::body::{Load, Position};
+use super::emit::{Tile, begin, number};
+use super::order;
+use super::pointwise::chunk;
+use super::reduction::accumulator;
+use super::tiles::{Machine, Segment, each_tile, segments_of};
+use crate::graph::Dim;
+use crate::graph::rows::divides;
+use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
+
+/// Windows of more points are no short ones.
+const MAX_POINTS: i64 = 64;
+/// Windows of so many points are written out; of larger ones, the loops around the innermost stay.
+const UNROLLED: i64 = 25;
+/// Channels that one item of the grid handles.
+const CHUNK: i64 = 512;
+
+/// What lies where: windows follow each other along `along`, and lanes run along `lanes`.
+pub struct Plan {
+    along: usize,
+    lanes: usize,
+}
+
+pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
+    let points = Dim::product(loops.inner.iter().map(|&axis| &loops.axes[axis])).as_constant()?;
+    if loops.stages.len() != 1 || loops.stores_rows() || !(2..=MAX_POINTS).contains(&points) {
+        return None;
+    }
+    let is_outer = |axis: usize| !loops.inner.contains(&axis);
+    let lanes = order::vector_axis(loops, machine).filter(|&axis| is_outer(axis))?;
+    let loads = loops.body.loads(&[loops.stages[0].element]);
+    let slides = |axis: usize| loads.iter().any(|load| slides(loops, load, axis));
+    let along = (0..loops.axes.len()).rev().find(|&axis| axis != lanes && is_outer(axis) && slides(axis))?;
+    (!divides(&loops.axes[along])).then_some(Plan { along, lanes })
+}
+
+/// Whether windows that follow each other along an axis lie beside each other, or overlap.
+fn slides(loops: &Loops, load: &Load, axis: usize) -> bool {
+    let of = |dim: &Dim, axis: usize| dim.mentions(&Loops::symbol(axis));
+    load.index.iter().any(|position| match position {
+        Position::Dim(dim) => of(dim, axis) && loops.inner.iter().any(|&inner| of(dim, inner)),
+        Position::Term(_) => false,
+    })
+}
+
+pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
+    let (mut b, operands, result) = begin(loops);
+    let is_grid = |axis: usize| axis != plan.lanes && axis != plan.along && !loops.inner.contains(&axis);
+    let at: Vec<Dim> = (0..loops.axes.len())
+        .map(|axis| match is_grid(axis) {
+            true => b.grid(&format!("g{axis}"), loops.axes[axis].clone()),
+            false => Dim::constant(0),
+        })
+        .collect();
+    let (start, length) = chunk(&mut b, &loops.axes[plan.lanes], CHUNK);
+    let tile = machine.window_tile();
+    let channels = segments_of(&length, tile.vectors * machine.lanes, machine);
+    let mut windows = Windows { loops, plan, operands: &operands, result, at };
+    let loads = loops.body.loads(&[loops.stages[0].element]);
+    let reaches_over = loads.iter().any(|load| load.guards.iter().any(|g| g.mentions(&Loops::symbol(plan.along))));
+    let blocks = blocks(&loops.axes[plan.along], tile.rows, reaches_over);
+    for (nth, block) in blocks.iter().enumerate() {
+        each_tile(&mut b, &format!("x{nth}_"), std::slice::from_ref(block), &[], &mut |b, first, block, _| {
+            each_tile(b, &format!("j{nth}_"), &channels, &[], &mut |b, base, segment, _| {
+                windows.tile(b, block, first, segment, &(&start + base));
+                Vec::new()
+            })
+        });
+    }
+    b.finish()
+}
+
+/// Covers an axis by tiles of `width` windows, and a narrower one. Where windows reach over the edges, the first tile and
+/// the last are apart: what is guarded in them is proved in all others.
+fn blocks(extent: &Dim, width: u64, reaches_over: bool) -> Vec<Segment> {
+    let wide = Dim::constant(width as i64);
+    let (n_wide, rest) = (extent.floor_div(&wide), extent.modulo(&wide));
+    let rest_start = &n_wide * &wide;
+    let block = |start: Dim, count: Dim, width: u64| Segment { start, count, width, guarded: false };
+    let (zero, one) = (Dim::constant(0), Dim::constant(1));
+    let mut blocks = match n_wide.as_constant().filter(|&n| reaches_over && n > 1) {
+        Some(n) => vec![
+            block(zero, one.clone(), width),
+            block(wide.clone(), Dim::constant(n - 2), width),
+            block(&rest_start - &wide, one, width),
+        ],
+        None => vec![block(zero, n_wide, width)],
+    };
+    blocks.push(match rest.as_constant() {
+        Some(rest) => block(rest_start, Dim::constant(i64::from(rest > 0)), rest as u64),
+        None => block(rest_start, rest, 1),
+    });
+    blocks.retain(|block| !block.count.is(0));
+    blocks
+}
+
+struct Windows<'a> {
+    loops: &'a Loops,
+    plan: &'a Plan,
+    operands: &'a [Memory],
+    result: Memory,
+    at: Vec<Dim>,
+}
+
+impl Windows<'_> {
+    /// The windows of a block, for one tile of channels.
+    fn tile(&mut self, b: &mut Builder, block: &Segment, first: &Dim, channels: &Segment, start: &Dim) {
+        let (along, lanes) = (self.plan.along, self.plan.lanes);
+        self.at[along] = first + &lane(0);
+        self.at[lanes] = start + &lane(1);
+        let guards = match channels.guarded {
+            true => vec![Builder::below(&self.at[lanes], &self.loops.axes[lanes])],
+            false => Vec::new(),
+        };
+        let shape = vec![block.width, channels.width];
+        let stage = &self.loops.stages[0];
+        let dtype = accumulator(self.loops.body.dtype(stage.element));
+        let initial = number(b, Type::new(dtype, shape.clone()), stage.initial.value());
+        let loops = self.loops;
+        let sum = self.points(b, &loops.inner, initial, &shape, &guards);
+        let mut tile = Tile::new(self.loops, self.operands, self.at.clone(), shape, guards);
+        tile.reduced(b, 0, sum);
+        let value = tile.full(b, self.loops.stored);
+        tile.store(b, self.result, value);
+    }
+
+    /// One loop for each inner axis.
+    fn points(&mut self, b: &mut Builder, axes: &[usize], sum: Value, shape: &[u64], guards: &[Dim]) -> Value {
+        let Some((&axis, rest)) = axes.split_first() else {
+            let stage = &self.loops.stages[0];
+            let tile = Tile::new(self.loops, self.operands, self.at.clone(), shape.to_vec(), guards.to_vec());
+            return tile.combine(b, stage, sum);
+        };
+        let extent = self.loops.axes[axis].clone();
+        let points = Dim::product(axes.iter().map(|&axis| &self.loops.axes[axis]));
+        let unroll = points.as_constant().is_some_and(|points| points <= UNROLLED);
+        let span = Span { unroll, ..Span::new(&format!("r{axis}"), 0, extent, 1) };
+        b.for_loop(span, &[sum], |b, position, carried| {
+            self.at[axis] = position.clone();
+            vec![self.points(b, rest, carried[0], shape, guards)]
+        })[0]
+    }
+}
