@@ -63,6 +63,7 @@ pub fn lower_watched(
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
     context.narrowing = options.narrowing;
+    context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
     let entries = entries.iter().map(|graph| run_pipeline(graph, whole, &context)).collect::<Result<Vec<_>, _>>()?;

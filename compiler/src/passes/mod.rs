@@ -5,6 +5,7 @@
 
 pub mod ahead;
 pub mod attention;
+pub mod calibration;
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
@@ -34,6 +35,8 @@ use crate::graph::verify::{Violation, verify};
 use crate::graph::{DType, Dim, Graph, OpDef, OpError, Origin};
 use crate::ops;
 
+pub use calibration::Calibration;
+
 /// One rewrite, as a record.
 pub struct Pass {
     /// In kebab form, as the command line names it.
@@ -50,6 +53,8 @@ pub struct Context<'a> {
     pub float: DType,
     /// What contractions with weights read.
     pub narrowing: Narrowing,
+    /// What scales of integers are computed from.
+    pub calibration: Calibration,
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
@@ -75,6 +80,7 @@ impl std::default::Default for Context<'_> {
             verify: true,
             float: DType::F32,
             narrowing: Narrowing::None,
+            calibration: Calibration::None,
             panel: None,
             dump: None,
             remarks: RefCell::default(),

@@ -12,11 +12,14 @@ use std::time::Instant;
 use tilewright::Tensor;
 use tilewright::runtime::data::write_npz;
 
+pub use self::engine::wanted;
 pub use self::inputs::{Given, parse_given, ports};
 pub use self::report::duration;
+pub use self::weights::{WeightSource, load};
 
 use self::engine::open;
 
+use super::calibrate::Calibrate;
 use super::options::{Compilation, Float, Precision};
 use super::source::Source;
 use super::term::{Failure, Outcome, detail, hide_progress, note};
@@ -61,6 +64,8 @@ pub struct Args {
     pub trust: bool,
     #[command(flatten)]
     pub compilation: Compilation,
+    #[command(flatten)]
+    pub calibrate: Calibrate,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
@@ -84,6 +89,7 @@ Examples:
   tw run vit.twprog --weights vit.safetensors --input pixels=batch.npy --output logits.npz";
 
 pub fn run(args: Args) -> Outcome {
+    args.calibrate.check(&args.compilation)?;
     let classes = args.classes.as_deref().map(report::class_names).transpose()?;
     if args.json {
         hide_progress();
