@@ -1,6 +1,6 @@
 # `make run` and `make test` work from a fresh clone on a machine with Rust's toolchain.
 
-.PHONY: run test test-without-llvm bench bench-peers docs llvm
+.PHONY: run test test-without-llvm bench bench-peers bench-learning docs llvm
 
 # LLVM is looked for, then installed, then done without: `tools/llvm.sh` prints the flags and environment for cargo.
 LLVM := $(shell sh tools/llvm.sh)
@@ -31,6 +31,11 @@ bench-peers: $(PEERS)/installed
 	$(PEERS)/bin/python benches/peers/run.py --tw $(abspath $(TW)) $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(THREADS),--threads $(THREADS)) $(if $(ENGINES),--engines $(ENGINES)) \
 		$(if $(PRECISION),--precisions $(PRECISION)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(TINY),--tiny)
+
+bench-learning: $(PEERS)/installed
+	$(if $(filter target/release/tw,$(TW)),$(CARGO) build --release $(FLAGS))
+	$(PEERS)/bin/python benches/peers/learning.py --tw $(abspath $(TW)) $(if $(ROWS),--rows $(ROWS)) \
+		$(if $(THREADS),--threads $(THREADS)) $(if $(ENGINES),--engines $(ENGINES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 $(PEERS)/installed: benches/peers/requirements.txt benches/peers/requirements-optional.txt tests/goldens/requirements.txt
 	python3 -m venv $(PEERS)

@@ -9,6 +9,7 @@ mod check;
 mod compile;
 mod fmt;
 mod graph;
+mod grid;
 mod inspect;
 mod ir;
 mod opt;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tilewright::Tensor;
 use tilewright::runtime::data::write_npz;
 
-use crate::command::{backends, tw};
+use crate::command::{backends, command, tw};
 
 const SPEC: &str = "\
 use nn { Linear }
@@ -102,6 +102,65 @@ fn a_run_that_was_interrupted_goes_on_bit_by_bit() {
     }
 }
 
+/// Whoever stops a run, whenever, loses nothing: it goes on from its last checkpoint, to the same end.
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, data) = written(folder.path());
+    let file = |name: &str| text(folder.path().join(name));
+    let args = |checkpoint: &str, metrics: &str| {
+        let common = ["train", &spec, "--model", "Fit", "--data", &data, "--batch", "16", "--rounds", "300"];
+        let own = ["--every", "1", "--checkpoint", checkpoint, "--metrics", metrics, "--backend", "cranelift"];
+        common.iter().chain(&own).map(|arg| arg.to_string()).collect::<Vec<String>>()
+    };
+    let run = |args: &[String]| command(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let (whole, parts) = (file("whole"), file("parts"));
+    let (of_whole, of_parts) = (file("whole.jsonl"), file("parts.jsonl"));
+    assert!(run(&args(&whole, &of_whole)).output().unwrap().status.success());
+    let (mut sampler, mut n_kills) = (tilewright::compiler::graph::Sampler::new(20), 0);
+    while n_kills < 20 {
+        let quiet = std::process::Stdio::null;
+        let mut process = run(&args(&parts, &of_parts)).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+        // Some fall before the first step is compiled, some while a checkpoint is written.
+        std::thread::sleep(std::time::Duration::from_millis(sampler.int(5, 400) as u64));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        n_kills += 1;
+    }
+    assert!(run(&args(&parts, &of_parts)).output().unwrap().status.success());
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&parts).unwrap());
+    assert_eq!(std::fs::read_to_string(&of_whole).unwrap(), std::fs::read_to_string(&of_parts).unwrap());
+}
+
+#[test]
+fn samples_are_drawn_as_one_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| text(folder.path().join(name));
+    let (spec, data) = ("specs/generative/vae.tw", "specs/vision/digits/train.npz");
+    let samples = format!("sample={}", file("grid.png"));
+    let said = tw(&["train", spec, "--data", data, "--batch", "64", "--rounds", "20", "--samples", &samples]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let (layout, path) = (tilewright::runtime::data::ImageLayout::ChannelsFirst, folder.path().join("grid.png"));
+    let grid = tilewright::runtime::data::read_image(&path, layout).unwrap();
+    assert_eq!(grid.shape(), [3, 4 * 34 + 2, 4 * 34 + 2]);
+    let drawn = grid.as_slice::<f32>().unwrap();
+    assert!(drawn.iter().any(|&value| value > 0.2 && value < 0.8), "nothing but white and black");
+    let said = tw(&[
+        "run",
+        spec,
+        "--entry",
+        "sample",
+        "--weights",
+        "init",
+        "--input",
+        "step=0",
+        "--output",
+        &file("first.png"),
+    ]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    assert!(tilewright::runtime::data::read_image(&folder.path().join("first.png"), layout).is_ok());
+}
+
 #[test]
 fn what_cannot_be_trained_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,6 +171,8 @@ fn what_cannot_be_trained_is_said() {
         (vec!["--model", "Fit", "--data", &data, "--batch", "65"], "64 examples"),
         (vec!["--model", "Fit", "--data", &data, "--save", "nett=a"], "`net`"),
         (vec!["--model", "Diverging", "--data", &data], "is NaN in round 0"),
+        (vec!["--model", "Diverging", "--data", &data], "fit.tw:36"),
+        (vec!["--model", "Fit", "--data", &data, "--samples", "learn=a.png"], "`learn` needs `x`"),
     ] {
         let said = tw(&[&["train", &spec], &arguments[..]].concat());
         assert_eq!(said.code, 1, "{}", said.all());

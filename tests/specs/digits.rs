@@ -5,7 +5,7 @@ use crate::golden::{array, named, root};
 use tilewright::Tensor;
 
 /// Of 360 held-out digits, what the trained weights get right in PyTorch.
-const RIGHT: usize = 357;
+const RIGHT: usize = 355;
 
 #[test]
 fn held_out_digits_are_recognised() {

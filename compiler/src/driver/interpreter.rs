@@ -2,12 +2,14 @@
 //!
 //! Invariant: a state changes only if the whole call succeeded.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::graph::{DType, EvalError, Graph, Model, Precision, Role, Symbol, Tensor, interpret};
+use crate::graph::interpret::{MAX_ELEMENTS, Watch, interpret_watched};
+use crate::graph::{DType, EvalError, Graph, Model, NodeId, Precision, Role, Symbol, Tensor};
 
 use super::initial::initial_params;
-use crate::passes::{Context, differentiate};
+use crate::passes::{Context, differentiate, precision};
 
 pub struct Interpreter {
     model: Model,
@@ -65,10 +67,48 @@ impl Interpreter {
         Ok(results)
     }
 
+    /// Runs an entry, changing no state: the first op that makes a NaN of none, or else something infinite of what is
+    /// finite, and where the spec has it.
+    pub fn first_not_finite(
+        &mut self,
+        entry: &str,
+        inputs: &HashMap<String, Tensor>,
+    ) -> Result<Option<(&'static str, String)>, EvalError> {
+        let graph = self.model.entry(entry).ok_or_else(|| EvalError::new(format!("there is no entry `{entry}`")))?;
+        let decided = (precision::PASS.run)(graph, &Context::default());
+        let (graph, precision) = decided.map_or((graph.clone(), Precision::Wide), |graph| (graph, Precision::Declared));
+        self.start_states(&graph, inputs)?;
+        self.precision = precision;
+        let found = RefCell::new([None; 2]);
+        let any = |tensors: &[Tensor], odd: fn(f64) -> bool| {
+            tensors.iter().any(|tensor| tensor.as_floats().is_some_and(|values| values.iter().any(|&value| odd(value))))
+        };
+        let watch = |id: NodeId, operands: &[Tensor], results: &[Tensor]| {
+            let mut found = found.borrow_mut();
+            for (found, odd) in found.iter_mut().zip([f64::is_nan, f64::is_infinite]) {
+                if found.is_none() && !operands.is_empty() && any(results, odd) && !any(operands, odd) {
+                    *found = Some(id);
+                }
+            }
+        };
+        self.evaluate_watched(&graph, inputs, Some(&watch))?;
+        let [nan, infinite] = *found.borrow();
+        Ok(nan.or(infinite).map(|id| (graph.node(id).op.name, graph.node(id).origin.to_string())))
+    }
+
     fn evaluate(
         &self,
         graph: &Graph,
         inputs: &HashMap<String, Tensor>,
+    ) -> Result<Vec<(String, Role, Tensor)>, EvalError> {
+        self.evaluate_watched(graph, inputs, None)
+    }
+
+    fn evaluate_watched(
+        &self,
+        graph: &Graph,
+        inputs: &HashMap<String, Tensor>,
+        watch: Option<Watch>,
     ) -> Result<Vec<(String, Role, Tensor)>, EvalError> {
         let mut arguments = Vec::new();
         for argument in graph.arguments() {
@@ -90,7 +130,7 @@ impl Interpreter {
             arguments.push(given.or_else(default).ok_or_else(missing)?);
         }
         let sizes = |symbol: &Symbol| self.sizes.get(symbol).copied();
-        let values = interpret(graph, &arguments, &sizes, self.precision)?;
+        let values = interpret_watched(graph, &arguments, &sizes, self.precision, MAX_ELEMENTS, watch)?;
         let named = graph.outputs().iter().zip(values);
         Ok(named.map(|(output, value)| (output.name.clone(), output.role, value)).collect())
     }

@@ -4,7 +4,8 @@
 //! convolve(x, w)        =>   C(convolve(L(x), w) {channels_last})       L(x) = permute(x, 0 2 3 .. 1), C = L⁻¹
 //! f(C(x), C(y), z)      =>   C(f(x, y, L(z)))                           f elementwise
 //! op(C(x)) {axes}       =>   C(op(x) {L axes})                          window, pad, concat, slice, reductions
-//! split(C(x))           =>   C(split(x))                                reshape and permute among channel axes
+//! split(C(x))           =>   C(split(x))                                reshape and permute among channel axes, reshape
+//!                                                                       among spatial axes
 //! concat(x, y)          =>   C(concat(L(x), L(y)) {L axes})             read by a convolution
 //! ```
 //! and `L(C(x)) = x`. Each is exact, but for a sum over positions and over channels of a group, which becomes two: the
@@ -18,7 +19,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::order::Order;
 use super::facts::is_elementwise;
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError, op};
+use super::{Context, Pass, PassError, dce, op};
 use crate::graph::{Attrs, Dim, Graph, NodeId, OpError, Origin, Value};
 
 pub static PASS: Pass = Pass { name: "layout", doc: "Keeps images with their channels last.", run };
@@ -39,7 +40,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     for output in graph.outputs() {
         images.shown(output.value, &Origin::default()).map_err(PassError::at(PASS.name, &Origin::default()))?;
     }
-    Ok(images.rebuild.finish())
+    (dce::PASS.run)(&images.rebuild.finish(), context)
 }
 
 /// How an op with channels last differs from the same op with channels second.
@@ -52,7 +53,7 @@ enum Move {
     Reduction,
     /// An op over spatial axes that knows of layouts.
     Spatial,
-    /// Where it splits or merges channels only.
+    /// Where it splits or merges channels only, or spatial axes only.
     Split,
     /// Where it permutes channel axes only.
     Shuffle,
@@ -144,12 +145,12 @@ impl Images<'_> {
         Ok(new)
     }
 
-    /// A reshape that leaves all but the channels as it is.
+    /// A reshape that leaves all but the channels as it is, or batch and channels.
     fn split(&mut self, id: NodeId, order: Order) -> Result<bool, OpError> {
         let graph = self.rebuild.old;
         let from = &graph.type_of(graph.operands(id)[0]).shape;
         let to = &graph.node(id).types[0].shape;
-        let Some(split) = order.split(from, to) else { return Ok(false) };
+        let Some(split) = order.split(from, to).or_else(|| order.reshaped(from, to)) else { return Ok(false) };
         let x = self.image(graph.operands(id)[0], order, &graph.node(id).origin)?;
         let attrs = split.moved(&graph.node(id).attrs, &[], &["shape"]);
         self.keep(id, &[x], &attrs, split)?;
@@ -203,10 +204,35 @@ impl Images<'_> {
             dims.into_iter().enumerate().for_each(|(axis, dim)| all[axis + 1] = dim);
             all
         };
-        let pad = Attrs::none().with("low", around(low)).with("high", around(high)).with("value", 0.0);
-        let node = self.rebuild.new.apply(op("pad")?, &[x], &pad, Vec::new(), origin)?;
+        let (whole, turns) = self.before_turns(x);
+        let mut back = vec![0; turns.len()];
+        turns.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+        let [low, high] = [low, high].map(|dims| order::in_order(&around(dims), &back));
+        let pad = Attrs::none().with("low", low).with("high", high).with("value", 0.0);
+        let node = self.rebuild.new.apply(op("pad")?, &[whole], &pad, Vec::new(), origin)?;
+        let mut x = Value { node, result: 0 };
+        if !turns.is_sorted() {
+            x = self.permuted(x, &turns, origin)?;
+        }
         let zeros = vec![Dim::constant(0); n_axes];
-        Ok((attrs.with("low", zeros.clone()).with("high", zeros), Value { node, result: 0 }))
+        Ok((attrs.with("low", zeros.clone()).with("high", zeros), x))
+    }
+
+    /// A new value before its axes were permuted, and in which order they are now. Padding that, the convolution reads
+    /// an image where it lies, and the one that padded it before reads the same.
+    fn before_turns(&self, turned: Value) -> (Value, Vec<usize>) {
+        let (graph, mut x) = (&self.rebuild.new, turned);
+        let mut turns: Vec<usize> = (0..graph.type_of(x).rank()).collect();
+        while graph.node(x.node).op.name == "permute" {
+            let axes = graph.node(x.node).attrs.ints("axes");
+            turns.iter_mut().for_each(|axis| *axis = axes[*axis] as usize);
+            x = graph.operands(x.node)[0];
+        }
+        // What has its channels second is better turned and padded at once.
+        match turns == Order::of_image(turns.len()).to_last() {
+            true => (turned, (0..turns.len()).collect()),
+            false => (x, turns),
+        }
     }
 
     /// An old value with its channels last.

@@ -21,6 +21,7 @@ pub mod narrow;
 pub mod pack;
 mod panels;
 pub mod part;
+pub mod phases;
 pub mod pipeline;
 pub mod precision;
 pub mod prepare;

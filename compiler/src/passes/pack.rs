@@ -3,25 +3,33 @@
 //! ```text
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
-//! `w` is the frozen factor that has the last axis of the result; as many of its neighbours lie in a panel as the register
-//! tile is wide, or all of them if both factors have that axis. Numbers of bf16 lie in pairs along the last summed axis,
-//! where the other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the
-//! contraction.
-//! `pack` depends on weights alone, so it is computed once, when the weights are loaded (`prepare`). Without a machine in
-//! the context nothing is packed. In a loop the weight is a capture; `hoist` takes its `pack` out.
+//! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its
+//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Numbers of bf16
+//! lie in pairs along the last summed axis, where the other factor is read along it. Both sides are equal, and `unpack` is
+//! movement, which joins the kernel of the contraction.
+//!
+//! Of a frozen weight `pack` is computed once, when the weights are loaded (`prepare`); of another, by a kernel of its own.
+//! The other factor, where its rows lie side by side and what is summed lies far apart, as in the gradient of a weight, is
+//! turned once: packed in a single panel. Without a machine in the context nothing is packed. In a loop the weight is a
+//! capture; `hoist` takes its `pack` out.
 
 use super::frozen::{frozen, frozen_with, is_unpacked};
 use super::hoist::n_captures;
-use super::panels::{Panels, factors};
+use super::panels::{Factor, Panels, factors};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError};
-use crate::graph::{DType, Dim, Graph, Meaning, NodeId, OpError};
+use crate::graph::{DType, Dim, Graph, Meaning, Nest, NodeId, OpError};
 
 pub static PASS: Pass =
     Pass { name: "pack", doc: "Cuts weights of contractions into the panels that their kernels read.", run };
 
 /// Elements of a weight below which packing is not worth a kernel of its own.
 const SMALL: i64 = 64;
+/// So often a panel may be packed by the kernel that reads it, once for all rows.
+const FEW_PLACES: i64 = 12;
+const FEW_ROWS: i64 = 3;
+/// Along so many neighbours turning a factor is little beside multiplying it.
+const LONG: i64 = 64;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
@@ -38,11 +46,11 @@ fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width)
     for id in live {
         let regions = graph.node(id).regions.iter().map(|region| region_packed(graph, id, region, &is_frozen, panel));
         let regions = regions.collect::<Result<Vec<Graph>, _>>()?;
-        match weight(graph, id, &is_frozen, panel) {
-            Ok(weight) => {
-                repack(&mut rebuild, id, &weight).map_err(PassError::at(PASS.name, &graph.node(id).origin))?;
-            }
-            Err(_) => _ = rebuild.copy(id, regions),
+        let weight = factor(graph, id, &is_frozen, panel).ok().map(|weight| (weight.operand, weight.panels));
+        let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
+        match cuts.is_empty() {
+            false => repack(&mut rebuild, id, &cuts).map_err(PassError::at(PASS.name, &graph.node(id).origin))?,
+            true => _ = rebuild.copy(id, regions),
         }
     }
     Ok(rebuild.finish())
@@ -76,8 +84,19 @@ pub struct Weight {
     pub pairs: bool,
 }
 
-/// The weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
+const NO_WEIGHT: &str = "the factor with its columns is no weight";
+
+/// The frozen weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
 pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
+    let found = factor(graph, id, frozen, panel)?;
+    match frozen[graph.operands(id)[found.operand].node.index()] {
+        true => Ok(found),
+        false => Err(Some(NO_WEIGHT)),
+    }
+}
+
+/// The same, or what else is worth packing.
+fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return Err(None) };
     let nest = graph.with_call(id, |call| nest(call));
@@ -93,8 +112,9 @@ pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Resu
     };
     // Read twice, or packed already: as it is.
     let value = graph.operands(id)[weight.operand];
-    if a.operand == b.operand || !is_frozen(weight.operand) {
-        return Err(Some("the factor with its columns is no weight"));
+    let is_worth_it = is_frozen(weight.operand) || !is_shared && slides_often(&nest, &weight, &other, column);
+    if a.operand == b.operand || !is_worth_it {
+        return Err(Some(NO_WEIGHT));
     }
     if is_unpacked(graph, value.node) {
         return Err(None);
@@ -122,16 +142,59 @@ pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Resu
     Ok(Weight { operand: weight.operand, panels, is_shared, pairs })
 }
 
+/// The kernel of a convolution that changes from call to call: its own kernel would pack a panel anew for each row of
+/// each image.
+fn slides_often(nest: &Nest, weight: &Factor, other: &Factor, column: usize) -> bool {
+    let places = (0..column).filter(|&axis| other.mentions(axis) && !weight.mentions(axis));
+    let places: Vec<&Dim> = places.map(|axis| &nest.axes[axis]).collect();
+    let is_long = |dim: &&&Dim| dim.as_constant().is_none_or(|extent| extent > FEW_ROWS);
+    let Some(row) = places.iter().rposition(|dim| is_long(&dim)) else { return false };
+    let outer = Dim::product(places.iter().enumerate().filter(|(idx, _)| *idx != row).map(|(_, dim)| *dim));
+    other.plain_axes(nest).is_none() && outer.as_constant().is_none_or(|n| n > FEW_PLACES)
+}
+
 fn is_even(dim: &Dim) -> bool {
     dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 
-/// The node again, with its weight packed and unpacked.
-fn repack(rebuild: &mut Rebuild, id: NodeId, weight: &Weight) -> Result<(), OpError> {
+/// The other factor where its rows lie side by side and what is summed lies far apart, turned once: in one panel that
+/// holds all positions of the last summed axis.
+fn turned_rows(graph: &Graph, id: NodeId) -> Option<(usize, Panels)> {
+    let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
+    let nest = graph.with_call(id, |call| nest(call));
+    let [a, b] = factors(&nest)?;
+    let column = nest.n_parallel.checked_sub(1)?;
+    let rows = match (a.mentions(column), b.mentions(column)) {
+        (true, false) => b,
+        (false, true) => a,
+        _ => return None,
+    };
+    let axes = rows.plain_axes(&nest)?;
+    let last = nest.axes.len() - 1;
+    let is_far = axes.last().is_some_and(|&axis| axis < nest.n_parallel && is_long(&nest.axes[axis]));
+    let value = graph.operands(id)[rows.operand];
+    let known =
+        [&nest.axes[column], &nest.axes[last]].into_iter().all(|dim| dim.as_constant().is_some_and(|n| n >= LONG));
+    if a.operand == b.operand || !is_far || !known || !axes.contains(&last) || is_unpacked(graph, value.node) {
+        return None;
+    }
+    let extent = nest.axes[last].clone();
+    let width = extent.as_constant()? as u64;
+    Some((rows.operand, Panels::new(&axes, last, extent, width)))
+}
+
+fn is_long(dim: &Dim) -> bool {
+    dim.as_constant().is_none_or(|extent| extent >= LONG)
+}
+
+/// The node again, with factors packed and unpacked.
+fn repack(rebuild: &mut Rebuild, id: NodeId, cuts: &[(usize, Panels)]) -> Result<(), OpError> {
     let mut operands = rebuild.operands(id);
     let node = rebuild.old.node(id).clone();
-    let packed = weight.panels.cut(&mut rebuild.new, operands[weight.operand], &node.origin)?;
-    operands[weight.operand] = weight.panels.whole(&mut rebuild.new, packed, &node.origin)?;
+    for (operand, panels) in cuts {
+        let packed = panels.cut(&mut rebuild.new, operands[*operand], &node.origin)?;
+        operands[*operand] = panels.whole(&mut rebuild.new, packed, &node.origin)?;
+    }
     let new = rebuild.new.push(node, &operands);
     let results = rebuild.new.results(new).collect();
     rebuild.set(id, results);

@@ -6,7 +6,7 @@
 
 use super::{
     Pass, ahead, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, hoist, layout, narrow, pack,
-    precision, quantize, running,
+    phases, precision, quantize, running,
 };
 
 pub static PIPELINE: &[&Pass] = &[
@@ -19,6 +19,7 @@ pub static PIPELINE: &[&Pass] = &[
     &canonicalize::PASS,
     &cse::PASS,
     &dce::PASS,
+    &phases::PASS,
     &layout::PASS,
     &ahead::PASS,
     &canonicalize::PASS,
@@ -41,7 +42,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 /// Every pass once, for the command line and the manual.
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
-    &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &layout::PASS,
+    &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &phases::PASS, &layout::PASS,
     &ahead::PASS, &attention::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 

@@ -15,6 +15,7 @@ mod order;
 mod pointwise;
 mod recurrence;
 mod reduction;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -92,7 +93,7 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
-    let loops = collapse::collapse(loops);
+    let loops = collapse::collapse(sums::in_memory_order(loops));
     if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
         return kernel;
     }

@@ -127,8 +127,8 @@ fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: St
         let options = compilation.options(Vec::new())?;
         let set = weights::load(&source, &wanted, &map, None, &options, args.weights.seed)?;
         let params = wanted.params.iter().enumerate();
-        given.extend(params.map(|(idx, param)| (param.name.clone(), reference(set.get(idx)))));
-        states.extend(set.states().map(|(name, value)| (name.to_string(), reference(value))));
+        given.extend(params.map(|(idx, param)| (param.name.clone(), as_reference(set.get(idx)))));
+        states.extend(set.states().map(|(name, value)| (name.to_string(), as_reference(value))));
     }
     let mut engine = Interpreter::new(model, given, Precision::Wide).with_seed(args.weights.seed);
     states.into_iter().for_each(|(name, value)| engine.set_state(&name, value));
@@ -158,7 +158,7 @@ pub fn wanted(model: &Model) -> Wanted {
 }
 
 /// A tensor as the interpreter holds it.
-fn reference(tensor: tilewright::TensorRef) -> graph::Tensor {
+pub fn as_reference(tensor: tilewright::TensorRef) -> graph::Tensor {
     let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
     match dtype {
         DType::I64 => graph::Tensor::ints(dtype, shape, tensor.as_slice::<i64>().unwrap_or_default().to_vec()),
@@ -181,7 +181,7 @@ impl Engine {
                 Ok(session.run(entry, &views)?)
             }
             Engine::Interpreter(interpreter) => {
-                let inputs = inputs.iter().map(|(name, tensor)| (name.clone(), reference(tensor.view()))).collect();
+                let inputs = inputs.iter().map(|(name, tensor)| (name.clone(), as_reference(tensor.view()))).collect();
                 let outputs = interpreter.run(entry, &inputs)?;
                 let arrays = outputs.iter().map(|(name, tensor)| Ok((name.clone(), array(tensor)?)));
                 Ok(arrays.collect::<Result<_, Error>>()?)

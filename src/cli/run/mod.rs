@@ -6,13 +6,13 @@ mod report;
 mod show;
 mod weights;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tilewright::Tensor;
 use tilewright::runtime::data::write_npz;
+use tilewright::{Error, Tensor};
 
-pub use self::engine::wanted;
+pub use self::engine::{as_reference, wanted};
 pub use self::inputs::{Given, parse_given, ports};
 pub use self::report::duration;
 pub use self::weights::{WeightSource, load};
@@ -20,6 +20,7 @@ pub use self::weights::{WeightSource, load};
 use self::engine::open;
 
 use super::calibrate::Calibrate;
+use super::grid::{is_grid, write_grid};
 use super::options::{Compilation, Float, Precision};
 use super::source::Source;
 use super::term::{Failure, Outcome, detail, hide_progress, note};
@@ -44,7 +45,7 @@ pub struct Args {
     /// Call the entry this often and report the median time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
-    /// Write the outputs to an npz file
+    /// Write the outputs to an npz file; or images, [B, 1, H, W] or [B, 3, H, W], side by side to a png file
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Labels of a classification, FILE[:ARRAY]: reports the accuracy
@@ -77,6 +78,18 @@ fn reference(args: &Args, float: Float) -> Result<Vec<(String, Tensor)>, Failure
     let mut opened = open(args, &whole)?;
     let ports = ports(&opened.inputs, &args.inputs)?;
     opened.engine.run(&opened.entry, &ports)
+}
+
+/// All of them as arrays, or the images among them as a picture.
+fn write_outputs(path: &Path, outputs: &[(String, Tensor)]) -> Outcome {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+        let Some((_, images)) = outputs.iter().find(|(_, tensor)| is_grid(tensor)) else {
+            return Err(Error::request("no output is a batch of images, [B, 1, H, W] or [B, 3, H, W]").into());
+        };
+        return Ok(write_grid(path, images)?);
+    }
+    let arrays: Vec<_> = outputs.iter().map(|(name, tensor)| (name.clone(), tensor.view())).collect();
+    Ok(write_npz(path, &arrays)?)
 }
 
 const EXAMPLES: &str = "\
@@ -112,8 +125,7 @@ pub fn run(args: Args) -> Outcome {
         report.compare(&outputs, &reference(&args, float)?)?;
     }
     if let Some(path) = &args.output {
-        let arrays: Vec<_> = outputs.iter().map(|(name, tensor)| (name.clone(), tensor.view())).collect();
-        write_npz(path, &arrays)?;
+        write_outputs(path, &outputs)?;
         note(format!("wrote {}", path.display()));
     }
     if args.json {

@@ -1,13 +1,16 @@
 //! Batches of examples: which ones stand in the n-th batch is a function of the seed and of n alone.
 
+use std::rc::Rc;
+
 use tilewright::compiler::graph::Sampler;
 use tilewright::runtime::program::Port;
 use tilewright::{Error, Tensor};
 
 use super::super::term::Failure;
 
+#[derive(Clone)]
 pub struct Batches {
-    arrays: Vec<(String, Tensor)>,
+    arrays: Rc<Vec<(String, Tensor)>>,
     n_examples: usize,
     size: usize,
     seed: i64,
@@ -32,7 +35,7 @@ impl Batches {
             let message = format!("a batch of {size}, and {n_examples} examples");
             return Err(Error::Request { message, help: Some("`--batch N` makes it smaller".to_string()) });
         }
-        Ok(Batches { arrays, n_examples, size, seed, order: None })
+        Ok(Batches { arrays: Rc::new(arrays), n_examples, size, seed, order: None })
     }
 
     /// What an input is in the `call`-th call of a step.

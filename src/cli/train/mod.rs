@@ -1,11 +1,12 @@
 //! `tw train`: the steps of a `train`, in the order of its schedule, on batches of data.
 
 mod batches;
+mod blame;
 mod checkpoint;
+mod metrics;
+mod samples;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,12 +14,11 @@ use std::time::Instant;
 use tilewright::runtime::data::read_npz;
 use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::{WeightMap, WeightSet, write_safetensors};
-use tilewright::{
-    Error, Executable, Model, Options, Session, SessionOptions, Tensor, Weights, compile, initial_weights,
-};
+use tilewright::{Error, Executable, Model, Session, SessionOptions, Tensor, Weights, compile, initial_weights};
 
 use self::batches::Batches;
 use self::checkpoint::Checkpoint;
+use self::metrics::Metrics;
 use super::options::{Compilation, pair};
 use super::source::Source;
 use super::term::{Failure, Outcome, hide_progress, note, progress, while_compiling};
@@ -30,7 +30,8 @@ use super::term::{Failure, Outcome, hide_progress, note, progress, while_compili
 /// optimizers' states, is in the checkpoint, so that a run that was interrupted goes on as if it had not been.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  tw train fit.tw --data points.npz --rounds 500 --save net=net.safetensors\n  \
-    tw train gan.tw --data digits.npz --batch 64 --rounds 2000 --checkpoint gan.checkpoint --metrics gan.jsonl")]
+    tw train gan.tw --data digits.npz --batch 64 --rounds 2000 --checkpoint gan.checkpoint --metrics gan.jsonl\n  \
+    tw train gan.tw --data digits.npz --batch 64 --rounds 2000 --samples sample=grid.png")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
@@ -61,6 +62,9 @@ pub struct Args {
     /// Write a module's weights under its own names: MODULE=FILE.safetensors
     #[arg(long, value_name = "MODULE=FILE", value_parser = pair)]
     save: Vec<(String, String)>,
+    /// Draw what an entry makes of nothing, as one picture, with each checkpoint and at the end: ENTRY=FILE.png
+    #[arg(long, value_name = "ENTRY=FILE", value_parser = pair)]
+    samples: Vec<(String, String)>,
     #[command(flatten)]
     compilation: Compilation,
     /// Say how it ended as JSON
@@ -88,69 +92,77 @@ pub fn run(args: Args) -> Outcome {
         }
     }
     let mut steps: Vec<String> = model.schedule.iter().map(|(step, _)| step.clone()).collect();
+    for (entry, _) in &args.samples {
+        model.entry(entry).ok_or_else(|| {
+            let names = model.entries.iter().map(|entry| entry.name.as_str());
+            Error::unknown("entry", entry, names)
+        })?;
+        steps.push(entry.clone());
+    }
     steps.sort();
     steps.dedup();
     let options = args.compilation.options(steps)?;
     let executable = while_compiling(&options, |options| compile(&model, options))?;
+    args.samples.iter().try_for_each(|(entry, _)| samples::check(&executable.program, entry))?;
     let arrays = args.data.as_deref().map(read_npz).transpose()?.unwrap_or_default();
     let batches = Batches::new(arrays, args.batch as usize, args.seed)?;
-    let mut training = Training::start(&args, &model, &executable, &options, batches)?;
+    let weights = match args.weights.is_empty() {
+        false => Weights::Files { paths: args.weights.clone(), map: WeightMap::default() },
+        true if model.params.is_empty() => Weights::Given(Arc::new(WeightSet::default())),
+        true => Weights::Given(Arc::new(initial_weights(&model, &options, args.seed)?)),
+    };
+    let (weights, _) = executable.weights(weights)?;
+    let mut training = Training::start(&args, &executable, weights, batches)?;
+    if let Some(path) = &args.metrics {
+        training.metrics = Some(Metrics::open(path, training.checkpoint.round)?);
+    }
     training.rounds(&model)?;
     training.finish(&model)
 }
 
+/// What a call of a step reported.
+type Reported = Vec<(String, f64)>;
+
 /// A session on its way.
 struct Training<'a> {
     args: &'a Args,
+    executable: &'a Executable,
+    weights: Arc<WeightSet>,
     session: Session,
     batches: Batches,
     checkpoint: Checkpoint,
-    metrics: Option<BufWriter<File>>,
+    metrics: Option<Metrics>,
     /// What each step last reported.
-    last: BTreeMap<String, Vec<(String, f64)>>,
+    last: BTreeMap<String, Reported>,
     started: Instant,
 }
 
 impl<'a> Training<'a> {
     fn start(
         args: &'a Args,
-        model: &Model,
-        executable: &Executable,
-        options: &Options,
+        executable: &'a Executable,
+        weights: Arc<WeightSet>,
         batches: Batches,
     ) -> Result<Training<'a>, Failure> {
-        let weights = match args.weights.is_empty() {
-            false => Weights::Files { paths: args.weights.clone(), map: WeightMap::default() },
-            true if model.params.is_empty() => Weights::Given(Arc::new(WeightSet::default())),
-            true => Weights::Given(Arc::new(initial_weights(model, options, args.seed)?)),
-        };
         let session = SessionOptions { threads: args.compilation.threads, seed: args.seed, ..Default::default() };
-        let mut session = executable.open(weights, session)?;
+        let mut session = executable.open(Weights::Given(Arc::clone(&weights)), session)?;
         let checkpoint = Checkpoint::open(args.checkpoint.clone(), &mut session)?;
-        let metrics = match &args.metrics {
-            Some(path) => {
-                let file = match checkpoint.round {
-                    0 => File::create(path),
-                    _ => File::options().create(true).append(true).open(path),
-                };
-                let failed = |error| Error::request(format!("cannot write `{}`: {error}", path.display()));
-                Some(BufWriter::new(file.map_err(failed)?))
-            }
-            None => None,
-        };
-        Ok(Training { args, session, batches, checkpoint, metrics, last: BTreeMap::new(), started: Instant::now() })
+        let (last, started) = (BTreeMap::new(), Instant::now());
+        Ok(Training { args, executable, weights, session, batches, checkpoint, metrics: None, last, started })
+    }
+
+    /// The same run again, as it was at its last checkpoint; it reports nothing.
+    fn from_checkpoint(&self) -> Result<Training<'a>, Failure> {
+        Training::start(self.args, self.executable, Arc::clone(&self.weights), self.batches.clone())
     }
 
     fn rounds(&mut self, model: &Model) -> Outcome {
         let bar = progress("training", self.args.rounds);
         while self.checkpoint.round < self.args.rounds {
             bar.set_position(self.checkpoint.round);
-            for (step, times) in &model.schedule {
-                for _ in 0..*times {
-                    self.step(step)?;
-                }
+            if let Some((step, found)) = self.round(model, &|_, _| false)? {
+                return Err(self.not_finite(model, &step, &found)?);
             }
-            self.checkpoint.round += 1;
             bar.set_message(self.summary());
             if self.checkpoint.round.is_multiple_of(u64::from(self.args.every)) {
                 self.keep()?;
@@ -160,49 +172,80 @@ impl<'a> Training<'a> {
         self.keep()
     }
 
-    fn step(&mut self, step: &str) -> Outcome {
-        let inputs: Vec<Port> = self.session.program().entry(step).map_or(Vec::new(), |entry| entry.inputs.clone());
-        let call = self.checkpoint.calls.entry(step.to_string()).or_insert(0);
-        let mut values: Vec<(&str, Tensor)> = Vec::with_capacity(inputs.len());
-        for port in &inputs {
-            match port.name.as_str() {
-                "seed" if port.shape.is_empty() => {}
-                "step" if port.shape.is_empty() => values.push(("step", Tensor::from_slice(&[], &[*call])?)),
-                name => values.push((name, self.batches.take(step, port, *call as u64)?)),
+    /// Takes the steps of a round, up to the one before which `stops` says so. What it reported, if a step reported a
+    /// number that is not finite.
+    fn round(
+        &mut self,
+        model: &Model,
+        stops: &dyn Fn(&Training, &str) -> bool,
+    ) -> Result<Option<(String, Reported)>, Failure> {
+        for (step, times) in &model.schedule {
+            for _ in 0..*times {
+                if stops(self, step) {
+                    return Ok(None);
+                }
+                let reported = self.step(step)?;
+                if reported.iter().any(|(_, value)| !value.is_finite()) {
+                    return Ok(Some((step.clone(), reported)));
+                }
+                self.last.insert(step.clone(), reported);
             }
         }
-        *call += 1;
-        let views: Vec<_> = values.iter().map(|(name, tensor)| (*name, tensor.view())).collect();
-        let outputs = self.session.run(step, &views)?;
-        let scalar = |(name, tensor): (String, Tensor)| Some((name, *tensor.view().to_f64().first()?));
-        let reported: Vec<(String, f64)> =
-            outputs.into_iter().filter(|(_, tensor)| tensor.shape().is_empty()).filter_map(scalar).collect();
-        self.report(step, &reported)?;
-        if let Some((name, value)) = reported.iter().find(|(_, value)| !value.is_finite()) {
-            let round = self.checkpoint.round;
-            let message = format!("`{name}` of the step `{step}` is {value} in round {round}");
-            let help = "a lower learning rate may help; the last checkpoint is as it was".to_string();
-            return Err(Error::Request { message, help: Some(help) }.into());
-        }
-        self.last.insert(step.to_string(), reported);
-        Ok(())
+        self.checkpoint.round += 1;
+        Ok(None)
     }
 
-    fn report(&mut self, step: &str, reported: &[(String, f64)]) -> Outcome {
-        let Some(file) = &mut self.metrics else { return Ok(()) };
-        let mut line = serde_json::Map::new();
-        line.insert("round".to_string(), self.checkpoint.round.into());
-        line.insert("step".to_string(), step.into());
-        line.extend(reported.iter().map(|(name, value)| (name.clone(), (*value).into())));
-        let failed = |error| Error::request(format!("cannot write the metrics: {error}"));
-        Ok(writeln!(file, "{}", serde_json::Value::Object(line)).map_err(failed)?)
+    /// What a step reports that went wrong, and where it began.
+    fn not_finite(&self, model: &Model, step: &str, reported: &Reported) -> Result<Failure, Failure> {
+        let odd = reported.iter().find(|(_, value)| !value.is_finite());
+        let (name, value) = odd.map_or(("", f64::NAN), |(name, value)| (name.as_str(), *value));
+        let mut message = format!("`{name}` of the step `{step}` is {value} in round {}", self.checkpoint.round);
+        if let Some(first) = blame::first_op(self, model, step)? {
+            message += &format!("\nthe first value that is not finite comes from {first}");
+        }
+        let help = "a lower learning rate may help; the last checkpoint is as it was".to_string();
+        Ok(Error::Request { message, help: Some(help) }.into())
+    }
+
+    /// What the next call of a step is given.
+    fn inputs(&mut self, step: &str) -> Result<Vec<(String, Tensor)>, Failure> {
+        let inputs: Vec<Port> = self.session.program().entry(step).map_or(Vec::new(), |entry| entry.inputs.clone());
+        let call = self.checkpoint.calls.get(step).copied().unwrap_or(0);
+        let mut values: Vec<(String, Tensor)> = Vec::with_capacity(inputs.len());
+        for port in inputs {
+            let value = match port.name.as_str() {
+                "seed" if port.shape.is_empty() => continue,
+                "step" if port.shape.is_empty() => Tensor::from_slice(&[], &[call])?,
+                _ => self.batches.take(step, &port, call as u64)?,
+            };
+            values.push((port.name, value));
+        }
+        Ok(values)
+    }
+
+    fn step(&mut self, step: &str) -> Result<Reported, Failure> {
+        let values = self.inputs(step)?;
+        *self.checkpoint.calls.entry(step.to_string()).or_insert(0) += 1;
+        let views: Vec<_> = values.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+        let outputs = self.session.run(step, &views)?;
+        let scalar = |(name, tensor): (String, Tensor)| Some((name, *tensor.view().to_f64().first()?));
+        let reported: Reported =
+            outputs.into_iter().filter(|(_, tensor)| tensor.shape().is_empty()).filter_map(scalar).collect();
+        if let Some(metrics) = &mut self.metrics {
+            metrics.report(self.checkpoint.round, step, &reported)?;
+        }
+        Ok(reported)
     }
 
     fn keep(&mut self) -> Outcome {
-        if let Some(file) = &mut self.metrics {
-            file.flush().map_err(|error| Error::request(format!("cannot write the metrics: {error}")))?;
+        if let Some(metrics) = &mut self.metrics {
+            metrics.flush()?;
         }
-        self.checkpoint.write(&self.session)
+        self.checkpoint.write(&self.session)?;
+        for (entry, path) in &self.args.samples {
+            samples::write(&mut self.session, entry, path.as_ref())?;
+        }
+        Ok(())
     }
 
     fn summary(&self) -> String {

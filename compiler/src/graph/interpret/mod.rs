@@ -35,9 +35,13 @@ pub struct Context<'a> {
     max_elements: usize,
     n_alive: Cell<usize>,
     depth: Cell<usize>,
+    watch: Option<Watch<'a>>,
     /// By the address of the graph, which outlives the context or is owned here, and the node.
     expansions: RefCell<FxHashMap<(usize, NodeId), Rc<Graph>>>,
 }
+
+/// Is told of each node of a graph, though not of its regions, what it was given and what it made.
+pub type Watch<'a> = &'a dyn Fn(NodeId, &[Tensor], &[Tensor]);
 
 /// Evaluates `graph`. A size binds where it, or a multiple, stands in the type of an argument; `sizes` gives the rest.
 pub fn interpret(
@@ -57,9 +61,21 @@ pub fn interpret_within(
     precision: Precision,
     max_elements: usize,
 ) -> Result<Vec<Tensor>, EvalError> {
+    interpret_watched(graph, inputs, sizes, precision, max_elements, None)
+}
+
+/// As [`interpret_within`], for one who watches.
+pub fn interpret_watched(
+    graph: &Graph,
+    inputs: &[Tensor],
+    sizes: &dyn Fn(&Symbol) -> Option<i64>,
+    precision: Precision,
+    max_elements: usize,
+    watch: Option<Watch>,
+) -> Result<Vec<Tensor>, EvalError> {
     let bound = bind(graph, inputs)?;
     let lookup = |symbol: &Symbol| bound.get(symbol).copied().or_else(|| sizes(symbol));
-    let context = Context::new(&lookup, precision, max_elements);
+    let context = Context { watch, ..Context::new(&lookup, precision, max_elements) };
     hold(graph, inputs, &lookup)?;
     context.run(graph, inputs.to_vec())
 }
@@ -117,7 +133,7 @@ fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<FxHashMap<Symbol, i64>, Eval
 impl<'a> Context<'a> {
     pub fn new(sizes: &'a dyn Fn(&Symbol) -> Option<i64>, precision: Precision, max_elements: usize) -> Context<'a> {
         let (n_alive, depth, expansions) = (Cell::new(0), Cell::new(0), RefCell::default());
-        Context { precision, sizes, max_elements, n_alive, depth, expansions }
+        Context { precision, sizes, max_elements, n_alive, depth, watch: None, expansions }
     }
 
     pub fn value_of(&self, dim: &super::Dim) -> Result<i64, EvalError> {
@@ -178,6 +194,9 @@ impl<'a> Context<'a> {
             let n_results = self.n_elements(&graph.node(id).types)?;
             self.reserve(n_results)?;
             let results = self.eval_node(graph, id, &operands)?;
+            if let Some(watch) = self.watch.filter(|_| self.depth.get() == 1) {
+                watch(id, &operands, &results);
+            }
             drop(operands);
             self.release(n_results.saturating_sub(values.put(id, results)));
             self.release(sources.iter().map(|&source| values.used(source)).sum());

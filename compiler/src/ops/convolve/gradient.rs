@@ -59,6 +59,21 @@ fn image(b: &mut Builder, pull: &Pull, slides: &[Slide], g: Value) -> Built {
 /// [out, in / groups, …] as [in, out / groups, …], each tap at the other end.
 fn turned(b: &mut Builder, w: Value, groups: i64) -> Built {
     let shape = b.shape_of(w);
+    let mut w = if groups == 1 { exchanged(b, w)? } else { exchanged_in_groups(b, w, groups)? };
+    for axis in 2..shape.len() {
+        w = b.reversed(w, axis)?;
+    }
+    Ok(w)
+}
+
+/// The first two axes the other way round.
+fn exchanged(b: &mut Builder, x: Value) -> Built {
+    let order: Vec<usize> = [1, 0].into_iter().chain(2..b.shape_of(x).len()).collect();
+    b.permute(x, &order)
+}
+
+fn exchanged_in_groups(b: &mut Builder, w: Value, groups: i64) -> Built {
+    let shape = b.shape_of(w);
     let n_groups = Dim::constant(groups);
     let per_group = shape[0].floor_div(&n_groups);
     let split: Vec<Dim> = [n_groups, per_group.clone()].into_iter().chain(shape[1..].iter().cloned()).collect();
@@ -66,11 +81,7 @@ fn turned(b: &mut Builder, w: Value, groups: i64) -> Built {
     let order: Vec<usize> = [0, 2, 1].into_iter().chain(3..split.len()).collect();
     let w = b.permute(w, &order)?;
     let joined: Vec<Dim> = [&shape[1] * groups, per_group].into_iter().chain(shape[2..].iter().cloned()).collect();
-    let mut w = b.reshape(w, &joined)?;
-    for axis in 2..joined.len() {
-        w = b.reversed(w, axis)?;
-    }
-    Ok(w)
+    b.reshape(w, &joined)
 }
 
 fn kernel(b: &mut Builder, pull: &Pull, slides: &[Slide], g: Value) -> Built {
@@ -94,10 +105,9 @@ fn kernel(b: &mut Builder, pull: &Pull, slides: &[Slide], g: Value) -> Built {
     };
     let slides: Vec<Slide> = slides.iter().enumerate().map(across).collect();
     let x = batch_for_channels(b, x, groups)?;
-    let exchanged: Vec<usize> = [1, 0].into_iter().chain(2..places.len()).collect();
-    let g = b.permute(g, &exchanged)?;
+    let g = exchanged(b, g)?;
     let product = b.apply(&OP, &[x, g], attrs(&slides, groups))?;
-    b.permute(product, &exchanged)
+    exchanged(b, product)
 }
 
 fn channels_first(b: &mut Builder, x: Value) -> Built {
@@ -108,6 +118,9 @@ fn channels_first(b: &mut Builder, x: Value) -> Built {
 
 /// [batch, groups * channels, …] as [channels, groups * batch, …].
 fn batch_for_channels(b: &mut Builder, x: Value, groups: i64) -> Built {
+    if groups == 1 {
+        return exchanged(b, x);
+    }
     let shape = b.shape_of(x);
     let (n_groups, inner) = (Dim::constant(groups), &shape[2..]);
     let channels = shape[1].floor_div(&n_groups);

@@ -19,12 +19,13 @@ pub fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
     let slides = slides(pull.call, size.len())?;
     let g = pull.cotangent()?;
     let x = pull.operands[0];
-    let first = pull.call.operand(0).rank() - size.len() - usize::from(has_channels_last(pull.call));
+    let (n_axes, channels_last) = (size.len(), has_channels_last(pull.call));
+    let first = pull.call.operand(0).rank() - n_axes - usize::from(channels_last);
     let windows: Vec<Window> = slides
         .into_iter()
         .zip(size)
         .enumerate()
-        .map(|(idx, (slide, size))| Window { axis: first + idx, slide, size })
+        .map(|(idx, (slide, size))| Window { axis: first + idx, idx, n_axes, channels_last, slide, size })
         .collect();
     Ok(vec![Some(match pull.call.attrs.str("combine").as_str() {
         "add" => of_sum(b, pull, &windows, g)?,
@@ -35,6 +36,10 @@ pub fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
 /// The windows along one axis.
 struct Window {
     axis: usize,
+    /// Which of the windowed axes that is.
+    idx: usize,
+    n_axes: usize,
+    channels_last: bool,
     slide: Slide,
     size: i64,
 }
@@ -46,17 +51,26 @@ impl Window {
 
     /// The maximum of each window along this axis alone.
     fn maximum(&self, b: &mut Builder, x: Value) -> Built {
-        let rank = b.shape_of(x).len();
-        let n_after = rank - self.axis;
-        let ints = |own: i64| [vec![own], vec![1; n_after - 1]].concat();
-        let dims = |own: &Dim| [vec![own.clone()], vec![Dim::constant(0); n_after - 1]].concat();
-        let attrs = Attrs::none()
+        let ints = |own: i64| {
+            let mut all = vec![1; self.n_axes];
+            all[self.idx] = own;
+            all
+        };
+        let dims = |own: &Dim| {
+            let mut all = vec![Dim::constant(0); self.n_axes];
+            all[self.idx] = own.clone();
+            all
+        };
+        let mut attrs = Attrs::none()
             .with("combine", "max")
             .with("size", ints(self.size))
             .with("stride", ints(self.slide.stride))
             .with("dilation", ints(self.slide.dilation))
             .with("low", dims(&self.slide.low))
             .with("high", dims(&self.slide.high));
+        if self.channels_last {
+            attrs = attrs.with("channels_last", true);
+        }
         b.apply(&OP, &[x], attrs)
     }
 

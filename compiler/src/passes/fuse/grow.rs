@@ -12,7 +12,7 @@
 //! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
 //! | the same, used outside too | moreover it reads at most one operand of its own size, and is not computed anyway (pure movement is) |
 //!
-//! Whatever does not join is captured and computed by a group of its own, which `join` may join to this one whole; a remark
+//! What is packed stays in one piece: a `pack` never joins. Whatever does not join is captured and computed by a group of its own, which `join` may join to this one whole; a remark
 //! says why.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,6 +148,7 @@ impl<'a> Growth<'a> {
         match survey.kind(id) {
             Kind::Alone => Err(None),
             Kind::Number => Ok(member),
+            _ if survey.graph.node(id).op.name == "pack" => Err(Some("its panels are read over and over")),
             _ if self.group.members.len() >= MAX_MEMBERS => Err(Some("the kernel would be too large")),
             Kind::Reduction(_) => self.judge_reduction(id, &member).map(|()| member).map_err(Some),
             Kind::Split => self.judge_pointwise(id, member, &Facts::movement()),

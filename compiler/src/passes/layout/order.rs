@@ -37,6 +37,12 @@ impl Order {
         is_split.then_some(split)
     }
 
+    /// How the result of a reshape lies that leaves batch and channels as they are.
+    pub fn reshaped(self, from: &[Dim], to: &[Dim]) -> Option<Order> {
+        let n_kept = self.channels + 1;
+        (to.len() > n_kept && from[..n_kept] == to[..n_kept]).then_some(Order { rank: to.len(), ..self })
+    }
+
     /// The permutation of the image with channels last, if it leaves all but the channel axes where they are.
     pub fn shuffled(self, axes: &[i64]) -> Option<Vec<i64>> {
         let is_channel = |axis: usize| (1..=self.channels).contains(&axis);
@@ -83,6 +89,6 @@ impl Order {
     }
 }
 
-fn in_order<T: Clone>(entries: &[T], order: &[usize]) -> Vec<T> {
+pub fn in_order<T: Clone>(entries: &[T], order: &[usize]) -> Vec<T> {
     order.iter().map(|&from| entries[from].clone()).collect()
 }

@@ -218,3 +218,20 @@ fn narrow_convolutions_are_read_in_words() {
         assert!(reads_words(text, narrowing, 1, &MACHINES[0]), "{narrowing:?}");
     }
 }
+
+#[test]
+fn the_gradient_of_a_kernel_is_summed_in_the_order_of_memory() {
+    let text = r#"graph @call(%0 "x": data f32[2, 8, 7, 5], %1 "g": data f32[2, 6, 5, 9]) {
+      %2: f32[5, 8, 7, 2] = permute(%0) {axes = [3, 1, 2, 0]}
+      %3: f32[9, 2, 6, 5] = permute(%1) {axes = [3, 0, 1, 2]}
+      %4: f32[5, 3, 3, 9] = convolve(%2, %3) {channels_last = true}
+      return %4 "dw": data
+    }"#;
+    check_text(text, &[1], &MACHINES);
+    let graph = lowered(text);
+    let group = graph.node_ids().find(|&id| !graph.node(id).regions.is_empty()).unwrap();
+    let loops = compose::compose_region(&graph.node(group).regions[0], &graph.sizes).unwrap();
+    let summed = |loops: &Loops| loops.axes[loops.n_parallel..].iter().map(Dim::to_string).collect::<Vec<_>>();
+    assert_eq!(summed(&loops), ["6", "5", "2"]);
+    assert_eq!(summed(&sums::in_memory_order(loops)), ["2", "6", "5"]);
+}
