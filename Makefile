@@ -30,7 +30,7 @@ bench-peers: $(PEERS)/installed
 	$(if $(filter target/release/tw,$(TW)),$(CARGO) build --release $(FLAGS))
 	$(PEERS)/bin/python benches/peers/run.py --tw $(abspath $(TW)) $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(THREADS),--threads $(THREADS)) $(if $(ENGINES),--engines $(ENGINES)) \
-		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(TINY),--tiny)
+		$(if $(PRECISION),--precisions $(PRECISION)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(TINY),--tiny)
 
 bench-learning: $(PEERS)/installed
 	$(if $(filter target/release/tw,$(TW)),$(CARGO) build --release $(FLAGS))

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tilewright_compiler::codegen::Cache;
 use tilewright_compiler::driver::{self, Options, Times, initial_params};
 use tilewright_compiler::graph::Model;
 use tilewright_runtime::data::synthetic::synthetic;
 use tilewright_runtime::device::cpu::{Code, Hosts};
-use tilewright_runtime::exec::{Options as SessionOptions, Session};
+use tilewright_runtime::exec::{Options as SessionOptions, Session, WeightCache};
 use tilewright_runtime::program::Program;
 use tilewright_runtime::weights::{MatchReport, WeightMap, WeightSet};
 
@@ -20,6 +21,8 @@ pub struct Executable {
     pub code: Arc<Code>,
     pub times: Times,
     pub remarks: Vec<String>,
+    /// Where sessions whose options say nothing of it keep what they make of weights.
+    pub weight_cache: WeightCache,
 }
 
 /// Where the weights of a session come from.
@@ -35,14 +38,20 @@ pub enum Weights {
 /// Compiles a model and loads the code.
 pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
     let compiled = driver::compile(model, options)?;
-    Executable::load(compiled.program, compiled.times, compiled.remarks)
+    Ok(Executable::load(compiled.program, compiled.times, compiled.remarks)?.beside(&options.cache))
 }
 
 impl Executable {
     /// A program that holds machine code.
     pub fn load(program: Program, times: Times, remarks: Vec<String>) -> Result<Executable, Error> {
         let code = Arc::new(Code::load(&program, &Hosts::standard())?);
-        Ok(Executable { program: Arc::new(program), code, times, remarks })
+        Ok(Executable { program: Arc::new(program), code, times, remarks, weight_cache: WeightCache::off() })
+    }
+
+    /// Keeps what is made of weights where this cache keeps code.
+    pub fn beside(self, cache: &Cache) -> Executable {
+        let weight_cache = cache.dir().map_or(WeightCache::off(), |dir| WeightCache::at(dir.join("weights")));
+        Executable { weight_cache, ..self }
     }
 
     /// A program from a file; code in it is made again from its kernels' text.
@@ -50,7 +59,7 @@ impl Executable {
         let start = std::time::Instant::now();
         driver::rebuild(&mut program, options)?;
         let times = Times { codegen: start.elapsed(), ..Times::default() };
-        Executable::load(program, times, Vec::new())
+        Ok(Executable::load(program, times, Vec::new())?.beside(&options.cache))
     }
 
     pub fn weights(&self, weights: Weights) -> Result<(Arc<WeightSet>, Option<MatchReport>), Error> {
@@ -65,8 +74,11 @@ impl Executable {
         }
     }
 
-    pub fn open(&self, weights: Weights, options: SessionOptions) -> Result<Session, Error> {
+    pub fn open(&self, weights: Weights, mut options: SessionOptions) -> Result<Session, Error> {
         let (weights, _) = self.weights(weights)?;
+        if options.cache.is_off() {
+            options.cache = self.weight_cache.clone();
+        }
         Ok(Session::open(Arc::clone(&self.program), Arc::clone(&self.code), weights, options)?)
     }
 }
@@ -130,5 +142,31 @@ mod tests {
     fn machine_code_rounds_doubles_to_narrow_floats_once() {
         check::<half::f16>("f16", |bits| half::f16::from_bits(bits).to_f64());
         check::<half::bf16>("bf16", |bits| half::bf16::from_bits(bits).to_f64());
+    }
+
+    #[test]
+    fn sessions_of_the_same_weights_share_what_is_made_of_them() {
+        let spec = crate::Spec::open(concat!(env!("CARGO_MANIFEST_DIR"), "/specs/vision/vit.tw")).unwrap();
+        let model = spec.model(&crate::Choice::preset("digits")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let executable = compile(&model, &Options { cache: Cache::at(folder.path()), ..Options::default() }).unwrap();
+        let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/specs/vision/digits/weights.safetensors");
+        let open = || {
+            let files = Weights::Files { paths: vec![weights.into()], map: WeightMap::default() };
+            executable.open(files, SessionOptions::default()).unwrap()
+        };
+        let pixels = Tensor::from_slice(&[1, 1, 8, 8], &[0.5f32; 64]).unwrap();
+        let run = |session: &mut Session| session.run("call", &[("pixels", pixels.view())]).unwrap().remove(0).1;
+        let mut first = open();
+        let expected = run(&mut first);
+        let kept = std::fs::read_dir(folder.path().join("weights")).unwrap().next().unwrap().unwrap().path();
+        let mut bytes = std::fs::read(&kept).unwrap();
+        bytes[128..].fill(0);
+        let beside = folder.path().join("beside");
+        std::fs::write(&beside, bytes).unwrap();
+        std::fs::rename(beside, &kept).unwrap();
+        assert_eq!(run(&mut open()), expected, "the file is not looked at while a session has the same");
+        drop(first);
+        assert_ne!(run(&mut open()), expected, "and is afterwards");
     }
 }

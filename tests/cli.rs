@@ -1,7 +1,11 @@
 //! The command `tw` from outside: its help, its answers, its errors and its exit codes.
 
+#[path = "cli/caching.rs"]
+mod caching;
 #[path = "cli/command.rs"]
 mod command;
+#[path = "cli/deployed.rs"]
+mod deployed;
 #[path = "cli/digits.rs"]
 mod digits;
 #[path = "cli/errors.rs"]

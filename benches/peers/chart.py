@@ -8,7 +8,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-LEFT, WIDTH, RIGHT, HEIGHT = 270, 520, 330, 17
+LEFT, WIDTH, RIGHT, HEIGHT = 270, 520, 360, 17
 COLOURS = {1: "#3b6fb6", 2: "#8fb8e8"}
 BEHIND = {1: "#b6553b", 2: "#e8a98f"}
 TICKS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4, 6, 8]
@@ -45,7 +45,7 @@ def bar(row: Record, y: float, x: Any) -> list[str]:
     return [
         f'<rect x="{left:.1f}" y="{y}" width="{max(right - left, 1):.1f}" height="{HEIGHT - 3}" fill="{colour}"/>',
         f'<path d="M{x(low):.1f} {middle}H{x(high):.1f}" stroke="#222"/>',
-        text(LEFT + WIDTH + 8, y + 12, f"{row['threads']}: {says}", "start", 10),
+        text(LEFT + WIDTH + 8, y + 12, f"{row['precision']}, {row['threads']}: {says}", "start", 10),
     ]
 
 
@@ -60,7 +60,7 @@ def text(x: float, y: float, words: str, anchor: str, size: int = 12) -> str:
 
 def page(parts: list[str], height: float, machine: Record) -> str:
     width = LEFT + WIDTH + RIGHT
-    about = f"{machine['cpu']}, {machine['date'][:10]}; f32, batch 1; dark: 1 thread, light: 2; the line is the 95 % interval"
+    about = f"{machine['cpu']}, {machine['date'][:10]}; batch 1; dark: 1 thread, light: 2; the line is the 95 % interval"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" font-family="sans-serif">\n'
         f'<rect width="{width}" height="{height:.0f}" fill="white"/>\n'

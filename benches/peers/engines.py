@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,20 @@ from rows import ROOT, Row
 OURS, OPEN = "tw", "tw, B open"
 PEERS = ["onnxruntime", "openvino", "pytorch", "jax", "iree", "tract"]
 OPTIONAL = ["inductor"]
+NARROW = ["openvino"]  # those that can be told to compute an f32 model in bf16
 MOST = {"iree": 2e8}  # bytes of weights; it takes them as text
 PATIENCE = 600.0  # seconds for a model to be loaded, or for a batch of calls
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row with its files, and how it is to be computed."""
+
+    row: Row
+    folder: Path
+    meta: dict[str, Any]
+    threads: int
+    precision: str
 
 
 class Broken(Exception):
@@ -76,39 +89,38 @@ class Engine:
         self.process.wait()
 
 
-def our_model(row: Row, meta: dict[str, Any], folder: Path, threads: int, batch: bool) -> list[str]:
+def our_model(case: Case, batch: bool) -> list[str]:
     """What `tw bench` and `tw run` are told alike."""
+    row, meta = case.row, case.meta
     dims = dict(row.dims, B=1) if batch and row.batched else row.dims
-    words = [meta["spec"], "--model", meta["model"], "--entry", row.entry, "--threads", str(threads), "--quiet"]
+    words = [meta["spec"], "--model", meta["model"], "--entry", row.entry, "--threads", str(case.threads), "--quiet"]
     words += ["--preset", meta["preset"]] if meta["preset"] else []
     words += [word for name, value in row.sets.items() for word in ("--set", f"{name}={value}")]
     words += [word for name, value in dims.items() for word in ("--dim", f"{name}={value}")]
-    words += ["--weights", str(folder / "weights.safetensors")] if meta["weight_bytes"] else []
-    return [*words, "--input", str(folder / "inputs.npz")]
+    words += ["--weights", str(case.folder / "weights.safetensors")] if meta["weight_bytes"] else []
+    return [*words, "--precision", case.precision, "--input", str(case.folder / "inputs.npz")]
 
 
-def our_answer(tw: str, row: Row, meta: dict[str, Any], folder: Path, threads: int, output: Path) -> dict[str, Any]:
-    """What `tw run` computes, compiled anew; the report says how long that took."""
-    words = our_model(row, meta, folder, threads, batch=True)
-    command = [tw, "run", *words, "--output", str(output), "--no-cache", "--json"]
+def our_answer(tw: str, case: Case, output: Path, more: list[str]) -> dict[str, Any]:
+    """What `tw run` computes; the report says how long it took to compile."""
+    command = [tw, "run", *our_model(case, batch=True), "--output", str(output), "--json", *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Broken(" ".join(done.stderr.strip().splitlines()[:1]) or f"exit code {done.returncode}")
     return json.loads(done.stdout)
 
 
-def ours(tw: str, row: Row, meta: dict[str, Any], folder: Path, threads: int, batch: bool) -> Engine:
+def ours(tw: str, case: Case, batch: bool) -> Engine:
     name = OURS if batch else OPEN
-    command = [tw, "bench", *our_model(row, meta, folder, threads, batch), "--paced"]
-    return Engine(name, command, folder / f"{OURS}-{threads}.log")
+    return Engine(name, [tw, "bench", *our_model(case, batch), "--paced"], case.folder / f"{OURS}-{case.threads}.log")
 
 
-def peer(name: str, folder: Path, meta: dict[str, Any], threads: int, output: Path) -> Engine:
-    if meta["weight_bytes"] > MOST.get(name, math.inf):
+def peer(name: str, case: Case, output: Path) -> Engine:
+    if case.meta["weight_bytes"] > MOST.get(name, math.inf):
         raise Broken(f"left out: more than {MOST[name] / 1e6:.0f} MB of weights")
     worker = Path(__file__).with_name("worker.py")
-    command = [sys.executable, str(worker), name, str(folder), str(threads), str(output)]
-    return Engine(name, command, folder / f"{name}-{threads}.log")
+    command = [sys.executable, str(worker), name, str(case.folder), str(case.threads), case.precision, str(output)]
+    return Engine(name, command, case.folder / f"{name}-{case.threads}.log")
 
 
 def installed(name: str) -> bool:

@@ -29,6 +29,16 @@ from kernels import KERNELS
 
 Arrays = dict[str, np.ndarray]
 
+# Models that are timed, and too large or too much like others to be tested.
+TIMED = [
+    table.denoiser(
+        "unet_sd15", "unet.tw", "UNet", "sd15", models.unet,
+        dict(x=(1, 4, 64, 64), t=(1,), words=(1, 77, 768)),
+        channels=[320, 640, 1280, 1280], layers=2, attend=[True, True, True, False], heads=8, context=768, latent=4,
+    ),
+    table.lstm("lstm_2x512", "h512x2", 512, 2, 128, 1),
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -87,7 +97,7 @@ def of_kernel(row: Row) -> Reference:
 
 
 def of_golden(row: Row) -> Reference:
-    golden = next((golden for golden in table.goldens() if golden.name == row.golden), None)
+    golden = next((golden for golden in [*table.goldens(), *TIMED] if golden.name == row.golden), None)
     if golden is None:
         raise LookupError(f"there is no golden called `{row.golden}` yet")
     model = golden.build().eval()
@@ -125,7 +135,7 @@ def filled(golden: Any, model: nn.Module) -> Arrays:
 
 def fused(model: nn.Module) -> None:
     """The goldens ask for attention in single steps; here PyTorch may use its fused one."""
-    if hasattr(model, "set_attn_implementation"):
+    if getattr(model, "_supports_sdpa", False):
         model.set_attn_implementation("sdpa")
 
 

@@ -26,13 +26,19 @@ def machine(tw: str) -> Record:
     return {"cpu": cpu, "cores": os.cpu_count(), "date": date, "tw": version.strip(), "load": os.getloadavg()[0]}
 
 
-def verdict(known: dict[str, Record], meta: Record, bandwidth: dict[str, float]) -> Record:
+# How many times as many products a narrower type gives, and which part of the bytes of weights it leaves.
+NARROWER = {"f32": (1.0, 1.0), "bf16": (2.0, 0.5)}
+
+
+def verdict(known: dict[str, Record], meta: Record, bandwidth: dict[str, float], precision: str) -> Record:
     """The machine's limit for the row, the best peer, and the ratio to it with its interval."""
     us = known[OURS]
     flops, peak = us.get("flops") or 0.0, us.get("peak_flops_per_second", math.inf)
-    limit = {"arithmetic": flops / peak, "memory": meta["bytes"] / max(bandwidth.values())}
+    products, part = NARROWER[precision]
+    moved = meta["bytes"] - (1 - part) * meta["weight_bytes"]
+    limit = {"arithmetic": flops / (products * peak), "memory": moved / max(bandwidth.values())}
     binds = max(limit, key=limit.__getitem__)
-    found: Record = {"flops": flops, "bytes": meta["bytes"], "limit_seconds": limit, "binds": binds}
+    found: Record = {"flops": flops, "bytes": moved, "limit_seconds": limit, "binds": binds}
     if "rounds" not in us:
         return found
     found["share"] = limit[binds] / us["seconds"]
@@ -49,7 +55,7 @@ def heading(facts: Record) -> None:
     for threads, rates in facts["bandwidth"].items():
         print(f"{threads} threads: copy {rates['copy'] / 1e9:.1f} GB/s, read {rates['read'] / 1e9:.1f} GB/s")
     print(
-        f"\n{'':34} {'':>2} {'tw':>9} {'B open':>9} {'best peer':>22} {'ratio':>6} {'95 %':>12} "
+        f"\n{'':34} {'':>4} {'':>2} {'tw':>9} {'B open':>9} {'best peer':>22} {'ratio':>6} {'95 %':>12} "
         f"{'limit':>11} {'MB':>6} {'start':>7} {'compile':>8}"
     )
 
@@ -62,7 +68,7 @@ def line(result: Record, took: float) -> None:
     """A row of the table, and under it the other engines."""
     known = result["engines"]
     us, best = known[OURS], result.get("best")
-    text = f"{result['title']:34} {result['threads']:>2} {milliseconds(us):>9} {milliseconds(known.get(OPEN)):>9} "
+    text = f"{result['title']:34} {result['precision']:>4} {result['threads']:>2} {milliseconds(us):>9} {milliseconds(known.get(OPEN)):>9} "
     if best:
         value, low, high = result["ratio"]
         text += f"{milliseconds(known[best]):>10} {best:<11} {value:6.2f} {low:5.2f}–{high:<6.2f} "
@@ -70,6 +76,8 @@ def line(result: Record, took: float) -> None:
         text += f"{100 * result['share']:4.0f} % {result['binds'][:4]} {us['peak_bytes'] / 1e6:6.0f} "
         text += f"{us['start_seconds']:5.2f} s {us['compile_seconds']:6.2f} s"
     print(text)
+    if "error" in us and "seconds" in us:
+        print(f"    {OURS:12} error {us['error']:.0e}")
     for name, engine in known.items():
         if "broken" in engine:
             print(f"    {name}: {engine['broken']}")
@@ -87,11 +95,11 @@ def geometric(values: list[float]) -> float:
 
 def closing(results: list[Record]) -> None:
     """Means over the rows, and the rows that are not won."""
-    for threads in sorted({result["threads"] for result in results}):
-        rows = [result for result in results if result["threads"] == threads and "ratio" in result]
+    for precision, threads in sorted({(r["precision"], r["threads"]) for r in results}, reverse=True):
+        rows = [r for r in results if (r["precision"], r["threads"]) == (precision, threads) and "ratio" in r]
         if not rows:
             continue
         mean = geometric([row["ratio"][0] for row in rows])
         behind = [row["title"] for row in rows if row["ratio"][1] < 0.98]
-        print(f"\n{threads} threads: geometric mean {mean:.2f} over {len(rows)} rows", end="")
+        print(f"\n{precision}, {threads} threads: geometric mean {mean:.2f} over {len(rows)} rows", end="")
         print(f"; 95 % bound under 0.98: {', '.join(behind)}" if behind else "; no row's 95 % bound is under 0.98")

@@ -27,6 +27,11 @@ class Row:
     tiny: str = ""  # the golden to try the row with, quickly
 
     @property
+    def multiplies(self) -> bool:
+        """Whether there is anything that a narrower type makes faster."""
+        return self.kernel not in ("Elementwise", "Softmax", "Norm")
+
+    @property
     def batched(self) -> bool:
         """Whether the size B can be left open."""
         return not self.kernel or self.kernel == "Attention"
@@ -74,8 +79,16 @@ ROWS = [
     Row("shufflenet", "ShuffleNetV2 1×", golden="shufflenet_v2", tiny="shufflenet_v2_tiny", dims=IMAGE),
     Row("ddpm", "DDPM UNet 32², base 128", golden="ddpm", tiny="ddpm_tiny", dims={"H": 32, "W": 32}),
     Row(
-        "lstm", "LSTM 512, 128 steps", golden="lstm", tiny="lstm_tiny",
+        "unet", "SD-1.5-shaped UNet, 64² latent", golden="unet_sd15", tiny="unet_tiny",
+        dims={"H": 64, "W": 64, "L": 77},
+    ),
+    Row(
+        "lstm", "LSTM 2×512, 128 steps", golden="lstm_2x512", tiny="lstm_tiny",
         shapes={"x": (1, 128, 512)}, dims={"T": 128},
+    ),
+    Row(
+        "mamba", "Mamba block, 128 tokens", golden="mamba_block", tiny="mamba_tiny",
+        shapes={"tokens": (1, 128)}, dims={"N": 128},
     ),
     matmul(1024),
     matmul(4096),

@@ -1,6 +1,6 @@
 """One peer in a process of its own: loads a row, computes it once, then makes calls when it is told to.
 
-    python worker.py ENGINE FOLDER THREADS OUTPUT.npz
+    python worker.py ENGINE FOLDER THREADS f32|bf16 OUTPUT.npz
 
 The protocol is that of `tw bench --paced`: a line of JSON with facts, then for every line on stdin, a number of calls, a line
 with the seconds of each.
@@ -40,11 +40,11 @@ def onnxruntime(folder: Path, feeds: Feeds, threads: int) -> tuple[str, Call, Re
     return ort.__version__, lambda: session.run_with_iobinding(binding), lambda _: binding.copy_outputs_to_cpu()
 
 
-def openvino(folder: Path, feeds: Feeds, threads: int) -> tuple[str, Call, Read]:
+def openvino(folder: Path, feeds: Feeds, threads: int, precision: str = "f32") -> tuple[str, Call, Read]:
     import openvino as ov
 
     config = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -52,7 +52,9 @@ def openvino(folder: Path, feeds: Feeds, threads: int) -> tuple[str, Call, Read]
     compiled = ov.Core().compile_model(folder / "model.onnx", "CPU", config)
     request = compiled.create_infer_request()
     for port in compiled.inputs:
-        request.set_tensor(port, ov.Tensor(feeds[port.any_name], shared_memory=True))
+        # A step that does nothing to an input leaves its own name beside the input's.
+        name = next(name for name in port.names if name in feeds)
+        request.set_tensor(port, ov.Tensor(feeds[name], shared_memory=True))
     n_outputs = len(compiled.outputs)
     return ov.__version__, request.infer, lambda _: [request.get_output_tensor(i).data for i in range(n_outputs)]
 
@@ -132,9 +134,11 @@ def tract(folder: Path, feeds: Feeds, threads: int) -> tuple[str, Call, Read]:
 ENGINES = {f.__name__: f for f in (onnxruntime, openvino, pytorch, inductor, jax, iree, tract)}
 
 
-def main(engine: str, folder: Path, threads: int, output: Path) -> None:
+def main(engine: str, folder: Path, threads: int, precision: str, output: Path) -> None:
     feeds = dict(np.load(folder / "feeds.npz"))
-    version, call, read = ENGINES[engine](folder, feeds, threads)
+    # Only those that have a choice are told.
+    choice = {} if precision == "f32" else {"precision": precision}
+    version, call, read = ENGINES[engine](folder, feeds, threads, **choice)
     results = read(call())
     started = time.perf_counter() - BEGIN
     names = json.loads((folder / "meta.json").read_text())["outputs"]
@@ -150,4 +154,4 @@ def main(engine: str, folder: Path, threads: int, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))

@@ -31,7 +31,7 @@ pub struct Compilation {
     /// Check graphs and kernels after every stage
     #[arg(long)]
     pub verify: bool,
-    /// Compile everything anew
+    /// Compile everything and pack all weights anew, and keep nothing on disk
     #[arg(long)]
     pub no_cache: bool,
 }

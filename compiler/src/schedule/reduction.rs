@@ -225,6 +225,7 @@ impl<'a> Rows<'a> {
                 true => vec![self.partial_step(b, idx, segment.width, inside, carried[0])],
                 false => {
                     self.prefetch(b, idx, lanes, base, segment.width);
+                    self.prefetch_result(b, idx, lanes, base, segment.width);
                     vec![self.step(b, idx, segment.width, Vec::new(), carried[0])]
                 }
             }
@@ -308,6 +309,19 @@ impl<'a> Rows<'a> {
             Vec::new()
         };
         b.if_else(Condition::Guards(vec![room]), ask, |_| Vec::new());
+    }
+
+    /// Asks for what the row will be written to, in the pass before: a line is read before it is written.
+    fn prefetch_result(&self, b: &mut Builder, pass: usize, lanes: usize, base: &Dim, width: u64) {
+        if pass == 0 || pass + 1 != self.loops.stages.len() || !self.loops.stores_rows() {
+            return;
+        }
+        let per_line = LINE / self.loops.result.dtype.size_of() as u64;
+        for first in (0..width).step_by(per_line as usize) {
+            let mut at = self.at[..self.loops.n_parallel].to_vec();
+            at[lanes] = base + first as i64;
+            b.prefetch(self.result, at);
+        }
     }
 
     fn n_passes(&self) -> usize {

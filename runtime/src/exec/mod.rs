@@ -8,11 +8,13 @@ mod executor;
 mod plan;
 mod poison;
 pub mod pool;
+mod prepared;
 mod profile;
 mod session;
 mod sizes;
 mod state;
 
 pub use pool::Pool;
+pub use prepared::WeightCache;
 pub use profile::{Counter, StepTime};
 pub use session::{Options, Session};

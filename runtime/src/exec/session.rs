@@ -15,6 +15,7 @@ use super::executor::Executor;
 use super::plan::{Place, Plan};
 use super::poison::POISON;
 use super::pool::{Order, Pool};
+use super::prepared::{Shared, WeightCache};
 use super::profile::{Counter, StepTime};
 use super::sizes::Sizes;
 use super::state::States;
@@ -41,6 +42,8 @@ pub struct Options {
     pub poison: bool,
     /// Keep the time of each step.
     pub profile: bool,
+    /// Where what is made of weights alone is kept for other processes.
+    pub cache: WeightCache,
 }
 
 pub struct Session {
@@ -52,7 +55,7 @@ pub struct Session {
     max_memory: u64,
     fixed: Sizes,
     /// Made when the session is opened, or by another session of the same weights.
-    prepared: Arc<Vec<Tensor>>,
+    prepared: Arc<Shared>,
     states: States,
     arena: AlignedBytes,
     /// By entry, most recently used first.
@@ -244,7 +247,7 @@ impl Session {
                 Place::Input(of) => inputs[of as usize].cast_mut(),
                 Place::Output(of) => outputs[of as usize],
                 Place::Param(of) => self.weights.get(of as usize).bytes().as_ptr().cast_mut(),
-                Place::Prepared(of) => self.prepared[of as usize].bytes().as_ptr().cast_mut(),
+                Place::Prepared(of) => self.prepared.bytes(of as usize).as_ptr().cast_mut(),
                 Place::State(of) => self.states.pointer(of as usize),
                 Place::Constant(of) => {
                     let constant = &self.program.constants[of as usize];

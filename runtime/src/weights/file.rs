@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Deserialize;
 
+use super::Identity;
 use crate::data::{Tensor, TensorRef, byte_len};
 use crate::error::{ErrorKind, RunError};
 use crate::program::DType;
@@ -38,6 +39,7 @@ pub struct WeightFiles {
     names: FxHashMap<String, usize>,
     /// Names of tensors whose element type is not known here, with that type.
     foreign: Vec<(String, String)>,
+    identities: Vec<Identity>,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,11 @@ impl WeightFiles {
         self.position(name).map(|index| self.tensor(index))
     }
 
+    /// What tells what is read of these files, in the way that `how` says, from what is read of others.
+    pub fn identity(&self, how: &str) -> Identity {
+        Identity::of_all(&self.identities, how)
+    }
+
     pub fn foreign(&self) -> &[(String, String)] {
         &self.foreign
     }
@@ -108,6 +115,7 @@ impl WeightFiles {
 
     fn add(&mut self, path: &Path) -> Result<(), RunError> {
         let file = File::open(path).map_err(|error| RunError::io("open", path, &error))?;
+        let facts = file.metadata().map_err(|error| RunError::io("read", path, &error))?;
         // SAFETY: the map is read only, and the files are not cut short while it lives: see above.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| RunError::io("map", path, &error))?;
         let (header, metadata) = SafeTensors::read_metadata(&map)
@@ -136,6 +144,7 @@ impl WeightFiles {
             }
             self.tensors.push(Stored { name, dtype, shape: info.shape.clone(), data });
         }
+        self.identities.push(Identity::of_file(path, &facts, map.get(..start).unwrap_or_default()));
         self.maps.push(map);
         Ok(())
     }

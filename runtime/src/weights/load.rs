@@ -88,8 +88,9 @@ pub fn load<P: AsRef<Path>>(
     map: &WeightMap,
 ) -> Result<(Option<WeightSet>, MatchReport), RunError> {
     let files = Arc::new(WeightFiles::open(paths)?);
+    let identity = files.identity(&format!("{map:?}"));
     let mut search = Search { files, map, used: HashSet::new(), report: MatchReport::default() };
-    let mut set = WeightSet::default();
+    let mut set = WeightSet { identity, ..WeightSet::default() };
     for decl in params {
         match search.find(decl) {
             Found::Weight(weight) => set.weights.push(weight),

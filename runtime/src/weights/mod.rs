@@ -5,6 +5,7 @@
 //! a tensor that needs no change stays in the mapped file.
 
 mod file;
+mod identity;
 mod load;
 pub mod map;
 
@@ -15,6 +16,7 @@ use crate::error::{ErrorKind, RunError, ShapeText};
 use crate::program::{DType, ParamDecl, Program, StateDecl};
 
 pub use file::{WeightFiles, write_safetensors};
+pub use identity::Identity;
 pub use load::{MatchReport, Missing, load};
 pub use map::{Pattern, PatternError, Recipe, Rule, Source, WeightMap};
 
@@ -23,6 +25,7 @@ pub struct WeightSet {
     weights: Vec<Weight>,
     /// What a file says of states, by name.
     states: Vec<(String, Weight)>,
+    identity: Identity,
 }
 
 #[derive(Debug)]
@@ -53,12 +56,12 @@ impl WeightSet {
             Ok(Weight::Owned(tensor))
         };
         let weights = decls.iter().map(make).collect::<Result<_, RunError>>()?;
-        Ok(WeightSet { weights, states: Vec::new() })
+        Ok(WeightSet { weights, ..WeightSet::default() })
     }
 
     /// Tensors in the order of the parameters.
     pub fn from_tensors(tensors: Vec<Tensor>) -> WeightSet {
-        WeightSet { weights: tensors.into_iter().map(Weight::Owned).collect(), states: Vec::new() }
+        WeightSet { weights: tensors.into_iter().map(Weight::Owned).collect(), ..WeightSet::default() }
     }
 
     /// Reads parameters, which must be there, and states, which may be: [`Program::fixed_states`].
@@ -73,6 +76,11 @@ impl WeightSet {
             Some(weights) => Ok((weights, report)),
             None => Err(report.into_error()),
         }
+    }
+
+    /// What tells these weights from others.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     pub fn len(&self) -> usize {

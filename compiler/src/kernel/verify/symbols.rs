@@ -23,11 +23,10 @@ impl Verifier<'_> {
                     self.alone(place, access);
                 }
             }
-            Op::Prefetch(access) => {
-                self.access(place, access, (&[], 1), facts);
-                self.readable(place, access.memory);
-            }
-            Op::LoadAt(at) | Op::PrefetchAt(at) => self.readable(place, at.memory),
+            // Of memory that will be written, too: its lines are read first.
+            Op::Prefetch(access) => self.access(place, access, (&[], 1), facts),
+            Op::PrefetchAt(_) => {}
+            Op::LoadAt(at) => self.readable(place, at.memory),
             Op::StoreAt(at, _) => self.writable(place, at.memory),
             Op::Index(dim) => {
                 let rank = self.kernel.type_of(stmt.results[0]).shape.len();

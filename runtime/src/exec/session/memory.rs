@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::Session;
 use crate::data::{Tensor, TensorRef, byte_len};
 use crate::error::{ByteCount, ErrorKind, RunError, ShapeText};
+use crate::exec::prepared::{Key, Prepared, Shared};
 use crate::exec::sizes::Sizes;
+use crate::program::Program;
 
 impl Session {
     pub fn state(&self, name: &str) -> Option<TensorRef<'_>> {
@@ -66,9 +68,35 @@ impl Session {
         Ok(())
     }
 
-    /// Computes what is made of weights alone.
+    /// Sees to it that what is made of weights alone is there: from another session, from disk, or made now.
     pub(super) fn prepare_weights(&mut self) -> Result<(), RunError> {
-        let program = Arc::clone(&self.program);
+        if self.program.prepared.is_empty() {
+            return Ok(());
+        }
+        let key = Key::of(&self.program, self.weights.identity(), |symbol| self.fixed.get(symbol));
+        let shared = Shared::of(key.as_ref());
+        shared.make_once(|| {
+            let program = Arc::clone(&self.program);
+            let cache = self.options.cache.clone();
+            let lasting = key.filter(|key| key.lasting).map(|key| key.hash);
+            let kept = || lasting.and_then(|key| cache.get(&key, &program.prepared)).map(Prepared::Mapped);
+            if let Some(kept) = kept() {
+                return Ok(kept);
+            }
+            let made = self.make_prepared(&program)?;
+            if let Some(key) = lasting {
+                cache.put(&key, &program.prepared, &made);
+            }
+            // The file's pages can be given back and are shared with other processes; those that were made cannot.
+            Ok(kept().unwrap_or(Prepared::Made(made)))
+        })?;
+        self.prepared = shared;
+        Ok(())
+    }
+
+    fn make_prepared(&mut self, program: &Program) -> Result<Vec<Tensor>, RunError> {
+        let bytes = program.prepared.iter().map(|decl| byte_len(decl.dtype, &decl.shape).unwrap_or(usize::MAX) as u64);
+        self.afford(bytes.fold(0, u64::saturating_add), || "what is made of the weights".to_string())?;
         let mut made: Vec<Option<Tensor>> = Vec::new();
         made.resize_with(program.prepared.len(), || None);
         let mut entries: Vec<u32> = program.prepared.iter().map(|prepared| prepared.entry).collect();
@@ -82,8 +110,7 @@ impl Session {
             }
         }
         let missing = || RunError::new(ErrorKind::Program, "malformed program: two prepared values are one output");
-        self.prepared = Arc::new(made.into_iter().map(|slot| slot.ok_or_else(missing)).collect::<Result<_, _>>()?);
-        Ok(())
+        made.into_iter().map(|slot| slot.ok_or_else(missing)).collect()
     }
 
     pub(super) fn fix_sizes_of(&mut self, states: &[usize], sizes: &Sizes) {
@@ -100,8 +127,7 @@ impl Session {
 
     /// Refuses what would not fit beside the states that there are already.
     pub(super) fn afford(&self, bytes: u64, what: impl FnOnce() -> String) -> Result<(), RunError> {
-        let prepared: u64 = self.prepared.iter().map(|tensor| tensor.bytes().len() as u64).sum();
-        let taken = self.states.bytes() + prepared;
+        let taken = self.states.bytes() + self.prepared.owned_bytes();
         if bytes.saturating_add(taken) <= self.max_memory {
             return Ok(());
         }

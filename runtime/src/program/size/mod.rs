@@ -66,8 +66,10 @@ impl Dim {
         Dim::term(vec![(atom, 1)], 1)
     }
 
+    /// One term is in normal form by itself.
     fn term(monomial: Monomial, coefficient: i64) -> Dim {
-        Dim::from_terms([(monomial, coefficient)])
+        let term = (coefficient != 0).then(|| (monomial, coefficient.max(-i64::MAX)));
+        Dim(Arc::new(term.into_iter().collect()))
     }
 
     /// Sums the terms; the result is in normal form whatever the order and repetition of the input.
@@ -271,6 +273,12 @@ impl From<&Symbol> for Dim {
 impl<'a> Add<&'a Dim> for &Dim {
     type Output = Dim;
     fn add(self, other: &'a Dim) -> Dim {
+        match (self.as_constant(), other.as_constant()) {
+            (Some(a), Some(b)) => return Dim::constant(a.saturating_add(b)),
+            (Some(0), None) => return other.clone(),
+            (None, Some(0)) => return self.clone(),
+            _ => {}
+        }
         Dim::from_terms(self.terms().chain(other.terms()).map(|(m, c)| (m.clone(), c)))
     }
 }
@@ -292,6 +300,12 @@ impl Neg for &Dim {
 impl<'a> Mul<&'a Dim> for &Dim {
     type Output = Dim;
     fn mul(self, other: &'a Dim) -> Dim {
+        match (self.as_constant(), other.as_constant()) {
+            (Some(a), Some(b)) => return Dim::constant(a.saturating_mul(b)),
+            (Some(1), None) => return other.clone(),
+            (None, Some(1)) => return self.clone(),
+            _ => {}
+        }
         let mut terms = Vec::with_capacity(self.n_terms() * other.n_terms());
         for (left, a) in self.terms() {
             for (right, b) in other.terms() {
@@ -322,6 +336,9 @@ macro_rules! owned_operators {
 owned_operators!(Add add, Sub sub, Mul mul);
 
 fn multiply(left: &Monomial, right: &Monomial) -> Monomial {
+    if left.is_empty() || right.is_empty() {
+        return if left.is_empty() { right.clone() } else { left.clone() };
+    }
     let mut powers: BTreeMap<Atom, u32> = left.iter().cloned().collect();
     for (atom, power) in right {
         *powers.entry(atom.clone()).or_insert(0) += power;

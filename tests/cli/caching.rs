@@ -1,0 +1,90 @@
+//! What is kept on disk between two starts: machine code, and weights as the code wants them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::command::{Said, command, said};
+
+const RUN: [&str; 8] = [
+    "run",
+    "specs/vision/vit.tw",
+    "--preset",
+    "digits",
+    "--weights",
+    "specs/vision/digits/weights.safetensors",
+    "--input",
+    "specs/vision/digits/held_out.npz",
+];
+
+fn run(cache: &Path, more: &[&str]) -> Said {
+    let output = cache.with_extension("npz").to_string_lossy().into_owned();
+    let args: Vec<&str> = RUN.iter().copied().chain(["--output", &output]).chain(more.iter().copied()).collect();
+    let said = said(command(&args).env("TILEWRIGHT_CACHE", cache).output().unwrap());
+    assert_eq!(said.code, 0, "{}", said.all());
+    said
+}
+
+fn kept(cache: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache.join("weights")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn logits(cache: &Path) -> Vec<f64> {
+    let arrays = tilewright::runtime::data::read_npz(&cache.with_extension("npz")).unwrap();
+    arrays[0].1.view().to_f64()
+}
+
+#[test]
+fn packed_weights_are_kept_and_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    run(&cache, &["--no-cache"]);
+    let expected = logits(&cache);
+    assert!(!cache.exists());
+    run(&cache, &[]);
+    let files = kept(&cache);
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(logits(&cache), expected);
+    run(&cache, &["--threads", "1"]);
+    assert_eq!(logits(&cache), expected);
+
+    // The values are not checked, so this shows where they come from.
+    let whole = fs::read(&files[0]).unwrap();
+    let mut other = whole.clone();
+    other[128..].fill(0);
+    fs::write(&files[0], &other).unwrap();
+    run(&cache, &[]);
+    assert_ne!(logits(&cache), expected);
+
+    // What is visibly not what was written is made again.
+    for broken in [&whole[1..], &whole[..200], b""] {
+        fs::write(&files[0], broken).unwrap();
+        run(&cache, &[]);
+        assert_eq!(logits(&cache), expected);
+        assert_eq!(fs::read(&files[0]).unwrap(), whole);
+    }
+}
+
+#[test]
+fn other_weights_are_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    run(&cache, &[]);
+    let expected = logits(&cache);
+    let copy = folder.path().join("copy.safetensors").to_string_lossy().into_owned();
+    fs::copy(RUN[5], &copy).unwrap();
+    // A file that was written a moment ago is not remembered: it may change again without a trace.
+    let args: Vec<&str> = RUN.iter().map(|&arg| if arg == RUN[5] { &copy } else { arg }).collect();
+    let again = || said(command(&args).env("TILEWRIGHT_CACHE", &cache).output().unwrap());
+    assert_eq!(again().code, 0);
+    assert_eq!(kept(&cache).len(), 1);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert_eq!(again().code, 0);
+    assert_eq!(kept(&cache).len(), 2);
+    // Another precision wants them otherwise.
+    run(&cache, &["--precision", "bf16"]);
+    assert_eq!(kept(&cache).len(), 3);
+    run(&cache, &[]);
+    assert_eq!(logits(&cache), expected);
+    assert_eq!(kept(&cache).len(), 3);
+}
