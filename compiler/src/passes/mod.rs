@@ -27,6 +27,7 @@ pub mod precision;
 pub mod prepare;
 pub mod quantize;
 mod rebuild;
+mod recompute;
 pub mod running;
 
 use std::cell::RefCell;
