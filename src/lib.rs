@@ -21,6 +21,7 @@
 //!
 //! Invariant: nothing here prints or exits; the command `tw` does, and uses nothing else.
 
+mod calibrate;
 mod error;
 mod executable;
 mod spec;
@@ -30,6 +31,7 @@ mod weight_map;
 pub use tilewright_compiler as compiler;
 pub use tilewright_runtime as runtime;
 
+pub use calibrate::calibrate;
 pub use compiler::codegen::{Backend, Cache, Progress, Target};
 pub use compiler::driver::{Options, Times};
 pub use compiler::graph::{DType, Model};

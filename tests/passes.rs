@@ -2,7 +2,7 @@
 //! The cases of `pipeline` go through all passes.
 //!
 //! A case begins with comments: what it shows, and optionally `// unchanged` (a near miss: the pass must leave the graph
-//! as it is), `// bf16` and `// int4` (what contractions may read) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
+//! as it is), `// bf16` and `// int4` (what contractions may read), `// seen` (data was looked at) and `// sizes: B = 2, N = 3`. Each case is also read back from print, verified before and after, run through
 //! the pass twice (nothing may change any more), and interpreted before and after on the same random inputs, also with
 //! infinities and NaN among them. A graph that asks for gradients means nothing before they are written out: those are held
 //! against finite differences.
@@ -16,11 +16,13 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use tilewright::compiler::graph::parse::{Library, parse};
 use tilewright::compiler::graph::verify::verify;
 use tilewright::compiler::graph::{DType, Data, Graph, Precision, Sampler, Symbol, Tensor, Type, interpret};
 use tilewright::compiler::ops;
+use tilewright::compiler::passes::calibration::{Calibration, Seen};
 use tilewright::compiler::passes::{Context, Narrowing, Pass, pipeline, run_pipeline};
 
 /// Columns in a panel.
@@ -73,6 +75,11 @@ fn run_case(name: &str, text: &str) -> String {
         _ if name == "narrow" || says("bf16") => Narrowing::Factors(DType::BF16),
         _ => Narrowing::None,
     };
+    if says("seen") {
+        let mut seen = Seen::default();
+        seen.add(&before.name, 0, &[2.0, 0.0]);
+        context.calibration = Calibration::Seen(Arc::new(seen));
+    }
     let after = run_pipeline(&before, passes, &context).unwrap();
     check(&after);
     let remarks = context.take_remarks();

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import statistics
@@ -30,6 +31,7 @@ TOLERANCE = {"f32": 1e-4, "bf16": 0.1}
 BATCH = 0.1  # seconds of calls that an engine makes before the next one's turn
 LEAST_ROUNDS = 5
 LARGE = 2e9  # bytes of weights
+CACHE = WORK / "cache"  # of our program, so that the user's is left alone
 
 Record = dict[str, Any]
 Begin = Callable[[str], tuple[Engine | None, Record]]
@@ -158,6 +160,7 @@ def tidy(row: Row, options: argparse.Namespace) -> None:
     weights = folder / "weights.safetensors"
     if not options.keep and weights.exists() and weights.stat().st_size > LARGE:
         shutil.rmtree(folder)
+        shutil.rmtree(CACHE / "weights", ignore_errors=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -190,6 +193,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    os.environ["TILEWRIGHT_CACHE"] = str(CACHE)
     picked = chosen(options.rows)
     machine = report.machine(options.tw) | {"bandwidth": {str(n): limits.bandwidth(n) for n in options.threads}}
     results: list[Record] = []

@@ -13,8 +13,9 @@ use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, SessionOptions, Tensor, Weights, compile};
 
+use super::calibrate::Calibrate;
 use super::options::Compilation;
-use super::run::{Given, duration as report_duration, parse_given, ports};
+use super::run::{Given, WeightSource, duration as report_duration, load, parse_given, ports, wanted};
 use super::source::Source;
 use super::term::{Failure, Outcome, detail, note, print};
 
@@ -51,6 +52,8 @@ pub struct Args {
     profile: bool,
     #[command(flatten)]
     compilation: Compilation,
+    #[command(flatten)]
+    calibrate: Calibrate,
     /// Report as JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +66,16 @@ pub fn run(args: Args) -> Outcome {
     let begin = Instant::now();
     let loaded = args.source.load()?;
     let entry = loaded.entry(args.entry.as_deref())?;
-    let options = args.compilation.options(vec![entry.clone()])?;
+    let mut options = args.compilation.options(vec![entry.clone()])?;
+    args.calibrate.check(&args.compilation)?;
+    let weights = match args.weights.is_empty() {
+        true => WeightSource::Synthetic,
+        false => WeightSource::Files(args.weights.clone()),
+    };
+    let whole = options.clone();
+    args.calibrate.look(&mut options, &loaded.model, &entry, || {
+        load(&weights, &wanted(&loaded.model), &WeightMap::default(), None, &whole, 0)
+    })?;
     let executable = compile(&loaded.model, &options)?;
     let mut sizes: HashMap<String, i64> = args.source.dims.iter().cloned().collect();
     sizes.entry("B".to_string()).or_insert(1);

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use tilewright::compiler::driver;
 use tilewright::runtime::error::ByteCount;
 use tilewright::runtime::program::{Entry, Program, Step};
+use tilewright::runtime::weights::WeightMap;
 use tilewright::{Backend, Error};
 
+use super::calibrate::Calibrate;
 use super::options::Compilation;
+use super::run::{WeightSource, load, wanted};
 use super::source::Source;
 use super::term::{Failure, Outcome, detail, hide_progress, note, print, while_compiling};
 
@@ -34,6 +37,11 @@ pub struct Args {
     entries: Vec<String>,
     #[command(flatten)]
     compilation: Compilation,
+    #[command(flatten)]
+    calibrate: Calibrate,
+    /// Weights to calibrate with, from safetensors files; the compiled file holds none
+    #[arg(long, short, value_name = "FILE", num_args = 1.., requires = "files")]
+    weights: Vec<PathBuf>,
     /// Say what was written as JSON
     #[arg(long)]
     json: bool,
@@ -47,7 +55,15 @@ pub fn run(args: Args) -> Outcome {
         hide_progress();
     }
     let loaded = args.source.load()?;
-    let options = args.compilation.options(args.entries.clone())?;
+    args.calibrate.check(&args.compilation)?;
+    let mut options = args.compilation.options(args.entries.clone())?;
+    if args.calibrate.is_asked() {
+        let entry = loaded.entry(args.entries.first().map(String::as_str))?;
+        let (whole, source) = (options.clone(), WeightSource::Files(args.weights.clone()));
+        args.calibrate.look(&mut options, &loaded.model, &entry, || {
+            load(&source, &wanted(&loaded.model), &WeightMap::default(), None, &whole, 0)
+        })?;
+    }
     let compiled = while_compiling(&options, |options| driver::compile(&loaded.model, options))?;
     compiled.remarks.iter().for_each(detail);
     let program = &compiled.program;

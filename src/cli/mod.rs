@@ -4,6 +4,7 @@
 //! gave, 2 for wrong usage, 3 for a fault of ours. Results go to stdout, everything else to stderr.
 
 mod bench;
+mod calibrate;
 mod check;
 mod compile;
 mod fmt;

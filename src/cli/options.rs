@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use tilewright::compiler::graph::DType;
-use tilewright::compiler::passes::Narrowing;
+use tilewright::compiler::passes::{Calibration, Narrowing};
 use tilewright::{Backend, Cache, Error, Options, Progress, Target};
 
 use super::term::Failure;
@@ -108,6 +108,7 @@ impl Compilation {
             backend,
             float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },
             narrowing: self.precision.narrowing(self.group),
+            calibration: Calibration::None,
             threads: self.threads,
             target,
             verify: self.verify || cfg!(debug_assertions),

@@ -39,6 +39,30 @@ fn narrow_factors_recognise_digits_too() {
 }
 
 #[test]
+fn scales_can_come_from_data() {
+    let train = "specs/vision/digits/train.npz";
+    let run = |more: &[&str]| {
+        let said = tw(&[&RUN[..], &["--precision", "int8", "--compare", "f32", "--json"], more].concat());
+        assert_eq!(said.code, 0, "{}", said.all());
+        let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        assert!(report["accuracy"].as_f64().unwrap() >= 0.97, "{}", report["accuracy"]);
+        report["outputs"][0]["error"].as_f64().unwrap()
+    };
+    let (each_call, once) = (run(&[]), run(&["--calibrate", train]));
+    assert!(once <= 0.1 && once != each_call, "{once} and {each_call}");
+    let wrong = tw(&[&RUN[..], &["--calibrate", train]].concat());
+    assert_eq!(wrong.code, 2, "{}", wrong.all());
+    let missing = tw(&[&RUN[..], &["--precision", "int8", "--calibrate", "nothing.npz"]].concat());
+    assert_eq!(missing.code, 1, "{}", missing.all());
+    // A fixed batch takes the examples one by one.
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("vit.twprog").to_string_lossy().into_owned();
+    let compile = ["compile", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "int8"];
+    let said = tw(&[&compile[..], &["--calibrate", train, "--weights", RUN[5], "-o", &program]].concat());
+    assert_eq!(said.code, 0, "{}", said.all());
+}
+
+#[test]
 fn what_stays_wide_is_listed() {
     let said = tw(&["inspect", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "bf16"]);
     assert_eq!(said.code, 0, "{}", said.all());

@@ -84,3 +84,21 @@ fn a_critic_tells_how_far_two_gaussians_are_apart() {
     let apart = outputs[0].1.view().to_f64()[0];
     assert!((apart - 3.0).abs() <= 0.06, "they are 3 apart, and it says {apart}");
 }
+
+/// Gradients of attention compute its scores again, some rows at a time: memory grows as the rows do, not as their square.
+#[test]
+fn attention_over_many_rows_learns_in_linear_memory() {
+    let spec = Spec::open("tests/specs/train/attention.tw").unwrap_or_else(|error| panic!("{error:?}"));
+    let bytes = |n: usize| {
+        let choice = Choice { dims: vec![("B".to_string(), 1), ("N".to_string(), n as i64)], ..Choice::default() };
+        let model = spec.model(&choice).unwrap_or_else(|error| panic!("{error:?}"));
+        let executable = compile(&model, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
+        let mut session = executable.open(Weights::Synthetic, SessionOptions::default()).expect("it opens");
+        let x = Tensor::zeros(DType::F32, &[1, n, 32]).expect("a tensor");
+        session.arena_bytes("learn", &[("x", x.view()), ("y", x.view())]).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let (once, twice) = (bytes(2048), bytes(4096));
+    assert!(twice <= once * 21 / 10, "{once} bytes, and {twice} for twice the rows");
+    // The scores of both heads alone would take more.
+    assert!(twice < 4096 * 4096 * 2 * 4 / 4, "{twice} bytes");
+}

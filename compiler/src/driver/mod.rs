@@ -24,7 +24,7 @@ use crate::codegen::{Backend, Cache, CodegenError, Progress, Target, compile_cac
 use crate::diag::suggest;
 use crate::graph::{DType, Model};
 use crate::kernel::Kernel;
-use crate::passes::{Narrowing, PassError};
+use crate::passes::{Calibration, Narrowing, PassError};
 use crate::plan::PlanError;
 
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Options {
     pub float: DType,
     /// What contractions with weights read.
     pub narrowing: Narrowing,
+    /// What scales of small integers are computed from.
+    pub calibration: Calibration,
     /// Threads that compile, and that kernels are cut up for; 0 for one per core.
     pub threads: usize,
     pub target: Target,
@@ -53,6 +55,7 @@ impl Options {
             backend: Backend::AVAILABLE[0],
             float: DType::F32,
             narrowing: Narrowing::None,
+            calibration: Calibration::None,
             threads: 0,
             target: Target::host(),
             verify: cfg!(debug_assertions),

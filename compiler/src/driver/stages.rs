@@ -63,6 +63,7 @@ pub fn lower_watched(
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
     context.narrowing = options.narrowing;
+    context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
     // Blocks of threads have no schedule of their own for attention yet: its parts run one by one.

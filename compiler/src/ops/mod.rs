@@ -39,6 +39,8 @@ pub mod permute;
 pub mod pool;
 pub mod quantize;
 pub mod random_bits;
+
+pub mod recomputed;
 pub mod rectifier;
 pub mod reduction;
 mod region;
@@ -95,7 +97,7 @@ pub static TABLE: &[&OpDef] = &[
     // gradients
     &stop_gradient::OP, &stop_gradient::STRAIGHT_THROUGH, &vjp::OP,
     // control
-    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP,
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP, &recomputed::OP,
 ];
 
 /// The op of this name.

@@ -4,11 +4,12 @@
 //! g = vjp(y, c, x)   =>   g = the reverse sweep from y, with cotangent c, to x        see `ops/reverse.rs`
 //! ```
 //! In reverse mode, by the rule of each op; an op without one is differentiated through its expansion. A loop on the way
-//! is replaced by one that keeps what its gradient needs. `vjp` nodes are taken in order, so that one may differentiate
+//! is replaced by one that keeps what its gradient needs, and attention over many rows by one that is computed again
+//! (`recompute`). `vjp` nodes are taken in order, so that one may differentiate
 //! the result of another. It is exact, and runs first: other passes take values apart and together that `vjp` tells apart.
 
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError};
+use super::{Context, Pass, PassError, recompute};
 use crate::graph::{Builder, Call, Expand, Gradient, Graph, NodeId, OpDef, OpError, Type, Value};
 use crate::ops::reverse::{Activity, or_zeros, pull_back};
 use crate::ops::vjp;
@@ -19,6 +20,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     if !mentions_gradients(graph) {
         return Ok(graph.clone());
     }
+    let graph = &recompute::wrapped(graph, context)?;
     let live = Rebuild::live(graph);
     let kept = kept(graph, &live);
     let mut rebuild = Rebuild::new(graph);

@@ -5,6 +5,7 @@
 
 pub mod ahead;
 pub mod attention;
+pub mod calibration;
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
@@ -26,6 +27,7 @@ pub mod precision;
 pub mod prepare;
 pub mod quantize;
 mod rebuild;
+mod recompute;
 pub mod running;
 
 use std::cell::RefCell;
@@ -34,6 +36,8 @@ use std::fmt;
 use crate::graph::verify::{Violation, verify};
 use crate::graph::{DType, Dim, Graph, OpDef, OpError, Origin};
 use crate::ops;
+
+pub use calibration::Calibration;
 
 /// One rewrite, as a record.
 pub struct Pass {
@@ -51,6 +55,8 @@ pub struct Context<'a> {
     pub float: DType,
     /// What contractions with weights read.
     pub narrowing: Narrowing,
+    /// What scales of integers are computed from.
+    pub calibration: Calibration,
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
@@ -76,6 +82,7 @@ impl std::default::Default for Context<'_> {
             verify: true,
             float: DType::F32,
             narrowing: Narrowing::None,
+            calibration: Calibration::None,
             panel: None,
             dump: None,
             remarks: RefCell::default(),

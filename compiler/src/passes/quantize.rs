@@ -8,24 +8,28 @@
 //! same to whoever reads the graph; its kernel sums the integers of a group exactly and scales the sum. The weight is cut
 //! into panels, four bytes of the summed axis side by side. Concerned are contractions whose type nobody wrote in the spec
 //! and whose last summed axis falls into groups; a remark names each that stays in f32. What depends on weights alone is
-//! computed when they are loaded.
+//! computed when they are loaded. Where data was looked at before (`calibration`), s is a constant for each group, whatever
+//! x is, and what is larger than all that was seen is cut off.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::calibration::{self, Calibration};
 use super::frozen::frozen;
 use super::narrow::{RESULT, is_wide, remark_inner};
 use super::pack::{self, Weight};
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, op};
-use crate::graph::{Attr, Attrs, DType, Dim, Graph, NodeId, OpError, Origin, Tensor, Value};
+use crate::graph::{Attr, Attrs, DType, Dim, Graph, NodeId, OpError, Origin, Role, Tensor, Type, Value};
 
 pub static PASS: Pass =
     Pass { name: "quantize", doc: "Stores weights of contractions as small integers with scales.", run };
 
 /// Bytes that lie side by side along the summed axis.
 const DEPTH: i64 = 4;
+/// The greatest integer of eight bits that has its opposite.
+const LIMIT: f64 = 127.0;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let (Narrowing::Scaled { bits, group }, Some(panel)) = (context.narrowing, context.panel) else {
@@ -34,7 +38,14 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
     let bytes = |columns: &Dim, _: DType| panel(columns, DType::I8);
-    let mut pass = Quantize { rebuild: Rebuild::new(graph), bits, group, known: FxHashMap::default() };
+    let mut pass = Quantize {
+        rebuild: Rebuild::new(graph),
+        bits,
+        group,
+        calibration: &context.calibration,
+        known: FxHashMap::default(),
+        greatest: Vec::new(),
+    };
     for id in live {
         let node = graph.node(id);
         let reason = match pack::weight(graph, id, &is_frozen, &bytes) {
@@ -53,15 +64,23 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         }
         pass.rebuild.copy(id, node.regions.clone());
     }
-    Ok(pass.rebuild.finish())
+    let greatest = std::mem::take(&mut pass.greatest);
+    let mut new = pass.rebuild.finish();
+    for (place, value) in greatest.into_iter().enumerate() {
+        new.add_output(calibration::name(place), Role::Data, value);
+    }
+    Ok(new)
 }
 
 struct Quantize<'g> {
     rebuild: Rebuild<'g>,
     bits: i64,
     group: i64,
+    calibration: &'g Calibration,
     /// What stands for old values that change with each call.
     known: FxHashMap<Value, Value>,
+    /// By place, what is to be put out.
+    greatest: Vec<Value>,
 }
 
 impl Quantize<'_> {
@@ -78,6 +97,7 @@ impl Quantize<'_> {
         let old = self.rebuild.old.operands(id);
         for (idx, operand) in operands.iter_mut().enumerate() {
             *operand = match idx == weight.operand {
+                true if *self.calibration == Calibration::Look => *operand,
                 true => self.weight(*operand, weight, &node.origin)?,
                 false => self.activation(old[idx], *operand, &node.origin)?,
             };
@@ -92,14 +112,31 @@ impl Quantize<'_> {
         if let Some(&known) = self.known.get(&old) {
             return Ok(known);
         }
-        let rank = self.rebuild.new.type_of(value).rank();
-        let format = self.format(8, 0, rank - 1);
+        let axis = self.rebuild.new.type_of(value).rank() - 1;
+        let format = self.format(8, 0, axis);
+        let (group, expected) = (self.group, self.expected(value));
         let mut b = Build { graph: &mut self.rebuild.new, origin };
-        let scale = b.scales(value, rank - 1, self.group, 127.0)?;
-        let q = b.apply("quantize", &[value, scale], format.clone())?;
-        let restored = b.apply("dequantize", &[q, scale], format)?;
+        let restored = if *self.calibration == Calibration::Look {
+            let others: Vec<i64> = (0..axis as i64).chain([axis as i64 + 1]).collect();
+            self.greatest.push(b.greatest(value, axis, group, others)?);
+            value
+        } else {
+            let scale = match expected {
+                Some(expected) => b.fixed_scales(value, axis, expected)?,
+                None => b.scales(value, axis, group, LIMIT)?,
+            };
+            let q = b.apply("quantize", &[value, scale], format.clone())?;
+            b.apply("dequantize", &[q, scale], format)?
+        };
         self.known.insert(old, restored);
         Ok(restored)
+    }
+
+    /// What was seen at the place of the next value.
+    fn expected(&self, value: Value) -> Option<Vec<f32>> {
+        let Calibration::Seen(seen) = self.calibration else { return None };
+        let n_groups = self.rebuild.new.type_of(value).shape.last()?.as_constant()? / self.group;
+        seen.expected(&self.rebuild.old.name, self.known.len(), usize::try_from(n_groups).ok()?)
     }
 
     fn weight(&mut self, value: Value, weight: &Weight, origin: &Origin) -> Result<Value, OpError> {
@@ -140,17 +177,35 @@ impl Build<'_> {
 
     /// The greatest magnitude of each group along an axis, divided by the greatest integer.
     fn scales(&mut self, value: Value, axis: usize, group: i64, limit: f64) -> Result<Value, OpError> {
+        let most = self.greatest(value, axis, group, vec![axis as i64 + 1])?;
+        let ty = self.graph.type_of(most).clone();
+        let number = Tensor::floats(ty.dtype, Vec::new(), vec![1.0 / limit]);
+        let by = self.constant(number, &ty)?;
+        self.apply("mul", &[most, by], Attrs::none())
+    }
+
+    /// The greatest magnitude along these axes of the value whose axis is cut into groups.
+    fn greatest(&mut self, value: Value, axis: usize, group: i64, axes: Vec<i64>) -> Result<Value, OpError> {
         let mut shape = self.graph.type_of(value).shape.clone();
         let n_groups = shape[axis].floor_div(&Dim::constant(group));
         shape.splice(axis..=axis, [n_groups, Dim::constant(group)]);
         let grouped = self.apply("reshape", &[value], Attrs::none().with("shape", shape))?;
         let size = self.apply("abs", &[grouped], Attrs::none())?;
-        let axes = vec![axis as i64 + 1];
-        let most = self.apply("reduce_max", &[size], Attrs::none().with("axes", axes).with("keep", false))?;
-        let ty = self.graph.type_of(most).clone();
-        let number = Attr::Tensor(Arc::new(Tensor::floats(ty.dtype, Vec::new(), vec![1.0 / limit]).cast(ty.dtype)));
-        let by = self.apply("constant", &[], Attrs::none().with("value", number))?;
-        let by = self.apply("broadcast", &[by], Attrs::none().with("shape", ty.shape.clone()))?;
-        self.apply("mul", &[most, by], Attrs::none())
+        self.apply("reduce_max", &[size], Attrs::none().with("axes", axes).with("keep", false))
+    }
+
+    /// Scales for groups of this size, the same wherever else they lie.
+    fn fixed_scales(&mut self, value: Value, axis: usize, greatest: Vec<f32>) -> Result<Value, OpError> {
+        let mut ty = self.graph.type_of(value).clone();
+        ty.shape[axis] = Dim::constant(greatest.len() as i64);
+        let scales: Vec<f64> = greatest.iter().map(|&greatest| f64::from(greatest) / LIMIT).collect();
+        self.constant(Tensor::floats(ty.dtype, vec![scales.len()], scales), &ty)
+    }
+
+    /// These numbers, stretched to a type.
+    fn constant(&mut self, numbers: Tensor, ty: &Type) -> Result<Value, OpError> {
+        let value = Attr::Tensor(Arc::new(numbers.cast(ty.dtype)));
+        let constant = self.apply("constant", &[], Attrs::none().with("value", value))?;
+        self.apply("broadcast", &[constant], Attrs::none().with("shape", ty.shape.clone()))
     }
 }

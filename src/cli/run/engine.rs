@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tilewright::compiler::driver::Interpreter;
-use tilewright::compiler::graph::{self, DType, Dim, Member, Model, Precision, Role};
+use tilewright::compiler::graph::{self, DType, Dim, Member, Model, Precision};
 use tilewright::runtime::program::file::Trust;
 use tilewright::runtime::program::{ParamDecl, Port, Program};
 use tilewright::runtime::weights::WeightMap;
-use tilewright::{Error, Executable, Session, SessionOptions, Tensor, Weights, compile};
+use tilewright::{Error, Executable, Options, Session, SessionOptions, Tensor, Weights, compile};
 
+use super::super::calibrate::inputs;
 use super::super::options::Compilation;
 use super::super::source::{Loaded, choose_entry, is_graph, is_spec};
 use super::super::term::{Failure, detail, while_compiling};
@@ -46,7 +47,14 @@ pub fn open(args: &Args, compilation: &Compilation) -> Result<Opened, Failure> {
 }
 
 fn session(args: &Args, compilation: &Compilation, loaded: &Loaded, entry: String) -> Result<Opened, Failure> {
-    let options = compilation.options(vec![entry.clone()])?;
+    let mut options = compilation.options(vec![entry.clone()])?;
+    let map = loaded.weight_map(args.weights.map.as_deref())?;
+    let weights = args.weights.source()?;
+    let load = |wanted: &Wanted, options: &Options| {
+        weights::load(&weights, wanted, &map, Some(&loaded.model), options, args.weights.seed)
+    };
+    let whole = options.clone();
+    args.calibrate.look(&mut options, &loaded.model, &entry, || load(&wanted(&loaded.model), &whole))?;
     let start = std::time::Instant::now();
     let executable = while_compiling(&options, |options| compile(&loaded.model, options))?;
     let compile_seconds = start.elapsed().as_secs_f64();
@@ -59,10 +67,7 @@ fn session(args: &Args, compilation: &Compilation, loaded: &Loaded, entry: Strin
         times.codegen,
         executable.program.kernels.len()
     ));
-    let map = loaded.weight_map(args.weights.map.as_deref())?;
-    let weights = args.weights.source()?;
-    let wanted = Wanted::of(&executable.program);
-    let set = weights::load(&weights, &wanted, &map, Some(&loaded.model), &options, args.weights.seed)?;
+    let set = load(&Wanted::of(&executable.program), &options)?;
     started(args, executable, Weights::Given(set), entry, compile_seconds, options.backend.name())
 }
 
@@ -111,13 +116,7 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
 
 fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
     let map = loaded.weight_map(args.weights.map.as_deref())?;
-    let graph = loaded.model.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
-    let data = graph.arguments().iter().filter(|argument| argument.role == Role::Data);
-    let inputs = data.map(|argument| {
-        let ty = graph.type_of(argument.value);
-        Port { name: argument.name.clone(), dtype: decided(ty.dtype), shape: ty.shape.clone() }
-    });
-    let inputs: Vec<Port> = inputs.collect();
+    let inputs = inputs(&loaded.model, &entry)?;
     let wanted = wanted(&loaded.model);
     let source = args.weights.source()?;
     let model = loaded.model;
@@ -148,7 +147,7 @@ fn decided(dtype: DType) -> DType {
     if dtype == DType::Real { DType::F32 } else { dtype }
 }
 
-fn wanted(model: &Model) -> Wanted {
+pub fn wanted(model: &Model) -> Wanted {
     let fixed = |member: &Member| {
         let size = |dim: &Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
         let shape = member.ty.shape.iter().map(size).collect::<Option<Vec<usize>>>()?;

@@ -12,12 +12,14 @@ use std::time::Instant;
 use tilewright::runtime::data::write_npz;
 use tilewright::{Error, Tensor};
 
-pub use self::engine::as_reference;
+pub use self::engine::{as_reference, wanted};
 pub use self::inputs::{Given, parse_given, ports};
 pub use self::report::duration;
+pub use self::weights::{WeightSource, load};
 
 use self::engine::open;
 
+use super::calibrate::Calibrate;
 use super::grid::{is_grid, write_grid};
 use super::options::{Compilation, Float, Precision};
 use super::source::Source;
@@ -63,6 +65,8 @@ pub struct Args {
     pub trust: bool,
     #[command(flatten)]
     pub compilation: Compilation,
+    #[command(flatten)]
+    pub calibrate: Calibrate,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
@@ -98,6 +102,7 @@ Examples:
   tw run vit.twprog --weights vit.safetensors --input pixels=batch.npy --output logits.npz";
 
 pub fn run(args: Args) -> Outcome {
+    args.calibrate.check(&args.compilation)?;
     let classes = args.classes.as_deref().map(report::class_names).transpose()?;
     if args.json {
         hide_progress();

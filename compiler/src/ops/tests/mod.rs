@@ -82,7 +82,9 @@ fn records_are_complete() {
             };
             assert!(fits, "{}: the default of {} is of another kind", op.name, def.name);
         }
-        let needs_context = matches!(op.meaning, Meaning::Control { .. } | Meaning::Group { .. } | Meaning::Source);
+        let takes_regions =
+            matches!(op.meaning, Meaning::Control { .. } | Meaning::Group { .. }) || std::ptr::eq(*op, &recomputed::OP);
+        let needs_context = takes_regions || matches!(op.meaning, Meaning::Source);
         assert_eq!(op.sample.is_none(), needs_context, "{} lacks samples", op.name);
     }
 }

@@ -4,6 +4,9 @@ use super::groups::{check_graph, lowered};
 use super::*;
 use crate::graph::parse::{Library, parse};
 use crate::ops;
+use std::sync::Arc;
+
+use crate::passes::calibration::{Calibration, Seen};
 use crate::passes::{Context, Narrowing, pipeline, prepare, run_pipeline};
 
 /// `x · w`, with sizes that may be `N`; `tail` continues from `%2` and returns.
@@ -143,11 +146,15 @@ fn one_row_sums_as_many_as_there_are() {
 
 /// Whether a kernel of a contraction with narrow factors reads words, on this machine.
 fn reads_words(text: &str, narrowing: Narrowing, n: i64, machine: &Machine) -> bool {
+    reads_calibrated(text, narrowing, Calibration::None, n, machine)
+}
+
+fn reads_calibrated(text: &str, narrowing: Narrowing, calibration: Calibration, n: i64, machine: &Machine) -> bool {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
     let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
     let mut context = Context::default();
     context.panel = Some(&panel);
-    context.narrowing = narrowing;
+    (context.narrowing, context.calibration) = (narrowing, calibration);
     let (whole, grouping) = pipeline::parts();
     let whole = run_pipeline(&graph, whole, &context).expect("passes");
     let split = prepare::split(vec![whole], &context).expect("passes");
@@ -183,6 +190,21 @@ fn narrow_factors_are_read_in_words() {
         }
     }
     assert!(!reads_words(&product("7", "25", "70"), Narrowing::Factors(DType::BF16), 1, &MACHINES[0]));
+}
+
+#[test]
+fn scales_from_data_are_read_beside_words() {
+    let tail = RETURN.replace("%2", "%3");
+    let text = product("N", "24", "70", "f32", 0, &format!("%3: f32[N, 70] = abs(%2)\n{tail}"));
+    let text = text.replace("m n\"", "m n\", result = f32");
+    let entry = parse(&text, Library::of_ops(&|name| ops::find(name))).expect("a graph").name.clone();
+    let mut seen = Seen::default();
+    seen.add(&entry, 0, &[1.0, 0.0, 2.0]);
+    let narrowing = Narrowing::Scaled { bits: 8, group: 8 };
+    for machine in &MACHINES[..2] {
+        let calibration = Calibration::Seen(Arc::new(seen.clone()));
+        assert!(reads_calibrated(&text, narrowing, calibration, 5, machine), "{machine:?}");
+    }
 }
 
 #[test]
