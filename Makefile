@@ -1,6 +1,6 @@
 # `make run` and `make test` work from a fresh clone on a machine with Rust's toolchain.
 
-.PHONY: run test test-without-llvm bench bench-peers bench-learning docs llvm
+.PHONY: run test test-gpu test-without-llvm bench bench-peers bench-learning docs llvm
 
 # LLVM is looked for, then installed, then done without: `tools/llvm.sh` prints the flags and environment for cargo.
 LLVM := $(shell sh tools/llvm.sh)
@@ -19,6 +19,12 @@ test:
 # The pure-Rust build, as on a machine without LLVM.
 test-without-llvm:
 	cargo test --release --workspace --no-default-features
+
+# Models and random graphs on a GPU, or on Mesa's lavapipe, which needs none; and CUDA kernels through NVRTC. What is
+# missing is skipped, saying so.
+test-gpu:
+	$(CARGO) test --release $(FLAGS) --features wgpu --test specs --test differential gpu -- --nocapture
+	$(CARGO) test --release $(FLAGS) --test cuda -- --nocapture
 
 bench:
 	$(CARGO) bench $(FLAGS)

@@ -27,13 +27,17 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn campaign(seed: u64, n_graphs: u64, max_failures: usize, subject: Subject) -> Outcome {
+    campaign_on(Backend::AVAILABLE, seed, n_graphs, max_failures, subject)
+}
+
+fn campaign_on(backends: &[Backend], seed: u64, n_graphs: u64, max_failures: usize, subject: Subject) -> Outcome {
     silence_panics();
     campaign::run(&Campaign {
         seed,
         first: number("TILEWRIGHT_FIRST", 0),
         n_graphs,
         subject,
-        backends: Backend::AVAILABLE,
+        backends,
         max_failures,
         shrink_for: Duration::from_secs(number("TILEWRIGHT_SHRINK", 20)),
         folder: &folder(),
@@ -51,6 +55,16 @@ fn report(outcome: &Outcome) {
 #[test]
 fn random_graphs_agree() {
     report(&campaign(1, number("TILEWRIGHT_GRAPHS", 250), 3, Subject::Graphs));
+}
+
+/// Where there is a GPU; lavapipe is one.
+#[test]
+#[cfg(feature = "wgpu")]
+fn random_graphs_agree_on_a_gpu() {
+    match tilewright::runtime::device::wgpu::describe() {
+        Ok(_) => report(&campaign_on(&[Backend::Wgsl], 11, number("TILEWRIGHT_GRAPHS", 60), 5, Subject::Graphs)),
+        Err(error) => println!("skipped: {error}"),
+    }
 }
 
 #[test]

@@ -127,7 +127,9 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
                 }
             },
         };
-        let Some(case) = case else { continue };
+        // Compilers of shaders take numbers for finite: they make `x - x` zero.
+        let is_exact = !campaign.backends.contains(&Backend::Wgsl);
+        let Some(case) = case.filter(|case| is_exact || !case.has_specials) else { continue };
         std::fs::write(&current, file::print(&case, &case.name)).expect("a file");
         if let Err(failure) = check(&case, campaign.backends, &mut coverage) {
             let (small, reason) = shrink::shrink(&case, &failure, campaign.backends, campaign.shrink_for);

@@ -7,8 +7,9 @@ use tilewright::compiler::driver::{self, Options};
 use tilewright::compiler::graph::{Argument, Graph, Role, Tensor, Type};
 use tilewright::compiler::kernel::{self, Kernel};
 use tilewright::compiler::plan::{self, Interface, Planned, State};
+use tilewright::runtime::RunError;
 use tilewright::runtime::data::Tensor as Array;
-use tilewright::runtime::device::cpu::{Code, Hosts};
+use tilewright::runtime::device::{Code, cpu};
 use tilewright::runtime::exec::{self, Session};
 use tilewright::runtime::program::Program;
 use tilewright::runtime::weights::WeightSet;
@@ -53,6 +54,17 @@ pub fn compiled(mut program: Program, options: &Options) -> Result<Program, Stri
     Ok(program)
 }
 
+fn load(program: &Program) -> Result<Code, RunError> {
+    #[cfg(feature = "wgpu")]
+    if program.target.backend.starts_with(Backend::Wgsl.name()) {
+        use tilewright::runtime::device::wgpu;
+        static GPU: std::sync::OnceLock<Arc<wgpu::Gpu>> = std::sync::OnceLock::new();
+        let gpu = GPU.get_or_init(|| Arc::new(wgpu::Gpu::open().expect("a GPU")));
+        return Ok(Arc::new(wgpu::Code::load(program, Arc::clone(gpu))?).into());
+    }
+    Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into())
+}
+
 /// A session that holds the params, with sizes that no input tells.
 pub fn open(
     program: Program,
@@ -60,10 +72,10 @@ pub fn open(
     threads: usize,
     sizes: Vec<(String, i64)>,
 ) -> Result<Session, String> {
-    let code = Code::load(&program, &Hosts::standard()).map_err(|error| error.to_string())?;
+    let code = load(&program).map_err(|error| error.to_string())?;
     let weights = WeightSet::from_tensors(params);
     let options = exec::Options { threads, sizes, poison: true, ..exec::Options::default() };
-    Session::open(Arc::new(program), Arc::new(code), Arc::new(weights), options).map_err(|error| error.to_string())
+    Session::open(Arc::new(program), code, Arc::new(weights), options).map_err(|error| error.to_string())
 }
 
 /// A tensor of the interpreter as the runtime holds it, in the type the program wants.

@@ -66,7 +66,7 @@ pub fn lower_watched(
     context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
-    // Blocks of threads have no schedule of their own for attention yet: its parts run one by one.
+    // On GPUs the parts of attention run one by one: nobody has measured its kernel there.
     let is_for_gpus = options.backend.is_for_gpus();
     let whole: Vec<&Pass> = whole.iter().copied().filter(|pass| !is_for_gpus || pass.name != "attention").collect();
     let entries = entries.iter().map(|graph| run_pipeline(graph, &whole, &context)).collect::<Result<Vec<_>, _>>()?;

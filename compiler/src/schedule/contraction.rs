@@ -29,6 +29,8 @@ const PANEL_BYTES: u64 = 256 << 10;
 const ROW_BLOCK: i64 = 1024;
 /// The same where their number is not known, or their sums are kept between panels.
 const SMALL_ROW_BLOCK: i64 = 256;
+/// The same for a block of threads, of which there should be many.
+const THREADS_ROW_BLOCK: i64 = 64;
 /// As many rows keep the multipliers busy.
 const ENOUGH_ROWS: i64 = 4;
 /// So many items for each thread share the work out evenly enough.
@@ -174,7 +176,12 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let limit = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
     let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
     let one_panel = depth.is_one_stretch();
-    let block_rows = row_block(rows, plan, one_panel, &|limit| wanted_blocks(loops, plan, width, machine, limit));
+    let most = match one_panel {
+        _ if machine.is_block() => THREADS_ROW_BLOCK,
+        true => ROW_BLOCK,
+        false => SMALL_ROW_BLOCK,
+    };
+    let block_rows = row_block(rows, plan, most, &|limit| wanted_blocks(loops, plan, width, machine, limit));
     let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block_rows };
     let last_rows = rows.as_constant().map(|rows| rows - (rows - 1).max(0) / block_rows * block_rows);
@@ -259,9 +266,8 @@ fn next_panel(columns: &Dim, panel: &Dim, width: i64) -> Option<Dim> {
 
 /// Rows of one item: all of them if they are few, else blocks of equal size. `wanted` says how many blocks there should be
 /// for the sake of threads, up to a limit.
-fn row_block(rows: &Dim, plan: &Plan, one_panel: bool, wanted: &dyn Fn(i64) -> i64) -> i64 {
+fn row_block(rows: &Dim, plan: &Plan, most: i64, wanted: &dyn Fn(i64) -> i64) -> i64 {
     let tile_rows = plan.tile.rows as i64;
-    let most = if one_panel { ROW_BLOCK } else { SMALL_ROW_BLOCK };
     // A panel that has to be packed must serve many rows.
     let least = if plan.is_packed { 2 * tile_rows } else { 8 * tile_rows };
     let n_blocks = |rows: i64| ((rows + most - 1) / most).max(wanted(rows / least)).max(1);
@@ -279,7 +285,7 @@ fn row_block(rows: &Dim, plan: &Plan, one_panel: bool, wanted: &dyn Fn(i64) -> i
             let n_blocks = n_blocks.unwrap_or((factor + most - 1) / most);
             (factor + n_blocks - 1) / n_blocks
         }
-        None => SMALL_ROW_BLOCK,
+        None => most.min(SMALL_ROW_BLOCK),
     }
 }
 

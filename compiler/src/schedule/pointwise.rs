@@ -7,7 +7,13 @@ use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, lane};
 
 /// Elements of the inner axis that one item of the grid handles.
-pub const CHUNK: i64 = 4096;
+const CHUNK: i64 = 4096;
+/// The same for a block of threads, of which there should be many.
+const THREADS_CHUNK: i64 = 512;
+
+pub fn chunk_size(machine: &Machine) -> i64 {
+    if machine.is_block() { THREADS_CHUNK } else { CHUNK }
+}
 
 pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     let inner = order::vector_axis(loops, machine);
@@ -23,7 +29,7 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
         return b.finish();
     };
     let extent = loops.axes[inner].clone();
-    let (start, length) = chunk(&mut b, &extent, CHUNK);
+    let (start, length) = chunk(&mut b, &extent, chunk_size(machine));
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
         at[inner] = &(&start + base) + &lane(0);
         let guards = if segment.guarded { vec![Builder::below(&at[inner], &extent)] } else { Vec::new() };

@@ -83,9 +83,14 @@ impl Machine {
         self.contraction_tile(columns, dtype).vectors * self.lanes
     }
 
-    /// Vectors that one step of a streaming loop handles, so that latencies overlap.
+    /// Whether the lanes are the threads of a block: more than any vector has.
+    pub fn is_block(&self) -> bool {
+        self.lanes >= 32
+    }
+
+    /// Vectors that one step of a streaming loop handles, so that latencies overlap; of blocks there are others meanwhile.
     pub fn unroll(&self) -> u64 {
-        4
+        if self.is_block() { 1 } else { 4 }
     }
 
     /// Windows whose sums are kept in registers together, and vectors of each: what neighbours read of an image stays in

@@ -21,8 +21,9 @@ const LINES: i64 = 256;
 const SHARED: i64 = 4096;
 /// Fewer neighbours than this are not worth turning.
 const FEW: i64 = 4;
-/// Loads of a nest that are turned; more would leave the first-level cache.
+/// Loads of a nest that are turned; more would leave the first-level cache, or the memory of a block.
 const MAX_TURNED: usize = 2;
+const MAX_TURNED_IN_BLOCK: usize = 1;
 
 /// How a nest is turned.
 pub struct Plan {
@@ -63,7 +64,8 @@ pub fn find(loops: &Loops, inner: usize, machine: &Machine) -> Option<Plan> {
         }
         _ => false,
     };
-    let fits = loads.iter().any(comes_anew) && loads.len() <= MAX_TURNED && !is_open(outer) && !is_few(outer);
+    let most = if machine.is_block() { MAX_TURNED_IN_BLOCK } else { MAX_TURNED };
+    let fits = loads.iter().any(comes_anew) && loads.len() <= most && !is_open(outer) && !is_few(outer);
     fits.then_some(Plan { inner, outer, loads })
 }
 
@@ -80,7 +82,7 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
     let block = &b.grid("t", outer.ceil_div(&Dim::constant(lanes))) * lanes;
     let n_outer = (outer - &block).least(&Dim::constant(lanes));
     let extent = loops.axes[plan.inner].clone();
-    let (start, length) = chunk(&mut b, &extent, pointwise::CHUNK);
+    let (start, length) = chunk(&mut b, &extent, pointwise::chunk_size(machine));
     let locals: Vec<Memory> = plan
         .loads
         .iter()

@@ -96,6 +96,11 @@ impl Lower<'_> {
                 let product = self.op(Scalar::Mul, &[quotient, b]);
                 self.op(Scalar::Sub, &[a, product])
             }
+            // Where numbers may have 32 bits, none is larger.
+            Atom::Min(a, b) if self.is_block() && [a, b].iter().any(|dim| is_huge(dim)) => {
+                let (a, b) = (a.clone(), b.clone());
+                self.dim(if is_huge(&a) { &b } else { &a })
+            }
             Atom::Min(a, b) | Atom::Max(a, b) => {
                 let scalar = if matches!(atom, Atom::Min(..)) { Scalar::Min } else { Scalar::Max };
                 let (a, b) = (self.dim(a), self.dim(b));
@@ -247,6 +252,11 @@ impl Lower<'_> {
         let parts = made.collect();
         Tile { shape: ty.shape.clone(), parts }
     }
+}
+
+/// A constant of more than 32 bits.
+pub(super) fn is_huge(dim: &Dim) -> bool {
+    dim.as_constant().is_some_and(|value| value.unsigned_abs() > i32::MAX.unsigned_abs().into())
 }
 
 /// The expression at one element: the part's first, plus a lane along the last axis.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a group of rows has as many rows as the register tile of the mixing, but for the last one of a block.
 
-use super::{Attention, FEW_KEYS, GROUPS, KEYS};
+use super::{Attention, GROUPS, KEYS, few_keys};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, Memory, Span};
 
@@ -52,7 +52,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * &block };
     let n_rows = if n_blocks.is(1) { rows.clone() } else { (rows - &row_start).least(&block) };
     let width = score.plan.tile.vectors * of.machine.lanes;
-    let is_one_tile = keys.as_constant().is_some_and(|keys| keys <= FEW_KEYS);
+    let is_one_tile = keys.as_constant().is_some_and(|keys| keys <= few_keys(of.machine));
     let panels = match keys.as_constant() {
         Some(keys) if is_one_tile => (keys as u64).div_ceil(width).max(1),
         _ => KEYS.div_ceil(width),

@@ -9,7 +9,7 @@ use crate::kernel::{Builder, Index, Kernel, Memory, Rights, Span, Value, lane};
 use crate::ops::gather::Place;
 use crate::ops::scatter::{Axes, axes};
 use crate::schedule::ScheduleError;
-use crate::schedule::pointwise::{CHUNK, chunk};
+use crate::schedule::pointwise::{chunk, chunk_size};
 use crate::schedule::tiles::{Machine, Segment, each_tile, segments};
 
 pub fn kernel(op: &Opaque, machine: &Machine) -> Result<Kernel, ScheduleError> {
@@ -35,7 +35,7 @@ pub fn kernel(op: &Opaque, machine: &Machine) -> Result<Kernel, ScheduleError> {
         return Ok(b.finish());
     };
     let extent = base.shape[axis].clone();
-    let (start, length) = chunk(&mut b, &extent, CHUNK);
+    let (start, length) = chunk(&mut b, &extent, chunk_size(machine));
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, from, segment, _| {
         scatter.place(axis, &(&start + from), segment, &extent);
         scatter.copy(b, &scatter.indexed(), scatter.at.clone());

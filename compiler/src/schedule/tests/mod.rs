@@ -13,12 +13,15 @@ use super::*;
 use crate::graph::{DType, Data, Precision, Tensor, interpret};
 use crate::kernel::{self, Order};
 
-const MACHINES: [Machine; 4] = [
+/// The last of them runs blocks of threads.
+const MACHINES: [Machine; 5] = [
     Machine { lanes: 16, masks: true, threads: 2 },
     Machine { lanes: 8, masks: true, threads: 2 },
     Machine { lanes: 4, masks: false, threads: 2 },
     Machine { lanes: 1, masks: false, threads: 1 },
+    Machine { lanes: BLOCK as u64, masks: true, threads: 2 },
 ];
+const BLOCK: u32 = 32;
 
 fn bytes_of(tensor: &Tensor) -> Vec<u8> {
     let n = tensor.n_elements();
@@ -94,6 +97,7 @@ fn check_node(
         buffers.push(vec![0xCD; elements * buffer.dtype.size_of()]);
     }
     let sizes: Vec<i64> = kernel.sizes.iter().map(|_| n).collect();
+    let kernel = if machine.lanes == u64::from(BLOCK) { of_blocks(kernel)? } else { kernel };
     kernel::interpret(&kernel, &sizes, &mut buffers, Order::Reverse).map_err(|fault| format!("{fault:?}\n{text}"))?;
     for (bytes, wanted) in buffers[inputs.len()..].iter().zip(wanted) {
         let found = tensor_of(bytes, wanted.dtype, wanted.shape.clone());
@@ -103,6 +107,17 @@ fn check_node(
         }
     }
     Ok(())
+}
+
+/// As a GPU runs it, whose threads the interpreter watches. There is no f64 on GPUs; such kernels stay as they are.
+fn of_blocks(kernel: Kernel) -> Result<Kernel, String> {
+    if kernel.values.iter().any(|ty| ty.dtype == DType::F64) {
+        return Ok(kernel);
+    }
+    let target = kernel::TargetDesc { threads: BLOCK, ..kernel::TargetDesc::BLOCKS };
+    let lowered = kernel::lower(&kernel, &target).map_err(|errors| format!("{errors:?}\n{kernel}"))?;
+    kernel::verify(&lowered).map_err(|errors| format!("{errors:?}\n{lowered}"))?;
+    Ok(lowered)
 }
 
 /// Sums are taken in another order than the reference's.

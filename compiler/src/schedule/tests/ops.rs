@@ -94,7 +94,7 @@ fn every_op_has_a_right_kernel() {
     let has_kernel =
         |op: &OpDef| matches!(op.meaning, Meaning::Structured { .. } | Meaning::View | Meaning::Opaque { .. });
     for op in ops::TABLE.iter().filter(|op| has_kernel(op)) {
-        (0..8).for_each(|seed| check_sample(op, seed));
+        (0..10).for_each(|seed| check_sample(op, seed));
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Steps<'a> {
     flag: Location,
     /// The launches that were made ready, by the number of their step.
     ready: FxHashMap<usize, Ready>,
+    /// Where the counters of the loops around lie, and what they are: they need not be read back.
+    counters: Vec<(ValueId, i64)>,
     /// The innermost step that failed.
     pub failed_at: Option<usize>,
 }
@@ -43,8 +45,8 @@ impl<'a> Steps<'a> {
         let encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let buffer = buffer(gpu, 4, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
         let flag = Location { buffer, offset: 0, bytes: 4 };
-        let ready = FxHashMap::default();
-        Steps { gpu, code, program, plan, locations, encoder, n_recorded: 0, flag, ready, failed_at: None }
+        let (ready, counters) = Default::default();
+        Steps { gpu, code, program, plan, locations, encoder, n_recorded: 0, flag, ready, counters, failed_at: None }
     }
 
     pub fn run(&mut self) -> Result<(), RunError> {
@@ -81,7 +83,9 @@ impl<'a> Steps<'a> {
                 let (from, to) = (self.limit(*from)?, self.limit(*to)?);
                 for round in from..to {
                     self.write(*counter, &round.to_ne_bytes());
+                    self.counters.push((*counter, round));
                     self.block(body)?;
+                    self.counters.pop();
                 }
                 Ok(())
             }
@@ -123,6 +127,10 @@ impl<'a> Steps<'a> {
     }
 
     fn fetch_i64(&mut self, id: ValueId) -> Result<i64, RunError> {
+        let place = |id: ValueId| self.plan.places[id.0 as usize];
+        if let Some((_, round)) = self.counters.iter().rev().find(|(counter, _)| place(*counter) == place(id)) {
+            return Ok(*round);
+        }
         let bytes = self.fetch(id)?;
         let bytes = bytes.try_into().map_err(|_| RunError::new(ErrorKind::Program, "a scalar has another size"))?;
         Ok(i64::from_ne_bytes(bytes))
