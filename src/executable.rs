@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tilewright_compiler::codegen::Cache;
+use tilewright_compiler::codegen::{Backend, Cache};
 use tilewright_compiler::driver::{self, Options, Times, initial_params};
 use tilewright_compiler::graph::Model;
 use tilewright_runtime::data::synthetic::synthetic;
-use tilewright_runtime::device::cpu::{Code, Hosts};
+use tilewright_runtime::device::{Code, cpu};
 use tilewright_runtime::exec::{Options as SessionOptions, Session, WeightCache};
 use tilewright_runtime::program::Program;
 use tilewright_runtime::weights::{MatchReport, WeightMap, WeightSet};
@@ -18,7 +18,7 @@ use crate::Error;
 #[derive(Clone)]
 pub struct Executable {
     pub program: Arc<Program>,
-    pub code: Arc<Code>,
+    pub code: Code,
     pub times: Times,
     pub remarks: Vec<String>,
     /// Where sessions whose options say nothing of it keep what they make of weights.
@@ -44,7 +44,7 @@ pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
 impl Executable {
     /// A program that holds machine code.
     pub fn load(program: Program, times: Times, remarks: Vec<String>) -> Result<Executable, Error> {
-        let code = Arc::new(Code::load(&program, &Hosts::standard())?);
+        let code = load_code(&program)?;
         Ok(Executable { program: Arc::new(program), code, times, remarks, weight_cache: WeightCache::off() })
     }
 
@@ -79,8 +79,26 @@ impl Executable {
         if options.cache.is_off() {
             options.cache = self.weight_cache.clone();
         }
-        Ok(Session::open(Arc::clone(&self.program), Arc::clone(&self.code), weights, options)?)
+        Ok(Session::open(Arc::clone(&self.program), self.code.clone(), weights, options)?)
     }
+}
+
+/// The kernels on the device that they are for.
+fn load_code(program: &Program) -> Result<Code, Error> {
+    if !program.target.backend.starts_with(Backend::Wgsl.name()) {
+        return Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into());
+    }
+    #[cfg(feature = "wgpu")]
+    {
+        use tilewright_runtime::device::wgpu;
+        let gpu = Arc::new(wgpu::Gpu::open()?);
+        Ok(Arc::new(wgpu::Code::load(program, gpu)?).into())
+    }
+    #[cfg(not(feature = "wgpu"))]
+    Err(Error::Request {
+        message: "this build runs no kernels on GPUs".to_string(),
+        help: Some("build it with `--features wgpu`".to_string()),
+    })
 }
 
 /// The weights that a model starts from, by its own initialisers: a program that is compiled, run once and forgotten.
@@ -102,7 +120,6 @@ pub fn initial_weights(model: &Model, options: &Options, seed: i64) -> Result<We
 
 #[cfg(test)]
 mod tests {
-    use tilewright_compiler::codegen::Backend;
     use tilewright_runtime::data::{Element, Tensor};
 
     use super::*;

@@ -54,6 +54,8 @@ enum Stage {
     Llvm,
     /// What Cranelift is given
     Clif,
+    /// The shaders of a GPU
+    Wgsl,
     /// Machine code
     Asm,
 }
@@ -114,6 +116,7 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
     let backend = match args.stage {
         Stage::Llvm => Backend::Llvm,
         Stage::Clif => Backend::Cranelift,
+        Stage::Wgsl => Backend::Wgsl,
         _ => options.backend,
     };
     let options = Options { backend, ..options.clone() };
@@ -137,6 +140,10 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
         Stage::Llvm => print(&llvm::print(&units, &options.target).map_err(failed)?),
         Stage::Clif => {
             print(&tilewright::compiler::codegen::cranelift::print(&units, &options.target).map_err(failed)?)
+        }
+        Stage::Wgsl => print(&tilewright::compiler::codegen::wgsl::print(&units).map_err(failed)?),
+        Stage::Asm if backend == Backend::Wgsl => {
+            Err(Failure::Usage("shaders have no machine code here: see `--stage wgsl`".to_string()))
         }
         _ => {
             let object = compile(&units, backend, &options.target).map_err(failed)?;

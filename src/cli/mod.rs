@@ -16,6 +16,7 @@ mod opt;
 mod options;
 mod run;
 mod source;
+mod targets;
 mod term;
 mod train;
 
@@ -64,6 +65,7 @@ enum Command {
     Opt(opt::Args),
     Graph(graph::Args),
     Bench(bench::Args),
+    Targets(targets::Args),
 }
 
 pub fn main() -> ExitCode {
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Opt(args) => opt::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Targets(args) => targets::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -25,8 +25,9 @@ pub struct Compilation {
     /// How many neighbours share a scale in int8 and int4; a multiple of 8 [default: 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(8..=1024))]
     pub group: Option<i64>,
-    /// The CPU to compile for: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4 or aarch64
-    #[arg(long, default_value = "native", value_name = "CPU")]
+    /// What to compile for: the CPU of this machine (cpu or native), another (x86-64, x86-64-v2, x86-64-v3, x86-64-v4,
+    /// aarch64), or its GPU (wgpu)
+    #[arg(long, default_value = "native", value_name = "TARGET")]
     pub target: String,
     /// Check graphs and kernels after every stage
     #[arg(long)]
@@ -49,6 +50,9 @@ pub enum Float {
     F32,
     F64,
 }
+
+/// The target that is no CPU.
+const GPU: &str = "wgpu";
 
 /// Members of a group of integers with one scale.
 const GROUP: i64 = 32;
@@ -83,14 +87,19 @@ impl Compilation {
         let backend = match self.backend {
             Some(Engine::Llvm) => Backend::Llvm,
             Some(Engine::Cranelift) => Backend::Cranelift,
+            None if self.target == GPU => Backend::Wgsl,
             None | Some(Engine::Interpreter) => Backend::AVAILABLE[0],
         };
-        if !Backend::AVAILABLE.contains(&backend) {
+        if self.target == GPU && backend != Backend::Wgsl {
+            return Err(Failure::Usage("`--backend` is for CPUs: there is one for `--target wgpu`".to_string()));
+        }
+        if backend != Backend::Wgsl && !Backend::AVAILABLE.contains(&backend) {
             let message = format!("this build has no `{}`", backend.name());
             let help = Some("use `--backend cranelift`, or build with the feature `llvm`".to_string());
             return Err(Error::Request { message, help }.into());
         }
-        let target = Target::named(&self.target).map_err(|error| Error::request(error.message))?;
+        let cpu = if self.target == GPU || self.target == "cpu" { "native" } else { &self.target };
+        let target = Target::named(cpu).map_err(|error| Error::request(error.message))?;
         Ok(Options {
             backend,
             float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },

@@ -10,6 +10,8 @@ mod engine;
 mod every_spec;
 mod golden;
 mod goldens;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod narrowed;
 mod parity;
 mod perturbed;

@@ -9,6 +9,7 @@ pub mod cranelift;
 pub mod llvm;
 mod parallel;
 pub mod target;
+pub mod wgsl;
 
 use std::fmt;
 
@@ -22,10 +23,12 @@ use crate::kernel::Kernel;
 pub enum Backend {
     Llvm,
     Cranelift,
+    /// Shaders for GPUs.
+    Wgsl,
 }
 
 impl Backend {
-    /// The backends of this build, the better one first.
+    /// The backends of this build that make code for CPUs, the better one first.
     pub const AVAILABLE: &[Backend] =
         if cfg!(feature = "inkwell") { &[Backend::Llvm, Backend::Cranelift] } else { &[Backend::Cranelift] };
 
@@ -33,11 +36,12 @@ impl Backend {
         match self {
             Backend::Llvm => "llvm",
             Backend::Cranelift => "cranelift",
+            Backend::Wgsl => "wgsl",
         }
     }
 
     pub fn from_name(name: &str) -> Option<Backend> {
-        [Backend::Llvm, Backend::Cranelift].into_iter().find(|backend| backend.name() == name)
+        [Backend::Llvm, Backend::Cranelift, Backend::Wgsl].into_iter().find(|backend| backend.name() == name)
     }
 
     /// What a cached object depends on besides the kernel and the target.
@@ -45,6 +49,7 @@ impl Backend {
         match self {
             Backend::Llvm => llvm::version(),
             Backend::Cranelift => cranelift::version(),
+            Backend::Wgsl => wgsl::version(),
         }
     }
 }
@@ -61,6 +66,7 @@ pub fn compile(units: &[Unit], backend: Backend, target: &Target) -> Result<Vec<
     match backend {
         Backend::Llvm => llvm::compile(units, target),
         Backend::Cranelift => cranelift::compile(units, target),
+        Backend::Wgsl => wgsl::compile(units),
     }
 }
 

@@ -5,5 +5,8 @@ use crate::schedule::Machine;
 
 pub fn machine(backend: Backend, target: &Target, threads: usize) -> Machine {
     let desc = target.desc(backend);
-    Machine { lanes: u64::from(desc.vector_bytes / 4), masks: desc.masks, threads: threads.max(1) as u64 }
+    // The threads of a block take the place of a vector's lanes, and any of them can be left out.
+    let is_block = desc.threads > 1;
+    let lanes = if is_block { desc.threads } else { desc.vector_bytes / 4 };
+    Machine { lanes: u64::from(lanes), masks: desc.masks || is_block, threads: threads.max(1) as u64 }
 }

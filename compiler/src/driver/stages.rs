@@ -9,7 +9,7 @@ use crate::graph::{DType, Dim, Graph, Member, Model, Output, Type};
 use crate::kernel::lower::lower;
 use crate::kernel::{Kernel, verify};
 use crate::passes::pipeline::{self, PIPELINE};
-use crate::passes::{Context, prepare, run_pipeline};
+use crate::passes::{Context, Pass, prepare, run_pipeline};
 use crate::plan::{Interface, Planned, State, plan};
 use crate::schedule::schedule;
 
@@ -66,7 +66,10 @@ pub fn lower_watched(
     context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
-    let entries = entries.iter().map(|graph| run_pipeline(graph, whole, &context)).collect::<Result<Vec<_>, _>>()?;
+    // Blocks of threads have no schedule of their own for attention yet: its parts run one by one.
+    let is_block = options.target.desc(options.backend).threads > 1;
+    let whole: Vec<&Pass> = whole.iter().copied().filter(|pass| !is_block || pass.name != "attention").collect();
+    let entries = entries.iter().map(|graph| run_pipeline(graph, &whole, &context)).collect::<Result<Vec<_>, _>>()?;
     let split = prepare::split(entries, &context)?;
     let grouped = split.entries.iter().chain(&split.prepared).map(|graph| run_pipeline(graph, grouping, &context));
     let entries = grouped.collect::<Result<_, _>>()?;

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+mod blocks;
+
 use super::*;
 use crate::graph::{DType, Scalar};
 use interpret::Number;
@@ -35,6 +37,8 @@ fn targets() -> Vec<(&'static str, TargetDesc)> {
         ("neon", TargetDesc::NEON),
         ("words", TargetDesc::WORDS),
         ("scalar", TargetDesc::SCALAR),
+        ("blocks", TargetDesc::BLOCKS),
+        ("small blocks", TargetDesc { threads: 4, ..TargetDesc::BLOCKS }),
     ]
 }
 
@@ -109,6 +113,12 @@ fn every_lowering_computes_what_the_tiles_do() {
         }
         for (target_name, target) in targets() {
             let what = format!("{name} for {target_name}");
+            let wide = kernel.values.iter().any(|ty| ty.dtype == DType::F64);
+            if wide && target.threads > 1 {
+                let refused = lower(&kernel, &target).expect_err("no f64 in blocks");
+                assert!(refused[0].message.contains("f64"), "{what}");
+                continue;
+            }
             let lowered = lower(&kernel, &target).unwrap_or_else(|found| panic!("{what}: {}", errors(found)));
             verify(&lowered).unwrap_or_else(|found| panic!("{what}: {}", errors(found)));
             assert_eq!(parse(&print(&lowered)).as_ref(), Ok(&lowered), "{what}");

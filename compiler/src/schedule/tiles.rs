@@ -24,6 +24,8 @@ pub struct RegisterTile {
 /// Register tiles by lanes, widest first: the accumulators `rows × vectors`, one row of the panel and one broadcast must
 /// fit the registers.
 const REGISTER_TILES: &[(u64, &[RegisterTile])] = &[
+    // A block of threads, each with a column.
+    (32, &[tile(8, 1)]),
     // AVX-512: 32 registers of 16 lanes.
     (16, &[tile(6, 4), tile(8, 3), tile(12, 2), tile(16, 1)]),
     // AVX2: 16 registers of 8 lanes.

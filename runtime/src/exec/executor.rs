@@ -9,12 +9,13 @@ use super::plan::{Action, CopySlice, Launch, Limit, Plan, PlanStep};
 use super::poison::{POISON, Poison, Span};
 use super::pool::{Order, Pool};
 use super::profile::Counter;
-use crate::device::cpu::KernelFn;
+use crate::device::cpu::{Code, KernelFn};
 use crate::error::{ErrorKind, RunError};
 use crate::program::{SliceMove, ValueId};
 
 pub struct Executor<'a> {
     pub plan: &'a Plan,
+    pub code: &'a Code,
     pub pool: &'a Pool,
     pub arena: *mut u8,
     /// By value.
@@ -120,7 +121,7 @@ impl Executor<'_> {
 
     fn launch(&self, launch: &Launch) {
         let call = Call {
-            function: launch.function,
+            function: self.code.function(launch.kernel),
             args: self.args[launch.args.clone()].as_ptr(),
             sizes: self.plan.launch_sizes[launch.sizes.clone()].as_ptr(),
         };

@@ -5,6 +5,8 @@
 
 pub mod arena;
 mod executor;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod plan;
 mod poison;
 pub mod pool;

@@ -11,15 +11,17 @@ use super::arena::{Packing, Request, pack};
 use super::poison::Poison;
 use super::sizes::Sizes;
 use crate::data::byte_len;
-use crate::device::cpu::{Code, KernelFn};
 use crate::error::{ErrorKind, RunError};
-use crate::program::{Bound, Dim, Entry, Kernel, Port, Program, SliceMove, Step, Storage, ValueId};
+use crate::program::{Bound, Dim, Entry, Kernel, KernelId, Port, Program, SliceMove, Step, Storage, ValueId};
 
 pub struct Plan {
     pub sizes: Sizes,
     pub steps: Vec<PlanStep>,
     /// By value; an alias has the place of what it is an alias of.
     pub places: Vec<Place>,
+    /// By value: how long it is.
+    #[cfg_attr(not(feature = "wgpu"), expect(dead_code, reason = "CPUs need no lengths"))]
+    pub bytes: Vec<usize>,
     /// Every launch's arguments, one after the other.
     pub args: Vec<ValueId>,
     /// Every launch's sizes, one after the other.
@@ -57,7 +59,7 @@ pub enum Action {
 }
 
 pub struct Launch {
-    pub function: KernelFn,
+    pub kernel: KernelId,
     pub args: Range<usize>,
     pub sizes: Range<usize>,
     pub grid: usize,
@@ -80,11 +82,10 @@ pub enum Limit {
 }
 
 /// Makes the plan of an entry for these sizes.
-pub fn plan(program: &Program, entry: &Entry, code: &Code, sizes: Sizes, poison: bool) -> Result<Plan, RunError> {
+pub fn plan(program: &Program, entry: &Entry, sizes: Sizes, poison: bool) -> Result<Plan, RunError> {
     let mut planner = Planner {
         program,
         entry,
-        code,
         sizes: &sizes,
         bytes: Vec::new(),
         args: Vec::new(),
@@ -100,6 +101,7 @@ pub fn plan(program: &Program, entry: &Entry, code: &Code, sizes: Sizes, poison:
     Ok(Plan {
         output_shapes: entry.outputs.iter().map(output_shape).collect::<Result<_, _>>()?,
         places: planner.places(&packing),
+        bytes: planner.bytes.clone(),
         poison: poison.then(|| Poison::new(entry, &packing.offsets, &planner.bytes)),
         arena_len: packing.len,
         n_steps: planner.number,
@@ -113,7 +115,6 @@ pub fn plan(program: &Program, entry: &Entry, code: &Code, sizes: Sizes, poison:
 struct Planner<'a> {
     program: &'a Program,
     entry: &'a Entry,
-    code: &'a Code,
     sizes: &'a Sizes,
     /// By value.
     bytes: Vec<usize>,
@@ -211,7 +212,7 @@ impl Planner<'_> {
                 let declared = &self.program.kernels[kernel.0 as usize];
                 self.check_launch(declared, args, &self.launch_sizes[first_size..], grid, number)?;
                 Action::Launch(Launch {
-                    function: self.code.function(*kernel),
+                    kernel: *kernel,
                     args: first_arg..self.args.len(),
                     sizes: first_size..self.launch_sizes.len(),
                     grid,

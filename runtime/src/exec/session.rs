@@ -21,7 +21,7 @@ use super::sizes::Sizes;
 use super::state::States;
 use crate::bytes::AlignedBytes;
 use crate::data::{Tensor, TensorMut, TensorRef};
-use crate::device::cpu::Code;
+use crate::device::Code;
 use crate::error::{ErrorKind, RunError, ShapeText, similar};
 use crate::program::{Program, Step, Symbol};
 use crate::weights::WeightSet;
@@ -48,7 +48,7 @@ pub struct Options {
 
 pub struct Session {
     program: Arc<Program>,
-    code: Arc<Code>,
+    code: Code,
     weights: Arc<WeightSet>,
     pool: Arc<Pool>,
     options: Options,
@@ -62,6 +62,9 @@ pub struct Session {
     plans: Vec<Vec<CachedPlan>>,
     counters: Vec<Vec<Counter>>,
     scratch: Scratch,
+    /// What a GPU keeps of this session.
+    #[cfg(feature = "wgpu")]
+    on_device: super::gpu::Memory,
 }
 
 struct CachedPlan {
@@ -87,7 +90,7 @@ unsafe impl Send for Scratch {}
 impl Session {
     pub fn open(
         program: Arc<Program>,
-        code: Arc<Code>,
+        code: impl Into<Code>,
         weights: Arc<WeightSet>,
         options: Options,
     ) -> Result<Session, RunError> {
@@ -99,10 +102,11 @@ impl Session {
     pub fn open_on(
         pool: Arc<Pool>,
         program: Arc<Program>,
-        code: Arc<Code>,
+        code: impl Into<Code>,
         weights: Arc<WeightSet>,
         options: Options,
     ) -> Result<Session, RunError> {
+        let code = code.into();
         program.check()?;
         weights.check(&program)?;
         if code.n_kernels() != program.kernels.len() {
@@ -126,6 +130,8 @@ impl Session {
             counters: vec![Vec::new(); n_entries],
             arena: AlignedBytes::default(),
             scratch: Scratch::default(),
+            #[cfg(feature = "wgpu")]
+            on_device: Default::default(),
             program,
             code,
             weights,
@@ -262,12 +268,18 @@ impl Session {
         }
         let counters = &mut self.counters[index];
         let arena = self.arena.as_mut_ptr();
-        let (failed_at, order) = (None, Order::Upward);
-        let mut executor = Executor { plan, pool: &self.pool, arena, pointers, args, counters, failed_at, order };
-        // SAFETY: every pointer was just taken from memory of the right size; what the program
+        // SAFETY (both): every pointer was just taken from memory of the right size; what the program
         // only reads is never written, because its checker refuses that.
-        let done = unsafe { executor.run() };
-        let failed_at = executor.failed_at;
+        let (done, failed_at) = match &self.code {
+            Code::Cpu(code) => {
+                let (failed_at, order) = (None, Order::Upward);
+                let mut executor =
+                    Executor { plan, code, pool: &self.pool, arena, pointers, args, counters, failed_at, order };
+                (unsafe { executor.run() }, executor.failed_at)
+            }
+            #[cfg(feature = "wgpu")]
+            Code::Wgpu(code) => unsafe { self.on_device.run(code, &self.program, (index, plan), pointers) },
+        };
         done.map_err(|error| {
             let entry = &self.program.entries[index];
             match failed_at.map(|step| entry.label(step)) {

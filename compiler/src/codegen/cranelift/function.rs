@@ -128,6 +128,7 @@ impl Printer<'_> {
                 Argument::Begin => self.range[0],
                 Argument::End => self.range[1],
                 Argument::Size(idx) => self.sizes[idx as usize],
+                Argument::Thread => return Err(CodegenError::new("a CPU has no blocks of threads")),
             }),
             Op::Scalar(scalar, operands) => self.scalar(*scalar, operands),
             Op::Cast(a) => self.cast(*a, &ty),

@@ -128,6 +128,7 @@ impl Printer<'_> {
                     Argument::Begin => "%begin".to_string(),
                     Argument::End => "%end".to_string(),
                     Argument::Size(idx) => format!("%s{idx}"),
+                    Argument::Thread => return Err(CodegenError::new("a CPU has no blocks of threads")),
                 };
                 self.inlined[result.0 as usize] = Some(text);
                 Ok(())

@@ -47,6 +47,7 @@ impl Builder {
             name: name.into(),
             level,
             lanes,
+            threads: 1,
             sizes: Vec::new(),
             buffers: Vec::new(),
             locals: Vec::new(),
@@ -63,6 +64,7 @@ impl Builder {
         let kernel = Kernel {
             level,
             lanes,
+            threads: 1,
             body: Block::default(),
             values: Vec::new(),
             name: kernel.name.clone(),
@@ -95,9 +97,31 @@ impl Builder {
     }
 
     pub fn local(&mut self, name: impl Into<String>, dtype: DType, shape: impl Into<Vec<u64>>) -> Memory {
-        let local = Local { name: name.into(), dtype, shape: shape.into(), scope: Scope::Local };
+        self.memory(name, dtype, shape, Scope::Local)
+    }
+
+    /// Memory of one thread, or of all threads of an item.
+    pub fn memory(
+        &mut self,
+        name: impl Into<String>,
+        dtype: DType,
+        shape: impl Into<Vec<u64>>,
+        scope: Scope,
+    ) -> Memory {
+        let local = Local { name: name.into(), dtype, shape: shape.into(), scope };
         self.kernel.locals.push(local);
         Memory::Local(self.kernel.locals.len() as u32 - 1)
+    }
+
+    /// Lets all threads of an item see a local.
+    pub(in crate::kernel) fn share_local(&mut self, at: u32) {
+        self.kernel.locals[at as usize].scope = Scope::Shared;
+    }
+
+    /// Leaves one thread of `threads` its part of a local, along an axis.
+    pub(in crate::kernel) fn divide_local(&mut self, at: u32, axis: usize, threads: u64) {
+        let extent = &mut self.kernel.locals[at as usize].shape[axis];
+        *extent = extent.div_ceil(threads);
     }
 
     /// Adds the next inner axis of the grid and gives its symbol.
@@ -111,6 +135,11 @@ impl Builder {
     /// Items run in order on one thread.
     pub fn sequential(&mut self) {
         self.kernel.sequential = true;
+    }
+
+    /// So many threads run an item together.
+    pub fn threads(&mut self, threads: u32) {
+        self.kernel.threads = threads;
     }
 
     pub fn kernel(&self) -> &Kernel {

@@ -1,7 +1,8 @@
 //! Memory with a shadow: for each element, whether it was written, and by and for which items it was used.
 //!
 //! Invariant: no element is given out before it was initialised, and in kernels that are not sequential no item reads or
-//! writes what another item wrote, nor writes what another read.
+//! writes what another item wrote, nor writes what another read. Between two barriers no thread of a block reads or writes
+//! what another wrote, nor writes what another read.
 
 use super::number::Number;
 use super::{Symbol, eval};
@@ -14,6 +15,28 @@ const MAX_ELEMENTS: i64 = 1 << 28;
 const NOBODY: u64 = 0;
 const SEVERAL: u64 = u64::MAX;
 
+/// Who last used an element: a thread, and after how many barriers of the run.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    thread: u32,
+    /// Counted from 1, so that 0 is before the run.
+    era: u32,
+    /// Others did so too in this era.
+    several: bool,
+}
+
+impl Use {
+    /// Another thread did so since the last barrier.
+    fn by_another(self, thread: u32, era: u32) -> bool {
+        self.era == era && (self.several || self.thread != thread)
+    }
+
+    fn note(&mut self, thread: u32, era: u32) {
+        let several = self.by_another(thread, era);
+        *self = Use { thread, era, several };
+    }
+}
+
 struct Shadowed {
     dtype: DType,
     extents: Vec<i64>,
@@ -21,15 +44,21 @@ struct Shadowed {
     initialised: Vec<bool>,
     writer: Vec<u64>,
     reader: Vec<u64>,
+    /// By element, the last write and the last reads; empty where no two threads see the memory.
+    uses: Vec<[Use; 2]>,
 }
 
 /// All that the threads of a run share.
 pub struct Memories {
     buffers: Vec<Shadowed>,
-    locals: Vec<Shadowed>,
+    /// Those of each thread, where a block has several.
+    locals: Vec<Vec<Shadowed>>,
     /// The item that runs, counted from 1.
     item: u64,
     sequential: bool,
+    /// Of the block that runs.
+    thread: u32,
+    era: u32,
 }
 
 impl Memories {
@@ -41,7 +70,7 @@ impl Memories {
         for (buffer, bytes) in kernel.buffers.iter().zip(bytes) {
             let extents: Option<Vec<i64>> = buffer.shape.iter().map(|dim| eval(dim, symbols)).collect();
             let extents = extents.ok_or_else(|| format!("the shape of `{}` has no value", buffer.name))?;
-            let mut memory = Shadowed::new(buffer.dtype, extents)?;
+            let mut memory = Shadowed::new(buffer.dtype, extents, kernel.threads > 1)?;
             let width = buffer.dtype.size_of();
             if bytes.len() != memory.elements.len() * width {
                 let wanted = memory.elements.len() * width;
@@ -53,17 +82,30 @@ impl Memories {
             memory.initialised.fill(buffer.rights != Rights::Write);
             buffers.push(memory);
         }
-        let locals: Result<Vec<_>, String> = kernel
-            .locals
-            .iter()
-            .map(|local| Shadowed::new(local.dtype, local.shape.iter().map(|&extent| extent as i64).collect()))
-            .collect();
-        Ok(Memories { buffers, locals: locals?, item: 1, sequential: kernel.sequential })
+        let local = |local: &Local| {
+            let is_shared = local.scope == Scope::Shared;
+            let copies = if is_shared { 1 } else { kernel.threads };
+            let extents: Vec<i64> = local.shape.iter().map(|&extent| extent as i64).collect();
+            (0..copies).map(|_| Shadowed::new(local.dtype, extents.clone(), is_shared)).collect()
+        };
+        let locals = kernel.locals.iter().map(local).collect::<Result<Vec<Vec<Shadowed>>, String>>()?;
+        Ok(Memories { buffers, locals, item: 1, sequential: kernel.sequential, thread: 0, era: 1 })
+    }
+
+    /// What follows is done by this thread of the block.
+    pub(super) fn enter_thread(&mut self, thread: u32) {
+        self.thread = thread;
+    }
+
+    /// All threads of the block have done what they had to do before what follows.
+    pub(super) fn pass_barrier(&mut self) {
+        self.era = self.era.saturating_add(1);
     }
 
     pub(super) fn start_item(&mut self, item: i64) {
         self.item = item as u64 + 1;
-        self.locals.iter_mut().for_each(|local| local.initialised.fill(false));
+        self.pass_barrier();
+        self.locals.iter_mut().flatten().for_each(|local| local.initialised.fill(false));
     }
 
     pub(super) fn write_back(&self, bytes: &mut [Vec<u8>]) {
@@ -80,7 +122,11 @@ impl Memories {
     fn shadowed(&mut self, memory: Memory) -> &mut Shadowed {
         match memory {
             Memory::Buffer(at) => &mut self.buffers[at as usize],
-            Memory::Local(at) => &mut self.locals[at as usize],
+            Memory::Local(at) => {
+                let own = &mut self.locals[at as usize];
+                let number = if own.len() > 1 { self.thread as usize } else { 0 };
+                &mut own[number]
+            }
         }
     }
 
@@ -102,8 +148,15 @@ impl Memories {
 
     pub(super) fn read(&mut self, memory: Memory, flat: i64) -> Result<Number, String> {
         let (item, sequential) = (self.item, self.sequential || matches!(memory, Memory::Local(_)));
+        let (thread, era) = (self.thread, self.era);
         let memory = self.shadowed(memory);
         let at = memory.inside(flat)?;
+        if let Some([write, read]) = memory.uses.get_mut(at) {
+            if write.by_another(thread, era) {
+                return Err(format!("element {flat} is read and written by two threads, and no barrier is between"));
+            }
+            read.note(thread, era);
+        }
         if !memory.initialised[at] {
             return Err(format!("element {flat} is read before it is written"));
         }
@@ -130,8 +183,16 @@ impl Memories {
 
     pub(super) fn write(&mut self, memory: Memory, flat: i64, value: Number) -> Result<(), String> {
         let (item, sequential) = (self.item, self.sequential || matches!(memory, Memory::Local(_)));
+        let (thread, era) = (self.thread, self.era);
         let memory = self.shadowed(memory);
         let at = memory.inside(flat)?;
+        if let Some([write, read]) = memory.uses.get_mut(at) {
+            if write.by_another(thread, era) || read.by_another(thread, era) {
+                let what = if write.by_another(thread, era) { "written" } else { "read and written" };
+                return Err(format!("element {flat} is {what} by two threads, and no barrier is between"));
+            }
+            write.note(thread, era);
+        }
         let others = |user: u64| user != NOBODY && user != item;
         if !sequential && (others(memory.writer[at]) || others(memory.reader[at])) {
             return Err(format!("element {flat} is written by one item and used by another"));
@@ -144,7 +205,7 @@ impl Memories {
 }
 
 impl Shadowed {
-    fn new(dtype: DType, extents: Vec<i64>) -> Result<Shadowed, String> {
+    fn new(dtype: DType, extents: Vec<i64>, is_shared: bool) -> Result<Shadowed, String> {
         let count = extents.iter().try_fold(1i64, |product, &extent| product.checked_mul(extent));
         let count = count.filter(|count| (0..=MAX_ELEMENTS).contains(count)).ok_or("a memory is too large")? as usize;
         Ok(Shadowed {
@@ -154,6 +215,7 @@ impl Shadowed {
             initialised: vec![false; count],
             writer: vec![NOBODY; count],
             reader: vec![NOBODY; count],
+            uses: vec![Default::default(); if is_shared { count } else { 0 }],
         })
     }
 

@@ -3,8 +3,9 @@
 //! Invariant: a run either gives what the declared types say (each operation rounded or wrapped to its type) or a fault
 //! naming the statement: uninitialised reads, accesses outside, items that touch each other's elements. Nothing depends on
 //! the order of items unless the kernel is sequential. A [`Thread`](thread) holds the state of one thread and [`Memories`]
-//! what threads share, so that a model with many threads and barriers needs only a scheduler.
+//! what threads share. The threads of a GPU kernel's block run between barriers, one after the other: see `block`.
 
+mod block;
 mod memory;
 mod number;
 mod statements;
@@ -19,6 +20,7 @@ use std::fmt;
 
 use super::types::*;
 use crate::graph::{Dim, Symbol};
+use block::Strand;
 use thread::Thread;
 
 /// What a run did that no kernel may do, and where.
@@ -67,9 +69,12 @@ pub fn interpret(kernel: &Kernel, sizes: &[i64], buffers: &mut [Vec<u8>], order:
     let extents = extents.ok_or_else(|| fault("an extent of the grid has no value".into()))?;
     let n_items = extents.iter().try_fold(1i64, |product, &extent| product.checked_mul(extent.max(0)));
     let n_items = n_items.ok_or_else(|| fault("the grid is too large".into()))?;
+    let strand = |number| Strand::new(Thread::new(kernel, sizes, Vec::new(), FUEL).numbered(number));
+    let mut strands: Vec<Strand> = (0..kernel.threads).filter(|_| kernel.threads > 1).map(strand).collect();
     let mut thread = Thread::new(kernel, sizes, symbols, FUEL);
     let mut run = |begin: i64, end: i64| match kernel.level {
         Level::Tile => (begin..end).try_for_each(|item| thread.run_item(&mut memories, item, &extents)),
+        Level::Loop if kernel.threads > 1 => block::run(&mut strands, &mut memories, begin, end),
         Level::Loop => thread.run_range(&mut memories, begin, end),
     };
     match order {

@@ -12,6 +12,8 @@ pub(super) struct Thread<'k> {
     pub sizes: Vec<i64>,
     pub symbols: Vec<(Symbol, i64)>,
     pub range: (i64, i64),
+    /// In its block.
+    pub number: u32,
     values: Vec<Vec<Number>>,
     fuel: u64,
 }
@@ -22,7 +24,12 @@ pub(super) type Ran<T> = Result<T, String>;
 impl<'k> Thread<'k> {
     pub fn new(kernel: &'k Kernel, sizes: &[i64], symbols: Vec<(Symbol, i64)>, fuel: u64) -> Thread<'k> {
         let values = vec![Vec::new(); kernel.values.len()];
-        Thread { kernel, sizes: sizes.to_vec(), symbols, range: (0, 0), values, fuel }
+        Thread { kernel, sizes: sizes.to_vec(), symbols, range: (0, 0), number: 0, values, fuel }
+    }
+
+    /// The thread of this number in its block.
+    pub fn numbered(self, number: u32) -> Thread<'k> {
+        Thread { number, ..self }
     }
 
     /// One item of a tile kernel.
@@ -121,7 +128,7 @@ impl<'k> Thread<'k> {
         Ok(())
     }
 
-    fn condition(&self, condition: &Condition) -> Ran<bool> {
+    pub fn condition(&self, condition: &Condition) -> Ran<bool> {
         match condition {
             Condition::Value(value) => Ok(self.int(*value)? != 0),
             Condition::Guards(guards) => guards.iter().try_fold(true, |all, guard| Ok(all && self.dim(guard)? >= 0)),
@@ -136,7 +143,7 @@ impl<'k> Thread<'k> {
     }
 
     /// All values are read before any is set, as carried values may be swapped.
-    fn assign(&mut self, targets: &[Value], sources: &[Value]) -> Ran<()> {
+    pub fn assign(&mut self, targets: &[Value], sources: &[Value]) -> Ran<()> {
         let numbers: Ran<Vec<Vec<Number>>> = sources.iter().map(|&value| Ok(self.get(value)?.to_vec())).collect();
         for (&target, numbers) in targets.iter().zip(numbers?) {
             self.set(target, numbers);
@@ -151,7 +158,7 @@ impl<'k> Thread<'k> {
         }
     }
 
-    fn set(&mut self, value: Value, numbers: Vec<Number>) {
+    pub fn set(&mut self, value: Value, numbers: Vec<Number>) {
         self.values[value.0 as usize] = numbers;
     }
 

@@ -3,7 +3,6 @@
 use super::Memories;
 use super::number::{self, Number, wrap};
 use super::thread::{Ran, Thread};
-use crate::graph::DType;
 use crate::kernel::types::*;
 
 impl Thread<'_> {
@@ -13,6 +12,7 @@ impl Thread<'_> {
                 Argument::Begin => self.range.0,
                 Argument::End => self.range.1,
                 Argument::Size(at) => self.sizes[*at as usize],
+                Argument::Thread => self.number.into(),
             })]),
             Op::Lanes => Ok((0..ty.n_elements()).map(|lane| wrap(lane as i64, ty.dtype)).collect()),
             Op::Extract { value, lane } => Ok(vec![self.get(*value)?[*lane as usize]]),
@@ -29,7 +29,7 @@ impl Thread<'_> {
             }
             Op::Call(scalar, operands) => {
                 let numbers: Ran<Vec<Number>> = operands.iter().map(|&value| Ok(self.get(value)?[0])).collect();
-                Ok(vec![number::apply(*scalar, DType::F64, DType::F64, &numbers?)])
+                Ok(vec![number::apply(*scalar, ty.dtype, ty.dtype, &numbers?)])
             }
             Op::Dot { of, acc, a, b } => {
                 let (acc, a, b) = (self.get(*acc)?, self.get(*a)?, self.get(*b)?);

@@ -5,6 +5,7 @@
 //! lane.
 
 use super::Lower;
+use super::block::Spot;
 use super::dims::{Truth, along_lanes};
 use super::element::strides;
 use super::layout::{Part, Tile, parts};
@@ -48,7 +49,7 @@ impl Lower<'_> {
             }
             for lane in 0..part.valid {
                 let index = lane_index(part, lane);
-                let (place, truth) = self.locate(access, &index, true);
+                let (place, truth) = self.locate(access, &Spot::one(&index), true);
                 let scalar = self.extract(value, lane);
                 self.when(truth, |lower| lower.write(place, scalar, accumulate));
             }
@@ -57,11 +58,11 @@ impl Lower<'_> {
 
     pub(super) fn prefetch(&mut self, access: &Access) {
         let access = self.without_proved_guards(access, &[]);
-        let (place, truth) = self.locate(&access, &[], true);
+        let (place, truth) = self.locate(&access, &Spot::one(&[]), true);
         self.when(truth, |lower| lower.b.prefetch_at(place));
     }
 
-    fn write(&mut self, place: Place, value: Value, accumulate: bool) {
+    pub(super) fn write(&mut self, place: Place, value: Value, accumulate: bool) {
         if !accumulate {
             return self.b.store_at(place, value);
         }
@@ -76,7 +77,7 @@ impl Lower<'_> {
     }
 
     /// Drops the guards that hold for every lane of the tile.
-    fn without_proved_guards(&mut self, access: &Access, shape: &[u64]) -> Access {
+    pub(super) fn without_proved_guards(&mut self, access: &Access, shape: &[u64]) -> Access {
         let mut access = access.clone();
         if access.guards.is_empty() {
             return access;
@@ -159,7 +160,7 @@ impl Lower<'_> {
         else {
             return self.load_lanes(access, part, otherwise, ty);
         };
-        let (place, inside) = self.locate(access, &part.index, false);
+        let (place, inside) = self.locate(access, &Spot::one(&part.index), false);
         let truth = self.both(found.truth, inside);
         let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: Some(self.literal(ty, otherwise)) });
@@ -172,7 +173,7 @@ impl Lower<'_> {
         else {
             return false;
         };
-        let (place, inside) = self.locate(access, &part.index, false);
+        let (place, inside) = self.locate(access, &Spot::one(&part.index), false);
         let truth = self.both(found.truth, inside);
         let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: None });
@@ -181,7 +182,7 @@ impl Lower<'_> {
     }
 
     fn load_element(&mut self, access: &Access, index: &[i64], otherwise: Literal, ty: &Type) -> Value {
-        let (place, truth) = self.locate(access, index, true);
+        let (place, truth) = self.locate(access, &Spot::one(index), true);
         self.load_when(truth, place, &Type::scalar(ty.dtype), otherwise)
     }
 

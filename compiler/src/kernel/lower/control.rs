@@ -37,7 +37,12 @@ impl Lower<'_> {
             };
             self.symbols.push((symbol, Binding::Value(value)));
         }
-        self.versions(&source.body);
+        self.enter_loop(&source.body);
+        self.pending.start_item(source.sequential);
+        match self.is_block() {
+            true => _ = self.block(&source.body),
+            false => self.versions(&source.body),
+        }
         let body = self.close(Vec::new());
         self.b.push_stmt(Stmt {
             results: Vec::new(),
@@ -101,7 +106,7 @@ impl Lower<'_> {
         let step = Dim::constant(inner.step);
         let length = end - start;
         let whole = start + &(&length.floor_div(&step) * inner.step);
-        let splits = self.peel && inner.step > 1 && whole != *end && self.proves(&length);
+        let splits = self.peel && !self.is_block() && inner.step > 1 && whole != *end && self.proves(&length);
         if !splits || !self.guards_vanish(inner, start, &whole) {
             let (first, last) = (self.dim(start), self.dim(end));
             return self.one_loop(inner, (start, end), (first, last));
@@ -120,9 +125,11 @@ impl Lower<'_> {
         let index = self.fresh(Type::scalar(DType::I64), depth + 1);
         let params: Vec<Value> = types.iter().map(|ty| self.fresh(ty.clone(), depth + 1)).collect();
         self.set_params(inner, &params);
+        let before = self.enter_loop(&inner.body);
         self.open(false);
         let body = self.loop_body(inner, (start, end), index);
         let body = self.close(body);
+        self.pending.join(before);
         let results: Vec<Value> = types.into_iter().map(|ty| self.fresh(ty, depth)).collect();
         let inner_loop = Loop { index, start: first, end: last, step: inner.step, unroll: false, inits, params, body };
         self.b.push_stmt(Stmt { results: results.clone(), op: Op::Loop(Box::new(inner_loop)) });
@@ -156,9 +163,12 @@ impl Lower<'_> {
             Truth::Always => self.block(&inner.then),
             Truth::Never => self.block(&inner.otherwise),
             Truth::If(condition) => {
+                let before = self.pending.clone();
                 let then = self.assuming(&guards, &inner.then);
+                let after = std::mem::replace(&mut self.pending, before);
                 let refuted: Vec<Dim> = guards.iter().map(|guard| &-guard - &Dim::constant(1)).collect();
                 let otherwise = self.assuming(if refuted.len() == 1 { &refuted } else { &[] }, &inner.otherwise);
+                self.pending.join(after);
                 let types: Vec<Type> = then.yields.iter().map(|&value| self.type_of(value).clone()).collect();
                 self.push_if(condition, then, otherwise, &types)
             }

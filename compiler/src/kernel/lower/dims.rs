@@ -3,6 +3,7 @@
 //! Invariant: a sum is built from the outside in, each term where its innermost symbol is defined, and the constant comes
 //! last, so that loops keep one addition and accesses that differ by a constant share their offset.
 
+use super::block::Spot;
 use super::layout::{Tile, parts};
 use super::{Binding, Lower};
 use crate::graph::{Atom, DType, Dim, Scalar, Symbol};
@@ -117,9 +118,33 @@ impl Lower<'_> {
 
     /// The floor of a quotient; one machine division where nothing is negative.
     fn divide(&mut self, a: &Dim, b: &Dim) -> Value {
+        if let Some(divisor) = b.as_constant().filter(|&divisor| divisor > i64::from(i32::MAX) && self.is_block()) {
+            return self.divide_by_more_than_any(a, divisor);
+        }
         let simple = self.proves(a) && self.proves(&(b - &Dim::constant(1)));
         let (a, b) = (self.dim(a), self.dim(b));
         if simple { self.quotient(a, b) } else { self.scalar(Scalar::FloorDiv, &[a, b]) }
+    }
+
+    /// `x + constant` over a divisor that is larger than any `x`, where numbers may have 32 bits only.
+    fn divide_by_more_than_any(&mut self, dim: &Dim, divisor: i64) -> Value {
+        let (x, constant) = self.offset(dim);
+        let (quotient, rest) = (constant.div_euclid(divisor), constant.rem_euclid(divisor));
+        let [zero, one] = [0, 1].map(|number| self.int(number));
+        let mut sum = self.int(quotient);
+        if let Ok(enough) = i32::try_from(divisor - rest) {
+            let enough = self.int(enough.into());
+            let reaches = self.op(Scalar::Ge, &[x, enough]);
+            let more = self.op(Scalar::Select, &[reaches, one, zero]);
+            sum = self.op(Scalar::Add, &[sum, more]);
+        }
+        if let Ok(least) = i32::try_from(-rest) {
+            let least = self.int(least.into());
+            let falls = self.op(Scalar::Lt, &[x, least]);
+            let less = self.op(Scalar::Select, &[falls, one, zero]);
+            sum = self.op(Scalar::Sub, &[sum, less]);
+        }
+        sum
     }
 
     pub(super) fn quotient(&mut self, a: Value, b: Value) -> Value {
@@ -210,6 +235,11 @@ impl Lower<'_> {
 
     /// `index`: an expression over lanes.
     pub(super) fn index(&mut self, dim: &Dim, ty: &Type) -> Tile {
+        if self.is_block() {
+            let parts = parts(&ty.shape, self.lanes);
+            let parts = parts.iter().map(|part| self.dim(&Spot::of(part).at(dim))).collect();
+            return Tile { shape: ty.shape.clone(), parts };
+        }
         let made = parts(&ty.shape, self.lanes).into_iter().map(|part| {
             let lanes: Vec<Value> = (0..part.valid).map(|lane| self.dim(&at_lane(dim, &part.index, lane))).collect();
             if part.vector { self.gather_lanes(&lanes) } else { lanes[0] }

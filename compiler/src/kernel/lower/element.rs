@@ -3,24 +3,28 @@
 //! Invariant: an element whose condition fails is not touched.
 
 use super::Lower;
-use super::dims::{Truth, at_lane};
+use super::block::Spot;
+use super::dims::Truth;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::types::*;
 use crate::seeded::{Fault, is};
 
 impl Lower<'_> {
     /// Where the element lies, and when it takes part.
-    pub(super) fn locate(&mut self, access: &Access, index: &[i64], guarded: bool) -> (Place, Truth) {
-        let strides = strides(&self.source.memory_shape(access.memory));
+    pub(super) fn locate(&mut self, access: &Access, spot: &Spot, guarded: bool) -> (Place, Truth) {
+        let strides = strides(&self.b.kernel().memory_shape(access.memory));
         let extents = self.source.memory_shape(access.memory);
         let mut flat = Dim::constant(0);
         let mut truth = Truth::Always;
         let mut scattered = Vec::new();
-        for ((own, stride), extent) in access.index.iter().zip(&strides).zip(&extents) {
+        for (axis, ((own, stride), extent)) in access.index.iter().zip(&strides).zip(&extents).enumerate() {
             match own {
-                Index::Dim(dim) => flat = &flat + &(&at_lane(dim, index, 0) * stride),
+                Index::Dim(dim) => {
+                    let at = self.owned_index(access.memory, axis, spot.at(dim));
+                    flat = &flat + &(&at * stride);
+                }
                 Index::Value(value) => {
-                    let at = self.broadcast_element(*value, index);
+                    let at = self.broadcast_element(*value, spot);
                     let inside = self.in_axis(at, extent);
                     truth = self.both(truth, inside);
                     scattered.push((at, stride));
@@ -35,18 +39,21 @@ impl Lower<'_> {
         }
         if guarded {
             for guard in &access.guards {
-                let holds = self.truth(&at_lane(guard, index, 0));
+                let holds = self.truth(&spot.at(guard));
                 truth = self.both(truth, holds);
             }
         }
         (Place { memory: access.memory, offset, plus, mask: None }, truth)
     }
 
-    pub(super) fn broadcast_element(&mut self, value: Value, index: &[i64]) -> Value {
-        let tile = self.tile(value);
+    pub(super) fn broadcast_element(&mut self, value: Value, spot: &Spot) -> Value {
+        let (tile, index) = (self.tile(value), spot.index);
         let skipped = index.len() - tile.shape.len();
         let own = index[skipped..].iter().zip(&tile.shape);
         let own: Vec<i64> = own.map(|(&at, &extent)| if extent == 1 { 0 } else { at }).collect();
+        if spot.spread && tile.shape.last().is_some_and(|&extent| extent > 1) {
+            return tile.parts[self.part_of(&tile, &own)];
+        }
         self.element(&tile, &own)
     }
 

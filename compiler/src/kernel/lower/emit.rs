@@ -170,7 +170,7 @@ impl Lower<'_> {
     /// A scalar in every lane.
     pub(super) fn splat(&mut self, value: Value) -> Value {
         let ty = self.type_of(value).clone();
-        if self.lanes == 1 || !ty.is_scalar() {
+        if self.lanes == 1 || self.is_block() || !ty.is_scalar() {
             return value;
         }
         let ty = Type::new(ty.dtype, [u64::from(self.lanes)]);

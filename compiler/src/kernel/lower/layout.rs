@@ -66,7 +66,7 @@ fn unflatten(flat: u64, shape: &[u64]) -> Vec<i64> {
 impl Lower<'_> {
     /// The type of a part of a tile.
     pub(super) fn part_type(&self, ty: &Type) -> Type {
-        if is_vector(&ty.shape, self.lanes) {
+        if is_vector(&ty.shape, self.lanes) && !self.is_block() {
             Type::new(ty.dtype, [u64::from(self.lanes)])
         } else {
             Type::scalar(ty.dtype)
@@ -105,6 +105,10 @@ impl Lower<'_> {
         let per_row = row_parts(&tile.shape, self.lanes) as i64;
         let lanes = i64::from(self.lanes);
         let part = tile.parts[(row * per_row + column / lanes) as usize];
-        if is_vector(&tile.shape, self.lanes) { self.extract(part, (column % lanes) as u32) } else { part }
+        match is_vector(&tile.shape, self.lanes) {
+            true if self.is_block() => self.tell_all(part, (column % lanes) as u32),
+            true => self.extract(part, (column % lanes) as u32),
+            false => part,
+        }
     }
 }

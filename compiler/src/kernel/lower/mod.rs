@@ -2,17 +2,22 @@
 //!
 //! Invariant: the lowered kernel computes what the tile kernel does, touches no element that it does not, and has only
 //! statements that every backend prints. A tile becomes its rows, each cut into vectors; see `layout`. Pure statements are
-//! placed in the outermost block where their operands exist and exist there once; see `emit`.
+//! placed in the outermost block where their operands exist and exist there once; see `emit`. For a GPU the threads of a
+//! block take the place of the lanes of a vector; see `block`.
 
 mod access;
 mod approximate;
+mod block;
 mod control;
 mod dead;
 mod dims;
 mod element;
 mod emit;
+mod exchange;
+mod hazard;
 mod integers;
 mod layout;
+mod owner;
 mod random;
 mod scalars;
 mod shapes;
@@ -24,6 +29,7 @@ pub use target::TargetDesc;
 use super::types::*;
 use super::{Builder, Facts, VerifyError};
 use crate::graph::{DType, Dim, Symbol};
+use dims::Truth;
 use emit::Scope;
 use layout::Tile;
 
@@ -42,11 +48,18 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
     if let Some(place) = undecided(kernel) {
         return Err(vec![VerifyError { place, message: "its precision is not decided".into() }]);
     }
+    let is_block = target.threads > 1;
+    if is_block && let Some(place) = memories_and_values(kernel).find(|(_, dtype)| *dtype == DType::F64) {
+        return Err(vec![VerifyError { place: place.0, message: "GPUs do not compute with f64 here".into() }]);
+    }
     let mut lowering = Lower {
         source: kernel,
         target,
         lanes,
-        b: Builder::like(kernel, Level::Loop, lanes),
+        b: Builder::like(kernel, Level::Loop, if is_block { 1 } else { lanes }),
+        owners: Default::default(),
+        pending: Default::default(),
+        exchanges: Vec::new(),
         tiles: vec![None; kernel.values.len()],
         scopes: vec![Scope::default()],
         homes: Vec::new(),
@@ -54,16 +67,23 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
         facts: Facts::of_body(kernel),
         peel: true,
     };
+    if is_block {
+        lowering.begin_block();
+    }
     lowering.grid();
     Ok(dead::remove(lowering.b.finish()))
 }
 
 /// A memory or value that is `real`, which no machine computes with.
 fn undecided(kernel: &Kernel) -> Option<String> {
+    memories_and_values(kernel).find(|(_, dtype)| *dtype == DType::Real).map(|(place, _)| place)
+}
+
+fn memories_and_values(kernel: &Kernel) -> impl Iterator<Item = (String, DType)> {
     let buffers = kernel.buffers.iter().map(|buffer| (buffer.name.clone(), buffer.dtype));
     let locals = kernel.locals.iter().map(|local| (local.name.clone(), local.dtype));
     let values = kernel.values.iter().enumerate().map(|(at, ty)| (format!("%{at}"), ty.dtype));
-    buffers.chain(locals).chain(values).find(|(_, dtype)| *dtype == DType::Real).map(|(place, _)| place)
+    buffers.chain(locals).chain(values)
 }
 
 /// What an index symbol is.
@@ -76,6 +96,7 @@ enum Binding {
 struct Lower<'k> {
     source: &'k Kernel,
     target: &'k TargetDesc,
+    /// Of a vector, or the threads of a block.
     lanes: u32,
     b: Builder,
     /// What became of each value of the source.
@@ -88,6 +109,12 @@ struct Lower<'k> {
     facts: Facts,
     /// Whether loops are worth splitting here: not where nearly nothing runs.
     peel: bool,
+    /// On GPUs: memories of which each element is used by one thread only.
+    owners: owner::Owners,
+    /// On GPUs: what was done to memories since the last barrier.
+    pending: hazard::Pending,
+    /// On GPUs: shared memories through which threads exchange values.
+    exchanges: Vec<exchange::Exchange>,
 }
 
 impl Lower<'_> {
@@ -106,10 +133,12 @@ impl Lower<'_> {
             (Op::For(inner), _) => self.for_loop(inner, &stmt.results),
             (Op::If(inner), _) => self.if_else(inner, &stmt.results),
             (Op::Symbol(def), _) => self.symbol_def(def),
+            (Op::Store(access, value), _) if self.is_block() => self.store_in_block(access, *value, false),
+            (Op::Accumulate(access, value), _) if self.is_block() => self.store_in_block(access, *value, true),
             (Op::Store(access, value), _) => self.store(access, *value, false),
             (Op::Accumulate(access, value), _) => self.store(access, *value, true),
+            (Op::Prefetch(_), _) if self.is_block() => {}
             (Op::Prefetch(access), _) => self.prefetch(access),
-            (Op::Barrier, _) => self.b.barrier(),
             (op, Some(ty)) => {
                 let tile = self.value_of(op, &ty);
                 self.tiles[stmt.results[0].0 as usize] = Some(tile);
@@ -132,11 +161,13 @@ impl Lower<'_> {
             }
             Op::Broadcast(a) => self.broadcast_tile(*a, ty),
             Op::Reshape(a) => self.reshape(*a, ty),
+            Op::Reduce { scalar, value, axis } if self.is_block() => self.reduce_in_block(*scalar, *value, *axis, ty),
             Op::Reduce { scalar, value, axis } => self.reduce(*scalar, *value, *axis, ty),
             Op::Contract { acc, a, b } => self.contract(*acc, *a, *b, ty),
             Op::Dot { of, acc, a, b } => self.dot(*of, [*acc, *a, *b], ty),
             Op::Index(dim) => self.index(dim, ty),
             Op::RandomBits(bits) => self.random_bits(bits, ty),
+            Op::Load(access, otherwise) if self.is_block() => self.load_in_block(access, *otherwise, ty),
             Op::Load(access, otherwise) => self.load(access, *otherwise, ty),
             // The verifier leaves no other statement at the tile level.
             _ => self.fill(ty, Literal::zero(ty.dtype)),

@@ -3,6 +3,7 @@
 //! Invariant: the same bits as `runtime::program::random`, which states what is drawn. All lanes are u32, so that every target's vectors hold them.
 
 use super::Lower;
+use super::block::Spot;
 use super::dims::{along_lanes, at_lane};
 use super::layout::{Part, Tile, parts};
 use crate::graph::{DType, Scalar};
@@ -18,9 +19,12 @@ type Words = [Value; 2];
 impl Lower<'_> {
     pub(super) fn random_bits(&mut self, bits: &RandomBits, ty: &Type) -> Tile {
         let (seed, stream) = (self.tile(bits.seed).parts[0], self.tile(bits.stream).parts[0]);
-        let key = self.int(bits.key as i64);
-        let key = self.op(Scalar::Xor, &[seed, key]);
-        let (key, stream) = (self.words(key), self.words(stream));
+        let (seed, stream) = (self.words(seed), self.words(stream));
+        let key = [bits.key as u32, (bits.key >> 32) as u32];
+        let key = [0, 1].map(|word| {
+            let own = self.int_like(seed[word], key[word].into());
+            self.op(Scalar::Xor, &[seed[word], own])
+        });
         let made = parts(&ty.shape, self.lanes).into_iter().enumerate().map(|(at, part)| {
             let index = self.counter(&bits.index, &part, at);
             let spread =
@@ -46,8 +50,8 @@ impl Lower<'_> {
             }
             Index::Dim(dim) => self.resolve(dim),
         };
-        if !part.vector {
-            let value = self.dim(&at_lane(&dim, &part.index, 0));
+        if !part.vector || self.is_block() {
+            let value = self.dim(&Spot::of(part).at(&dim));
             return self.words(value);
         }
         match along_lanes(&dim, &part.index) {

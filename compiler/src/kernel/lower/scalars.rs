@@ -36,6 +36,9 @@ impl Lower<'_> {
         {
             return expand(self, operands);
         }
+        if self.is_block() && dtype == DType::F32 {
+            return self.pure(Op::Call(scalar, operands.to_vec()), Type::scalar(dtype));
+        }
         self.each_lane(operands, |lower, scalars| {
             let wide: Vec<Value> = scalars.iter().map(|&value| lower.cast(value, DType::F64)).collect();
             let called = lower.pure(Op::Call(scalar, wide), Type::scalar(DType::F64));

@@ -21,7 +21,7 @@ impl Lower<'_> {
     }
 
     /// Which part holds an element.
-    fn part_of(&self, tile: &Tile, index: &[i64]) -> usize {
+    pub(super) fn part_of(&self, tile: &Tile, index: &[i64]) -> usize {
         let Some((&column, leading)) = index.split_last() else { return 0 };
         let row = leading.iter().zip(&tile.shape).fold(0, |row, (&at, &extent)| row * extent as i64 + at);
         (row * row_parts(&tile.shape, self.lanes) as i64 + column / i64::from(self.lanes)) as usize
@@ -32,6 +32,9 @@ impl Lower<'_> {
         let last = |shape: &[u64]| shape.last().copied().unwrap_or(1);
         if last(&source.shape) == last(&ty.shape) {
             return Tile { shape: ty.shape.clone(), parts: source.parts };
+        }
+        if self.is_block() {
+            return self.reshape_in_block(&source, ty);
         }
         let elements: Vec<Value> = parts(&source.shape, 1).iter().map(|p| self.element(&source, &p.index)).collect();
         let mut rest = &elements[..];
@@ -87,7 +90,7 @@ impl Lower<'_> {
         self.op(Scalar::Select, &[mask, vector, neutral])
     }
 
-    fn pairwise(&mut self, scalar: Scalar, mut line: Vec<Value>) -> Value {
+    pub(super) fn pairwise(&mut self, scalar: Scalar, mut line: Vec<Value>) -> Value {
         while line.len() > 1 {
             let half = line.len().next_power_of_two() / 2;
             for at in half..line.len() {
@@ -150,9 +153,13 @@ impl Lower<'_> {
         let (acc, a, b) = (self.tile(acc), self.tile(a), self.tile(b));
         let per_row = row_parts(&ty.shape, self.lanes) as usize;
         let mut sums = acc.parts;
+        let staged = (self.is_block() && is_vector(&a.shape, self.lanes)).then(|| self.stage(&a));
         for k in 0..a.shape[1] as usize {
             for row in 0..a.shape[0] as usize {
-                let factor = self.element(&a, &[row as i64, k as i64]);
+                let factor = match &staged {
+                    Some(staged) => self.staged_element(staged, row, k as u64),
+                    None => self.element(&a, &[row as i64, k as i64]),
+                };
                 let factor = if is_vector(&ty.shape, self.lanes) { self.splat(factor) } else { factor };
                 for part in 0..per_row {
                     let sum = &mut sums[row * per_row + part];
@@ -165,7 +172,7 @@ impl Lower<'_> {
 }
 
 /// What leaves every element as it is, down to the sign of zero.
-fn neutral(scalar: Scalar, dtype: crate::graph::DType) -> Literal {
+pub(super) fn neutral(scalar: Scalar, dtype: crate::graph::DType) -> Literal {
     use crate::graph::DType::*;
     let (least, greatest) = match dtype {
         Real | F64 | F32 | F16 | BF16 => (Literal::float(f64::NEG_INFINITY), Literal::float(f64::INFINITY)),

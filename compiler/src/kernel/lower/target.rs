@@ -18,6 +18,8 @@ pub struct TargetDesc {
     pub dots: bool,
     /// The same for fours of bytes.
     pub byte_dots: bool,
+    /// Threads of a block, which take the place of a vector's lanes; 1 on CPUs.
+    pub threads: u32,
 }
 
 impl TargetDesc {
@@ -29,6 +31,7 @@ impl TargetDesc {
         only_words: false,
         dots: false,
         byte_dots: false,
+        threads: 1,
     };
     pub const AVX2: TargetDesc = TargetDesc {
         vector_bytes: 32,
@@ -38,6 +41,7 @@ impl TargetDesc {
         only_words: false,
         dots: false,
         byte_dots: false,
+        threads: 1,
     };
     pub const NEON: TargetDesc = TargetDesc {
         vector_bytes: 16,
@@ -47,6 +51,7 @@ impl TargetDesc {
         only_words: false,
         dots: false,
         byte_dots: false,
+        threads: 1,
     };
     pub const SSE: TargetDesc = TargetDesc {
         vector_bytes: 16,
@@ -56,6 +61,7 @@ impl TargetDesc {
         only_words: false,
         dots: false,
         byte_dots: false,
+        threads: 1,
     };
     /// Cranelift: 128 bits, and lane types that need no conversion between widths.
     pub const WORDS: TargetDesc = TargetDesc {
@@ -66,6 +72,7 @@ impl TargetDesc {
         only_words: true,
         dots: false,
         byte_dots: false,
+        threads: 1,
     };
     pub const SCALAR: TargetDesc = TargetDesc {
         vector_bytes: 4,
@@ -75,10 +82,17 @@ impl TargetDesc {
         only_words: false,
         dots: false,
         byte_dots: false,
+        threads: 1,
     };
 
-    /// Elements of a vector in this kernel, counted in elements of four bytes.
+    /// A GPU: blocks of so many threads.
+    pub const BLOCKS: TargetDesc = TargetDesc { threads: 64, ..TargetDesc::SCALAR };
+
+    /// Elements of a vector in this kernel, or of what a block takes at once, counted in elements of four bytes.
     pub fn lanes(&self, kernel: &Kernel) -> u32 {
+        if self.threads > 1 {
+            return self.threads;
+        }
         let word = |dtype: DType| dtype.size_of() == 4;
         let vector_fits = |ty: &Type| ty.n_elements() == 1 || word(ty.dtype) || ty.dtype == DType::Bool;
         let words = kernel.values.iter().all(vector_fits)

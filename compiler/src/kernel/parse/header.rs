@@ -13,6 +13,11 @@ impl<'a> Parser<'a> {
             let lanes = self.cursor.unsigned()?;
             self.kernel.lanes =
                 u32::try_from(lanes).map_err(|_| self.cursor.error("a number of lanes that is too large"))?;
+            if self.cursor.eat("threads") {
+                let threads = self.cursor.unsigned()?;
+                self.kernel.threads =
+                    u32::try_from(threads).map_err(|_| self.cursor.error("a number of threads that is too large"))?;
+            }
         } else {
             self.cursor.expect("tile")?;
         }

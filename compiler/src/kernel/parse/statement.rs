@@ -237,6 +237,9 @@ impl<'a> Parser<'a> {
         if self.cursor.eat("end") {
             return Ok(Op::Argument(Argument::End));
         }
+        if self.cursor.eat("thread") {
+            return Ok(Op::Argument(Argument::Thread));
+        }
         self.cursor.expect("size")?;
         let at = self.cursor.place();
         let symbol = self.symbol()?;

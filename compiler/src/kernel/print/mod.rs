@@ -46,6 +46,7 @@ impl Printer<'_> {
         let kernel = self.kernel;
         let level = match kernel.level {
             Level::Tile => "tile".to_string(),
+            Level::Loop if kernel.threads > 1 => format!("loop {} threads {}", kernel.lanes, kernel.threads),
             Level::Loop => format!("loop {}", kernel.lanes),
         };
         self.text = format!("kernel {} {level} {{\n", kernel.name);
@@ -136,6 +137,7 @@ impl Printer<'_> {
             Op::Symbol(def) => format!("symbol {} = {} in {}..={}", def.symbol, def.value, def.low, def.high),
             Op::Argument(Argument::Begin) => "argument begin".to_string(),
             Op::Argument(Argument::End) => "argument end".to_string(),
+            Op::Argument(Argument::Thread) => "argument thread".to_string(),
             Op::Argument(Argument::Size(at)) => {
                 format!("argument size {}", self.kernel.sizes[*at as usize].symbol)
             }

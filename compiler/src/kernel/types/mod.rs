@@ -32,7 +32,8 @@
 //! | text | meaning |
 //! |---|---|
 //! | `const c` | the literal in every lane |
-//! | `argument begin`, `argument end`, `argument N` | an `i64<>`: the parameters of the call, the size N |
+//! | `argument begin`, `argument end`, `argument size N` | an `i64<>`: the parameters of the call, the size N |
+//! | `argument thread` | an `i64<>`: the number of the thread; GPU kernels only |
 //! | `lanes` | 0, 1, … in an integer vector |
 //! | `broadcast %a` | `<>` to `<L>` |
 //! | `extract %v[n]`, `insert %v[n], %s` | one lane, n constant |
@@ -40,19 +41,28 @@
 //! | `reduce OP %v axis 0` | `<L>` to `<>` by the pairwise tree; add mul min max and or |
 //! | scalar functions | see below |
 //! | `quotient %a, %b` | `<>` integers, truncating; lowering makes sure that b ≠ 0 and that it does not overflow |
-//! | `call exp %a` | a host function named after a `Scalar`, `f64<>` operands and result |
+//! | `call exp %a` | a host function named after a `Scalar`, `f64<>` operands and result; a function of the device on `f32<>` in GPU kernels |
 //! | `dot bf16 %acc, %a, %b`, `dot i8 …` | f32 or i32, and words, lane by lane; targets with such an instruction only |
 //! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only; words lie side by side. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
 //! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
 //! | `prefetch m at %o + c` | a hint that the memory there will be read soon; %o an `i64<>`. A backend may print nothing |
 //! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
 //! | `if %c … else …` | `bool<>` condition; the results are what the taken block yields |
-//! | `barrier` | GPU targets only |
+//! | `barrier` | GPU kernels only: see below |
 //!
 //! Scalar functions, on `<>` and `<L>` alike: add sub mul neg abs min max on f32, f64 and all integers; div fma sqrt floor
 //! ceil trunc round on f32, f64; and or xor not on integers and bool; shl shr on integers, the amount within 0..width (shr
 //! is arithmetic on signed types); eq ne lt le gt ge on all types but f16, bf16 (on floats ne is true when unordered, the
 //! others false); select on all types. min and max are NaN when either operand is. Everything else is gone by then.
+//!
+//! # GPU kernels
+//!
+//! A kernel with `threads` T is a loop kernel with one lane, run by T threads together: the threads of a block all run the
+//! body, each with its own values, its own `local` memories and its own number (`argument thread`, 0..T). Begin and end
+//! are the same for all of them. Buffers and `shared` memories are seen by all. Between two barriers no thread touches an
+//! element that another writes. A barrier orders all that was done before it, by any thread of the block, before all that
+//! is done after it; all threads reach the same barriers, the same number of times: a barrier stands under no condition
+//! and in no loop whose bounds depend on the thread. Blocks know nothing of each other.
 //!
 //! Casts: f16 and bf16 only to and from f32 (round to nearest even); between the others any pair, except to bool.
 //! A bool in memory is one byte, 0 or 1.
@@ -130,6 +140,8 @@ pub struct Kernel {
     pub level: Level,
     /// Elements of a vector at the loop level; 1 at the tile level.
     pub lanes: u32,
+    /// Threads that run an item together; 1 but in GPU kernels, which have one lane.
+    pub threads: u32,
     pub sizes: Vec<SizeParam>,
     pub buffers: Vec<Buffer>,
     pub locals: Vec<Local>,

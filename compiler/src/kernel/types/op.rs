@@ -177,6 +177,8 @@ pub enum Argument {
     End,
     /// An index into `Kernel::sizes`.
     Size(u32),
+    /// The number of the thread in its block.
+    Thread,
 }
 
 /// Where a scalar or a vector lies: `offset + plus` elements into the memory.

@@ -4,7 +4,12 @@
 //! * names are identifiers, memories have distinct names, symbols are declared once and are not lane symbols;
 //! * shapes of buffers and extents of the grid are over sizes alone; a size is never negative. An extent may be: then there
 //!   is no item, and no index lies within such an axis;
-//! * locals take at most [`MAX_LOCAL_BYTES`] together.
+//! * locals take at most [`MAX_LOCAL_BYTES`] together, those of one thread among several [`MAX_THREAD_BYTES`].
+//!
+//! Threads (GPU kernels)
+//! * only they have several threads, a power of two up to [`MAX_THREADS`], one lane, shared memories, barriers and
+//!   numbers of threads;
+//! * every thread reaches the same barriers: see `uniform`.
 //!
 //! Values
 //! * each is defined once, before its uses, in the block of the use or one around it;
@@ -27,6 +32,7 @@ mod prove;
 mod scope;
 mod symbols;
 mod typing;
+mod uniform;
 
 pub use prove::Facts;
 pub use typing::is_primitive;
@@ -40,6 +46,9 @@ use scope::Scopes;
 
 pub const MAX_ELEMENTS: u64 = 1 << 20;
 pub const MAX_LOCAL_BYTES: u64 = 1 << 20;
+/// The same of one thread among several.
+pub const MAX_THREAD_BYTES: u64 = 1 << 16;
+pub const MAX_THREADS: u32 = 1024;
 const MAX_RANK: usize = 8;
 
 /// What is wrong, and with which statement (as text).
@@ -68,6 +77,9 @@ pub fn verify(kernel: &Kernel) -> Result<(), Vec<VerifyError>> {
         let yields = kernel.body.yields.len();
         verifier.check("the body", yields == 0, || "it yields values, and nothing takes them".into());
     }
+    if verifier.errors.is_empty() {
+        verifier.errors = uniform::check(kernel);
+    }
     if verifier.errors.is_empty() { Ok(()) } else { Err(verifier.errors) }
 }
 
@@ -90,6 +102,11 @@ impl Verifier<'_> {
         let lanes_fit =
             kernel.lanes.is_power_of_two() && kernel.lanes <= 64 && (kernel.level == Level::Loop || kernel.lanes == 1);
         self.check("the kernel", lanes_fit, || format!("it cannot have {} lanes", kernel.lanes));
+        let threads_fit = kernel.threads == 1
+            || kernel.threads.is_power_of_two()
+                && kernel.threads <= MAX_THREADS
+                && (kernel.level, kernel.lanes) == (Level::Loop, 1);
+        self.check("the kernel", threads_fit, || format!("it cannot have {} threads", kernel.threads));
         let names = kernel.buffers.iter().map(|b| &b.name).chain(kernel.locals.iter().map(|l| &l.name));
         let mut seen = Vec::new();
         for name in names {
@@ -99,11 +116,18 @@ impl Verifier<'_> {
         }
         self.symbols_of_interface();
         let mut bytes = 0u64;
+        let mut own = 0u64;
         for local in &kernel.locals {
             let ty = Type::new(local.dtype, local.shape.clone());
             bytes = bytes.saturating_add(ty.n_elements().saturating_mul(local.dtype.size_of() as u64));
+            if kernel.threads > 1 && local.scope == Scope::Local {
+                own = own.saturating_add(ty.n_elements().saturating_mul(local.dtype.size_of() as u64));
+            }
+            let seen = local.scope == Scope::Local || kernel.threads > 1;
+            self.check(&local.name, seen, || "only threads of one block share memory".into());
         }
         self.check("the kernel", bytes <= MAX_LOCAL_BYTES, || format!("its locals take {bytes} bytes"));
+        self.check("the kernel", own <= MAX_THREAD_BYTES, || format!("the locals of a thread take {own} bytes"));
     }
 
     fn symbols_of_interface(&mut self) {

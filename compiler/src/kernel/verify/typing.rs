@@ -9,6 +9,8 @@ type Checked = Result<(), String>;
 /// Operands are defined; their types and the results' must follow from the statement.
 pub(super) fn check(kernel: &Kernel, stmt: &Stmt) -> Checked {
     legal(kernel.level, &stmt.op)?;
+    let is_of_blocks = matches!(stmt.op, Op::Barrier | Op::Argument(Argument::Thread));
+    require(!is_of_blocks || kernel.threads > 1, || "only kernels with several threads have it".into())?;
     let wanted = n_results(&stmt.op);
     if stmt.results.len() != wanted {
         return Err(format!("it has {} results, not {wanted}", stmt.results.len()));
@@ -35,7 +37,7 @@ pub(super) fn check(kernel: &Kernel, stmt: &Stmt) -> Checked {
 fn legal(level: Level, op: &Op) -> Checked {
     use Op::*;
     let own = match op {
-        Const(_) | Scalar(..) | Cast(_) | Broadcast(_) | Reduce { .. } | Bitcast(_) | Dot { .. } | Barrier => {
+        Const(_) | Scalar(..) | Cast(_) | Broadcast(_) | Reduce { .. } | Bitcast(_) | Dot { .. } => {
             return Ok(());
         }
         If(inner) => match inner.condition {
@@ -53,6 +55,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | For(_)
         | Symbol(_) => Level::Tile,
         Argument(_)
+        | Barrier
         | Lanes
         | Extract { .. }
         | Insert { .. }
@@ -133,11 +136,12 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
             require(ty.is_scalar() && ty.dtype.is_int(), || "it takes integer scalars".into())
         }
         Op::Call(scalar, operands) => {
-            operands.iter().chain([]).try_for_each(|&value| is(kernel, value, &Type::scalar(DType::F64)))?;
+            let float = Type::scalar(if kernel.threads > 1 { DType::F32 } else { DType::F64 });
+            operands.iter().try_for_each(|&value| is(kernel, value, &float))?;
             require(operands.len() == scalar.def().arity && scalar.def().float.is_some(), || {
                 format!("there is no such host function `{scalar}`")
             })?;
-            same_type(ty, &Type::scalar(DType::F64))
+            same_type(ty, &float)
         }
         _ => Ok(()),
     }

@@ -89,7 +89,7 @@ impl Session {
             rest = others;
         }
         let sizes = sizes::bind(entry, &self.fixed, &shapes)?;
-        let plan = plan(&self.program, entry, &self.code, sizes, self.options.poison)?;
+        let plan = plan(&self.program, entry, sizes, self.options.poison)?;
         let needed = plan.arena_len.max(self.arena.len()) as u64;
         self.afford(needed, || format!("the intermediate values of `{}`", entry.name))?;
         Ok(plan)

@@ -36,15 +36,13 @@ impl Lower<'_> {
         let least = self.like(x, LEAST);
         let above = self.op(Scalar::Gt, &[x, least]);
         let bounded = self.select(above, x, least);
-        let (factor, rounder) = (self.like(x, LOG2_E), self.like(x, ROUNDER));
-        let shifted = self.fma(bounded, factor, rounder);
-        let n = self.op(Scalar::Sub, &[shifted, rounder]);
+        let (n, exponent) = self.exponent(bounded);
         let r = self.without_logs_of_two(bounded, n);
         let q = self.polynomial(r, &EXP);
         let one = self.like(x, 1.0);
         let slope = self.fma(q, r, one);
         let power = self.fma(slope, r, one);
-        let (power, exponent) = (self.bitcast(power, DType::I32), self.bitcast(shifted, DType::I32));
+        let power = self.bitcast(power, DType::I32);
         let (shift, zero) = (self.int_like(exponent, 23), self.int_like(exponent, 0));
         let exponent = self.op(Scalar::Shl, &[exponent, shift]);
         let bits = self.op(Scalar::Add, &[power, exponent]);
@@ -54,6 +52,16 @@ impl Lower<'_> {
         // NaN stays, and everything else is infinite.
         let outside = self.with(Scalar::Add, x, f64::INFINITY);
         self.select(is_inside, result, outside)
+    }
+
+    /// The integer nearest to `x / ln 2`, and an i32 with its low bits.
+    fn exponent(&mut self, x: Value) -> (Value, Value) {
+        if self.is_block() {
+            return self.nearest(x, LOG2_E);
+        }
+        let (factor, rounder) = (self.like(x, LOG2_E), self.like(x, ROUNDER));
+        let shifted = self.fma(x, factor, rounder);
+        (self.op(Scalar::Sub, &[shifted, rounder]), self.bitcast(shifted, DType::I32))
     }
 
     /// exp(x) - 1 = 2·(2^(n-1) · expm1(r) + (2^(n-1) - 1/2))

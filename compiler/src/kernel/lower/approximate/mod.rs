@@ -79,6 +79,12 @@ impl Lower<'_> {
 
     /// The integer nearest to `x · factor`, as a float and as an i32.
     fn nearest(&mut self, x: Value, factor: f64) -> (Value, Value) {
+        if self.is_block() {
+            // Compilers of shaders may take the sum below apart.
+            let scaled = self.with(Scalar::Mul, x, factor);
+            let float = self.op(Scalar::Round, &[scaled]);
+            return (float, self.cast(float, DType::I32));
+        }
         let (factor, rounder) = (self.like(x, factor), self.like(x, ROUNDER));
         let shifted = self.fma(x, factor, rounder);
         let float = self.op(Scalar::Sub, &[shifted, rounder]);

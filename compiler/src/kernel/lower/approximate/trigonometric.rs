@@ -28,6 +28,9 @@ impl Lower<'_> {
         let then = self.close(vec![near]);
         self.open(true);
         let far = self.each_lane(&[x], |lower, operands| {
+            if lower.is_block() {
+                return lower.pure(Op::Call(scalar, operands.to_vec()), Type::scalar(DType::F32));
+            }
             let wide = lower.cast(operands[0], DType::F64);
             let called = lower.pure(Op::Call(scalar, vec![wide]), Type::scalar(DType::F64));
             lower.cast(called, DType::F32)

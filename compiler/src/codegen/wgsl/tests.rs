@@ -1,0 +1,44 @@
+//! Shaders of the kernels in `tests/kernels` are valid, and say what they cannot do.
+
+use super::*;
+use crate::codegen::Unit;
+use crate::graph::DType;
+use crate::kernel::{TargetDesc, lower, parse};
+
+fn fixtures() -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kernels");
+    let entries = std::fs::read_dir(&root).expect("a folder of fixtures").map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "kir")).collect();
+    paths.sort();
+    paths.iter().map(|path| (path.display().to_string(), std::fs::read_to_string(path).expect("a fixture"))).collect()
+}
+
+fn validate(text: &str) -> Result<(), String> {
+    let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
+    let (flags, abilities) =
+        (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    let mut validator = naga::valid::Validator::new(flags, abilities);
+    validator.validate(&module).map(|_| ()).map_err(|error| error.emit_to_string(text))
+}
+
+#[test]
+fn shaders_are_valid() {
+    let mut n_valid = 0;
+    for (name, text) in fixtures() {
+        let kernel = parse(&text).expect("a kernel");
+        if kernel.values.iter().any(|ty| ty.dtype == DType::F64) {
+            continue;
+        }
+        let lowered = lower(&kernel, &TargetDesc::BLOCKS).expect("a kernel of blocks");
+        let shader = print(&[Unit { symbol: "main", kernel: &lowered }]);
+        if text.contains("4294967290") {
+            assert!(shader.expect_err("no 64 bits").message.contains("does not fit 32 bits"));
+            continue;
+        }
+        let shader = shader.unwrap_or_else(|error| panic!("{name}: {error}"));
+        validate(&shader).unwrap_or_else(|error| panic!("{name}: {error}\n{shader}"));
+        n_valid += 1;
+    }
+    assert!(n_valid > 10, "only {n_valid} shaders");
+}

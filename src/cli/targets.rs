@@ -1,0 +1,54 @@
+//! `tw targets`: what this machine can run on, and why something cannot be.
+
+use tilewright::{Backend, Target};
+
+use super::term::{Outcome, print};
+
+/// Say what models can be compiled for here
+///
+/// A target that is not to be had is listed with the reason.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  tw targets\n  tw targets --json")]
+pub struct Args {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+struct Found {
+    name: &'static str,
+    is_there: bool,
+    what: String,
+}
+
+pub fn run(args: Args) -> Outcome {
+    let backends: Vec<&str> = Backend::AVAILABLE.iter().map(|backend| backend.name()).collect();
+    let cpu = format!("{}, by {}", Target::host(), backends.join(" or "));
+    let all = [Found { name: "cpu", is_there: true, what: cpu }, gpu()];
+    if args.json {
+        let rows = all
+            .iter()
+            .map(|found| serde_json::json!({ "target": found.name, "available": found.is_there, "what": found.what }));
+        return print(&format!("{:#}\n", serde_json::Value::Array(rows.collect())));
+    }
+    for Found { name, is_there, what } in all {
+        let state = if is_there { "" } else { "missing: " };
+        print(&format!("{name:<6}{state}{what}\n"))?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "wgpu")]
+fn gpu() -> Found {
+    let (is_there, what) = match tilewright::runtime::device::wgpu::describe() {
+        Ok(what) => (true, what),
+        Err(error) => (false, error.to_string()),
+    };
+    Found { name: "wgpu", is_there, what }
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn gpu() -> Found {
+    let what = "this build has no feature `wgpu`".to_string();
+    Found { name: "wgpu", is_there: false, what }
+}

@@ -1,0 +1,102 @@
+//! Models on a GPU, where there is one: the results of the CPU, and PyTorch's.
+//!
+//! A machine without a driver says so and passes: `tw targets` tells what is missing. Mesa's lavapipe is a driver that
+//! needs no GPU.
+
+use tilewright::runtime::device::wgpu;
+use tilewright::{Backend, Options, Tensor};
+
+use crate::digits::{RIGHT, right_of};
+use crate::engine::{Runner, Running, Values, generated, run, values, weights_of};
+use crate::golden::{Golden, Input, model_of, named, relative_error};
+use tilewright::{Choice, Model};
+
+/// How far from the CPU.
+const TOLERANCE: f64 = 1e-5;
+
+/// Goldens that run in seconds on a driver without a GPU.
+const SMALL: &[&str] =
+    &["lstm_tiny", "gpt2_tiny", "gpt2_tiny_decode", "vit_tiny", "bert_tiny", "llama_tiny", "mamba_tiny"];
+
+/// Says why not.
+fn has_gpu() -> bool {
+    match wgpu::describe() {
+        Ok(name) => {
+            println!("on {name}");
+            true
+        }
+        Err(error) => {
+            println!("skipped: {error}");
+            false
+        }
+    }
+}
+
+fn on(backend: Backend, model: &Model, values: &Values) -> Running {
+    Runner::compiled(model, &Options { backend, ..Options::default() }).open(values)
+}
+
+fn floats(outputs: &[(String, Tensor)]) -> Vec<f64> {
+    outputs.iter().flat_map(|(_, tensor)| tensor.view().to_f64()).collect()
+}
+
+/// All calls on both; the largest error of any output.
+fn error_of(golden: &Golden, model: &Model) -> f64 {
+    let values = values(golden, model);
+    let mut engines = [Backend::AVAILABLE[0], Backend::Wgsl].map(|backend| on(backend, model, &values));
+    let mut worst = 0.0f64;
+    for call in &golden.calls {
+        let inputs: Vec<_> = call.inputs.iter().map(|input: &Input| (input.name.clone(), input.tensor())).collect();
+        let [cpu, gpu] = engines.each_mut().map(|engine| floats(&engine.call(&call.entry, &inputs)));
+        worst = worst.max(relative_error(&gpu, &cpu));
+    }
+    worst
+}
+
+#[test]
+fn digits_are_recognised_as_on_the_cpu() {
+    if !has_gpu() {
+        return;
+    }
+    let golden = named("vit_digits");
+    let model = golden.build();
+    let mut gpu = on(Backend::Wgsl, &model, &values(&golden, &model));
+    let inputs = [("pixels".to_string(), golden.calls[0].inputs[0].tensor())];
+    let outputs = gpu.call("call", &inputs);
+    assert_eq!(right_of(&outputs[0].1), RIGHT);
+}
+
+#[test]
+fn small_models_agree_with_the_cpu_and_with_pytorch() {
+    if !has_gpu() {
+        return;
+    }
+    for name in SMALL {
+        let golden = named(name);
+        let model = golden.build();
+        let error = error_of(&golden, &model);
+        println!("{name}: {error:.1e}");
+        assert!(error <= TOLERANCE, "{name} is {error:e} from the CPU");
+        let options = Options { backend: Backend::Wgsl, ..Options::default() };
+        let (error, _) = run(&golden, &Runner::compiled(&model, &options), &values(&golden, &model));
+        assert!(error <= 1e-4, "{name} is {error:e} from PyTorch");
+    }
+}
+
+#[test]
+fn resnet_agrees_with_the_cpu() {
+    if !has_gpu() {
+        return;
+    }
+    let golden = named("resnet18_64");
+    let model = model_of(&golden.spec, &Choice { preset: Some("18".to_string()), ..golden.choice() });
+    let made = weights_of(&model).map(|member| (member.path.clone(), generated(&member.path, member, golden.gain)));
+    let values: Values = made.collect();
+    let pixels: Vec<f32> = (0..3 * 32 * 32).map(|at| ((at * 37 % 101) as f32 / 50.0) - 1.0).collect();
+    let pixels = || Tensor::from_slice(&[1, 3, 32, 32], &pixels).expect("an image");
+    let [cpu, gpu] = [Backend::AVAILABLE[0], Backend::Wgsl]
+        .map(|backend| floats(&on(backend, &model, &values).call("call", &[("pixels".to_string(), pixels())])));
+    let error = relative_error(&gpu, &cpu);
+    println!("resnet18 at 32 x 32: {error:.1e}");
+    assert!(error <= TOLERANCE, "{error:e}");
+}
