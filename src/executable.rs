@@ -85,6 +85,11 @@ impl Executable {
 
 /// The kernels on the device that they are for.
 fn load_code(program: &Program) -> Result<Code, Error> {
+    if program.target.backend.starts_with(Backend::Cuda.name()) {
+        let message = "this build runs no kernels on NVIDIA's GPUs".to_string();
+        let help = Some("`tw compile --emit DIR` writes the kernels; `--target wgpu` runs on any GPU".to_string());
+        return Err(Error::Request { message, help });
+    }
     if !program.target.backend.starts_with(Backend::Wgsl.name()) {
         return Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into());
     }

@@ -1,10 +1,12 @@
 //! `tw compile`: a model as one file that runs without its spec.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tilewright::compiler::driver;
 use tilewright::runtime::error::ByteCount;
+use tilewright::runtime::program::{Entry, Program, Step};
 use tilewright::runtime::weights::WeightMap;
+use tilewright::{Backend, Error};
 
 use super::calibrate::Calibrate;
 use super::options::Compilation;
@@ -19,13 +21,17 @@ use super::term::{Failure, Outcome, detail, hide_progress, note, print, while_co
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  tw compile specs/vision/vit.tw --preset b16 -o vit.twprog\n  \
     tw compile specs/language/gpt2.tw --preset small --entry decode --dim B=1 -o gpt2.twprog\n  \
-    tw compile model.tw --backend cranelift --target x86-64-v3 -o model.twprog")]
+    tw compile model.tw --backend cranelift --target x86-64-v3 -o model.twprog\n  \
+    tw compile specs/vision/vit.tw --preset digits --target cuda --emit kernels")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
     /// Where the program goes
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "emit")]
+    output: Option<PathBuf>,
+    /// Write the text of each kernel into this folder, with the lines of the spec that it comes from; for GPUs
+    #[arg(long, value_name = "DIR")]
+    emit: Option<PathBuf>,
     /// The entries to compile; all of them if none is named
     #[arg(long = "entry", value_name = "NAME")]
     entries: Vec<String>,
@@ -61,19 +67,70 @@ pub fn run(args: Args) -> Outcome {
     let compiled = while_compiling(&options, |options| driver::compile(&loaded.model, options))?;
     compiled.remarks.iter().for_each(detail);
     let program = &compiled.program;
-    program.write_file(&args.output)?;
-    let bytes = std::fs::metadata(&args.output).map_or(0, |facts| facts.len());
+    if let Some(folder) = &args.emit {
+        emit(program, options.backend, folder)?;
+    }
+    let Some(output) = &args.output else { return Ok(()) };
+    program.write_file(output)?;
+    let bytes = std::fs::metadata(output).map_or(0, |facts| facts.len());
     let total = compiled.times.total().as_secs_f64();
     if args.json {
         let entries: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();
         let facts = serde_json::json!({
-            "file": args.output, "bytes": bytes, "kernels": program.kernels.len(), "entries": entries,
+            "file": output, "bytes": bytes, "kernels": program.kernels.len(), "entries": entries,
             "seconds": total, "backend": options.backend.name(), "target": options.target.to_string(),
         });
         return print(&format!("{facts:#}\n"));
     }
     let n_kernels = program.kernels.len();
     let size = ByteCount(bytes);
-    note(format!("wrote {} ({size}, {n_kernels} kernels) in {total:.2} s", args.output.display()));
+    note(format!("wrote {} ({size}, {n_kernels} kernels) in {total:.2} s", output.display()));
     Ok(())
+}
+
+/// One file for each kernel.
+fn emit(program: &Program, backend: Backend, folder: &Path) -> Outcome {
+    let ending = match backend {
+        Backend::Wgsl => "wgsl",
+        Backend::Cuda => "cu",
+        _ => {
+            let message = "kernels for CPUs are machine code: `tw ir` shows what it is made of".to_string();
+            return Err(Failure::Usage(message));
+        }
+    };
+    let failed = |error: std::io::Error| Error::request(format!("cannot write to `{}`: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let origins = origins(program);
+    for (kernel, origins) in program.kernels.iter().zip(&origins) {
+        let text = kernel.object.map_or(&[][..], |blob| program.blob(blob));
+        let mut file = origins.iter().fold(String::new(), |head, origin| format!("{head}// {origin}\n")).into_bytes();
+        file.extend_from_slice(text);
+        std::fs::write(folder.join(format!("{}.{ending}", kernel.name)), file).map_err(failed)?;
+    }
+    note(format!("wrote {} kernels to {}", program.kernels.len(), folder.display()));
+    Ok(())
+}
+
+/// For each kernel, the labels of the steps that launch it.
+fn origins(program: &Program) -> Vec<Vec<String>> {
+    let mut origins = vec![Vec::new(); program.kernels.len()];
+    for entry in &program.entries {
+        let mut number = 0;
+        collect(entry, &entry.steps, &mut number, &mut origins);
+    }
+    origins
+}
+
+fn collect(entry: &Entry, steps: &[Step], number: &mut usize, origins: &mut [Vec<String>]) {
+    for step in steps {
+        if let Step::Launch { kernel, .. } = step {
+            let label = format!("{} {}", entry.name, entry.label(*number));
+            let known = &mut origins[kernel.0 as usize];
+            if !known.contains(&label) {
+                known.push(label);
+            }
+        }
+        *number += 1;
+        step.blocks().into_iter().for_each(|block| collect(entry, block, number, origins));
+    }
 }

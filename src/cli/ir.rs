@@ -56,6 +56,8 @@ enum Stage {
     Clif,
     /// The shaders of a GPU
     Wgsl,
+    /// The kernels of an NVIDIA GPU
+    Cuda,
     /// Machine code
     Asm,
 }
@@ -117,6 +119,7 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
         Stage::Llvm => Backend::Llvm,
         Stage::Clif => Backend::Cranelift,
         Stage::Wgsl => Backend::Wgsl,
+        Stage::Cuda => Backend::Cuda,
         _ => options.backend,
     };
     let options = Options { backend, ..options.clone() };
@@ -142,8 +145,9 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
             print(&tilewright::compiler::codegen::cranelift::print(&units, &options.target).map_err(failed)?)
         }
         Stage::Wgsl => print(&tilewright::compiler::codegen::wgsl::print(&units).map_err(failed)?),
-        Stage::Asm if backend == Backend::Wgsl => {
-            Err(Failure::Usage("shaders have no machine code here: see `--stage wgsl`".to_string()))
+        Stage::Cuda => print(&tilewright::compiler::codegen::cuda::print(&units).map_err(failed)?),
+        Stage::Asm if backend.is_for_gpus() => {
+            Err(Failure::Usage("drivers make the machine code of GPUs: see `--stage wgsl` or `cuda`".to_string()))
         }
         _ => {
             let object = compile(&units, backend, &options.target).map_err(failed)?;

@@ -26,7 +26,7 @@ pub struct Compilation {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(8..=1024))]
     pub group: Option<i64>,
     /// What to compile for: the CPU of this machine (cpu or native), another (x86-64, x86-64-v2, x86-64-v3, x86-64-v4,
-    /// aarch64), or its GPU (wgpu)
+    /// aarch64), its GPU (wgpu), or an NVIDIA GPU elsewhere (cuda; see `tw compile --emit`)
     #[arg(long, default_value = "native", value_name = "TARGET")]
     pub target: String,
     /// Check graphs and kernels after every stage
@@ -51,8 +51,8 @@ pub enum Float {
     F64,
 }
 
-/// The target that is no CPU.
-const GPU: &str = "wgpu";
+/// The targets that are no CPUs.
+const GPUS: &[(&str, Backend)] = &[("wgpu", Backend::Wgsl), ("cuda", Backend::Cuda)];
 
 /// Members of a group of integers with one scale.
 const GROUP: i64 = 32;
@@ -84,21 +84,25 @@ impl Precision {
 impl Compilation {
     /// What the compiler is told; the interpreter needs none of it.
     pub fn options(&self, entries: Vec<String>) -> Result<Options, Failure> {
+        let gpu = GPUS.iter().find(|(name, _)| *name == self.target).map(|&(_, backend)| backend);
+        let is_gpu = gpu.is_some();
         let backend = match self.backend {
             Some(Engine::Llvm) => Backend::Llvm,
             Some(Engine::Cranelift) => Backend::Cranelift,
-            None if self.target == GPU => Backend::Wgsl,
-            None | Some(Engine::Interpreter) => Backend::AVAILABLE[0],
+            None | Some(Engine::Interpreter) => gpu.unwrap_or(Backend::AVAILABLE[0]),
         };
-        if self.target == GPU && backend != Backend::Wgsl {
-            return Err(Failure::Usage("`--backend` is for CPUs: there is one for `--target wgpu`".to_string()));
+        if is_gpu && !backend.is_for_gpus() {
+            return Err(Failure::Usage(format!(
+                "`--backend` is for CPUs: there is one for `--target {}`",
+                self.target
+            )));
         }
-        if backend != Backend::Wgsl && !Backend::AVAILABLE.contains(&backend) {
+        if !is_gpu && !Backend::AVAILABLE.contains(&backend) {
             let message = format!("this build has no `{}`", backend.name());
             let help = Some("use `--backend cranelift`, or build with the feature `llvm`".to_string());
             return Err(Error::Request { message, help }.into());
         }
-        let cpu = if self.target == GPU || self.target == "cpu" { "native" } else { &self.target };
+        let cpu = if is_gpu || self.target == "cpu" { "native" } else { &self.target };
         let target = Target::named(cpu).map_err(|error| Error::request(error.message))?;
         Ok(Options {
             backend,

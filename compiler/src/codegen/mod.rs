@@ -6,6 +6,7 @@
 
 mod cache;
 pub mod cranelift;
+pub mod cuda;
 pub mod llvm;
 mod parallel;
 pub mod target;
@@ -25,6 +26,8 @@ pub enum Backend {
     Cranelift,
     /// Shaders for GPUs.
     Wgsl,
+    /// CUDA C++, as text.
+    Cuda,
 }
 
 impl Backend {
@@ -37,11 +40,19 @@ impl Backend {
             Backend::Llvm => "llvm",
             Backend::Cranelift => "cranelift",
             Backend::Wgsl => "wgsl",
+            Backend::Cuda => "cuda",
         }
     }
 
+    /// Whether its kernels are those of blocks of threads, and are text.
+    pub fn is_for_gpus(self) -> bool {
+        matches!(self, Backend::Wgsl | Backend::Cuda)
+    }
+
     pub fn from_name(name: &str) -> Option<Backend> {
-        [Backend::Llvm, Backend::Cranelift, Backend::Wgsl].into_iter().find(|backend| backend.name() == name)
+        [Backend::Llvm, Backend::Cranelift, Backend::Wgsl, Backend::Cuda]
+            .into_iter()
+            .find(|backend| backend.name() == name)
     }
 
     /// What a cached object depends on besides the kernel and the target.
@@ -49,7 +60,8 @@ impl Backend {
         match self {
             Backend::Llvm => llvm::version(),
             Backend::Cranelift => cranelift::version(),
-            Backend::Wgsl => wgsl::version(),
+            // Their sources are hashed with those of the lowering.
+            Backend::Wgsl | Backend::Cuda => "1".to_string(),
         }
     }
 }
@@ -66,7 +78,8 @@ pub fn compile(units: &[Unit], backend: Backend, target: &Target) -> Result<Vec<
     match backend {
         Backend::Llvm => llvm::compile(units, target),
         Backend::Cranelift => cranelift::compile(units, target),
-        Backend::Wgsl => wgsl::compile(units),
+        Backend::Wgsl => wgsl::print(units).map(String::into_bytes),
+        Backend::Cuda => cuda::print(units).map(String::into_bytes),
     }
 }
 

@@ -67,8 +67,8 @@ pub fn lower_watched(
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
     // Blocks of threads have no schedule of their own for attention yet: its parts run one by one.
-    let is_block = options.target.desc(options.backend).threads > 1;
-    let whole: Vec<&Pass> = whole.iter().copied().filter(|pass| !is_block || pass.name != "attention").collect();
+    let is_for_gpus = options.backend.is_for_gpus();
+    let whole: Vec<&Pass> = whole.iter().copied().filter(|pass| !is_for_gpus || pass.name != "attention").collect();
     let entries = entries.iter().map(|graph| run_pipeline(graph, &whole, &context)).collect::<Result<Vec<_>, _>>()?;
     let split = prepare::split(entries, &context)?;
     let grouped = split.entries.iter().chain(&split.prepared).map(|graph| run_pipeline(graph, grouping, &context));

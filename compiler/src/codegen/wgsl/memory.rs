@@ -28,17 +28,23 @@ impl Printer<'_> {
                 _ => format!("l{at}[{offset}]"),
             }),
             Memory::Local(at) => {
-                let offset = self.temp(&offset);
+                let offset = self.named(&offset);
                 word_of_local(at, &offset, stored)
             }
             Memory::Buffer(at) => {
-                let offset = self.temp(&offset);
+                let offset = self.named(&offset);
                 match stored == dtype {
                     true => self.element(at, &offset, stored),
                     false => Ok(self.word_of_buffer(at, &offset, stored)),
                 }
             }
         }
+    }
+
+    /// Something that stands for the expression and is no longer than a name.
+    fn named(&mut self, text: &str) -> String {
+        let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if is_name { text.to_string() } else { self.temp(text) }
     }
 
     fn word(&self, at: u32, index: &str) -> String {
@@ -115,7 +121,7 @@ impl Printer<'_> {
             }
             Memory::Buffer(at) => at,
         };
-        let offset = self.temp(&offset);
+        let offset = self.named(&offset);
         match dtype {
             DType::F32 | DType::I32 => self.line(&format!("b{at}[o{at} + {offset}] = bitcast<u32>({name});")),
             DType::U32 => self.line(&format!("b{at}[o{at} + {offset}] = {name};")),

@@ -26,16 +26,6 @@ pub fn print(units: &[Unit]) -> Result<String, CodegenError> {
     Ok(texts?.join("\n"))
 }
 
-/// One shader; what launches it finds the entry by the unit's symbol.
-pub fn compile(units: &[Unit]) -> Result<Vec<u8>, CodegenError> {
-    print(units).map(String::into_bytes)
-}
-
-/// What a cached text depends on besides the kernel: the printer itself, whose sources are hashed.
-pub fn version() -> String {
-    "1".to_string()
-}
-
 /// Whether elements of less than a word are stored to the buffer, by threads that share its words.
 fn has_narrow_stores(kernel: &Kernel, at: usize) -> bool {
     let buffer = &kernel.buffers[at];
