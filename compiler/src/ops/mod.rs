@@ -39,7 +39,6 @@ pub mod permute;
 pub mod pool;
 pub mod quantize;
 pub mod random_bits;
-
 pub mod recomputed;
 pub mod rectifier;
 pub mod reduction;

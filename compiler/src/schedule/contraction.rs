@@ -184,7 +184,8 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let block_rows = row_block(rows, plan, most, &|limit| wanted_blocks(loops, plan, width, machine, limit));
     let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * block_rows };
-    let last_rows = rows.as_constant().map(|rows| rows - (rows - 1).max(0) / block_rows * block_rows);
+    let last_rows = rows.as_constant().filter(|&rows| rows > 0);
+    let last_rows = last_rows.map(|rows| rows - (rows - 1) / block_rows * block_rows);
     let n_rows = match last_rows {
         Some(last) if n_blocks.is(1) => Dim::constant(last),
         Some(_) => Dim::constant(block_rows),

@@ -1,7 +1,7 @@
 //! Programs written by hand over kernels that are functions of this process.
 
 use super::*;
-use crate::device::cpu::KernelFn;
+use crate::device::cpu::{self, KernelFn};
 use crate::program::{
     Access, Bound, Check, DType, Dim, Entry, InitValue, Kernel, KernelArg, KernelId, ParamDecl, Port, Relation,
     ScalarDecl, SizeDecl, SliceMove, StateDecl, Storage, Target, ValueDecl, ValueId,
@@ -106,7 +106,7 @@ pub(super) fn program(entries: Vec<Entry>) -> Program {
 
 pub(super) fn open(program: &Program, options: Options) -> Result<Session, RunError> {
     // SAFETY: these are the kernels that `program` declares.
-    let code = unsafe { Code::from_functions(vec![add as KernelFn, scale, less]) };
+    let code = unsafe { cpu::Code::from_functions(vec![add as KernelFn, scale, less]) };
     let weights = WeightSet::from_fn(&program.params, |_, shape| (0..shape[0]).map(|i| i as f32).collect())?;
     Session::open(Arc::new(program.clone()), Arc::new(code), Arc::new(weights), options)
 }
