@@ -41,7 +41,9 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let loads = loops.body.loads(&[loops.stages[0].element]);
     let slides = |axis: usize| loads.iter().any(|load| slides(loops, load, axis));
     let along = (0..loops.axes.len()).rev().find(|&axis| axis != lanes && is_outer(axis) && slides(axis))?;
-    (!divides(&loops.axes[along])).then_some(Plan { along, lanes })
+    // An extent that only a check at entry keeps from being negative has no tiles that are proved to lie inside.
+    let extent = &loops.axes[along];
+    (!divides(extent) && loops.ranges.proves_le(&Dim::constant(0), extent)).then_some(Plan { along, lanes })
 }
 
 /// Whether windows that follow each other along an axis lie beside each other, or overlap.
