@@ -97,15 +97,17 @@ pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
         return kernel;
     }
-    let plan = match loops.stages.as_slice() {
-        [] => return pointwise::kernel(&loops, machine),
-        [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),
-        _ => None,
-    };
-    match (plan, windows::find(&loops, machine)) {
-        (Some((plan, reduce)), _) => contraction::kernel(&loops, reduce, &plan, machine),
-        (None, Some(plan)) => windows::kernel(&loops, &plan, machine),
-        (None, None) => reduction::kernel(&loops, machine),
+    if loops.stages.is_empty() {
+        return pointwise::kernel(&loops, machine);
+    }
+    if let ([reduce], false) = (loops.stages.as_slice(), loops.stores_rows())
+        && let Some(plan) = contraction::find(&loops, reduce, machine)
+    {
+        return contraction::kernel(&loops, reduce, &plan, machine);
+    }
+    match windows::find(&loops, machine) {
+        Some(plan) => windows::kernel(&loops, &plan, machine),
+        None => reduction::kernel(&loops, machine),
     }
 }
 
