@@ -24,7 +24,7 @@ mod windows;
 
 use std::fmt;
 
-use self::body::{Body, Number, TermId};
+use self::body::{Body, Number, Term, TermId};
 use crate::graph::{Dim, Graph, Meaning, NodeId, Ranges, Scalar, Symbol, Type};
 use crate::kernel::Kernel;
 
@@ -47,6 +47,24 @@ pub struct Loops {
     pub stored: TermId,
     /// Sizes, then the axes.
     pub ranges: Ranges,
+}
+
+impl Loops {
+    /// What is divided by where the last digit of the quotient decides: a maximum, or what is compared, may meet the same
+    /// value computed by another kernel.
+    pub fn exact_divisors(&self) -> Vec<TermId> {
+        use Scalar::{Eq, Ge, Gt, Le, Lt, Max, Min, Ne};
+        let extremes = self.stages.iter().filter(|stage| matches!(stage.combine, Max | Min));
+        let mut roots: Vec<TermId> = extremes.map(|stage| stage.element).collect();
+        let results: Vec<TermId> = self.stages.iter().map(|stage| stage.element).chain([self.stored]).collect();
+        for id in self.body.needed(&results) {
+            if let Term::Apply(Eq | Ne | Lt | Le | Gt | Ge, sides) = self.body.term(id) {
+                roots.extend(sides);
+            }
+        }
+        let terms = self.body.needed(&roots).into_iter().map(|id| self.body.term(id));
+        terms.filter_map(|term| if let Term::Apply(Scalar::Div, args) = term { Some(args[1]) } else { None }).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
