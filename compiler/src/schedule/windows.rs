@@ -17,6 +17,7 @@ use super::tiles::{Machine, Segment, each_tile, segments_of};
 use crate::graph::Dim;
 use crate::graph::rows::divides;
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
+use crate::seeded::{Fault, is};
 
 /// Windows of more points are no short ones.
 const MAX_POINTS: i64 = 64;
@@ -99,6 +100,7 @@ fn blocks(extent: &Dim, width: u64, reaches_over: bool) -> Vec<Segment> {
         None => vec![block(zero, n_wide, width)],
     };
     blocks.push(match rest.as_constant() {
+        _ if is(Fault::WindowsLeaveTheRest) => block(rest_start, Dim::constant(0), width),
         Some(rest) => block(rest_start, Dim::constant(i64::from(rest > 0)), rest as u64),
         None => block(rest_start, rest, 1),
     });
