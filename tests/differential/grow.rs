@@ -11,7 +11,7 @@ use tilewright::compiler::graph::{
 };
 use tilewright::compiler::ops;
 
-use super::{SIZE, attention, regions, rows, values};
+use super::{SIZE, attention, images, motifs, regions, rows, values};
 
 /// Ops that rewrites look for, taken more often than the others.
 const FAVOURITES: &[&str] = &[
@@ -85,10 +85,12 @@ impl Garden {
             if self.graph.n_nodes() >= n_nodes + self.graph.arguments().len() + usize::from(depth > 0) {
                 break;
             }
-            match sampler.int(0, 12) {
+            match sampler.int(0, 15) {
                 0 if depth < MAX_DEPTH => _ = regions::grow(self, sampler, depth),
                 1 => _ = rows::grow(self, sampler),
                 2 => _ = attention::grow(self, sampler),
+                3 => _ = images::grow(self, sampler),
+                4..7 => _ = motifs::grow(self, sampler),
                 _ => _ = self.grow_from_table(sampler),
             }
         }

@@ -24,15 +24,18 @@ pub fn grow(garden: &mut Garden, sampler: &mut Sampler, depth: usize) -> Option<
     done
 }
 
-/// A few values of the graph, each at most once.
+/// A few values of the graph, each at most once; values of one type often come together, so that carries can swap places.
 fn some(garden: &Garden, sampler: &mut Sampler, most: i64) -> Vec<Known> {
+    let ty = |known: &Known| garden.graph.type_of(known.value);
     let mut chosen: Vec<Known> = Vec::new();
     for _ in 0..sampler.int(0, most) {
-        if let Some(known) = garden.known.get(sampler.int(0, garden.known.len().max(1) as i64 - 1) as usize)
-            && known.tensor.n_elements() <= 512
-            && chosen.iter().all(|other| other.value != known.value)
-        {
-            chosen.push(known.clone());
+        let is_new =
+            |known: &&Known| known.tensor.n_elements() <= 512 && chosen.iter().all(|other| other.value != known.value);
+        let new: Vec<&Known> = garden.known.iter().filter(is_new).collect();
+        let alike: Vec<&Known> = new.iter().copied().filter(|new| chosen.iter().any(|c| ty(c) == ty(new))).collect();
+        let fitting = if !alike.is_empty() && sampler.flip() { alike } else { new };
+        if !fitting.is_empty() {
+            chosen.push((*sampler.pick(&fitting)).clone());
         }
     }
     chosen
@@ -50,14 +53,17 @@ fn index() -> (Type, Tensor) {
     (Type::scalar(DType::I64), Tensor::int_scalar(DType::I64, 0))
 }
 
-/// For each carry a value of its type, preferably a new one.
+/// For each carry a value of its type: preferably a new one, and now and then what another carry was.
 fn add_carries(body: &mut Garden, sampler: &mut Sampler, first: usize, n: usize) -> Option<()> {
     for idx in 0..n {
         let ty = body.graph.type_of(body.known[first + idx].value).clone();
         let fits = |known: &&Known| *body.graph.type_of(known.value) == ty;
+        let carried = first..first + n;
+        let others: Vec<Known> = body.known[carried].iter().filter(fits).cloned().collect();
         let fitting: Vec<Known> = body.known.iter().skip(first + idx).filter(fits).cloned().collect();
-        let mut chosen = sampler.pick(&fitting).clone();
-        if chosen.value == body.known[first + idx].value && ty.dtype.is_float() {
+        let takes_another = others.len() > 1 && sampler.flip();
+        let mut chosen = sampler.pick(if takes_another { &others } else { &fitting }).clone();
+        if !takes_another && chosen.value == body.known[first + idx].value && ty.dtype.is_float() {
             body.apply(ops::find("sin")?, &[chosen], &Attrs::none(), Vec::new())?;
             chosen = body.known.last()?.clone();
         }

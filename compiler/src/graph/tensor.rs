@@ -166,3 +166,12 @@ pub fn saturate(dtype: DType, value: f64) -> i64 {
         _ => value as i64,
     }
 }
+
+/// Whether a type holds this number as it is. The least and the greatest integer stand for the infinities, and every
+/// whole number but zero is true.
+pub fn holds(dtype: DType, value: f64) -> bool {
+    match dtype {
+        DType::Bool => value == value.trunc() && value.is_finite(),
+        _ => dtype.is_float() || value.is_infinite() || saturate(dtype, value) as f64 == value,
+    }
+}

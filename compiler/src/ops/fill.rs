@@ -2,7 +2,7 @@
 
 use crate::graph::{
     AttrKind, Attrs, Call, DType, Default, Gradient, Meaning, Nest, OpDef, OpError, Operands, Sample, Sampler, Type,
-    attr,
+    attr, holds,
 };
 
 pub static OP: OpDef = OpDef {
@@ -23,8 +23,8 @@ pub static OP: OpDef = OpDef {
 
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (dtype, value) = (call.attrs.dtype("dtype"), call.attrs.float("value"));
-    if !dtype.is_float() && value != value.trunc() {
-        return Err(OpError::attr("value", format!("{value} is not whole, so it is no {dtype}")));
+    if !holds(dtype, value) {
+        return Err(OpError::attr("value", format!("{value} is no {dtype}")));
     }
     Ok(vec![Type::new(dtype, call.attrs.dims("shape"))])
 }

@@ -1,8 +1,8 @@
 //! `pad(x, low, high, value)`: more room before and after, along each axis.
 
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, Cotangents, Default, Dim, Gradient, Guard, Meaning, Nest, OpDef, OpError, Operands,
-    Pull, Sample, Sampler, Type, attr, axis,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Guard, Meaning, Nest, OpDef, OpError,
+    Operands, Pull, Sample, Sampler, Type, attr, axis, holds, saturate,
 };
 
 pub static OP: OpDef = OpDef {
@@ -34,6 +34,10 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
             return Err(OpError::attr(name, format!("`x` has {} axes and `{name}` has {n} entries", x.rank())));
         }
     }
+    let value = call.attrs.float("value");
+    if !holds(x.dtype, value) {
+        return Err(OpError::attr("value", format!("{value} is no {}, as the elements of `x` are", x.dtype)));
+    }
     let shape = padded(call);
     match shape.iter().zip(&x.shape).find(|(size, _)| call.sizes.proves_lt(size, &Dim::constant(0))) {
         Some((_, from)) => Err(OpError::operand(0, format!("more than all is cropped from an axis of size {from}"))),
@@ -54,7 +58,9 @@ fn nest(call: &Call) -> Nest {
         guards.extend(pads(&high).then_some(before_end));
         index.push(at);
     }
-    nest.load_where(0, index, guards, call.attrs.float("value"));
+    let value = call.attrs.float("value");
+    let value = if x.dtype == DType::Bool { saturate(x.dtype, value) as f64 } else { value };
+    nest.load_where(0, index, guards, value);
     nest
 }
 
@@ -70,6 +76,7 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
     let rank = sampler.int(1, 3) as usize;
     let shape = sampler.shape(rank);
     let mut counts = |least: i64| (0..rank).map(|_| Dim::constant(sampler.int(least, 2))).collect::<Vec<_>>();
-    let attrs = Attrs::none().with("low", counts(-1)).with("high", counts(0)).with("value", 0.5);
+    let (low, high) = (counts(-1), counts(0));
+    let attrs = Attrs::none().with("low", low).with("high", high).with("value", *sampler.pick(&[0.5, 0.0]));
     Sample::floats(vec![shape], attrs)
 }

@@ -274,7 +274,9 @@ impl<'g> Composer<'g> {
         if !tests.is_empty() {
             result = match self.body.term(inner).clone() {
                 // An inner check of a computed position keeps its own value.
-                Term::Load(load) if load.guards == guards && (load.index == index || !is_computed(&load.index)) => {
+                Term::Load(load)
+                    if load.guards == guards && (self.is_plain(value, &load, index) || !is_computed(&load.index)) =>
+                {
                     self.body.add(Term::Load(Load { otherwise: Number::new(otherwise), ..load }), dtype)
                 }
                 _ => {
@@ -294,11 +296,17 @@ impl<'g> Composer<'g> {
         Ok(result)
     }
 
+    /// Whether a load reads this value itself, and so knows how far it goes: what the value is made of may be read at an
+    /// equal position and be longer.
+    fn is_plain(&self, value: Value, load: &Load, index: &[Position]) -> bool {
+        self.captures.get(&value) == Some(&load.operand) && load.index == index
+    }
+
     /// Gives `otherwise` where a position that is known only at run time is out of range. A plain load checks by itself.
     fn checked(&mut self, value: Value, index: &[Position], result: TermId, otherwise: f64) -> TermId {
         let dtype = self.body.dtype(result);
         if let Term::Load(load) = self.body.term(result).clone()
-            && load.index == index
+            && self.is_plain(value, &load, index)
         {
             return self.body.add(Term::Load(Load { otherwise: Number::new(otherwise), ..load }), dtype);
         }

@@ -24,7 +24,7 @@ mod windows;
 
 use std::fmt;
 
-use self::body::{Body, Number, TermId};
+use self::body::{Body, Number, Term, TermId};
 use crate::graph::{Dim, Graph, Meaning, NodeId, Ranges, Scalar, Symbol, Type};
 use crate::kernel::Kernel;
 
@@ -47,6 +47,24 @@ pub struct Loops {
     pub stored: TermId,
     /// Sizes, then the axes.
     pub ranges: Ranges,
+}
+
+impl Loops {
+    /// What is divided by where the last digit of the quotient decides: a maximum, or what is compared, may meet the same
+    /// value computed by another kernel.
+    pub fn exact_divisors(&self) -> Vec<TermId> {
+        use Scalar::{Eq, Ge, Gt, Le, Lt, Max, Min, Ne};
+        let extremes = self.stages.iter().filter(|stage| matches!(stage.combine, Max | Min));
+        let mut roots: Vec<TermId> = extremes.map(|stage| stage.element).collect();
+        let results: Vec<TermId> = self.stages.iter().map(|stage| stage.element).chain([self.stored]).collect();
+        for id in self.body.needed(&results) {
+            if let Term::Apply(Eq | Ne | Lt | Le | Gt | Ge, sides) = self.body.term(id) {
+                roots.extend(sides);
+            }
+        }
+        let terms = self.body.needed(&roots).into_iter().map(|id| self.body.term(id));
+        terms.filter_map(|term| if let Term::Apply(Scalar::Div, args) = term { Some(args[1]) } else { None }).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,15 +115,17 @@ pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
         return kernel;
     }
-    let plan = match loops.stages.as_slice() {
-        [] => return pointwise::kernel(&loops, machine),
-        [reduce] if !loops.stores_rows() => contraction::find(&loops, reduce, machine).map(|plan| (plan, reduce)),
-        _ => None,
-    };
-    match (plan, windows::find(&loops, machine)) {
-        (Some((plan, reduce)), _) => contraction::kernel(&loops, reduce, &plan, machine),
-        (None, Some(plan)) => windows::kernel(&loops, &plan, machine),
-        (None, None) => reduction::kernel(&loops, machine),
+    if loops.stages.is_empty() {
+        return pointwise::kernel(&loops, machine);
+    }
+    if let ([reduce], false) = (loops.stages.as_slice(), loops.stores_rows())
+        && let Some(plan) = contraction::find(&loops, reduce, machine)
+    {
+        return contraction::kernel(&loops, reduce, &plan, machine);
+    }
+    match windows::find(&loops, machine) {
+        Some(plan) => windows::kernel(&loops, &plan, machine),
+        None => reduction::kernel(&loops, machine),
     }
 }
 

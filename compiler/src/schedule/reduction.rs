@@ -164,20 +164,23 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Computes what a term needs that is the same along the row, and inverts what the row is divided by.
+    /// Computes what a term needs that is the same along the row, and inverts what the row is divided by: not where the
+    /// last digit of a quotient decides.
     fn prepare(&mut self, b: &mut Builder, root: TermId) {
         let body = &self.loops.body;
         let inner: Vec<_> = self.loops.inner.iter().map(|&axis| Loops::symbol(axis)).collect();
         let varying = body.varying(&[root], &inner);
         let length = Dim::product(self.loops.inner.iter().map(|&axis| &self.loops.axes[axis]));
         let is_long = length.as_constant().is_none_or(|length| length > FEW_POINTS);
+        let exact = self.loops.exact_divisors();
         let mut tile = self.row(self.width, self.guards.clone());
         let is_had = |id: TermId| self.known.contains_key(&id) || self.kept.iter().any(|kept| kept.term == id);
         for id in body.needed_until(&[root], &is_had) {
             match body.term(id) {
                 Term::Const(_) => {}
                 Term::Apply(Scalar::Div, args) if varying[&id] && !varying[&args[1]] && is_long => {
-                    if matches!(body.dtype(id), DType::F32 | DType::F64) && !tile.inverses.contains_key(&args[1]) {
+                    let is_wide = matches!(body.dtype(id), DType::F32 | DType::F64);
+                    if is_wide && !exact.contains(&args[1]) && !tile.inverses.contains_key(&args[1]) {
                         tile.invert(b, args[1]);
                     }
                 }

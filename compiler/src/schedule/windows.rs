@@ -17,6 +17,7 @@ use super::tiles::{Machine, Segment, each_tile, segments_of};
 use crate::graph::Dim;
 use crate::graph::rows::divides;
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
+use crate::seeded::{Fault, is};
 
 /// Windows of more points are no short ones.
 const MAX_POINTS: i64 = 64;
@@ -41,7 +42,9 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let loads = loops.body.loads(&[loops.stages[0].element]);
     let slides = |axis: usize| loads.iter().any(|load| slides(loops, load, axis));
     let along = (0..loops.axes.len()).rev().find(|&axis| axis != lanes && is_outer(axis) && slides(axis))?;
-    (!divides(&loops.axes[along])).then_some(Plan { along, lanes })
+    // An extent that only a check at entry keeps from being negative has no tiles that are proved to lie inside.
+    let extent = &loops.axes[along];
+    (!divides(extent) && loops.ranges.proves_le(&Dim::constant(0), extent)).then_some(Plan { along, lanes })
 }
 
 /// Whether windows that follow each other along an axis lie beside each other, or overlap.
@@ -97,6 +100,7 @@ fn blocks(extent: &Dim, width: u64, reaches_over: bool) -> Vec<Segment> {
         None => vec![block(zero, n_wide, width)],
     };
     blocks.push(match rest.as_constant() {
+        _ if is(Fault::WindowsLeaveTheRest) => block(rest_start, Dim::constant(0), width),
         Some(rest) => block(rest_start, Dim::constant(i64::from(rest > 0)), rest as u64),
         None => block(rest_start, rest, 1),
     });

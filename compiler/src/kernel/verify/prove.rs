@@ -268,7 +268,7 @@ impl Search<'_> {
                     self.not_negative(&(&most - &(&(a * -coefficient) + &Dim::constant(1))), depth)
                 }
                 Atom::FloorDiv(a, b) if coefficient == 1 => self.not_negative(&(&(&rest * b) + a), depth),
-                Atom::FloorDiv(..) => false,
+                Atom::FloorDiv(a, _) => coefficient > 0 && self.not_negative(a, depth) && with(&Dim::constant(0)),
             }
         })
     }
@@ -402,6 +402,16 @@ mod tests {
         ]);
         assert!(f.proves(&dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - 2*l0 - 8*j1")));
         assert!(!f.proves(&dim("-32*floordiv(W + 3, 64) + floordiv(W + 1, 2) - 2*l0 - 8*j1 - 5")));
+    }
+
+    #[test]
+    fn a_quotient_of_what_a_guard_keeps_positive_is_not_negative() {
+        let mut f = facts(&[("N", "1", "64"), ("j", "0", ""), ("l0", "0", "15")]);
+        let steps = "64*floordiv(2*N*floordiv(N + 2, 3) - 4*floordiv(N + 2, 3), 64)";
+        assert!(!f.proves(&dim(&format!("{steps} + l0 + 16*j"))));
+        f.assume([dim("floordiv(2*N*floordiv(N + 2, 3) - 4*floordiv(N + 2, 3) + 1048575, 1048576) - 1")]);
+        assert!(f.proves(&dim(&format!("{steps} + l0 + 16*j"))));
+        assert!(!f.proves(&dim(&format!("{steps} + l0 + 16*j - 1"))));
     }
 
     #[test]

@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Kind, Survey};
 use crate::graph::{Dim, Graph, NodeId, Value};
 use crate::passes::facts::Facts;
-use crate::seeded::{Fault, is};
 
 /// Work, in additions, that is rather repeated than stored and loaded.
 pub const CHEAP: u32 = 8;
@@ -176,8 +175,7 @@ impl<'a> Growth<'a> {
                 }
             }
         }
-        let is_output = self.survey.is_output(id) && !is(Fault::FuseIgnoresOutputs);
-        member.is_private &= !is_output && operands.len() == self.survey.n_uses(id);
+        member.is_private &= !self.survey.is_output(id) && operands.len() == self.survey.n_uses(id);
         member
     }
 
@@ -188,7 +186,7 @@ impl<'a> Growth<'a> {
     fn judge_reduction(&self, id: NodeId, member: &Member) -> Result<(), &'static str> {
         let graph = self.survey.graph;
         let shape = |id: NodeId| &graph.node(id).types[0].shape;
-        if !member.is_private && !is(Fault::FuseIgnoresOtherUsers) {
+        if !member.is_private {
             return Err("its result is used elsewhere too");
         }
         if self.reduction.is_some() {

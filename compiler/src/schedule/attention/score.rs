@@ -8,6 +8,7 @@ use crate::graph::{Dim, Scalar};
 use crate::kernel::{Builder, Span, Type, Value, lane};
 use crate::schedule::contraction::depth::Depth;
 use crate::schedule::emit::Tile;
+use crate::seeded::{Fault, is};
 
 impl Item<'_> {
     /// Positions along the axes of the scores.
@@ -68,7 +69,7 @@ impl Item<'_> {
         tile.reduced(b, 0, sum);
         let is_inner = !is_edge && self.of.bounds.is_complete;
         let value = tile.full(b, if is_inner { self.of.bounds.inner } else { loops.stored });
-        if !is_edge {
+        if !is_edge || is(Fault::AttentionTakesPadding) {
             return value;
         }
         let at = b.index([1, width], column);
