@@ -9,6 +9,7 @@ pub mod cranelift;
 pub mod cuda;
 pub mod llvm;
 mod parallel;
+mod source;
 pub mod target;
 pub mod wgsl;
 

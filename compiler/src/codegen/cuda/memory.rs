@@ -1,7 +1,6 @@
 //! Loads and stores: elements of typed pointers and arrays.
 
 use super::print::Printer;
-use crate::codegen::CodegenError;
 use crate::graph::DType;
 use crate::kernel::{Memory, Place, Value};
 
@@ -28,9 +27,7 @@ impl Printer<'_> {
         }
     }
 
-    pub(super) fn store(&mut self, place: &Place, value: Value) -> Result<(), CodegenError> {
-        let line = format!("{} = {};", self.element(place), self.name(value));
-        self.line(&line);
-        Ok(())
+    pub(super) fn store(&mut self, place: &Place, value: Value) {
+        self.line(&format!("{} = {};", self.element(place), self.name(value)));
     }
 }

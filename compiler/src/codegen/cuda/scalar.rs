@@ -2,8 +2,9 @@
 //!
 //! Invariant: results are those of the table in `graph::scalar`, rounded to the type.
 
-use super::print::{Printer, type_name};
+use super::print::{Cuda, Printer};
 use crate::codegen::CodegenError;
+use crate::codegen::source::{Dialect, called, filled, lacks};
 use crate::graph::{DType, Scalar};
 use crate::kernel::{Literal, Op, Value};
 
@@ -63,36 +64,27 @@ impl Printer<'_> {
             Op::Scalar(scalar, operands) => self.scalar(*scalar, operands),
             Op::Cast(a) => self.cast(*a, dtype),
             Op::Bitcast(a) => self.bitcast(*a, dtype),
-            Op::Broadcast(a) => Ok(self.name(*a)),
-            Op::Quotient(a, b) => Ok(format!("({})({} / {})", type_name(dtype)?, self.name(*a), self.name(*b))),
-            Op::Call(scalar, operands) => {
-                let name = CALLS.iter().find(|(other, _)| other == scalar).map(|(_, name)| name);
-                let name = name.ok_or_else(|| CodegenError::new(format!("CUDA has no function `{scalar}` here")))?;
-                let operands: Vec<String> = operands.iter().map(|&value| self.name(value)).collect();
-                Ok(format!("{name}({})", operands.join(", ")))
-            }
-            other => Err(CodegenError::new(format!("CUDA has no {other:?}"))),
+            Op::Quotient(a, b) => Ok(format!("({})({} / {})", Cuda::type_name(dtype)?, self.name(*a), self.name(*b))),
+            Op::Call(scalar, operands) => called::<Cuda>(CALLS, *scalar, &self.operands(operands)),
+            other => Err(lacks::<Cuda>(format!("{other:?}"))),
         }
     }
 
     fn scalar(&self, scalar: Scalar, operands: &[Value]) -> Result<String, CodegenError> {
         let dtype = self.dtype(operands[0]);
-        let names: Vec<String> = operands.iter().map(|&value| self.name(value)).collect();
+        let names = self.operands(operands);
         match (scalar, dtype) {
             (Scalar::Select, _) => return Ok(format!("{} ? {} : {}", names[0], names[1], names[2])),
             (Scalar::Not, DType::Bool) => return Ok(format!("!{}", names[0])),
-            (Scalar::Not, _) => return Ok(format!("({})(~{})", type_name(dtype)?, names[0])),
-            (_, DType::F64) => return Err(CodegenError::new("no f64 here")),
+            (Scalar::Not, _) => return Ok(format!("({})(~{})", Cuda::type_name(dtype)?, names[0])),
+            (_, DType::F64) => return Err(lacks::<Cuda>("f64 here")),
             _ => {}
         }
         let row = ROWS.iter().find(|row| row.scalar == scalar);
         let template = row.map(|row| if dtype == DType::F32 { row.float } else { row.int });
-        let refused = || CodegenError::new(format!("CUDA has no `{scalar}` of {dtype} here"));
-        let mut text = template.filter(|text| !text.is_empty()).ok_or_else(refused)?.to_string();
-        for (sign, name) in ["$a", "$b", "$c"].iter().zip(&names) {
-            text = text.replace(sign, name);
-        }
-        Ok(text.replace("$t", type_name(dtype)?))
+        let refused = || lacks::<Cuda>(format!("`{scalar}` of {dtype} here"));
+        let template = template.filter(|text| !text.is_empty()).ok_or_else(refused)?;
+        Ok(filled(template, &names).replace("$t", Cuda::type_name(dtype)?))
     }
 
     fn cast(&self, a: Value, to: DType) -> Result<String, CodegenError> {
@@ -105,9 +97,9 @@ impl Printer<'_> {
             (BF16, F32) => format!("of_bf16({name})"),
             (F32, I64 | I32 | U32 | I8 | U8) => format!("to_{to}({name})"),
             (F64 | F16 | BF16, _) | (_, F64 | F16 | BF16) => {
-                return Err(CodegenError::new(format!("CUDA has no cast from {from} to {to} here")));
+                return Err(lacks::<Cuda>(format!("cast from {from} to {to} here")));
             }
-            _ => format!("({}){name}", type_name(to)?),
+            _ => format!("({}){name}", Cuda::type_name(to)?),
         })
     }
 
@@ -118,8 +110,8 @@ impl Printer<'_> {
             (DType::F32, DType::U32) => format!("__float_as_uint({name})"),
             (DType::I32, DType::F32) => format!("__int_as_float({name})"),
             (DType::U32, DType::F32) => format!("__uint_as_float({name})"),
-            _ if from.is_int() && to.is_int() => format!("({}){name}", type_name(to)?),
-            _ => return Err(CodegenError::new(format!("CUDA has no bits of {from} as {to} here"))),
+            _ if from.is_int() && to.is_int() => format!("({}){name}", Cuda::type_name(to)?),
+            _ => return Err(lacks::<Cuda>(format!("bits of {from} as {to} here"))),
         })
     }
 }
@@ -139,7 +131,7 @@ pub(super) fn literal(literal: Literal, dtype: DType) -> Result<String, CodegenE
         DType::I32 if literal.as_i64() == i64::from(i32::MIN) => "(int)0x80000000u".to_string(),
         DType::I32 => format!("({})", literal.as_i64()),
         DType::U32 => format!("{}u", literal.as_i64()),
-        DType::I8 | DType::U8 => format!("({}){}", type_name(dtype)?, literal.as_i64()),
-        DType::F64 | DType::Real => return Err(CodegenError::new(format!("CUDA has no {dtype} here"))),
+        DType::I8 | DType::U8 => format!("({}){}", Cuda::type_name(dtype)?, literal.as_i64()),
+        DType::F64 | DType::Real => return Err(lacks::<Cuda>(format!("{dtype} here"))),
     })
 }

@@ -103,7 +103,7 @@ impl Printer<'_> {
         let (index, shift) = self.within_word(at, offset, dtype);
         let low = self.word(at, &index);
         let low = self.temp(&low);
-        let name = format!("t{}", self.next_temp());
+        let name = self.next_temp();
         self.line(&format!("var {name}: u32 = {low} >> {shift};"));
         let high = self.word(at, &format!("{index} + 1"));
         self.line(&format!("if ({shift} != 0u) {{ {name} = {name} | ({high} << (32u - {shift})); }}"));

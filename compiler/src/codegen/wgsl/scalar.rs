@@ -3,8 +3,9 @@
 //! Invariant: results are those of the table in `graph::scalar` as far as the language promises it: quotients, roots and
 //! fused multiply-adds may be less exact. Integers of 8 bits are wrapped after each operation that may leave their range.
 
-use super::print::Printer;
+use super::print::{Printer, Wgsl};
 use crate::codegen::CodegenError;
+use crate::codegen::source::{Dialect, called, filled, lacks};
 use crate::graph::{DType, Scalar};
 use crate::kernel::{Literal, Op, Value};
 
@@ -117,23 +118,19 @@ impl Printer<'_> {
         match op {
             Op::Scalar(scalar, operands) => self.scalar(*scalar, operands),
             Op::Cast(a) => self.cast(*a, dtype),
-            Op::Bitcast(a) => Ok(format!("bitcast<{}>({})", super::print::type_name(dtype)?, self.name(*a))),
-            Op::Broadcast(a) => Ok(self.name(*a)),
+            Op::Bitcast(a) => Ok(format!("bitcast<{}>({})", Wgsl::type_name(dtype)?, self.name(*a))),
             Op::Quotient(a, b) => {
-                let names = self.operands(&[*a, *b]);
+                let names = self.varying(&[*a, *b]);
                 Ok(format!("({} / {})", names[0], names[1]))
             }
-            Op::Call(scalar, operands) => {
-                let name = CALLS.iter().find(|(other, _)| other == scalar).map(|(_, name)| name);
-                let name = name.ok_or_else(|| CodegenError::new(format!("no shader has the function `{scalar}`")))?;
-                Ok(format!("{name}({})", self.operands(operands).join(", ")))
-            }
-            other => Err(CodegenError::new(format!("no shader has {other:?}"))),
+            Op::Call(scalar, operands) => called::<Wgsl>(CALLS, *scalar, &self.varying(operands)),
+            other => Err(lacks::<Wgsl>(format!("{other:?}"))),
         }
     }
 
-    fn operands(&mut self, values: &[Value]) -> Vec<String> {
-        let mut names: Vec<String> = values.iter().map(|&value| self.name(value)).collect();
+    /// The operands, not all of them constants: an overflow in constant arithmetic would be an error.
+    fn varying(&mut self, values: &[Value]) -> Vec<String> {
+        let mut names = self.operands(values);
         if values.iter().all(|&value| self.is_literal(value)) {
             names[0] = self.temp(&names[0]);
         }
@@ -142,8 +139,8 @@ impl Printer<'_> {
 
     fn scalar(&mut self, scalar: Scalar, operands: &[Value]) -> Result<String, CodegenError> {
         let dtype = self.dtype(operands[0]);
-        let names = self.operands(operands);
-        let refused = || CodegenError::new(format!("no shader has `{scalar}` of {dtype}"));
+        let names = self.varying(operands);
+        let refused = || lacks::<Wgsl>(format!("`{scalar}` of {dtype}"));
         match scalar {
             Scalar::Select => return Ok(format!("select({}, {}, {})", names[2], names[1], names[0])),
             Scalar::Shl | Scalar::Shr => {
@@ -161,10 +158,7 @@ impl Printer<'_> {
             }),
         };
         let template = template.filter(|text| !text.is_empty()).ok_or_else(refused)?;
-        let mut text = template.to_string();
-        for (sign, name) in ["$a", "$b", "$c"].iter().zip(&names) {
-            text = text.replace(sign, name);
-        }
+        let text = filled(template, &names);
         let compares = matches!(scalar, Scalar::Eq | Scalar::Ne | Scalar::Lt | Scalar::Le | Scalar::Gt | Scalar::Ge);
         Ok(if compares { text } else { wrapped(dtype, text) })
     }
@@ -229,7 +223,7 @@ pub(super) fn literal(literal: Literal, dtype: DType) -> Result<String, CodegenE
             Ok(value) => signed(value),
             Err(_) => return Err(CodegenError::new(format!("{literal} does not fit 32 bits"))),
         },
-        DType::F64 | DType::Real => return Err(CodegenError::new(format!("no shader has {dtype}"))),
+        DType::F64 | DType::Real => return Err(lacks::<Wgsl>(format!("{dtype}"))),
     })
 }
 
