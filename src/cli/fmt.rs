@@ -1,11 +1,12 @@
 //! `tw fmt`: one layout for every spec.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use tilewright::Error;
 use tilewright::compiler::diag::{Diagnostic, SourceMap};
 use tilewright::compiler::front::format::format_source;
+use tilewright::runtime::files;
 
 use super::source::read_text;
 use super::term::{Failure, Outcome, note, print, show_error};
@@ -74,12 +75,6 @@ fn spec_error(name: &str, text: &str, diagnostics: Vec<Diagnostic>) -> Error {
 
 /// Writes a file beside `path` and renames it, so that an interruption leaves the old one.
 pub fn write_beside(path: &Path, bytes: &[u8]) -> Outcome {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.partial", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&beside);
-        Error::request(format!("cannot write `{}`: {error}", path.display())).into()
-    })
+    let written = files::write_whole(path, |file| file.write_all(bytes));
+    written.map_err(|error| Error::request(format!("cannot write `{}`: {error}", path.display())).into())
 }

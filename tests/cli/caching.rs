@@ -3,22 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::command::{Said, command, said};
-
-const RUN: [&str; 8] = [
-    "run",
-    "specs/vision/vit.tw",
-    "--preset",
-    "digits",
-    "--weights",
-    "specs/vision/digits/weights.safetensors",
-    "--input",
-    "specs/vision/digits/held_out.npz",
-];
+use crate::command::{DIGITS, DIGITS_WEIGHTS, Said, command, said};
 
 fn run(cache: &Path, more: &[&str]) -> Said {
     let output = cache.with_extension("npz").to_string_lossy().into_owned();
-    let args: Vec<&str> = RUN.iter().copied().chain(["--output", &output]).chain(more.iter().copied()).collect();
+    let args: Vec<&str> = DIGITS.iter().copied().chain(["--output", &output]).chain(more.iter().copied()).collect();
     let said = said(command(&args).env("TILEWRIGHT_CACHE", cache).output().unwrap());
     assert_eq!(said.code, 0, "{}", said.all());
     said
@@ -72,9 +61,9 @@ fn other_weights_are_other_files() {
     run(&cache, &[]);
     let expected = logits(&cache);
     let copy = folder.path().join("copy.safetensors").to_string_lossy().into_owned();
-    fs::copy(RUN[5], &copy).unwrap();
+    fs::copy(DIGITS_WEIGHTS, &copy).unwrap();
     // A file that was written a moment ago is not remembered: it may change again without a trace.
-    let args: Vec<&str> = RUN.iter().map(|&arg| if arg == RUN[5] { &copy } else { arg }).collect();
+    let args: Vec<&str> = DIGITS.iter().map(|&arg| if arg == DIGITS_WEIGHTS { &copy } else { arg }).collect();
     let again = || said(command(&args).env("TILEWRIGHT_CACHE", &cache).output().unwrap());
     assert_eq!(again().code, 0);
     assert_eq!(kept(&cache).len(), 1);

@@ -3,6 +3,19 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// Runs the trained model of digits on those that were held out.
+pub const DIGITS: [&str; 8] = [
+    "run",
+    "specs/vision/vit.tw",
+    "--preset",
+    "digits",
+    "--weights",
+    DIGITS_WEIGHTS,
+    "--input",
+    "specs/vision/digits/held_out.npz",
+];
+pub const DIGITS_WEIGHTS: &str = "specs/vision/digits/weights.safetensors";
+
 pub struct Said {
     pub code: i32,
     pub out: String,

@@ -1,24 +1,18 @@
 //! The digits through the command: the README's promises.
 
-use crate::command::{backends, tw};
+use crate::command::{DIGITS, DIGITS_WEIGHTS, Said, backends, tw};
 
-const RUN: [&str; 10] = [
-    "run",
-    "specs/vision/vit.tw",
-    "--preset",
-    "digits",
-    "--weights",
-    "specs/vision/digits/weights.safetensors",
-    "--input",
-    "specs/vision/digits/held_out.npz",
-    "--labels",
-    "specs/vision/digits/held_out.npz:labels",
-];
+/// What they are, too.
+const LABELS: [&str; 2] = ["--labels", "specs/vision/digits/held_out.npz:labels"];
+
+fn labelled(more: &[&str]) -> Said {
+    tw(&[&DIGITS[..], &LABELS, more].concat())
+}
 
 #[test]
 fn held_out_digits_are_recognised_by_every_backend() {
     for backend in backends().iter().chain(&["interpreter"]) {
-        let said = tw(&[&RUN[..], &["--backend", backend, "--json"]].concat());
+        let said = labelled(&["--backend", backend, "--json"]);
         assert_eq!(said.code, 0, "{backend}: {}", said.all());
         let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         assert!(report["accuracy"].as_f64().unwrap() >= 0.97, "{backend}: {}", report["accuracy"]);
@@ -29,7 +23,7 @@ fn held_out_digits_are_recognised_by_every_backend() {
 #[test]
 fn narrow_factors_recognise_digits_too() {
     for (precision, least, most) in [("f32", 0.0, 0.0), ("bf16", 1e-4, 2e-2), ("int8", 1e-4, 6e-2)] {
-        let said = tw(&[&RUN[..], &["--precision", precision, "--compare", "f32", "--json"]].concat());
+        let said = labelled(&["--precision", precision, "--compare", "f32", "--json"]);
         assert_eq!(said.code, 0, "{precision}: {}", said.all());
         let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         assert!(report["accuracy"].as_f64().unwrap() >= 0.97, "{precision}: {}", report["accuracy"]);
@@ -42,7 +36,7 @@ fn narrow_factors_recognise_digits_too() {
 fn scales_can_come_from_data() {
     let train = "specs/vision/digits/train.npz";
     let run = |more: &[&str]| {
-        let said = tw(&[&RUN[..], &["--precision", "int8", "--compare", "f32", "--json"], more].concat());
+        let said = labelled(&[&["--precision", "int8", "--compare", "f32", "--json"], more].concat());
         assert_eq!(said.code, 0, "{}", said.all());
         let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
         assert!(report["accuracy"].as_f64().unwrap() >= 0.97, "{}", report["accuracy"]);
@@ -50,15 +44,15 @@ fn scales_can_come_from_data() {
     };
     let (each_call, once) = (run(&[]), run(&["--calibrate", train]));
     assert!(once <= 0.1 && once != each_call, "{once} and {each_call}");
-    let wrong = tw(&[&RUN[..], &["--calibrate", train]].concat());
+    let wrong = labelled(&["--calibrate", train]);
     assert_eq!(wrong.code, 2, "{}", wrong.all());
-    let missing = tw(&[&RUN[..], &["--precision", "int8", "--calibrate", "nothing.npz"]].concat());
+    let missing = labelled(&["--precision", "int8", "--calibrate", "nothing.npz"]);
     assert_eq!(missing.code, 1, "{}", missing.all());
     // A fixed batch takes the examples one by one.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("vit.twprog").to_string_lossy().into_owned();
     let compile = ["compile", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "int8"];
-    let said = tw(&[&compile[..], &["--calibrate", train, "--weights", RUN[5], "-o", &program]].concat());
+    let said = tw(&[&compile[..], &["--calibrate", train, "--weights", DIGITS_WEIGHTS, "-o", &program]].concat());
     assert_eq!(said.code, 0, "{}", said.all());
 }
 
@@ -76,7 +70,7 @@ fn what_stays_wide_is_listed() {
 
 #[test]
 fn digits_are_drawn_with_their_classes() {
-    let said = tw(&[&RUN[..], &["--show", "3", "--backend", "cranelift"]].concat());
+    let said = labelled(&["--show", "3", "--backend", "cranelift"]);
     assert_eq!(said.code, 0, "{}", said.all());
     let drawn: Vec<&str> = said.out.lines().take(9).collect();
     assert!(drawn[..8].iter().all(|line| line.chars().count() == 2 + 3 * 16 + 2 * 3), "{}", said.out);

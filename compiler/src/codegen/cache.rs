@@ -4,11 +4,12 @@
 //! as good as nothing and is written again; a cache that cannot be read or written only costs time. Entries appear by
 //! renaming, so no reader sees half of one.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
+
+use tilewright_runtime::files;
 
 /// Names the directory, or is `off`.
 pub const VARIABLE: &str = "TILEWRIGHT_CACHE";
@@ -70,68 +71,30 @@ impl Cache {
 
     pub fn put(&self, key: &str, object: &[u8]) {
         if let Some(dir) = &self.dir {
-            let _ = write_beside(dir, key, object);
+            let _ = write(dir, key, object);
         }
     }
 
     /// Removes the entries that were not used for longest until the rest fits the limit.
     pub fn trim(&self) {
-        let Some(entries) = self.dir.as_ref().and_then(|dir| fs::read_dir(dir).ok()) else { return };
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let facts = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-                is_ours(&entry.file_name()).then(|| (facts.modified().ok(), facts.len(), entry.path()))
-            })
-            .filter_map(|(used, len, path)| Some((used?, len, path)))
-            .collect();
-        let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
-        files.sort();
-        for (_, len, path) in files {
-            if total <= self.limit {
-                break;
-            }
-            if fs::remove_file(path).is_ok() {
-                total -= len;
-            }
+        if let Some(dir) = &self.dir {
+            files::trim(dir, self.limit);
         }
     }
 }
 
-/// Keys are hexadecimal; the directory may hold files of others.
-fn is_ours(name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let key = name.split('.').next().unwrap_or("");
-    key.len() == 2 * blake3::OUT_LEN && key.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn write_beside(dir: &Path, key: &str, object: &[u8]) -> io::Result<()> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    create_private(dir)?;
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let beside = dir.join(format!("{key}.{}.{number}", std::process::id()));
-    let written = File::create_new(&beside).and_then(|mut file| {
+fn write(dir: &Path, key: &str, object: &[u8]) -> io::Result<()> {
+    files::create_private(dir)?;
+    files::write_whole(&dir.join(key), |file| {
         file.write_all(blake3::hash(object).as_bytes())?;
         file.write_all(object)
-    });
-    let renamed = written.and_then(|()| fs::rename(&beside, dir.join(key)));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    renamed
-}
-
-/// Code that will be run must not be writable by others.
-fn create_private(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn key(byte: u8) -> String {

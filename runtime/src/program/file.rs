@@ -13,14 +13,14 @@
 use std::fs;
 use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{BlobId, Program};
 use crate::bytes::{ALIGN, AlignedBytes, Blob};
 use crate::error::{ErrorKind, RunError};
+use crate::files;
 
 const MAGIC: &[u8; 8] = b"TWPROG\r\n";
 const VERSION: u32 = 1;
@@ -42,17 +42,11 @@ struct Header<P> {
 }
 
 impl Program {
-    /// Writes the file beside `path`, then renames it, so that nobody sees half a program.
+    /// Replaces the file at `path`; nobody sees half a program.
     pub fn write_file(&self, path: &Path) -> Result<(), RunError> {
         let bytes = self.to_bytes()?;
-        let beside = beside(path);
-        let written = fs::File::create(&beside)
-            .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&beside, path));
-        written.map_err(|error| {
-            let _ = fs::remove_file(&beside);
-            RunError::io("write", path, &error)
-        })
+        let write = |file: &mut fs::File| file.write_all(&bytes).and_then(|()| file.sync_all());
+        files::write_whole(path, write).map_err(|error| RunError::io("write", path, &error))
     }
 
     pub fn read_file(path: &Path, trust: Trust) -> Result<Program, RunError> {
@@ -186,15 +180,6 @@ fn content_hash(file: &[u8]) -> blake3::Hash {
 
 fn broken(message: impl Into<String>) -> RunError {
     RunError::new(ErrorKind::File, message)
-}
-
-/// A name in the same folder that no other writer uses.
-fn beside(path: &Path) -> PathBuf {
-    static WRITES: AtomicU32 = AtomicU32::new(0);
-    let write = WRITES.fetch_add(1, Ordering::Relaxed);
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.{write}.partial", std::process::id()));
-    path.with_file_name(name)
 }
 
 #[cfg(test)]

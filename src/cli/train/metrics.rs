@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use tilewright::Error;
+use tilewright::runtime::files;
 
 use super::super::term::Outcome;
 
@@ -25,9 +26,7 @@ impl Metrics {
             Err(_) => false,
         };
         let kept: String = before.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-        let mut beside = path.as_os_str().to_os_string();
-        beside.push(".partial");
-        fs::write(&beside, kept).and_then(|()| fs::rename(&beside, path)).map_err(failed)?;
+        files::write_whole(path, |file| file.write_all(kept.as_bytes())).map_err(failed)?;
         let file = File::options().append(true).open(path).map_err(failed)?;
         Ok(Metrics { file: BufWriter::new(file) })
     }

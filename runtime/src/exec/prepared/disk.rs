@@ -11,17 +11,17 @@
 //! cannot do harm but to results, and files appear whole, by renaming what the disk has. A cache that cannot be read or
 //! written only costs time.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
 
 use crate::bytes::ALIGN;
 use crate::data::{Tensor, byte_len};
+use crate::files;
 use crate::program::PreparedDecl;
 
 const MAGIC: &[u8; 8] = b"TWPREP\r\n";
@@ -87,8 +87,9 @@ impl WeightCache {
 
     pub(in crate::exec) fn put(&self, key: &blake3::Hash, decls: &[PreparedDecl], tensors: &[Tensor]) {
         let (Some(dir), Some((places, len))) = (&self.dir, places(decls)) else { return };
-        if create_private(dir).is_ok() && self.make_room(dir, len as u64) {
-            let _ = write_beside(dir, key, &places, len, tensors);
+        if files::create_private(dir).is_ok() && self.make_room(dir, len as u64) {
+            let path = dir.join(key.to_hex().as_str());
+            let _ = files::write_whole(&path, |file| write(file, &preamble(key, len), &places, tensors));
         }
     }
 
@@ -97,26 +98,8 @@ impl WeightCache {
     fn make_room(&self, dir: &Path, bytes: u64) -> bool {
         let limit = self.limit.unwrap_or(LIMIT);
         let fits_disk = free_bytes(dir).is_none_or(|free| bytes <= free / 2);
-        let Some(left) = limit.checked_sub(bytes).filter(|_| fits_disk) else { return false };
-        let Ok(entries) = fs::read_dir(dir) else { return false };
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok().filter(|entry| is_ours(&entry.file_name()))?;
-                let facts = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-                Some((facts.modified().ok()?, facts.len(), entry.path()))
-            })
-            .collect();
-        let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
-        files.sort();
-        for (_, len, path) in files {
-            if total <= left {
-                break;
-            }
-            if fs::remove_file(path).is_ok() {
-                total -= len;
-            }
-        }
-        total <= left
+        let left = limit.checked_sub(bytes).filter(|_| fits_disk);
+        left.is_some_and(|left| files::trim(dir, left))
     }
 }
 
@@ -143,50 +126,19 @@ fn preamble(key: &blake3::Hash, len: usize) -> [u8; PREAMBLE] {
     bytes
 }
 
-/// Keys are hexadecimal; the directory may hold files of others.
-fn is_ours(name: &std::ffi::OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let key = name.split('.').next().unwrap_or("");
-    key.len() == 2 * blake3::OUT_LEN && key.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn write_beside(
-    dir: &Path,
-    key: &blake3::Hash,
-    places: &[Range<usize>],
-    len: usize,
-    tensors: &[Tensor],
-) -> io::Result<()> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let key_text = key.to_hex();
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let beside = dir.join(format!("{key_text}.{}.{number}", std::process::id()));
-    let written = File::create_new(&beside).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        file.write_all(&preamble(key, len))?;
-        let mut at = PREAMBLE;
-        for (place, tensor) in places.iter().zip(tensors) {
-            file.write_all(&[0; ALIGN][..place.start - at])?;
-            file.write_all(tensor.bytes())?;
-            at = place.end;
-        }
-        // A name that outlives a loss of power must not stand for bytes that do not.
-        file.into_inner()?.sync_data()
-    });
-    let renamed = written.and_then(|()| fs::rename(&beside, dir.join(key_text.as_str())));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&beside);
+fn write(file: &mut File, preamble: &[u8], places: &[Range<usize>], tensors: &[Tensor]) -> io::Result<()> {
+    let mut writer = BufWriter::new(&mut *file);
+    writer.write_all(preamble)?;
+    let mut at = PREAMBLE;
+    for (place, tensor) in places.iter().zip(tensors) {
+        writer.write_all(&[0; ALIGN][..place.start - at])?;
+        writer.write_all(tensor.bytes())?;
+        at = place.end;
     }
-    renamed
-}
-
-/// What others could write to would be their results.
-fn create_private(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
+    writer.flush()?;
+    drop(writer);
+    // A name that outlives a loss of power must not stand for bytes that do not.
+    file.sync_data()
 }
 
 #[cfg(unix)]
