@@ -1,5 +1,7 @@
 //! What is frozen: values made of weights and constants alone, the same at every call.
 
+use super::hoist::n_captures;
+use super::rebuild::Rebuild;
 use crate::graph::{Graph, Meaning, NodeId, Role};
 
 /// By node index: whether its results depend on params and constants only, and have constant sizes. Nothing is frozen in
@@ -9,7 +11,7 @@ pub fn frozen(graph: &Graph, live: &[NodeId]) -> Vec<bool> {
 }
 
 /// The same in a region, some of whose arguments stand for frozen values.
-pub fn frozen_with(graph: &Graph, live: &[NodeId], is_given: &dyn Fn(usize) -> bool) -> Vec<bool> {
+fn frozen_with(graph: &Graph, live: &[NodeId], is_given: &dyn Fn(usize) -> bool) -> Vec<bool> {
     let mut frozen = vec![false; graph.node_ids().map(|id| id.index() + 1).max().unwrap_or(0)];
     if graph.outputs().iter().any(|output| output.role == Role::Param) {
         return frozen;
@@ -27,6 +29,16 @@ pub fn frozen_with(graph: &Graph, live: &[NodeId], is_given: &dyn Fn(usize) -> b
         frozen[id.index()] = is_computed && operands_are && has_constant_sizes(graph, id);
     }
     frozen
+}
+
+/// What is frozen in a region of a node: it sees frozen values through its captures.
+pub fn frozen_in_region(graph: &Graph, id: NodeId, region: &Graph, frozen: &[bool]) -> Vec<bool> {
+    let operands = graph.operands(id);
+    let n_captures = n_captures(graph.node(id), operands.len()).unwrap_or(0);
+    let captures = &operands[operands.len() - n_captures..];
+    let first = region.arguments().len() - n_captures;
+    let is_given = |idx: usize| idx >= first && frozen[captures[idx - first].node.index()];
+    frozen_with(region, &Rebuild::live(region), &is_given)
 }
 
 fn has_constant_sizes(graph: &Graph, id: NodeId) -> bool {

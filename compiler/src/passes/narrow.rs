@@ -13,11 +13,10 @@
 use rustc_hash::FxHashMap;
 
 use super::facts::is_elementwise;
-use super::frozen::frozen;
-use super::panels::factors;
+use super::frozen::{frozen, frozen_in_region};
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, dce, op, pack};
-use crate::graph::{Attrs, DType, Graph, Meaning, NodeId, OpError, Origin, Value};
+use crate::graph::{Attrs, DType, Graph, NodeId, OpError, Origin, Value};
 
 pub static PASS: Pass =
     Pass { name: "narrow", doc: "Lets contractions with weights read narrower numbers than they sum.", run };
@@ -33,8 +32,20 @@ const MAX_MOVES: usize = 8;
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Narrowing::Factors(dtype) = context.narrowing else { return Ok(graph.clone()) };
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
+    let is_frozen = frozen(graph, &Rebuild::live(graph));
+    let graph = narrowed(graph, &is_frozen, dtype, panel, context)?;
+    (dce::PASS.run)(&graph, context)
+}
+
+/// A graph, or a region of one, with these frozen values.
+fn narrowed(
+    graph: &Graph,
+    is_frozen: &[bool],
+    dtype: DType,
+    panel: &pack::Width,
+    context: &Context,
+) -> Result<Graph, PassError> {
     let live = Rebuild::live(graph);
-    let is_frozen = frozen(graph, &live);
     let mut uses: FxHashMap<NodeId, usize> = FxHashMap::default();
     for value in live.iter().flat_map(|&id| graph.operands(id)) {
         *uses.entry(value.node).or_default() += 1;
@@ -43,8 +54,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut casts = Casts { rebuild: Rebuild::new(graph), dtype, uses, known: FxHashMap::default() };
     for id in live {
         let node = graph.node(id);
-        let regions = node.regions.clone();
-        let reason = match pack::weight(graph, id, &is_frozen, panel) {
+        let reason = match pack::weight(graph, id, is_frozen, panel) {
             _ if !is_wide(graph, id) => None,
             Ok(_) if node.attrs.get(RESULT).is_none() => Some("its type is written in the spec"),
             Ok(weight) if weight.pairs || weight.is_shared || dtype != DType::BF16 => {
@@ -54,28 +64,17 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             Ok(_) => Some("its factors do not fall into pairs"),
             Err(reason) => reason,
         };
-        remark_inner(graph, id, context);
         if let Some(reason) = reason {
             context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
         }
+        let inside = |region| {
+            let is_frozen = frozen_in_region(graph, id, region, is_frozen);
+            narrowed(region, &is_frozen, dtype, panel, context)
+        };
+        let regions = node.regions.iter().map(inside).collect::<Result<_, _>>()?;
         casts.rebuild.copy(id, regions);
     }
-    stored_once(&casts.rebuild.finish(), dtype).and_then(|graph| (dce::PASS.run)(&graph, context))
-}
-
-/// Says of contractions in the regions of a node that they stay as they are.
-pub fn remark_inner(graph: &Graph, id: NodeId, context: &Context) {
-    let outer = graph.node(id);
-    for region in &outer.regions {
-        for id in region.node_ids() {
-            let node = region.node(id);
-            let Meaning::Structured { nest, .. } = node.op.meaning else { continue };
-            if is_wide(region, id) && region.with_call(id, |call| factors(&nest(call)).is_some()) {
-                let message = format!("`{}` stays in f32: it is a part of `{}`", node.op.name, outer.op.name);
-                context.remark(PASS.name, &node.origin, message);
-            }
-        }
-    }
+    stored_once(&casts.rebuild.finish(), dtype)
 }
 
 /// Whether a node reads and gives f32.

@@ -13,8 +13,7 @@
 //! turned once: packed in a single panel. Without a machine in the context nothing is packed. In a loop the weight is a
 //! capture; `hoist` takes its `pack` out.
 
-use super::frozen::{frozen, frozen_with, is_unpacked};
-use super::hoist::n_captures;
+use super::frozen::{frozen, frozen_in_region, is_unpacked};
 use super::panels::{Factor, Panels, factors};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError};
@@ -35,18 +34,21 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
-    packed(graph, live, is_frozen, panel)
+    packed(graph, live, &is_frozen, panel)
 }
 
 /// How wide panels are, given how many columns there are and what is summed in.
-type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
+pub type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
 
-fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width) -> Result<Graph, PassError> {
+fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], panel: &Width) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in live {
-        let regions = graph.node(id).regions.iter().map(|region| region_packed(graph, id, region, &is_frozen, panel));
-        let regions = regions.collect::<Result<Vec<Graph>, _>>()?;
-        let weight = factor(graph, id, &is_frozen, panel).ok().map(|weight| (weight.operand, weight.panels));
+        let inside = |region: &Graph| {
+            let is_frozen = frozen_in_region(graph, id, region, is_frozen);
+            packed(region, Rebuild::live(region), &is_frozen, panel)
+        };
+        let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
+        let weight = factor(graph, id, is_frozen, panel).ok().map(|weight| (weight.operand, weight.panels));
         let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
         match cuts.is_empty() {
             false => repack(&mut rebuild, id, &cuts).map_err(PassError::at(PASS.name, &graph.node(id).origin))?,
@@ -54,24 +56,6 @@ fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: Vec<bool>, panel: &Width)
         }
     }
     Ok(rebuild.finish())
-}
-
-/// A region sees frozen values through its captures.
-fn region_packed(
-    graph: &Graph,
-    id: NodeId,
-    region: &Graph,
-    is_frozen: &[bool],
-    panel: &Width,
-) -> Result<Graph, PassError> {
-    let operands = graph.operands(id);
-    let Some(n_captures) = n_captures(graph.node(id), operands.len()) else { return Ok(region.clone()) };
-    let captures = &operands[operands.len() - n_captures..];
-    let first = region.arguments().len() - n_captures;
-    let is_given = |idx: usize| idx >= first && is_frozen[captures[idx - first].node.index()];
-    let live = Rebuild::live(region);
-    let is_frozen = frozen_with(region, &live, &is_given);
-    packed(region, live, is_frozen, panel)
 }
 
 /// A factor of a contraction that has the last axis of the result.

@@ -17,11 +17,12 @@ use rustc_hash::FxHashMap;
 
 use super::calibration::{self, Calibration};
 use super::frozen::frozen;
-use super::narrow::{RESULT, is_wide, remark_inner};
+use super::narrow::{RESULT, is_wide};
 use super::pack::{self, Weight};
+use super::panels::factors;
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, op};
-use crate::graph::{Attr, Attrs, DType, Dim, Graph, NodeId, OpError, Origin, Role, Tensor, Type, Value};
+use crate::graph::{Attr, Attrs, DType, Dim, Graph, Meaning, NodeId, OpError, Origin, Role, Tensor, Type, Value};
 
 pub static PASS: Pass =
     Pass { name: "quantize", doc: "Stores weights of contractions as small integers with scales.", run };
@@ -207,5 +208,20 @@ impl Build<'_> {
         let value = Attr::Tensor(Arc::new(numbers.cast(ty.dtype)));
         let constant = self.apply("constant", &[], Attrs::none().with("value", value))?;
         self.apply("broadcast", &[constant], Attrs::none().with("shape", ty.shape.clone()))
+    }
+}
+
+/// Says of contractions in the regions of a node that they stay as they are.
+fn remark_inner(graph: &Graph, id: NodeId, context: &Context) {
+    let outer = graph.node(id);
+    for region in &outer.regions {
+        for id in region.node_ids() {
+            let node = region.node(id);
+            let Meaning::Structured { nest, .. } = node.op.meaning else { continue };
+            if is_wide(region, id) && region.with_call(id, |call| factors(&nest(call)).is_some()) {
+                let message = format!("`{}` stays in f32: it is a part of `{}`", node.op.name, outer.op.name);
+                context.remark(PASS.name, &node.origin, message);
+            }
+        }
     }
 }

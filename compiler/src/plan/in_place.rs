@@ -9,15 +9,20 @@ use std::rc::Rc;
 use super::draft::InPlace;
 use crate::graph::rows::{Rows, Visit};
 use crate::graph::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Value, axis};
-use crate::kernel::{Block, Builder, Kernel, Memory, Op, Rights, lane};
+use crate::kernel::{self, Access, Block, Builder, Kernel, Memory, Op, Rights, lane};
 
 /// The ways to run a node in place, given its kernel.
 pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
     let node = graph.node(id);
-    if node.op.name == "update" {
-        let fits = piece_fits(graph, id);
-        let way = || InPlace { operand: 0, kernel: Rc::new(update_kernel(graph, id)), args: vec![1, 2, 3] };
-        return fits.then(way).into_iter().collect();
+    let over = |operand: usize, kernel: Kernel| {
+        let args = (0..=kernel.buffers.len()).filter(|&idx| idx != operand).collect();
+        InPlace { operand, kernel: Rc::new(kernel), args }
+    };
+    match node.op.name {
+        "update" if piece_fits(graph, id) => return vec![over(0, update_kernel(graph, id))],
+        "update" => return Vec::new(),
+        "scatter" => return joined(kernel, 0).map(|joined| over(0, without_copies(joined))).into_iter().collect(),
+        _ => {}
     }
     let operands = 0..graph.operands(id).len();
     let straight = |&operand: &usize| match (node.op.name, node.regions.as_slice()) {
@@ -27,11 +32,7 @@ pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
         }
         _ => reads_in_place(graph, id, operand),
     };
-    let way = |operand: usize| {
-        let args = (0..kernel.buffers.len()).filter(|&idx| idx != operand).collect();
-        Some(InPlace { operand, kernel: Rc::new(joined(kernel, operand)?), args })
-    };
-    operands.filter(straight).filter_map(way).collect()
+    operands.filter(straight).filter_map(|operand| Some(over(operand, joined(kernel, operand)?))).collect()
 }
 
 /// The kernel with one buffer for an operand and the result: the last, which it reads and writes.
@@ -55,6 +56,27 @@ fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
     };
     each_memory(&mut joined.body, &renumber);
     Some(joined)
+}
+
+/// The kernel without stores of what was loaded from the same place: a scatter copies its base, and leaves what lies there.
+fn without_copies(mut kernel: Kernel) -> Kernel {
+    drop_copies(&mut kernel.body);
+    kernel
+}
+
+fn drop_copies(block: &mut Block) {
+    let mut loads: Vec<(kernel::Value, Access)> = Vec::new();
+    block.stmts.retain_mut(|stmt| {
+        stmt.op.blocks_mut().into_iter().for_each(drop_copies);
+        match &stmt.op {
+            Op::Load(access, _) => loads.push((stmt.results[0], (**access).clone())),
+            Op::Store(access, value) => {
+                return !loads.iter().any(|(loaded, from)| loaded == value && *from == **access);
+            }
+            _ => {}
+        }
+        true
+    });
 }
 
 /// Contractions make their last tile whole by moving it back over the one before: what they read there must not have been

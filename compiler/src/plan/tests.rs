@@ -175,6 +175,22 @@ fn a_state_is_updated_where_it_lies() {
 }
 
 #[test]
+fn what_is_scattered_onto_a_state_leaves_the_rest_where_it_lies() {
+    let text = r#"graph @step(%0 "i": data i64[3], %1 "u": data f32[3, 20], %2 "sums": state f32[5, 20]) {
+      %3: f32[5, 20] = scatter(%2, %0, %1) {pattern = "[n] c, b, b c", combine = "add"}
+      %4: f32[5, 20] = exp(%3)
+      return %4 "y": data, %3 "sums": state
+    }"#;
+    let i = Tensor::ints(DType::I64, vec![3], vec![4, 1, 4]);
+    let plan = agrees(text, &[i, numbers(&[3, 20], 1.0)], 2);
+    assert!(!plan.contains("copy"), "{plan}");
+    let planned = planned(&graph(text));
+    let scatter = planned.kernels.iter().find(|kernel| kernel.name == "scatter").expect("a kernel");
+    assert_eq!(scatter.buffers.len(), 3, "{scatter}");
+    assert_eq!(scatter.to_string().matches("store").count(), 2, "one for each width of a tile: {scatter}");
+}
+
+#[test]
 fn an_old_state_that_is_read_later_is_kept_until_then() {
     let text = r#"graph @step(%0 "x": data f32[4], %1 "a": state f32[4], %2 "b": state f32[4]) {
       %3: f32[4] = add(%1, %0)

@@ -7,7 +7,6 @@ use super::dims::{self, Truth};
 use super::{Binding, Lower};
 use crate::graph::{DType, Dim, Scalar, Symbol};
 use crate::kernel::types::*;
-use crate::seeded::{Fault, is};
 
 /// Iterations of a loop marked `unroll` that are written out.
 const MAX_UNROLLED: i64 = 64;
@@ -113,9 +112,7 @@ impl Lower<'_> {
         }
         let (first, middle, last) = (self.dim(start), self.dim(&whole), self.dim(end));
         self.one_loop(inner, (start, &whole), (first, middle));
-        if !is(Fault::TailIsDropped) {
-            self.one_loop(inner, (start, end), (middle, last));
-        }
+        self.one_loop(inner, (start, end), (middle, last));
     }
 
     fn one_loop(&mut self, inner: &For, (start, end): (&Dim, &Dim), (first, last): (Value, Value)) {

@@ -203,7 +203,6 @@ impl Lower<'_> {
     /// The mask of the lanes below a constant.
     pub(super) fn first_lanes(&mut self, count: i64) -> Value {
         let lanes = self.lane_numbers(DType::I32);
-        let count = if is(Fault::MaskLacksALane) { count - 1 } else { count };
         let count = self.int_like(lanes, count);
         self.op(Scalar::Lt, &[lanes, count])
     }

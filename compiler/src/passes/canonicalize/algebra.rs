@@ -28,6 +28,8 @@ pub static RULES: &[Rule] = &[
     Rule { name: "sub-itself", equation: "x - x => 0", exact: "integers: a float x may be NaN or infinite", ops: &["sub"],
         rewrite: |s| (s.operands[0] == s.operands[1] && s.ty().dtype.is_int()).then(|| fill(0.0, s.ty())) },
     Rule { name: "add-negated", equation: "a + -b => a - b", exact: "always", ops: &["add"], rewrite: add_negated },
+    Rule { name: "add-scattered", equation: "y + scatter(0, i, u) => scatter(y, i, u)",
+        exact: "updates are added; no half-width floats; up to the order of the sum", ops: &["add"], rewrite: add_scattered },
     Rule { name: "sub-negated", equation: "a - -b => a + b", exact: "always", ops: &["sub"],
         rewrite: |s| Some(apply("add", vec![Old(s.operands[0]), Old(inner(s, s.operands[1], "neg")?)])) },
     Rule { name: "neg-neg", equation: "-(-x) => x", exact: "always", ops: &["neg"],
@@ -70,6 +72,19 @@ pub static RULES: &[Rule] = &[
 /// The operand of an op with one operand.
 fn inner(site: &Site, value: Value, op: &str) -> Option<Value> {
     site.defined_by(value, op).map(|inner| inner.operands[0])
+}
+
+fn add_scattered(site: &Site) -> Option<Expr> {
+    let [a, b] = site.operands[..] else { return None };
+    let onto = |y: Value, scattered: Value| {
+        let below = site.defined_by(scattered, "scatter")?;
+        let adds = below.attrs().get("combine").is_some() && below.attrs().str("combine") == "add";
+        let is_alone = site.n_uses(scattered) == 1 && below.is_number(below.operands[0], 0.0);
+        let is_half = matches!(site.ty().dtype, DType::F16 | DType::BF16);
+        let operands = [y].into_iter().chain(below.operands[1..].iter().copied()).map(Old).collect();
+        (adds && is_alone && !is_half).then(|| Expr::Apply("scatter", operands, below.attrs().clone()))
+    };
+    onto(a, b).or_else(|| onto(b, a))
 }
 
 fn add_negated(site: &Site) -> Option<Expr> {

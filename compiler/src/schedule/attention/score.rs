@@ -10,6 +10,9 @@ use crate::schedule::contraction::depth::Depth;
 use crate::schedule::emit::Tile;
 use crate::seeded::{Fault, is};
 
+/// Rows whose exponentials are computed together.
+const ROWS_AT_ONCE: u64 = 2;
+
 impl Item<'_> {
     /// Positions along the axes of the scores.
     pub fn score_at(&self) -> Vec<Dim> {
@@ -80,46 +83,54 @@ impl Item<'_> {
         b.scalar(Scalar::Select, &[inside, value, masked])
     }
 
-    /// Turns the scores of each row into exponentials, and sums them.
+    /// Turns the scores of each row into exponentials, and sums them: a few rows at a time, so that one need not wait for
+    /// the reductions of another.
     pub fn softmax(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
-        let dtype = self.of.score.plan.dtype;
-        let ty = |width: u64| Type::new(dtype, [1, width]);
-        b.for_loop(Span::new("t", 0, n_rows as i64, 1), &[], |b, t, _| {
-            let column = |panel: &Dim| &(&(panel * self.width as i64) - &tile.base) + &lane(1);
-            let lowest = b.constant(ty(self.width), LOWEST);
-            let most = self.each_strip(b, "u", &tile.panels, lowest, &mut |b, panel, width, most| {
-                let score = b.load(self.scores, [1, width], [t, &column(panel)], [], 0.0);
-                self.with_narrow(b, Scalar::Max, most, score)
-            });
-            let mut largest = b.reduce(Scalar::Max, most, 1);
-            let here = [&(row + t)];
-            let before = self.carried.map(|carried| b.load(carried.largest, [1, 1], here, [], 0.0));
-            if let Some(before) = before {
-                largest = b.scalar(Scalar::Max, &[before, largest]);
-            }
-            let zero = b.constant(ty(self.width), 0.0);
-            let sum = self.each_strip(b, "e", &tile.panels, zero, &mut |b, panel, width, sum| {
-                let at = column(panel);
-                let score = b.load(self.scores, [1, width], [t, &at], [], 0.0);
-                let shift = b.broadcast(largest, [1, width]);
-                let shifted = b.scalar(Scalar::Sub, &[score, shift]);
-                let e = b.scalar(Scalar::Exp, &[shifted]);
-                b.store(self.scores, [t, &at], [], e);
-                self.with_narrow(b, Scalar::Add, sum, e)
-            });
-            let mut sum = b.reduce(Scalar::Add, sum, 1);
-            if let (Some(carried), Some(before)) = (self.carried, before) {
-                let change = b.scalar(Scalar::Sub, &[before, largest]);
-                let factor = b.scalar(Scalar::Exp, &[change]);
-                let sum_before = b.load(self.sums, [1, 1], here, [], 0.0);
-                let scaled = b.scalar(Scalar::Mul, &[sum_before, factor]);
-                sum = b.scalar(Scalar::Add, &[scaled, sum]);
-                b.store(carried.largest, here, [], largest);
-                b.store(carried.factors, [t], [], factor);
-            }
-            b.store(self.sums, here, [], sum);
+        let at_once = (1..=ROWS_AT_ONCE).rev().find(|rows| n_rows.is_multiple_of(*rows)).unwrap_or(1);
+        b.for_loop(Span::new("t", 0, (n_rows / at_once) as i64, 1), &[], |b, t, _| {
+            self.softmax_of(b, row, &(t * at_once as i64), at_once, tile);
             Vec::new()
         });
+    }
+
+    /// The same for the rows of a group from `first` on.
+    fn softmax_of(&self, b: &mut Builder, row: &Dim, first: &Dim, n_rows: u64, tile: &KeyTile) {
+        let dtype = self.of.score.plan.dtype;
+        let ty = |width: u64| Type::new(dtype, [n_rows, width]);
+        let column = |panel: &Dim| &(&(panel * self.width as i64) - &tile.base) + &lane(1);
+        let t = &(first + &lane(0));
+        let lowest = b.constant(ty(self.width), LOWEST);
+        let most = self.each_strip(b, "u", &tile.panels, lowest, &mut |b, panel, width, most| {
+            let score = b.load(self.scores, [n_rows, width], [t, &column(panel)], [], 0.0);
+            self.with_narrow(b, Scalar::Max, most, score)
+        });
+        let mut largest = b.reduce(Scalar::Max, most, 1);
+        let here = [&(row + t)];
+        let before = self.carried.map(|carried| b.load(carried.largest, [n_rows, 1], here, [], 0.0));
+        if let Some(before) = before {
+            largest = b.scalar(Scalar::Max, &[before, largest]);
+        }
+        let zero = b.constant(ty(self.width), 0.0);
+        let sum = self.each_strip(b, "e", &tile.panels, zero, &mut |b, panel, width, sum| {
+            let at = column(panel);
+            let score = b.load(self.scores, [n_rows, width], [t, &at], [], 0.0);
+            let shift = b.broadcast(largest, [n_rows, width]);
+            let shifted = b.scalar(Scalar::Sub, &[score, shift]);
+            let e = b.scalar(Scalar::Exp, &[shifted]);
+            b.store(self.scores, [t, &at], [], e);
+            self.with_narrow(b, Scalar::Add, sum, e)
+        });
+        let mut sum = b.reduce(Scalar::Add, sum, 1);
+        if let (Some(carried), Some(before)) = (self.carried, before) {
+            let change = b.scalar(Scalar::Sub, &[before, largest]);
+            let factor = b.scalar(Scalar::Exp, &[change]);
+            let sum_before = b.load(self.sums, [n_rows, 1], here, [], 0.0);
+            let scaled = b.scalar(Scalar::Mul, &[sum_before, factor]);
+            sum = b.scalar(Scalar::Add, &[scaled, sum]);
+            b.store(carried.largest, here, [], largest);
+            b.store(carried.factors, [t], [], factor);
+        }
+        b.store(self.sums, here, [], sum);
     }
 
     /// Combines a strip with a narrower one: what is carried is as wide as the strips before.
