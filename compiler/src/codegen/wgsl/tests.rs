@@ -23,6 +23,13 @@ fn validate(text: &str) -> Result<(), String> {
 }
 
 #[test]
+fn a_softmax_reads_as_one_would_write_it() {
+    let (_, text) = fixtures().into_iter().find(|(name, _)| name.ends_with("/softmax.kir")).expect("the fixture");
+    let lowered = lower(&parse(&text).expect("a kernel"), &TargetDesc::BLOCKS).expect("a kernel of blocks");
+    insta::assert_snapshot!(print(&[Unit { symbol: "softmax", kernel: &lowered }]).expect("a shader"));
+}
+
+#[test]
 fn shaders_are_valid() {
     let mut n_valid = 0;
     for (name, text) in fixtures() {
