@@ -1,9 +1,9 @@
 //! Casts as LLVM instructions.
 //!
 //! Invariant: f16 and bf16 are 16-bit integers outside this file, and only casts from and to f32 give them meaning: bf16
-//! by integer arithmetic, because the instruction for it flushes denormals; f16 by the machine's conversion if it has one.
+//! and f16 by the machine's conversion if it has one, else by integer arithmetic. That for bf16 takes denormals as zeros.
 
-use super::print::{Printer, text_of, with_lanes};
+use super::print::{Printer, lanes_of, text_of, with_lanes};
 use super::scalar::mangled;
 use crate::codegen::{Arch, CodegenError};
 use crate::graph::DType;
@@ -16,6 +16,10 @@ impl Printer<'_> {
         let target = text_of(to)?;
         let floats = (from.dtype.is_float(), to.dtype.is_float());
         Ok(match (from.dtype, to.dtype) {
+            (DType::F32, DType::BF16) if lanes_of(to) == 16 && self.target.has("avx512bf16") => {
+                let narrow = self.temp(format!("call <16 x bfloat> @llvm.x86.avx512bf16.cvtneps2bf16.512({source})"));
+                format!("bitcast <16 x bfloat> {narrow} to {target}")
+            }
             (DType::F32, DType::BF16) => self.narrow_bf16(&source, to),
             (DType::BF16, DType::F32) => self.widen_bf16(&source, to),
             (DType::F32, DType::F16) if !self.converts_f16() => self.narrow_f16(&source, to),

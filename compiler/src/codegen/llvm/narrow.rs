@@ -1,4 +1,4 @@
-//! f16 and bf16 by integer arithmetic, for machines whose instructions are missing or flush denormals.
+//! f16 and bf16 by integer arithmetic, for machines without instructions for them.
 //!
 //! Invariant: conversions agree with IEEE 754: round to nearest even, denormals kept, NaN made quiet.
 

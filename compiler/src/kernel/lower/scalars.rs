@@ -12,6 +12,7 @@ impl Lower<'_> {
         let dtype = self.type_of(operands[operands.len() - 1]).dtype;
         let a = operands[0];
         match scalar {
+            Min | Max if dtype.is_float() => self.pick(scalar, a, operands[1]),
             Shl | Shr => self.shift(scalar, a, operands[1]),
             Sign => self.sign(a),
             Abs if !dtype.is_signed() => a,
@@ -28,6 +29,20 @@ impl Lower<'_> {
             _ if crate::kernel::verify::is_primitive(scalar) => self.op(scalar, operands),
             _ => self.transcendental(scalar, operands, dtype),
         }
+    }
+
+    /// The smaller or the larger of two floats, NaN if one of them is. Beside a number one comparison tells: nothing is
+    /// less or greater than NaN, which stays.
+    fn pick(&mut self, scalar: Scalar, a: Value, b: Value) -> Value {
+        let is_number = |value: Value| self.as_literal(value).is_some_and(|literal| !literal.as_f64().is_nan());
+        let (number, x) = match (is_number(a), is_number(b)) {
+            _ if self.is_block() => return self.op(scalar, &[a, b]),
+            (true, _) => (a, b),
+            (_, true) => (b, a),
+            _ => return self.op(scalar, &[a, b]),
+        };
+        let is_beyond = self.op(if scalar == Scalar::Min { Scalar::Lt } else { Scalar::Gt }, &[number, x]);
+        self.op(Scalar::Select, &[is_beyond, number, x])
     }
 
     fn transcendental(&mut self, scalar: Scalar, operands: &[Value], dtype: DType) -> Value {

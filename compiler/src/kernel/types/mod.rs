@@ -5,7 +5,8 @@
 //! A value has a type `dtype<shape>`. Statements define values; a value is visible after its statement, in the block that
 //! holds it and in the blocks inside. Buffers never overlap. f16 and bf16 are memory types: they are loaded, stored,
 //! selected, broadcast and cast; arithmetic happens in f32 or f64. Integers wrap. Floats are rounded to their type after
-//! each operation. Casting a float to an integer rounds towards zero and saturates, NaN gives 0; casting to bool is `!= 0`.
+//! each operation; casting to bf16 a machine's instruction may take denormals as zeros. Casting a float to an integer
+//! rounds towards zero and saturates, NaN gives 0; casting to bool is `!= 0`.
 //! A load of u32 from memory of narrower numbers reads a word: as many neighbours as fit 32 bits, the first of them in the
 //! lowest bits; the index is that of the first. `dot bf16 %acc, %a, %b` takes words of two bf16: acc + a₀·b₀ + a₁·b₁, one
 //! fused multiply-add in f32 after the other; a machine's instruction for it may round less often and take denormals as
