@@ -120,7 +120,13 @@ impl Printer<'_> {
             Op::Cast(a) => self.cast(*a, dtype),
             Op::Bitcast(a) => Ok(format!("bitcast<{}>({})", Wgsl::type_name(dtype)?, self.name(*a))),
             Op::Quotient(a, b) => {
-                let names = self.varying(&[*a, *b]);
+                let mut names = self.varying(&[*a, *b]);
+                // Nobody reaches a quotient by zero, but a shader in which one can be seen is refused.
+                if names[1] == "0i" {
+                    let zero = self.next_temp();
+                    self.line(&Wgsl::variable(self.dtype(*b), &zero, Some("0i"))?);
+                    names[1] = zero;
+                }
                 Ok(format!("({} / {})", names[0], names[1]))
             }
             Op::Call(scalar, operands) => called::<Wgsl>(CALLS, *scalar, &self.varying(operands)),
