@@ -3,7 +3,7 @@
 use super::*;
 use crate::codegen::Unit;
 use crate::graph::DType;
-use crate::kernel::{TargetDesc, lower, parse};
+use crate::kernel::{Argument, Literal, TargetDesc, lower, parse};
 
 fn fixtures() -> Vec<(String, String)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kernels");
@@ -27,6 +27,17 @@ fn a_softmax_reads_as_one_would_write_it() {
     let (_, text) = fixtures().into_iter().find(|(name, _)| name.ends_with("/softmax.kir")).expect("the fixture");
     let lowered = lower(&parse(&text).expect("a kernel"), &TargetDesc::BLOCKS).expect("a kernel of blocks");
     insta::assert_snapshot!(print(&[Unit { symbol: "softmax", kernel: &lowered }]).expect("a shader"));
+}
+
+#[test]
+fn a_quotient_by_zero_is_no_fault_of_the_shader() {
+    let (_, text) = fixtures().into_iter().find(|(name, _)| name.ends_with("/quotient.kir")).expect("the fixture");
+    let mut kernel = lower(&parse(&text).expect("a kernel"), &TargetDesc::BLOCKS).expect("a kernel of blocks");
+    let size = kernel.body.stmts.iter_mut().find(|stmt| matches!(stmt.op, Op::Argument(Argument::Size(0))));
+    size.expect("a divisor").op = Op::Const(Literal::Int(0));
+    let shader = print(&[Unit { symbol: "main", kernel: &kernel }]).expect("a shader");
+    assert!(shader.contains(" / t"), "{shader}");
+    validate(&shader).unwrap_or_else(|error| panic!("{error}\n{shader}"));
 }
 
 #[test]
