@@ -137,7 +137,7 @@ fn slides_often(nest: &Nest, weight: &Factor, other: &Factor, column: usize) -> 
     other.plain_axes(nest).is_none() && outer.as_constant().is_none_or(|n| n > FEW_PLACES)
 }
 
-fn is_even(dim: &Dim) -> bool {
+pub fn is_even(dim: &Dim) -> bool {
     dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 

@@ -9,7 +9,7 @@
 
 mod block;
 pub mod depth;
-mod pairs;
+pub mod pairs;
 mod scaled;
 
 use self::block::Block;

@@ -201,7 +201,9 @@ impl Search<'_> {
             return false;
         }
         self.steps.set(self.steps.get() - 1);
-        let shown = self.by_limit(dim)
+        let tight = tighten(dim);
+        let shown = tight != *dim && self.not_negative(&tight, depth)
+            || self.by_limit(dim)
             || self.by_known(dim, depth - 1)
             || self.by_atom(dim, depth - 1)
             || self.by_bound(dim, depth - 1);

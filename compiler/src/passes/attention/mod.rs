@@ -7,20 +7,22 @@
 //! they are stored. Keys and values are packed, so that the tiles of each are read from end to end; that costs as much as
 //! a few rows of scores, so a node of few rows, such as a step of decoding over a long cache, stays as it is.
 //!
-//! Both sides are equal: the node means its regions, which hold the very ops that were there.
+//! Both sides are equal: the node means its regions, which hold the very ops that were there. Where contractions read
+//! bf16, so do these two if pairs of their factors lie side by side: queries, keys and values are rounded before, weights
+//! in between.
 
+mod region;
 mod score;
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
-
-use super::panels::{Panels, factors};
+use super::panels::factors;
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, dce, op};
 use crate::graph::reads::Reads;
 use crate::graph::softmax::{self, Softmax};
-use crate::graph::{Attrs, DType, Dim, Graph, Meaning, NodeId, OpError, Role, Value};
+use crate::graph::{Attrs, DType, Dim, Graph, Meaning, NodeId, OpError, Value};
+use region::{Columns, Region};
 use score::{Scores, column_factor};
 
 pub static PASS: Pass =
@@ -120,84 +122,26 @@ fn is_private(graph: &Graph, id: NodeId, inside: &BTreeSet<NodeId>) -> bool {
         .all(|value| !graph.is_output(value) && graph.users(value).iter().all(|(user, _)| inside.contains(user)))
 }
 
-/// A region that is being built: what it captures, as values of the graph around it.
-struct Region<'r, 'g> {
-    graph: Graph,
-    captures: Vec<Value>,
-    inside: FxHashMap<Value, Value>,
-    around: &'r mut Rebuild<'g>,
-}
-
-impl<'r, 'g> Region<'r, 'g> {
-    fn new(name: &str, around: &'r mut Rebuild<'g>) -> Region<'r, 'g> {
-        let mut graph = Graph::new(name);
-        graph.sizes = around.old.sizes.clone();
-        let (captures, inside) = Default::default();
-        Region { graph, captures, inside, around }
-    }
-
-    fn capture(&mut self, value: Value) -> Value {
-        let ty = self.around.new.type_of(value).clone();
-        self.captures.push(value);
-        self.graph.add_argument(format!("x{}", self.captures.len() - 1), Role::Data, ty)
-    }
-
-    /// An old value, captured when it is first asked for.
-    fn get(&mut self, value: Value) -> Value {
-        if let Some(&known) = self.inside.get(&value) {
-            return known;
-        }
-        let captured = self.capture(self.around.get(value));
-        self.inside.insert(value, captured);
-        captured
-    }
-
-    /// Copies a node; the operand `packed` comes in panels.
-    fn copy(&mut self, id: NodeId, packed: Option<(usize, &Panels)>) -> Result<(), OpError> {
-        let node = self.around.old.node(id).clone();
-        let mut operands = Vec::new();
-        for (idx, value) in self.around.old.operands(id).into_iter().enumerate() {
-            operands.push(match packed {
-                Some((operand, panels)) if operand == idx => {
-                    let outer = self.around.get(value);
-                    let cut = panels.cut(&mut self.around.new, outer, &node.origin)?;
-                    let cut = self.capture(cut);
-                    panels.whole(&mut self.graph, cut, &node.origin)?
-                }
-                _ => self.get(value),
-            });
-        }
-        let copy = self.graph.push(node, &operands);
-        self.inside.insert(Value { node: id, result: 0 }, Value { node: copy, result: 0 });
-        Ok(())
-    }
-
-    fn finish(mut self, result: Value) -> (Graph, Vec<Value>) {
-        let result = self.get(result);
-        self.graph.add_output("y", Role::Data, result);
-        (self.graph, self.captures)
-    }
-}
-
 fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result<(), OpError> {
     let graph = rebuild.old;
     let origin = graph.node(found.mix).origin.clone();
-    let keys = panels(graph, found.scores.product, found.scores.keys, context);
-    let values = panels(graph, found.mix, found.values, context);
+    let keys = Columns::of(graph, found.scores.product, found.scores.keys, context);
+    let values = Columns::of(graph, found.mix, found.values, context);
     let mut score = Region::new("score", rebuild);
-    for &id in &found.scores.members {
-        let keys = keys.as_ref().filter(|_| id == found.scores.product);
-        score.copy(id, keys.map(|panels| (found.scores.keys, panels)))?;
+    let before = if keys.narrow.is_some() { only_for_rows(graph, &found.scores) } else { BTreeSet::new() };
+    for &id in found.scores.members.iter().filter(|id| !before.contains(id)) {
+        match id == found.scores.product {
+            true => score.product(id, &keys, &before)?,
+            false => score.copy(id)?,
+        }
     }
     let (score, mut captures) = score.finish(found.softmax.scores);
     let mut mix = Region::new("mix", rebuild);
-    let ty = graph.type_of(found.softmax.scores).clone();
-    let argument = mix.graph.add_argument("score", Role::Data, ty);
-    mix.inside.insert(found.softmax.scores, argument);
+    mix.add_argument("score", found.softmax.scores);
     for &id in found.softmax.members.iter().chain(&found.casts) {
-        mix.copy(id, None)?;
+        mix.copy(id)?;
     }
-    mix.copy(found.mix, values.as_ref().map(|panels| (found.values, panels)))?;
+    mix.product(found.mix, &values, &BTreeSet::new())?;
     let (mix, mixed) = mix.finish(Value { node: found.mix, result: 0 });
     captures.extend(mixed);
     context.remark(PASS.name, &origin, "attention in one kernel: no scores are stored");
@@ -206,15 +150,15 @@ fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result<(
     Ok(())
 }
 
-/// How the factor of a sum of products that has its columns is cut.
-fn panels(graph: &Graph, id: NodeId, operand: usize, context: &Context) -> Option<Panels> {
-    let panel = context.panel?;
-    let reads = Reads { graph };
-    let nest = reads.nest(Value { node: id, result: 0 })?;
-    let factor = *factors(&nest)?.iter().find(|factor| factor.operand == operand)?;
-    let column = nest.n_parallel - 1;
-    let axes = factor.plain_axes(&nest)?;
-    let columns = nest.axes[column].clone();
-    let width = panel(&columns, factor.cast.unwrap_or(graph.type_of(graph.operands(id)[operand]).dtype));
-    Some(Panels::new(&axes, column, columns, width))
+/// Members that only move the factor with the rows on its way to the product.
+fn only_for_rows(graph: &Graph, scores: &Scores) -> BTreeSet<NodeId> {
+    let mut before: BTreeSet<NodeId> = BTreeSet::new();
+    for &id in scores.members.iter().rev().filter(|&&id| id != scores.product) {
+        let goes_there =
+            |value: Value| graph.users(value).iter().all(|(user, _)| *user == scores.product || before.contains(user));
+        if graph.results(id).all(goes_there) {
+            before.insert(id);
+        }
+    }
+    before
 }

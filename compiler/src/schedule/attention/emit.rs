@@ -3,7 +3,7 @@
 //! Invariant: a group of rows has as many rows as the register tile of the mixing, but for the last one of a block.
 
 use super::{Attention, GROUPS, KEYS, few_keys};
-use crate::graph::Dim;
+use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
 
 /// What stands for "no score yet": finite, so that differences of it are numbers.
@@ -24,6 +24,8 @@ pub struct Item<'a> {
     pub width: u64,
     pub panels: u64,
     pub scores: Memory,
+    /// The exponentials of the scores as bf16, if values are mixed in pairs; else they lie where the scores were.
+    pub weights: Option<Memory>,
     pub sums: Memory,
     /// If there are several tiles.
     pub carried: Option<Carried>,
@@ -59,7 +61,9 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     };
     let dtype = score.plan.dtype;
     // Rows that lie a power of two apart would share lines of the first-level cache.
-    let scores = b.local("scores", dtype, [group, panels * width + of.machine.lanes]);
+    let in_rows = [group, panels * width + of.machine.lanes];
+    let scores = b.local("scores", dtype, in_rows);
+    let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows));
     let most = block.as_constant().unwrap_or(1).max(1) as u64;
     let sums = b.local("sums", dtype, [most]);
     let mix_width = mix.plan.tile.vectors * of.machine.lanes;
@@ -76,8 +80,21 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let n_score = score.loops.operands.len();
     let mix_operands = [scores].iter().chain(&operands[n_score..]).copied().collect();
     let score_operands = &operands[..n_score];
-    let item =
-        Item { of, score_operands, mix_operands, result, at, row_start, n_rows, width, panels, scores, sums, carried };
+    let item = Item {
+        of,
+        score_operands,
+        mix_operands,
+        result,
+        at,
+        row_start,
+        n_rows,
+        width,
+        panels,
+        scores,
+        weights,
+        sums,
+        carried,
+    };
     item.emit(&mut b, keys, group);
     b.finish()
 }

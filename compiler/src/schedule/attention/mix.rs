@@ -3,10 +3,12 @@
 //! Invariant: between tiles the mixture of a row is relative to its largest score so far; in the end it is divided by the
 //! sum of the weights.
 
+use super::Part;
 use super::emit::{Carried, Item, LOWEST};
 use super::keys::KeyTile;
-use crate::graph::{Dim, Scalar};
-use crate::kernel::{Builder, Condition, Span, Type, Value, lane};
+use crate::graph::{DType, Dim, Scalar};
+use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
+use crate::schedule::Loops;
 use crate::schedule::emit::Tile;
 
 impl Item<'_> {
@@ -62,8 +64,18 @@ impl Item<'_> {
         }
     }
 
-    fn mix_tile(&self, row: &Dim, n_rows: u64, (start, width, guarded): (&Dim, u64, bool)) -> Tile<'_> {
-        let (loops, plan) = (&self.of.mix.loops, &self.of.mix.plan);
+    fn mix_tile(&self, row: &Dim, n_rows: u64, columns: (&Dim, u64, bool)) -> Tile<'_> {
+        self.tile_of(&self.of.mix.loops, row, n_rows, columns)
+    }
+
+    fn tile_of<'t>(
+        &'t self,
+        loops: &'t Loops,
+        row: &Dim,
+        n_rows: u64,
+        (start, width, guarded): (&Dim, u64, bool),
+    ) -> Tile<'t> {
+        let plan = &self.of.mix.plan;
         let mut at = self.at.clone();
         at[plan.row_axis.unwrap_or(0)] = &(&self.row_start + row) + &lane(0);
         at[plan.column_axis] = start + &lane(1);
@@ -80,6 +92,9 @@ impl Item<'_> {
         columns: (&Dim, u64, bool),
         tile: &KeyTile,
     ) -> Value {
+        if let (Some(pairs), Some(weights)) = (&self.of.mix_pairs, self.weights) {
+            return self.multiply_pairs(b, (pairs, weights), mixture, n_rows, columns, tile);
+        }
         let (loops, plan) = (&self.of.mix.loops, &self.of.mix.plan);
         let span = Span::new("k", tile.keys.0.clone(), tile.keys.1.clone(), 1);
         b.for_loop(span, &[mixture], |b, key, carried| {
@@ -90,6 +105,28 @@ impl Item<'_> {
             let right = b.broadcast(right, [1, columns.1]);
             let right = b.cast(right, plan.dtype);
             vec![b.contract(carried[0], left, right)]
+        })[0]
+    }
+
+    /// The same for two neighbouring keys at a time; one before or after those of the tile has the weight zero.
+    fn multiply_pairs(
+        &self,
+        b: &mut Builder,
+        (pairs, weights): (&Part, Memory),
+        mixture: Value,
+        n_rows: u64,
+        columns: (&Dim, u64, bool),
+        tile: &KeyTile,
+    ) -> Value {
+        let two = Dim::constant(2);
+        let span = Span::new("k", tile.keys.0.floor_div(&two), tile.keys.1.ceil_div(&two), 1);
+        b.for_loop(span, &[mixture], |b, pair, carried| {
+            let at = &(pair * 2) - &tile.base;
+            let left = b.load_words(weights, [n_rows, 1], [&lane(0), &at], []);
+            let mut values = self.tile_of(&pairs.loops, &Dim::constant(0), n_rows, columns);
+            values.at[pairs.loops.n_parallel] = pair.clone();
+            let right = values.value(b, pairs.plan.column_factor);
+            vec![b.dot(DType::BF16, carried[0], left, right)]
         })[0]
     }
 

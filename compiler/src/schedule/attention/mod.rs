@@ -17,6 +17,7 @@ mod score;
 
 use super::body::{Position, Term};
 use super::compose::{compose_from, compose_region};
+use super::contraction::pairs::paired;
 use super::contraction::{self, Plan};
 use super::emit::{declare_sizes, is_used};
 use super::tiles::Machine;
@@ -48,6 +49,8 @@ struct Part {
 struct Attention<'a> {
     score: Part,
     mix: Part,
+    /// The mixing pair by pair, where weights and values are bf16.
+    mix_pairs: Option<Part>,
     /// The axis of the mixing that each parallel axis of the scores is, unless it has one position; the last is the one
     /// summed over.
     axes: Vec<Option<usize>>,
@@ -64,7 +67,7 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     let (weights, is_guarded) = weights_of(mix).ok_or_else(|| refuse("a softmax of its scores that is contracted"))?;
     let arguments = mix.arguments().iter().skip(1).map(|argument| argument.value);
     let operands: Vec<Value> = [weights].into_iter().chain(arguments).collect();
-    let mix =
+    let mut mix =
         part(compose_from(mix, sizes, &operands)?, machine).ok_or_else(|| refuse("values that are contracted"))?;
     let axes = axes_of_weights(&mix).ok_or_else(|| refuse("a softmax along the axis that is summed over"))?;
     let n_parallel = score.loops.n_parallel;
@@ -80,7 +83,14 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
         return Err(refuse("the same rows for scores and values"));
     }
     let bounds = Bounds::of(&score.loops);
-    let attention = Attention { score, mix, axes, bounds, is_guarded, machine };
+    let by_pairs = |part: &Part| self::part(paired(&part.loops)?, machine);
+    let score = by_pairs(&score).unwrap_or(score);
+    // Scores come in whole panels: both keys of a pair have a weight.
+    let mix_pairs = by_pairs(&mix).filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
+    if let Some(pairs) = &mix_pairs {
+        mix.plan.tile = pairs.plan.tile;
+    }
+    let attention = Attention { score, mix, mix_pairs, axes, bounds, is_guarded, machine };
     attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;
     Ok(attention.kernel(sizes))
 }

@@ -4,8 +4,9 @@
 
 use super::emit::{Item, LOWEST};
 use super::keys::KeyTile;
-use crate::graph::{Dim, Scalar};
+use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Span, Type, Value, lane};
+use crate::schedule::body::Term;
 use crate::schedule::contraction::depth::Depth;
 use crate::schedule::emit::Tile;
 use crate::seeded::{Fault, is};
@@ -60,6 +61,10 @@ impl Item<'_> {
                 let mut tile = Tile::new(loops, self.score_operands, at.to_vec(), vec![n_rows, width], guards.clone());
                 let left = tile.value(b, plan.row_factor);
                 let left = b.broadcast(left, [n_rows, 1]);
+                if let Term::Dot(_) = loops.body.term(loops.stages[0].element) {
+                    let right = tile.value(b, plan.column_factor);
+                    return vec![b.dot(DType::BF16, carried[0], left, right)];
+                }
                 let left = b.cast(left, plan.dtype);
                 let right = tile.value(b, plan.column_factor);
                 let right = b.broadcast(right, [1, width]);
@@ -117,7 +122,13 @@ impl Item<'_> {
             let shift = b.broadcast(largest, [n_rows, width]);
             let shifted = b.scalar(Scalar::Sub, &[score, shift]);
             let e = b.scalar(Scalar::Exp, &[shifted]);
-            b.store(self.scores, [t, &at], [], e);
+            match self.weights {
+                Some(weights) => {
+                    let rounded = b.cast(e, DType::BF16);
+                    b.store(weights, [t, &at], [], rounded);
+                }
+                None => b.store(self.scores, [t, &at], [], e),
+            }
             self.with_narrow(b, Scalar::Add, sum, e)
         });
         let mut sum = b.reduce(Scalar::Add, sum, 1);

@@ -5,7 +5,7 @@ use super::*;
 use crate::graph::parse::{Library, parse};
 use crate::ops;
 use crate::passes::pipeline::PIPELINE;
-use crate::passes::{Context, run_pipeline};
+use crate::passes::{Context, Narrowing, run_pipeline};
 
 /// What is done to the scores `%3`; the last value is `%9`.
 struct Scores {
@@ -69,15 +69,22 @@ fn check(scores: &Scores, depth: &str, sizes: &[i64]) {
 }
 
 fn check_text(text: &str, sizes: &[i64]) {
+    check_narrowed(text, sizes, Narrowing::None);
+}
+
+fn check_narrowed(text: &str, sizes: &[i64], narrowing: Narrowing) {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     for machine in MACHINES {
         let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
         for panel in [None, Some(&width as &dyn Fn(&Dim, DType) -> u64)] {
             let mut context = Context::default();
             context.panel = panel;
+            context.narrowing = narrowing;
             let lowered = run_pipeline(&graph, PIPELINE, &context).unwrap_or_else(|e| panic!("{e}\n{text}"));
             let found = lowered.node_ids().any(|id| lowered.node(id).op.name == "attend");
             assert!(found, "no attention in {lowered}");
+            let in_pairs = lowered.to_string().contains("depth = 2");
+            assert_eq!(in_pairs, panel.is_some() && narrowing != Narrowing::None, "{lowered}");
             sizes.iter().for_each(|&n| check_graph(&lowered, n, &[machine]));
         }
     }
@@ -88,6 +95,18 @@ fn all_keys_in_one_tile() {
     for (rows, keys) in [("19", "37"), ("N", "N"), ("17", "3")] {
         check(&Scores { rows, keys, steps: PLAIN }, "4", &[1, 21]);
         check(&Scores { rows, keys, steps: BIASED }, "3", &[1, 18]);
+    }
+}
+
+/// Queries, keys, weights and values in bf16, where pairs of them lie side by side.
+#[test]
+fn in_pairs() {
+    let narrow = Narrowing::Factors(DType::BF16);
+    for (rows, keys, depth) in [("19", "38", "4"), ("17", "37", "6"), ("18", "1100", "2"), ("N", "N", "4")] {
+        for steps in [PLAIN, BIASED, CAUSAL, WINDOW] {
+            let text = text(&Scores { rows, keys, steps }, depth, "1").replace("f32", "real");
+            check_narrowed(&text, &[20], narrow);
+        }
     }
 }
 
