@@ -8,6 +8,7 @@
 //! | g alone reads the result of c, perhaps as views, and one of them reduces | |
 //! | together they have rows (`graph::rows`): each reduction has one result a row, and goes once over its points | it goes along other rows, … |
 //! | each reduction reads some operand only once: sums of products that share factors are tiled instead | it reads its operands many times over |
+//! | none reads narrow numbers that lie in words: those are multiplied word by word, each sum on its own | its numbers lie in words, … |
 //! | the result of c is read at one place, and computed no more often than it has elements | it would be computed many times over |
 //! | rows are known to be short enough for the cache, or their length is not known; long ones are many | its rows are too long for the cache, too few |
 //! | what would be computed again in later stages is cheap, or can be kept | it costs too much to compute again |
@@ -19,7 +20,7 @@ use rustc_hash::FxHashMap;
 use super::grow::{CHEAP, Group, MAX_MEMBERS};
 use super::{Kind, Survey};
 use crate::graph::rows::{Rows, Visit, divides};
-use crate::graph::{Dim, Meaning, NodeId, Value};
+use crate::graph::{Dim, Graph, Meaning, NodeId, Value};
 
 /// Reductions of one kernel.
 const MAX_STAGES: usize = 8;
@@ -117,8 +118,21 @@ fn joined(
     if !reductions.iter().all(|&id| reads_once(survey, id)) {
         return Err(Some("it reads its operands many times over"));
     }
+    if reductions.iter().any(|&id| graph.operands(id).iter().any(|value| lies_in_words(graph, value.node))) {
+        return Err(Some("its numbers lie in words, which a kernel of their own takes whole"));
+    }
     judge_length(&rows).map_err(Some)?;
     Ok(members)
+}
+
+/// Narrow numbers that were packed side by side.
+fn lies_in_words(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    match node.op.name {
+        "unpack" => node.attrs.get("depth").is_some(),
+        "permute" | "dequantize" => lies_in_words(graph, graph.operands(id)[0].node),
+        _ => false,
+    }
 }
 
 /// Some operand has as many elements as the reduction has points, so that none of it is read twice.
