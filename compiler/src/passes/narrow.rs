@@ -127,7 +127,7 @@ impl Casts<'_> {
     }
 }
 
-fn cast(graph: &mut Graph, value: Value, to: DType, origin: &Origin) -> Result<Value, OpError> {
+pub fn cast(graph: &mut Graph, value: Value, to: DType, origin: &Origin) -> Result<Value, OpError> {
     let node = graph.apply(op("cast")?, &[value], &Attrs::none().with("to", to), Vec::new(), origin)?;
     Ok(Value { node, result: 0 })
 }

@@ -121,7 +121,7 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     }
     let last = nest.axes.len() - 1;
     let is_before_columns = panels.order.iter().rev().nth(1).is_some_and(|&axis| axes[axis] == last);
-    let pairs = !is_shared && is_before_columns && last > column && other.runs_along(last) && is_even(&nest.axes[last]);
+    let pairs = !is_shared && is_before_columns && last > column && other.falls_into_pairs(&nest);
     panels.depth = (pairs && ty.dtype == DType::BF16).then_some(2);
     Ok(Weight { operand: weight.operand, panels, is_shared, pairs })
 }
@@ -135,10 +135,6 @@ fn slides_often(nest: &Nest, weight: &Factor, other: &Factor, column: usize) -> 
     let Some(row) = places.iter().rposition(|dim| is_long(&dim)) else { return false };
     let outer = Dim::product(places.iter().enumerate().filter(|(idx, _)| *idx != row).map(|(_, dim)| *dim));
     other.plain_axes(nest).is_none() && outer.as_constant().is_none_or(|n| n > FEW_PLACES)
-}
-
-pub fn is_even(dim: &Dim) -> bool {
-    dim.as_constant().is_some_and(|extent| extent % 2 == 0)
 }
 
 /// The other factor where its rows lie side by side and what is summed lies far apart, turned once: in one panel that

@@ -48,6 +48,12 @@ impl Factor<'_> {
         !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - &own))
     }
 
+    /// Neighbours along the last axis of the nest lie side by side in it, and their number is even.
+    pub fn falls_into_pairs(&self, nest: &Nest) -> bool {
+        let last = nest.axes.len() - 1;
+        self.runs_along(last) && nest.axes[last].as_constant().is_some_and(|extent| extent % 2 == 0)
+    }
+
     /// The axis of the nest that each axis of the factor follows, if it follows one, each another.
     pub fn plain_axes(&self, nest: &Nest) -> Option<Vec<usize>> {
         let mut axes = Vec::with_capacity(self.index.len());

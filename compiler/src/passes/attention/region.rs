@@ -8,12 +8,11 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use crate::graph::reads::Reads;
-use crate::graph::{Attrs, DType, Graph, NodeId, OpError, Origin, Role, Type, Value};
-use crate::passes::narrow::{RESULT, is_wide};
-use crate::passes::pack::is_even;
+use crate::graph::{DType, Graph, NodeId, OpError, Role, Value};
+use crate::passes::narrow::{RESULT, cast, is_wide};
 use crate::passes::panels::{Panels, factors};
 use crate::passes::rebuild::Rebuild;
-use crate::passes::{Context, Narrowing, op};
+use crate::passes::{Context, Narrowing};
 
 /// The factor of a sum of products that has its columns.
 pub struct Columns {
@@ -37,9 +36,8 @@ impl Columns {
             let axes = factor.plain_axes(&nest)?;
             let columns = nest.axes[column].clone();
             let width = panel(&columns, factor.cast.unwrap_or(graph.type_of(graph.operands(id)[operand]).dtype));
-            let last = nest.axes.len() - 1;
             let is_single = nest.axes.len() == nest.n_parallel + 1;
-            let has_pairs = is_single && other.runs_along(last) && is_even(&nest.axes[last]);
+            let has_pairs = is_single && other.falls_into_pairs(&nest);
             Some((Panels::new(&axes, column, columns, width), has_pairs))
         };
         let is_open = is_wide(graph, id) && graph.node(id).attrs.get(RESULT).is_some();
@@ -71,7 +69,7 @@ impl<'r, 'g> Region<'r, 'g> {
 
     /// An argument that stands for an old value and is no capture.
     pub fn add_argument(&mut self, name: &str, value: Value) {
-        let ty: Type = self.around.old.type_of(value).clone();
+        let ty = self.around.old.type_of(value).clone();
         let argument = self.graph.add_argument(name, Role::Data, ty);
         self.inside.insert(value, argument);
     }
@@ -130,9 +128,11 @@ impl<'r, 'g> Region<'r, 'g> {
     /// An old value, rounded before it is moved; in the region if it is computed there.
     fn rounded(&mut self, value: Value, dtype: DType, before: &BTreeSet<NodeId>) -> Result<Value, OpError> {
         let node = self.around.old.node(value.node).clone();
-        if before.contains(&value.node) {
+        let sources = self.around.old.operands(value.node);
+        // A number has nothing before it that could be rounded.
+        if before.contains(&value.node) && !sources.is_empty() {
             let mut operands = Vec::new();
-            for operand in self.around.old.operands(value.node) {
+            for operand in sources {
                 operands.push(match self.around.old.type_of(operand).dtype {
                     DType::F32 => self.rounded(operand, dtype, before)?,
                     _ => self.get(operand),
@@ -156,9 +156,4 @@ impl<'r, 'g> Region<'r, 'g> {
         self.graph.add_output("y", Role::Data, result);
         (self.graph, self.captures)
     }
-}
-
-fn cast(graph: &mut Graph, value: Value, to: DType, origin: &Origin) -> Result<Value, OpError> {
-    let node = graph.apply(op("cast")?, &[value], &Attrs::none().with("to", to), Vec::new(), origin)?;
-    Ok(Value { node, result: 0 })
 }
