@@ -3,7 +3,7 @@
 //! Invariant: a loop that is split runs the same iterations in the same order: first those that are whole, whose guards
 //! are proved away, then what remains.
 
-use super::dims::{self, Truth};
+use super::dims::Truth;
 use super::{Binding, Lower};
 use crate::graph::{DType, Dim, Scalar, Symbol};
 use crate::kernel::types::*;
@@ -191,13 +191,13 @@ impl Lower<'_> {
 
     pub(super) fn symbol_def(&mut self, def: &SymbolDef) {
         let value = self.tile(def.value).parts[0];
-        // Where numbers may have 32 bits, none is beyond a bound of more.
-        let bounds = [(Scalar::Min, &def.high), (Scalar::Max, &def.low)];
-        let bounds = bounds.into_iter().filter(|(_, bound)| !self.is_block() || !dims::is_huge(bound));
-        let value = bounds.collect::<Vec<_>>().into_iter().fold(value, |value, (scalar, bound)| {
-            let bound = self.dim(bound);
-            self.op(scalar, &[value, bound])
-        });
+        let mut value = value;
+        for (scalar, bound) in [(Scalar::Min, &def.high), (Scalar::Max, &def.low)] {
+            if !self.is_idle(scalar, bound) {
+                let bound = self.dim(bound);
+                value = self.op(scalar, &[value, bound]);
+            }
+        }
         self.symbols.push((def.symbol.clone(), Binding::Value(value)));
         let (low, high) = (self.resolve(&def.low), self.resolve(&def.high));
         self.facts.declare(Symbol::clone(&def.symbol), low, Some(high));

@@ -96,11 +96,8 @@ impl Lower<'_> {
                 let product = self.op(Scalar::Mul, &[quotient, b]);
                 self.op(Scalar::Sub, &[a, product])
             }
-            // Where numbers may have 32 bits, none is larger.
-            Atom::Min(a, b) if self.is_block() && [a, b].iter().any(|dim| is_huge(dim)) => {
-                let (a, b) = (a.clone(), b.clone());
-                self.dim(if is_huge(&a) { &b } else { &a })
-            }
+            Atom::Min(a, b) if self.is_idle(Scalar::Min, a) => self.dim(b),
+            Atom::Min(a, b) if self.is_idle(Scalar::Min, b) => self.dim(a),
             Atom::Min(a, b) | Atom::Max(a, b) => {
                 let scalar = if matches!(atom, Atom::Min(..)) { Scalar::Min } else { Scalar::Max };
                 let (a, b) = (self.dim(a), self.dim(b));
@@ -191,6 +188,15 @@ impl Lower<'_> {
         Truth::If(self.op(Scalar::Ge, &[sum, bound]))
     }
 
+    /// Whether a bound says nothing: in a block numbers may have 32 bits, and none is beyond.
+    pub(super) fn is_idle(&self, scalar: Scalar, bound: &Dim) -> bool {
+        let is_beyond = |bound: i64| match scalar {
+            Scalar::Min => bound > i32::MAX.into(),
+            _ => bound < i32::MIN.into(),
+        };
+        self.is_block() && bound.as_constant().is_some_and(is_beyond)
+    }
+
     pub(super) fn both(&mut self, a: Truth, b: Truth) -> Truth {
         match (a, b) {
             (Truth::Always, other) | (other, Truth::Always) => other,
@@ -251,11 +257,6 @@ impl Lower<'_> {
         let parts = made.collect();
         Tile { shape: ty.shape.clone(), parts }
     }
-}
-
-/// A constant of more than 32 bits.
-pub(super) fn is_huge(dim: &Dim) -> bool {
-    dim.as_constant().is_some_and(|value| value.unsigned_abs() > i32::MAX.unsigned_abs().into())
 }
 
 /// The expression at one element: the part's first, plus a lane along the last axis.
