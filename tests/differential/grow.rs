@@ -181,14 +181,7 @@ impl Garden {
         operands: &[Operand],
         attrs: &Attrs,
     ) -> Option<Vec<Value>> {
-        let before = (self.graph.clone(), self.known.len(), self.domains.len());
-        let done = self.place(sampler, op, sample, operands, attrs);
-        if done.is_none() {
-            self.graph = before.0;
-            self.known.truncate(before.1);
-            self.domains.truncate(before.2);
-        }
-        done
+        self.attempt(|garden| garden.place(sampler, op, sample, operands, attrs))
     }
 
     fn place(

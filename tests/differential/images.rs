@@ -84,8 +84,8 @@ fn shuffle(garden: &mut Garden, sampler: &mut Sampler, x: &Known) -> Option<Know
         garden.derive("reshape", &[x.clone()], &Attrs::none().with("shape", sizes(groups, channels / groups)))?;
     let axes = if sampler.int(0, 4) == 0 { vec![0, 2, 1, 4, 3] } else { vec![0, 2, 1, 3, 4] };
     let turned = garden.derive("permute", &[split], &Attrs::none().with("axes", axes.clone()))?;
-    let turned_back = axes[3] == 4;
-    let shape = if turned_back { [&shape[..2], &[shape[3].clone(), shape[2].clone()]].concat() } else { shape };
+    let is_upright = axes[3] == 4;
+    let shape = if is_upright { [&shape[..2], &[shape[3].clone(), shape[2].clone()]].concat() } else { shape };
     garden.derive("reshape", &[turned], &Attrs::none().with("shape", shape))
 }
 

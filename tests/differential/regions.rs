@@ -9,19 +9,12 @@ use super::values::DEFAULT_DOMAIN;
 
 /// Adds one of them; leaves the graph as it was if that does not work out.
 pub fn grow(garden: &mut Garden, sampler: &mut Sampler, depth: usize) -> Option<Vec<Value>> {
-    let before = (garden.graph.clone(), garden.known.len(), garden.domains.len());
-    let done = match sampler.int(0, 3) {
+    garden.attempt(|garden| match sampler.int(0, 3) {
         0 => grow_loop(garden, sampler, depth),
         1 => grow_while(garden, sampler, depth),
         2 => grow_scan(garden, sampler, depth),
         _ => grow_cond(garden, sampler, depth),
-    };
-    if done.is_none() {
-        garden.graph = before.0;
-        garden.known.truncate(before.1);
-        garden.domains.truncate(before.2);
-    }
-    done
+    })
 }
 
 /// A few values of the graph, each at most once; values of one type often come together, so that carries can swap places.

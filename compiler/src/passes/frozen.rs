@@ -49,9 +49,19 @@ fn has_constant_sizes(graph: &Graph, id: NodeId) -> bool {
 
 /// Panels that were put in one piece again, perhaps as floats: what a contraction takes into its kernel.
 pub fn is_unpacked(graph: &Graph, id: NodeId) -> bool {
+    unpacked(graph, id).is_some()
+}
+
+/// The same where narrow numbers lie side by side in the panels.
+pub fn lies_in_words(graph: &Graph, id: NodeId) -> bool {
+    unpacked(graph, id).is_some_and(|unpack| graph.node(unpack).attrs.get("depth").is_some())
+}
+
+/// The `unpack` that a value comes from.
+fn unpacked(graph: &Graph, id: NodeId) -> Option<NodeId> {
     match graph.node(id).op.name {
-        "unpack" => true,
-        "permute" | "dequantize" => is_unpacked(graph, graph.operands(id)[0].node),
-        _ => false,
+        "unpack" => Some(id),
+        "permute" | "dequantize" => unpacked(graph, graph.operands(id)[0].node),
+        _ => None,
     }
 }

@@ -20,7 +20,8 @@ use rustc_hash::FxHashMap;
 use super::grow::{CHEAP, Group, MAX_MEMBERS};
 use super::{Kind, Survey};
 use crate::graph::rows::{Rows, Visit, divides};
-use crate::graph::{Dim, Graph, Meaning, NodeId, Value};
+use crate::graph::{Dim, Meaning, NodeId, Value};
+use crate::passes::frozen::lies_in_words;
 
 /// Reductions of one kernel.
 const MAX_STAGES: usize = 8;
@@ -123,16 +124,6 @@ fn joined(
     }
     judge_length(&rows).map_err(Some)?;
     Ok(members)
-}
-
-/// Narrow numbers that were packed side by side.
-fn lies_in_words(graph: &Graph, id: NodeId) -> bool {
-    let node = graph.node(id);
-    match node.op.name {
-        "unpack" => node.attrs.get("depth").is_some(),
-        "permute" | "dequantize" => lies_in_words(graph, graph.operands(id)[0].node),
-        _ => false,
-    }
 }
 
 /// Some operand has as many elements as the reduction has points, so that none of it is read twice.

@@ -31,13 +31,13 @@ use bounds::Bounds;
 const KEYS: u64 = 512;
 /// Keys that are taken in one tile if there are no more.
 const FEW_KEYS: i64 = 1024;
-/// The same: the scores of more would leave the memory of a block.
+/// Groups of rows that one item of the grid handles.
+const GROUPS: i64 = 32;
+
+/// Keys that are taken in one tile: the scores of more would leave the cache, or the memory of a block.
 fn few_keys(machine: &Machine) -> i64 {
     if machine.is_block() { KEYS as i64 } else { FEW_KEYS }
 }
-
-/// Groups of rows that one item of the grid handles.
-const GROUPS: i64 = 32;
 
 /// A contraction, and how it is tiled.
 struct Part {
