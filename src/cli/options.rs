@@ -22,6 +22,9 @@ pub struct Compilation {
     /// What contractions and convolutions with weights read; they sum in f32
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     pub precision: Precision,
+    /// Multiply and add as the spec says: no algorithm that is faster and rounds more (for convolutions: Winograd's)
+    #[arg(long)]
+    pub exact: bool,
     /// How many neighbours share a scale in int8 and int4; a multiple of 8 [default: 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(8..=1024))]
     pub group: Option<i64>,
@@ -108,6 +111,7 @@ impl Compilation {
             backend,
             float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },
             narrowing: self.precision.narrowing(self.group),
+            exact: self.exact,
             calibration: Calibration::None,
             threads: self.threads,
             target,

@@ -58,7 +58,7 @@ pub struct Garden {
     pub is_symbolic: bool,
     pub has_specials: bool,
     seed: u64,
-    is_region: bool,
+    pub is_region: bool,
 }
 
 impl Garden {
@@ -319,6 +319,11 @@ impl Garden {
             1 if is_constant && ty.dtype.is_float() => ("w", Role::Param),
             _ => ("x", Role::Data),
         };
+        self.argument(ty, domain, letter, role)
+    }
+
+    /// A new argument in this role, whose name begins with the letter.
+    pub fn argument(&mut self, ty: &Type, domain: Domain, letter: &str, role: Role) -> Option<Known> {
         let name = format!("{letter}{}", self.graph.arguments().len());
         let value = self.graph.add_argument(name.clone(), role, ty.clone());
         self.domains.push((name.clone(), domain));

@@ -1,7 +1,7 @@
 //! Random images and what slides over them: convolutions, depthwise among them, pooling, sums over positions, channel
 //! shuffles and group means, with channels second or last.
 
-use tilewright::compiler::graph::{Attrs, DType, Dim, Sampler, Type, Value};
+use tilewright::compiler::graph::{Attrs, DType, Dim, Role, Sampler, Type, Value};
 
 use super::SIZE;
 use super::grow::{Garden, Known};
@@ -13,7 +13,33 @@ const REDUCTIONS: &[&str] = &["mean", "reduce_max", "reduce_sum"];
 
 /// Adds a small network over an image; leaves the graph as it was if that does not work out.
 pub fn grow(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
-    garden.attempt(|garden| network(garden, sampler))
+    garden.attempt(|garden| match sampler.int(0, 7) {
+        0 => wide(garden, sampler),
+        _ => network(garden, sampler),
+    })
+}
+
+/// A convolution with a weight that is large enough to be taken tile by tile, and what may follow in its kernel. What is
+/// infinite spreads over tiles.
+fn wide(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
+    if garden.is_region || garden.has_specials {
+        return None;
+    }
+    let (channels, out) = (*sampler.pick(&[32, 40]), *sampler.pick(&[32, 35]));
+    let [height, width] = [sampler.int(11, 17), sampler.int(11, 17)];
+    let taps = *sampler.pick(&[3, 3, 3, 5]);
+    let mut argument = |letter: &str, role: Role, shape: [i64; 4]| {
+        garden.argument(&Type::new(DType::Real, shape.map(Dim::constant).to_vec()), DEFAULT_DOMAIN, letter, role)
+    };
+    let x = argument("x", Role::Data, [1, channels, height, width])?;
+    let w = argument("w", Role::Param, [out, channels, taps, taps])?;
+    let padding = vec![Dim::constant(sampler.int(0, taps / 2)); 2];
+    let attrs = Attrs::none().with("low", padding.clone()).with("high", padding);
+    let mut y = garden.derive("convolve", &[x, w], &attrs)?;
+    if sampler.flip() {
+        y = garden.derive(*sampler.pick(FUNCTIONS), &[y], &Attrs::none())?;
+    }
+    Some(vec![y.value])
 }
 
 fn network(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {

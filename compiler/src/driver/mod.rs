@@ -34,6 +34,8 @@ pub struct Options {
     pub float: DType,
     /// What contractions with weights read.
     pub narrowing: Narrowing,
+    /// No algorithm that rounds more than the plain one does, and is faster.
+    pub exact: bool,
     /// What scales of small integers are computed from.
     pub calibration: Calibration,
     /// Threads that compile, and that kernels are cut up for; 0 for one per core.
@@ -55,6 +57,7 @@ impl Options {
             backend: Backend::AVAILABLE[0],
             float: DType::F32,
             narrowing: Narrowing::None,
+            exact: false,
             calibration: Calibration::None,
             threads: 0,
             target: Target::host(),

@@ -63,6 +63,8 @@ pub fn lower_watched(
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
     context.narrowing = options.narrowing;
+    // GPUs have other limits than those that the pass weighs.
+    context.exact = options.exact || options.backend.is_for_gpus();
     context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();

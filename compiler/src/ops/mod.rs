@@ -62,6 +62,7 @@ pub mod update;
 pub mod vjp;
 pub mod r#while;
 pub mod window;
+pub mod winograd;
 
 use crate::graph::OpDef;
 use {activation as act, elementwise as e};
@@ -85,6 +86,7 @@ pub static TABLE: &[&OpDef] = &[
     // reductions and products
     &reduction::SUM, &reduction::PROD, &reduction::MAX, &reduction::MIN, &reduction::ANY, &reduction::ALL,
     &contract::OP, &convolve::OP, &window::OP, &cumulate::OP,
+    &winograd::IMAGE, &winograd::KERNEL, &winograd::RESULT,
     // activations
     &act::SIGMOID, &act::SILU, &gelu::OP, &act::RELU, &act::RELU6, &rectifier::LEAKY_RELU, &rectifier::ELU, &act::SELU, &act::SOFTPLUS,
     &act::HARDSIGMOID, &act::HARDSWISH, &act::MISH, &softmax::OP, &softmax::LOG,

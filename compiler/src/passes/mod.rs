@@ -29,6 +29,7 @@ pub mod quantize;
 mod rebuild;
 mod recompute;
 pub mod running;
+pub mod winograd;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -60,6 +61,8 @@ pub struct Context<'a> {
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
+    /// Convolutions are not replaced by faster algorithms that round more.
+    pub exact: bool,
     /// Called after each pass with its name and the graph.
     pub dump: Option<&'a dyn Fn(&'static str, &Graph)>,
     remarks: RefCell<Vec<Remark>>,
@@ -84,6 +87,7 @@ impl std::default::Default for Context<'_> {
             narrowing: Narrowing::None,
             calibration: Calibration::None,
             panel: None,
+            exact: false,
             dump: None,
             remarks: RefCell::default(),
         }

@@ -6,7 +6,7 @@
 
 use super::{
     Pass, ahead, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, hoist, layout, narrow, pack,
-    phases, precision, quantize, running,
+    phases, precision, quantize, running, winograd,
 };
 
 pub static PIPELINE: &[&Pass] = &[
@@ -27,6 +27,7 @@ pub static PIPELINE: &[&Pass] = &[
     &attention::PASS,
     &narrow::PASS,
     &quantize::PASS,
+    &winograd::PASS,
     &pack::PASS,
     &hoist::PASS,
     &cse::PASS,
@@ -43,7 +44,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
     &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &phases::PASS, &layout::PASS,
-    &ahead::PASS, &attention::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
+    &ahead::PASS, &attention::PASS, &narrow::PASS, &quantize::PASS, &winograd::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

@@ -188,7 +188,7 @@ impl Term {
         }
     }
 
-    fn for_each_operand_mut(&mut self, visit: &mut dyn FnMut(&mut TermId)) {
+    pub fn for_each_operand_mut(&mut self, visit: &mut dyn FnMut(&mut TermId)) {
         match self {
             Term::Const(_) | Term::Index(_) | Term::Test(_) | Term::Reduced(_) => {}
             Term::Load(load) => {

@@ -15,6 +15,7 @@ mod order;
 mod pointwise;
 mod recurrence;
 mod reduction;
+mod residues;
 mod sums;
 #[cfg(test)]
 mod tests;

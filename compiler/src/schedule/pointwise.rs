@@ -2,7 +2,7 @@
 
 use super::emit::{Tile, begin};
 use super::tiles::{Machine, each_tile, segments};
-use super::{Loops, order, transpose};
+use super::{Loops, order, residues, transpose};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, lane};
 
@@ -16,6 +16,9 @@ pub fn chunk_size(machine: &Machine) -> i64 {
 }
 
 pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
+    if let Some(plan) = residues::find(loops) {
+        return residues::kernel(&plan, machine);
+    }
     let inner = order::vector_axis(loops, machine);
     if let Some(plan) = inner.and_then(|inner| transpose::find(loops, inner, machine)) {
         return transpose::kernel(loops, &plan, machine);

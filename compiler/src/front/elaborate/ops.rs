@@ -25,6 +25,9 @@ static HIDDEN: &[&str] = &[
     "fused",
     "attend",
     "broadcast",
+    "winograd_image",
+    "winograd_kernel",
+    "winograd_result",
 ];
 
 /// What the results of ops with several are called: `topk(x, 3).index`.

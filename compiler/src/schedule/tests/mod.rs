@@ -6,6 +6,7 @@ mod contractions;
 mod groups;
 mod ops;
 mod recurrence;
+mod residues;
 mod rows;
 mod windows;
 

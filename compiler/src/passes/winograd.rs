@@ -1,0 +1,173 @@
+//! Turns convolutions with weights into products of transformed tiles, where those are fewer and that pays.
+//!
+//! ```text
+//! convolve(x, w) {channels_last}   =>   winograd_result(contract(winograd_image(x), winograd_kernel(w)))
+//! ```
+//! for kernels of r by r taps that move by one place, over images that are padded already. Results fall into tiles of m by
+//! m; where the last ones are not whole, zeros are added to the image and what they give is cut off. The products, one for
+//! each of (m + r - 1)² numbers of a tile, are contractions over the channels.
+//! Exact but for rounding: sums of f32 are about as exact for m = 2, and lose two bits for m = 4.
+//! Stays as it is: what is read narrow, weights that change, open sizes of images, few channels, and what would take
+//! longer by the model below. Off where results must be as exact as can be.
+
+use super::frozen::{frozen, frozen_in_region};
+use super::narrow::is_wide;
+use super::rebuild::Rebuild;
+use super::{Context, Pass, PassError, dce, op};
+use crate::graph::{Attrs, Builder, Dim, Graph, NodeId, OpError, Value};
+use crate::ops::convolve::{has_channels_last, slides};
+use crate::ops::winograd::is_known;
+use crate::seeded::{Fault, is};
+
+pub static PASS: Pass = Pass { name: "winograd", doc: "Multiplies transformed tiles instead of sliding kernels.", run };
+
+/// Places of a tile that are tried.
+const PLACES: [i64; 2] = [4, 2];
+/// Channels fill vectors from here on.
+const CHANNELS: i64 = 16;
+
+/// What a byte costs that is read from memory once, in products and additions.
+const FROM_MEMORY: f64 = 14.0;
+/// The same for what is written and soon read again.
+const FROM_CACHE: f64 = 4.0;
+/// It must be so much less.
+const GAIN: f64 = 0.85;
+
+fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    if context.exact || context.panel.is_none() {
+        return Ok(graph.clone());
+    }
+    let live = Rebuild::live(graph);
+    let is_frozen = frozen(graph, &live);
+    let graph = transformed(graph, live, &is_frozen, context)?;
+    (dce::PASS.run)(&graph, context)
+}
+
+fn transformed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &Context) -> Result<Graph, PassError> {
+    let mut rebuild = Rebuild::new(graph);
+    for id in live {
+        let inside = |region: &Graph| {
+            let is_frozen = frozen_in_region(graph, id, region, is_frozen);
+            transformed(region, Rebuild::live(region), &is_frozen, context)
+        };
+        let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
+        let Some(places) = sizes(graph, id, is_frozen).and_then(|sizes| sizes.best()) else {
+            rebuild.copy(id, regions);
+            continue;
+        };
+        let origin = graph.node(id).origin.clone();
+        context.remark(PASS.name, &origin, format!("tiles of {places} by {places} places are transformed"));
+        tiled(&mut rebuild, id, places).map_err(PassError::at(PASS.name, &origin))?;
+    }
+    Ok(rebuild.finish())
+}
+
+/// The sizes of a convolution over one image.
+struct Sizes {
+    /// Of the result.
+    height: i64,
+    width: i64,
+    channels: i64,
+    out: i64,
+    taps: i64,
+}
+
+/// Those of a node that can be written as products of tiles.
+fn sizes(graph: &Graph, id: NodeId, is_frozen: &[bool]) -> Option<Sizes> {
+    let node = graph.node(id);
+    let operands = graph.operands(id);
+    if node.op.name != "convolve" || !is_wide(graph, id) || !is_frozen[operands[1].node.index()] {
+        return None;
+    }
+    let is_plain = graph.with_call(id, |call| {
+        let slides = slides(call, call.operand(0).rank() - 2).unwrap_or_default();
+        let is_unit = |slide: &crate::ops::convolve::Slide| {
+            (slide.stride, slide.dilation, slide.base_dilation) == (1, 1, 1) && slide.low.is(0) && slide.high.is(0)
+        };
+        slides.len() == 2 && slides.iter().all(is_unit) && has_channels_last(call) && call.attrs.int("groups") == 1
+    });
+    let number = |dim: &Dim| dim.as_constant();
+    let [_, height, width, out] = node.types[0].shape.as_slice() else { return None };
+    let [_, channels, taps, other_taps] = graph.type_of(operands[1]).shape.as_slice() else { return None };
+    let sizes = Sizes {
+        height: number(height)?,
+        width: number(width)?,
+        channels: number(channels)?,
+        out: number(out)?,
+        taps: number(taps)?,
+    };
+    let fits = taps == other_taps && sizes.channels >= CHANNELS && sizes.out >= CHANNELS;
+    (is_plain && fits).then_some(sizes)
+}
+
+impl Sizes {
+    /// The places of a tile that make it fastest, if any are faster than sliding.
+    fn best(&self) -> Option<i64> {
+        let direct = self.cost(self.height * self.width * self.taps * self.taps, self.taps * self.taps, 0);
+        let costs = PLACES.into_iter().filter(|&m| is_known(m, self.taps)).map(|m| {
+            let products = (m + self.taps - 1) * (m + self.taps - 1);
+            let [down, across] = [self.height, self.width].map(|extent| (extent + m - 1) / m);
+            let rows = down * across * products;
+            (m, self.cost(rows, products, rows))
+        });
+        let best = costs.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        (best.1 < GAIN * direct).then_some(best.0)
+    }
+
+    /// The time for so many rows of products, each of which sums over the channels, with so many numbers for each pair of
+    /// channels, after and before transforming so many rows. Weights arrive while products are computed.
+    fn cost(&self, rows: i64, weights: i64, transformed: i64) -> f64 {
+        let [rows, weights, transformed] = [rows, weights, transformed].map(|n| n as f64);
+        let (channels, out) = (self.channels as f64, self.out as f64);
+        let products = 2.0 * rows * channels * out;
+        let arriving = 4.0 * weights * channels * out * FROM_MEMORY;
+        products.max(arriving) + 8.0 * transformed * (channels + out) * FROM_CACHE
+    }
+}
+
+fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64) -> Result<(), OpError> {
+    let (node, operands) = (rebuild.old.node(id), rebuild.operands(id));
+    let taps = node_taps(rebuild.old, id);
+    let attrs = Attrs::none().with("places", places).with("taps", taps);
+    let mut b = Builder::new(&mut rebuild.new, node.origin.clone());
+    let image = whole_tiles(&mut b, operands[0], &node.types[0].shape, places)?;
+    let image = b.apply(op("winograd_image")?, &[image], attrs.clone())?;
+    let kernel = b.apply(op("winograd_kernel")?, &[operands[1]], attrs.clone())?;
+    let mut pattern = Attrs::none().with("pattern", "p b h w c, p o c -> p b h w o");
+    if let Some(result) = node.attrs.get("result") {
+        pattern = pattern.with("result", result.clone());
+    }
+    let products = b.apply(op("contract")?, &[image, kernel], pattern)?;
+    let mut result = b.apply(op("winograd_result")?, &[products], attrs)?;
+    let shape = &node.types[0].shape;
+    if b.shape_of(result) != *shape {
+        let whole = Attrs::none().with("starts", vec![Dim::constant(0); 4]).with("stops", shape.clone());
+        result = b.apply(op("slice")?, &[result], whole)?;
+    }
+    rebuild.set(id, vec![result]);
+    Ok(())
+}
+
+/// An image with as many zeros at the ends of its axes as the last tiles lack; those of a `pad` become more.
+fn whole_tiles(b: &mut Builder, image: Value, result: &[Dim], places: i64) -> Result<Value, OpError> {
+    let lacking = |extent: &Dim| Dim::constant(extent.as_constant().map_or(0, |n| -n).rem_euclid(places));
+    let more = [Dim::constant(0), lacking(&result[1]), lacking(&result[2]), Dim::constant(0)];
+    if more.iter().all(|dim| dim.is(0)) {
+        return Ok(image);
+    }
+    let made_by = b.graph.node(image.node);
+    let (from, low, high) = match made_by.op.name == "pad" && made_by.attrs.float("value") == 0.0 {
+        true => (b.graph.operands(image.node)[0], made_by.attrs.dims("low"), made_by.attrs.dims("high")),
+        false => (image, vec![Dim::constant(0); 4], vec![Dim::constant(0); 4]),
+    };
+    if is(Fault::TilesArePaddedBefore) {
+        let low: Vec<Dim> = low.iter().zip(&more).map(|(low, more)| low + more).collect();
+        return b.apply(op("pad")?, &[from], Attrs::none().with("low", low).with("high", high));
+    }
+    let high: Vec<Dim> = high.iter().zip(&more).map(|(high, more)| high + more).collect();
+    b.apply(op("pad")?, &[from], Attrs::none().with("low", low).with("high", high))
+}
+
+fn node_taps(graph: &Graph, id: NodeId) -> i64 {
+    graph.type_of(graph.operands(id)[1]).shape[2].as_constant().unwrap_or(0)
+}
