@@ -30,6 +30,8 @@ const CHANNELS: i64 = 16;
 const FROM_MEMORY: f64 = 14.0;
 /// The same for what is written and soon read again.
 const FROM_CACHE: f64 = 4.0;
+/// Bytes of a transformed weight beyond which places are not worth the memory: four times as large as it was for four.
+const LARGE: i64 = 64 << 20;
 /// It must be so much less.
 const GAIN: f64 = 0.85;
 
@@ -104,8 +106,10 @@ impl Sizes {
     /// The places of a tile that make it fastest, if any are faster than sliding.
     fn best(&self) -> Option<i64> {
         let direct = self.cost(self.height * self.width * self.taps * self.taps, self.taps * self.taps, 0);
-        let costs = PLACES.into_iter().filter(|&m| is_known(m, self.taps)).map(|m| {
-            let products = (m + self.taps - 1) * (m + self.taps - 1);
+        let products = |m: i64| (m + self.taps - 1) * (m + self.taps - 1);
+        let is_small = |&m: &i64| m == 2 || 4 * products(m) * self.channels * self.out <= LARGE;
+        let costs = PLACES.into_iter().filter(|&m| is_known(m, self.taps)).filter(is_small).map(|m| {
+            let products = products(m);
             let [down, across] = [self.height, self.width].map(|extent| (extent + m - 1) / m);
             let rows = down * across * products;
             (m, self.cost(rows, products, rows))
