@@ -3,6 +3,7 @@
 use crate::graph::{DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, Value, axes};
 
 const RANDOM_BITS: u32 = 32;
+const MANY: usize = 8;
 
 /// One place where a nest reads an operand.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,12 @@ impl Facts {
         let domain = Dim::constant(0);
         let (narrows, widens) = (false, false);
         Facts { reduces: false, domain, reads, arithmetic: 0, casts: 0, uses_position: false, narrows, widens }
+    }
+
+    /// Each element is made of many, and its neighbours of the same: they are computed together where nothing is reduced.
+    pub fn is_shared(&self) -> bool {
+        let n_reads = |of: &Read| self.reads.iter().filter(|read| read.operand == of.operand).count();
+        !self.reduces && self.reads.iter().any(|read| n_reads(read) > MANY)
     }
 
     pub fn is_elementwise(&self) -> bool {

@@ -25,9 +25,9 @@ pub static PIPELINE: &[&Pass] = &[
     &canonicalize::PASS,
     &cse::PASS,
     &attention::PASS,
+    &winograd::PASS,
     &narrow::PASS,
     &quantize::PASS,
-    &winograd::PASS,
     &pack::PASS,
     &hoist::PASS,
     &cse::PASS,
@@ -44,7 +44,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
     &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &phases::PASS, &layout::PASS,
-    &ahead::PASS, &attention::PASS, &narrow::PASS, &quantize::PASS, &winograd::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
+    &ahead::PASS, &attention::PASS, &winograd::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

@@ -7,20 +7,23 @@
 //! m; where the last ones are not whole, zeros are added to the image and what they give is cut off. The products, one for
 //! each of (m + r - 1)² numbers of a tile, are contractions over the channels.
 //! Exact but for rounding: sums of f32 are about as exact for m = 2, and lose two bits for m = 4.
-//! Stays as it is: what is read narrow, weights that change, open sizes of images, few channels, and what would take
+//! In bf16 they stay in f32, as fast and more exact where tiles have four places.
+//! Stays as it is: what is read as integers, weights that change, open sizes of images, few channels, and what would take
 //! longer by the model below. Off where results must be as exact as can be.
 
 use super::frozen::{frozen, frozen_in_region};
-use super::narrow::is_wide;
+use super::narrow::{RESULT, is_wide};
 use super::rebuild::Rebuild;
-use super::{Context, Pass, PassError, dce, op};
-use crate::graph::{Attrs, Builder, Dim, Graph, NodeId, OpError, Value};
+use super::{Context, Narrowing, Pass, PassError, dce, op};
+use crate::graph::{Attrs, Builder, DType, Dim, Graph, NodeId, OpError, Value};
 use crate::ops::convolve::{has_channels_last, slides};
 use crate::ops::winograd::is_known;
 use crate::seeded::{Fault, is};
 
 pub static PASS: Pass = Pass { name: "winograd", doc: "Multiplies transformed tiles instead of sliding kernels.", run };
 
+/// What is as fast as tiles in some cases only; integers are faster.
+const BF16: Narrowing = Narrowing::Factors(DType::BF16);
 /// Places of a tile that are tried.
 const PLACES: [i64; 2] = [4, 2];
 /// Channels fill vectors from here on.
@@ -53,7 +56,10 @@ fn transformed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &C
             transformed(region, Rebuild::live(region), &is_frozen, context)
         };
         let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
-        let Some(places) = sizes(graph, id, is_frozen).and_then(|sizes| sizes.best()) else {
+        // What a spec gives no type is read as narrow as was asked for.
+        let is_narrow = graph.node(id).attrs.get(RESULT).is_some() && context.narrowing != Narrowing::None;
+        let sizes = sizes(graph, id, is_frozen).filter(|_| !is_narrow || context.narrowing == BF16);
+        let Some(places) = sizes.and_then(|sizes| sizes.best(is_narrow)) else {
             rebuild.copy(id, regions);
             continue;
         };
@@ -104,8 +110,7 @@ fn sizes(graph: &Graph, id: NodeId, is_frozen: &[bool]) -> Option<Sizes> {
 
 impl Sizes {
     /// The places of a tile that make it fastest, if any are faster than sliding.
-    fn best(&self) -> Option<i64> {
-        let direct = self.cost(self.height * self.width * self.taps * self.taps, self.taps * self.taps, 0);
+    fn best(&self, is_narrow: bool) -> Option<i64> {
         let products = |m: i64| (m + self.taps - 1) * (m + self.taps - 1);
         let is_small = |&m: &i64| m == 2 || 4 * products(m) * self.channels * self.out <= LARGE;
         let costs = PLACES.into_iter().filter(|&m| is_known(m, self.taps)).filter(is_small).map(|m| {
@@ -115,7 +120,16 @@ impl Sizes {
             (m, self.cost(rows, products, rows))
         });
         let best = costs.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-        (best.1 < GAIN * direct).then_some(best.0)
+        (best.1 < GAIN * self.sliding(is_narrow)).then_some(best.0)
+    }
+
+    /// The time of sliding over factors that are read narrow, or wide.
+    fn sliding(&self, is_narrow: bool) -> f64 {
+        let taps = self.taps * self.taps;
+        match is_narrow {
+            true => self.cost(self.height * self.width * taps / 2, taps / 2, 0),
+            false => self.cost(self.height * self.width * taps, taps, 0),
+        }
     }
 
     /// The time for so many rows of products, each of which sums over the channels, with so many numbers for each pair of
@@ -137,10 +151,7 @@ fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64) -> Result<(), OpError> 
     let image = whole_tiles(&mut b, operands[0], &node.types[0].shape, places)?;
     let image = b.apply(op("winograd_image")?, &[image], attrs.clone())?;
     let kernel = b.apply(op("winograd_kernel")?, &[operands[1]], attrs.clone())?;
-    let mut pattern = Attrs::none().with("pattern", "p b h w c, p o c -> p b h w o");
-    if let Some(result) = node.attrs.get("result") {
-        pattern = pattern.with("result", result.clone());
-    }
+    let pattern = Attrs::none().with("pattern", "p b h w c, p o c -> p b h w o");
     let products = b.apply(op("contract")?, &[image, kernel], pattern)?;
     let mut result = b.apply(op("winograd_result")?, &[products], attrs)?;
     let shape = &node.types[0].shape;

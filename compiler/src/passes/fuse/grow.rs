@@ -4,9 +4,10 @@
 //! | p | joins when |
 //! |---|---|
 //! | number | always, as a copy |
-//! | reduction | all its uses are inside; the group has no reduction yet; from p to the root every read is at the same position, and the shapes are equal |
+//! | reduction | all its uses are inside; the group has no reduction yet, and no member that shares much with its neighbours; from p to the root every read is at the same position, and the shapes are equal |
 //! | pointwise or view, computed once | all its uses are inside, it is read at one position, and the group visits no more points than p has elements |
 //! | pointwise or view, repeated | its work, with that of what it is repeated for, costs at most `CHEAP`; into a reduction that reads it more than once per element, only plain movement and one cast |
+//! | the same, made of many elements that its neighbours are made of too | never beside a reduction |
 //! | the same, making floats of bytes | if nothing asks for its value |
 //! | the same, a cast to fewer bytes | not where that is repeated, if what it casts can store them |
 //! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
@@ -25,6 +26,8 @@ use crate::passes::facts::Facts;
 pub const CHEAP: u32 = 8;
 /// More members than this make kernels that registers do not hold.
 pub const MAX_MEMBERS: usize = 96;
+/// Why what neighbours share and a reduction have kernels of their own.
+pub const APART: &str = "neighbours share what it reads, which a kernel that reduces would read for each anew";
 /// A value that is read at more positions than this is not worth following.
 const MAX_POSITIONS: usize = 8;
 
@@ -192,6 +195,9 @@ impl<'a> Growth<'a> {
         if self.reduction.is_some() {
             return Err("the kernel reduces already");
         }
+        if self.group.members.iter().any(|&member| self.survey.is_shared(member)) {
+            return Err(APART);
+        }
         match member.positions == BTreeSet::from([0]) && shape(id) == shape(self.group.root) {
             true => Ok(()),
             false => Err("its result is not taken element by element"),
@@ -200,6 +206,9 @@ impl<'a> Growth<'a> {
 
     fn judge_pointwise(&self, id: NodeId, member: Member, facts: &Facts) -> Result<Member, Option<&'static str>> {
         let work = facts.arithmetic + facts.casts;
+        if facts.is_shared() && self.reduction.is_some() {
+            return Err(Some(APART));
+        }
         if member.positions.len() > MAX_POSITIONS {
             return Err(Some("it is read at too many positions"));
         }

@@ -10,6 +10,7 @@
 //! | each reduction reads some operand only once: sums of products that share factors are tiled instead | it reads its operands many times over |
 //! | none reads narrow numbers that lie in words: those are multiplied word by word, each sum on its own | its numbers lie in words, … |
 //! | the result of c is read at one place, and computed no more often than it has elements | it would be computed many times over |
+//! | no member is made of many elements that its neighbours are made of too | neighbours share what it reads, … |
 //! | rows are known to be short enough for the cache, or their length is not known; long ones are many | its rows are too long for the cache, too few |
 //! | what would be computed again in later stages is cheap, or can be kept | it costs too much to compute again |
 
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use super::grow::{CHEAP, Group, MAX_MEMBERS};
+use super::grow::{APART, CHEAP, Group, MAX_MEMBERS};
 use super::{Kind, Survey};
 use crate::graph::rows::{Rows, Visit, divides};
 use crate::graph::{Dim, Meaning, NodeId, Value};
@@ -113,6 +114,9 @@ fn joined(
     }
     if members.len() > MAX_MEMBERS || reductions.len() > MAX_STAGES {
         return Err(Some("the kernel would be too large"));
+    }
+    if members.iter().any(|&id| survey.is_shared(id)) {
+        return Err(Some(APART));
     }
     let rows = Rows::of(graph, Value { node: group.root, result: 0 }, &members).map_err(Some)?;
     judge_repetition(survey, &rows, other).map_err(Some)?;

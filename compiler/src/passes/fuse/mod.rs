@@ -69,6 +69,10 @@ impl<'g> Survey<'g> {
         self.uses.get(&id).copied().unwrap_or(0)
     }
 
+    pub fn is_shared(&self, id: NodeId) -> bool {
+        matches!(self.kind(id), Kind::Pointwise(facts) if facts.is_shared())
+    }
+
     pub fn is_output(&self, id: NodeId) -> bool {
         self.graph.outputs().iter().any(|output| output.value.node == id)
     }
