@@ -6,12 +6,13 @@
 //! ```
 //! Taken is work on captures alone, with the movement that it reads through, if its result is no larger than what it is
 //! made of: arithmetic, sums, and `pack`, whose panels can then be made when weights are loaded. Movement alone stays,
-//! where it joins a kernel. Of branches only `pack` is taken: else work might be done that nobody asked for. This is exact: every op is
+//! where it joins a kernel. Of branches only `pack` of weights is taken: else work might be done that nobody asked for. This is exact: every op is
 //! a function of its operands, and none can fail.
 
 use rustc_hash::FxHashMap;
 
 use super::facts::Facts;
+use super::frozen::{frozen, frozen_in_region};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, dce};
 use crate::graph::{ARGUMENT, Graph, Meaning, Node, NodeId, Value};
@@ -22,12 +23,22 @@ pub static PASS: Pass = Pass { name: "hoist", doc: "Takes out of loops what is t
 const FEW: i64 = 64;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    let live = Rebuild::live(graph);
+    let is_frozen = frozen(graph, &live);
+    hoisted(graph, live, &is_frozen, context)
+}
+
+fn hoisted(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &Context) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
-    for id in Rebuild::live(graph) {
+    for id in live {
         let node = graph.node(id);
-        let regions: Vec<Graph> = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
+        let inside = |region: &Graph| {
+            let is_frozen = frozen_in_region(graph, id, region, is_frozen);
+            hoisted(region, Rebuild::live(region), &is_frozen, context)
+        };
+        let regions: Vec<Graph> = node.regions.iter().map(inside).collect::<Result<_, _>>()?;
         match n_captures(node, graph.operands(id).len()) {
-            Some(n_captures) => hoist(&mut rebuild, id, regions, n_captures, context)?,
+            Some(n_captures) => hoist(&mut rebuild, id, regions, n_captures, is_frozen, context)?,
             None => _ = rebuild.copy(id, regions),
         }
     }
@@ -51,12 +62,16 @@ fn hoist(
     id: NodeId,
     regions: Vec<Graph>,
     n_captures: usize,
+    is_frozen: &[bool],
     context: &Context,
 ) -> Result<(), PassError> {
     let node = rebuild.old.node(id);
+    let before = rebuild.old.operands(id);
+    let is_frozen = |capture: usize| is_frozen[before[before.len() - n_captures + capture].node.index()];
     let mut operands = rebuild.operands(id);
     let captured = operands[operands.len() - n_captures..].to_vec();
-    let taken: Vec<Vec<Value>> = regions.iter().map(|region| taken(region, n_captures, node.op.name)).collect();
+    let taken: Vec<Vec<Value>> =
+        regions.iter().map(|region| taken(region, n_captures, node.op.name, &is_frozen)).collect();
     for (region, values) in regions.iter().zip(&taken) {
         let inside = region.arguments()[region.arguments().len() - n_captures..].iter();
         let mut known = inside.map(|argument| argument.value).zip(captured.iter().copied()).collect();
@@ -83,13 +98,15 @@ fn hoist(
 }
 
 /// Values of a region that are worth taking out, and that what stays reads.
-fn taken(region: &Graph, n_captures: usize, op: &str) -> Vec<Value> {
+fn taken(region: &Graph, n_captures: usize, op: &str, is_frozen: &dyn Fn(usize) -> bool) -> Vec<Value> {
     let arguments = region.arguments();
     let captures: Vec<Value> =
         arguments[arguments.len() - n_captures..].iter().map(|argument| argument.value).collect();
     // Elements of the captures that a value is made of; none if it is made of anything else.
     let mut made_of: FxHashMap<NodeId, i64> = FxHashMap::default();
-    captures.iter().for_each(|capture| _ = made_of.insert(capture.node, n_elements(region, *capture)));
+    for (_, capture) in captures.iter().enumerate().filter(|(idx, _)| op != "cond" || is_frozen(*idx)) {
+        made_of.insert(capture.node, n_elements(region, *capture));
+    }
     let live = Rebuild::live(region);
     let mut worth: Vec<NodeId> = Vec::new();
     for &id in &live {

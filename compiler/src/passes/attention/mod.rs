@@ -5,7 +5,12 @@
 //! ```
 //! The softmax goes along the last axis, over which the mixing sums. Scores and weights must be used nowhere else, else
 //! they are stored. Keys and values are packed, so that the tiles of each are read from end to end; that costs as much as
-//! a few rows of scores, so a node of few rows, such as a step of decoding over a long cache, stays as it is.
+//! a few rows of scores, so a node of few rows, such as a step of decoding over a long cache, stays as it is. Where the
+//! number of rows is open, it is asked when the program runs:
+//!
+//! ```text
+//! y = f(q, k, v)   =>   y = cond(rows >= 16, q, k, v) { attend(q, pack(k), pack(v)) … } { f(q, k, v) }
+//! ```
 //!
 //! Both sides are equal: the node means its regions, which hold the very ops that were there. Where contractions read
 //! bf16, so do these two if pairs of their factors lie side by side: queries, keys and values are rounded before, weights
@@ -21,7 +26,7 @@ use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, dce, op};
 use crate::graph::reads::Reads;
 use crate::graph::softmax::{self, Softmax};
-use crate::graph::{Attrs, DType, Dim, Graph, Meaning, NodeId, OpError, Value};
+use crate::graph::{Attrs, Builder, DType, Dim, Graph, Meaning, NodeId, OpError, Value};
 use region::{Columns, Region};
 use score::{Scores, column_factor};
 
@@ -32,14 +37,34 @@ pub static PASS: Pass =
 const ENOUGH_ROWS: i64 = 16;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
+    taken(graph, context, Rows::Asked)
+}
+
+/// What becomes of attention over a number of rows that is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// The number is asked for at run time.
+    Asked,
+    /// There are enough.
+    Enough,
+    /// It has been asked for: a branch stays as it is.
+    Known,
+}
+
+fn taken(graph: &Graph, context: &Context, rows: Rows) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in Rebuild::live(graph) {
         let origin = &graph.node(id).origin;
         match find(graph, id) {
-            Some(Ok(found)) => {
+            Some(Ok(found)) if found.has_enough || rows == Rows::Enough => {
                 emit(&mut rebuild, &found, context).map_err(PassError::at(PASS.name, origin))?;
                 continue;
             }
+            Some(Ok(found)) if rows == Rows::Asked && found.rows.as_constant().is_none() => {
+                branch(&mut rebuild, &found, context)?;
+                continue;
+            }
+            Some(Ok(_)) => context.remark(PASS.name, origin, "the scores are stored: there are few rows of them"),
             Some(Err(reason)) => context.remark(PASS.name, origin, format!("the scores are stored: {reason}")),
             None => {}
         }
@@ -48,7 +73,9 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             rebuild.copy(id, graph.node(id).regions.clone());
             continue;
         }
-        let regions = graph.node(id).regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
+        let inside = if graph.node(id).op.name == "cond" { Rows::Known } else { rows };
+        let regions = graph.node(id).regions.iter().map(|region| taken(region, context, inside));
+        let regions = regions.collect::<Result<_, _>>()?;
         rebuild.copy(id, regions);
     }
     (dce::PASS.run)(&rebuild.finish(), context)
@@ -62,6 +89,9 @@ struct Attention {
     /// Casts of the weights, the first first.
     casts: Vec<NodeId>,
     scores: Scores,
+    rows: Dim,
+    /// Rows that are worth packing the keys for, whatever the sizes are.
+    has_enough: bool,
 }
 
 /// The attention that ends with this node; if it is one, why it is not taken.
@@ -87,24 +117,21 @@ fn find(graph: &Graph, id: NodeId) -> Option<Result<Attention, &'static str>> {
     let of_rows =
         |axis: &&usize| **axis < nest.n_parallel && !both.iter().any(|f| f.operand == values && f.mentions(**axis));
     let rows = Dim::product(axes.iter().filter(of_rows).map(|&axis| &nest.axes[axis]));
-    let judged = judge(&reads, &softmax, &casts, id, &rows);
-    Some(judged.map(|scores| Attention { mix: id, values, softmax, casts, scores }))
+    let keys = graph.type_of(softmax.scores).shape.last();
+    let has_enough = graph.sizes.proves_le(&Dim::constant(ENOUGH_ROWS), &rows)
+        || keys.is_some_and(|keys| graph.sizes.proves_le(keys, &rows));
+    let judged = judge(&reads, &softmax, &casts, id);
+    Some(judged.map(|scores| Attention { mix: id, values, softmax, casts, scores, rows, has_enough }))
 }
 
 /// The scores, if they need not be stored.
-fn judge(reads: &Reads, softmax: &Softmax, casts: &[NodeId], mix: NodeId, rows: &Dim) -> Result<Scores, &'static str> {
+fn judge(reads: &Reads, softmax: &Softmax, casts: &[NodeId], mix: NodeId) -> Result<Scores, &'static str> {
     let graph = reads.graph;
-    let ty = graph.type_of(softmax.scores);
-    let keys = ty.shape.last().ok_or("it has no keys")?;
-    let has_enough = graph.sizes.proves_le(&Dim::constant(ENOUGH_ROWS), rows) || graph.sizes.proves_le(keys, rows);
-    if !matches!(ty.dtype, DType::F32 | DType::F64) {
+    if !matches!(graph.type_of(softmax.scores).dtype, DType::F32 | DType::F64) {
         return Err("they are not of f32 or f64");
     }
-    if !has_enough {
-        return Err("there may be few rows of them");
-    }
     let scores = score::find(reads, softmax.scores)?;
-    let inside: BTreeSet<NodeId> = scores.members.union(&softmax.members).chain(casts).copied().chain([mix]).collect();
+    let inside = members(&scores, softmax, casts, mix);
     let is_number = |id: NodeId| reads.number(Value { node: id, result: 0 }).is_some();
     let mut private = softmax.members.iter().copied().filter(|&id| !is_number(id));
     if !private.all(|id| is_private(graph, id, &inside)) {
@@ -114,6 +141,10 @@ fn judge(reads: &Reads, softmax: &Softmax, casts: &[NodeId], mix: NodeId, rows: 
         return Err("they are used elsewhere too");
     }
     Ok(scores)
+}
+
+fn members(scores: &Scores, softmax: &Softmax, casts: &[NodeId], mix: NodeId) -> BTreeSet<NodeId> {
+    scores.members.union(&softmax.members).chain(casts).copied().chain([mix]).collect()
 }
 
 fn is_private(graph: &Graph, id: NodeId, inside: &BTreeSet<NodeId>) -> bool {
@@ -148,6 +179,34 @@ fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result<(
     let node = rebuild.new.apply(op("attend")?, &captures, &Attrs::none(), vec![score, mix], &origin)?;
     rebuild.set(found.mix, vec![Value { node, result: 0 }]);
     Ok(())
+}
+
+/// Both ways to compute it, of which the number of rows chooses one.
+fn branch(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result<(), PassError> {
+    let origin = rebuild.old.node(found.mix).origin.clone();
+    let (stored, captures) = copied(rebuild, found).map_err(PassError::at(PASS.name, &origin))?;
+    let tiled = taken(&stored, context, Rows::Enough)?;
+    let mut b = Builder::new(&mut rebuild.new, origin.clone());
+    let results = chosen(&mut b, &found.rows, captures, [tiled, stored]).map_err(PassError::at(PASS.name, &origin))?;
+    rebuild.set(found.mix, results);
+    Ok(())
+}
+
+/// Everything of an attention as it is, in a region.
+fn copied(rebuild: &mut Rebuild, found: &Attention) -> Result<(Graph, Vec<Value>), OpError> {
+    let mut region = Region::new("attention", rebuild);
+    for id in members(&found.scores, &found.softmax, &found.casts, found.mix) {
+        region.copy(id)?;
+    }
+    Ok(region.finish(Value { node: found.mix, result: 0 }))
+}
+
+fn chosen(b: &mut Builder, rows: &Dim, captures: Vec<Value>, regions: [Graph; 2]) -> Result<Vec<Value>, OpError> {
+    let rows = b.apply(op("dim")?, &[], Attrs::none().with("size", rows.clone()))?;
+    let enough = b.number(ENOUGH_ROWS as f64, rows)?;
+    let test = b.ge(rows, enough)?;
+    let operands: Vec<Value> = [test].into_iter().chain(captures).collect();
+    b.apply_with(op("cond")?, &operands, Attrs::none(), regions.into())
 }
 
 /// Members that only move the factor with the rows on its way to the product.
