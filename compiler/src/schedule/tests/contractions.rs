@@ -50,6 +50,18 @@ fn a_deep_sum_crosses_panels() {
 }
 
 #[test]
+fn rows_that_no_cache_holds_are_read_once() {
+    let outermost = |m: &str, k: &str| {
+        let graph = lowered(&product(m, k, "130", "f32", 1, RETURN));
+        let id = graph.outputs()[0].value.node;
+        let kernel = schedule(&graph, id, &MACHINES[0]).expect("a kernel");
+        let text = kernel::print(&kernel);
+        text.lines().find_map(|line| line.trim().strip_prefix("grid ")).expect("a grid")[..1].to_string()
+    };
+    assert_eq!([outermost("2048", "1024"), outermost("4096", "2048")], ["n", "m"]);
+}
+
+#[test]
 fn sizes_known_at_run_time() {
     for (m, k, n) in
         [("N", "8", "20"), ("6", "N", "20"), ("6", "8", "N"), ("N", "N", "N"), ("7*N", "8", "20"), ("197*N", "8", "20")]
