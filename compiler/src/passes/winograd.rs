@@ -34,7 +34,7 @@ const FROM_MEMORY: f64 = 14.0;
 /// The same for what is written and soon read again.
 const FROM_CACHE: f64 = 4.0;
 /// Bytes of a transformed weight beyond which places are not worth the memory: four times as large as it was for four.
-const LARGE: i64 = 64 << 20;
+const LARGE: f64 = (64 << 20) as f64;
 /// It must be so much less.
 const GAIN: f64 = 0.85;
 
@@ -111,13 +111,12 @@ fn sizes(graph: &Graph, id: NodeId, is_frozen: &[bool]) -> Option<Sizes> {
 impl Sizes {
     /// The places of a tile that make it fastest, if any are faster than sliding.
     fn best(&self, is_narrow: bool) -> Option<i64> {
-        let products = |m: i64| (m + self.taps - 1) * (m + self.taps - 1);
-        let is_small = |&m: &i64| m == 2 || 4 * products(m) * self.channels * self.out <= LARGE;
+        let numbers = |m: i64| ((m + self.taps - 1) * (m + self.taps - 1)) as f64;
+        let is_small = |&m: &i64| m == 2 || 4.0 * numbers(m) * self.pairs() <= LARGE;
         let costs = PLACES.into_iter().filter(|&m| is_known(m, self.taps)).filter(is_small).map(|m| {
-            let products = products(m);
-            let [down, across] = [self.height, self.width].map(|extent| (extent + m - 1) / m);
-            let rows = down * across * products;
-            (m, self.cost(rows, products, rows))
+            let [down, across] = [self.height, self.width].map(|extent| (extent as u64).div_ceil(m as u64) as f64);
+            let rows = down * across * numbers(m);
+            (m, self.cost(rows, numbers(m), rows))
         });
         let best = costs.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
         (best.1 < GAIN * self.sliding(is_narrow)).then_some(best.0)
@@ -125,21 +124,21 @@ impl Sizes {
 
     /// The time of sliding over factors that are read narrow, or wide.
     fn sliding(&self, is_narrow: bool) -> f64 {
-        let taps = self.taps * self.taps;
-        match is_narrow {
-            true => self.cost(self.height * self.width * taps / 2, taps / 2, 0),
-            false => self.cost(self.height * self.width * taps, taps, 0),
-        }
+        let taps = (self.taps * self.taps) as f64 / if is_narrow { 2.0 } else { 1.0 };
+        self.cost(self.height as f64 * self.width as f64 * taps, taps, 0.0)
     }
 
     /// The time for so many rows of products, each of which sums over the channels, with so many numbers for each pair of
     /// channels, after and before transforming so many rows. Weights arrive while products are computed.
-    fn cost(&self, rows: i64, weights: i64, transformed: i64) -> f64 {
-        let [rows, weights, transformed] = [rows, weights, transformed].map(|n| n as f64);
-        let (channels, out) = (self.channels as f64, self.out as f64);
-        let products = 2.0 * rows * channels * out;
-        let arriving = 4.0 * weights * channels * out * FROM_MEMORY;
-        products.max(arriving) + 8.0 * transformed * (channels + out) * FROM_CACHE
+    fn cost(&self, rows: f64, weights: f64, transformed: f64) -> f64 {
+        let products = 2.0 * rows * self.pairs();
+        let arriving = 4.0 * weights * self.pairs() * FROM_MEMORY;
+        products.max(arriving) + 8.0 * transformed * (self.channels as f64 + self.out as f64) * FROM_CACHE
+    }
+
+    /// Of a channel that is read and one that is made.
+    fn pairs(&self) -> f64 {
+        self.channels as f64 * self.out as f64
     }
 }
 
