@@ -27,6 +27,8 @@ pub(super) trait Dialect: Sized {
 
     fn load(printer: &mut Printer<Self>, place: &Place, dtype: DType) -> Result<String, CodegenError>;
     fn store(printer: &mut Printer<Self>, place: &Place, value: Value) -> Result<(), CodegenError>;
+    /// The call that sets the results, which are declared, to a product of warps.
+    fn mma(of: DType, results: &[String], operands: &[String]) -> Result<String, CodegenError>;
     /// What any other op with one result is, as an expression.
     fn expression(printer: &mut Printer<Self>, op: &Op, dtype: DType) -> Result<String, CodegenError>;
 }
@@ -137,6 +139,14 @@ impl<'a, D: Dialect> Printer<'a, D> {
             (Op::Const(constant), &[result]) => {
                 self.call(result, D::literal(*constant, self.dtype(result))?);
                 self.is_literal[result.0 as usize] = true;
+            }
+            (Op::Mma(of, operands), results) => {
+                let names: Vec<String> = results.iter().map(|&result| own_name(result)).collect();
+                let text = D::mma(*of, &names, &self.operands(operands))?;
+                for (&result, name) in results.iter().zip(&names) {
+                    self.line(&D::variable(self.dtype(result), name, None)?);
+                }
+                self.line(&text);
             }
             (Op::Argument(argument), &[result]) => self.call(result, argument_name(argument)),
             (op, &[result]) => {

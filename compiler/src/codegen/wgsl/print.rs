@@ -68,6 +68,10 @@ impl Dialect for Wgsl {
         printer.store(place, value)
     }
 
+    fn mma(of: DType, _: &[String], _: &[String]) -> Result<String, CodegenError> {
+        Err(source::lacks::<Wgsl>(format!("matrix product of {of} by warps")))
+    }
+
     fn expression(printer: &mut Printer, op: &Op, dtype: DType) -> Result<String, CodegenError> {
         printer.expression(op, dtype)
     }

@@ -1,4 +1,5 @@
-//! Contractions of bf16 whose weight lies in pairs (`pack` with a depth of two), taken pair by pair.
+//! Contractions of bf16 taken pair by pair: where the weight lies in pairs (`pack` with a depth of two), or where a machine
+//! multiplies matrices of pairs.
 //!
 //! Invariant: the paired nest has half the positions along its last summed axis, and at each of them the sum of the
 //! products of both. Its element is `Dot`; whatever else it computes does not change.
@@ -9,18 +10,31 @@ use crate::schedule::body::{Body, Load, Position, Term, TermId};
 
 /// The nest pair by pair, if one factor lies in pairs.
 pub fn paired(loops: &Loops) -> Option<Loops> {
+    by_pairs(loops, false)
+}
+
+/// The nest pair by pair, if both factors are numbers of bf16, wherever they lie.
+pub fn paired_anyhow(loops: &Loops) -> Option<Loops> {
+    by_pairs(loops, true)
+}
+
+fn by_pairs(loops: &Loops, anyhow: bool) -> Option<Loops> {
     let [reduce] = loops.stages.as_slice() else { return None };
     let k = loops.axes.len().checked_sub(1)?;
     let half = loops.axes[k].exact_div(&Dim::constant(2)).filter(|_| k >= loops.n_parallel)?;
     let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
-    let weight = factors.iter().position(|&factor| lies_in_pairs(loops, factor, k))?;
+    let weight = factors.iter().position(|&factor| lies_in_pairs(loops, factor, k));
+    let are_narrow = || factors.iter().all(|&factor| is_narrow(loops, factor));
+    if weight.is_none() && !(anyhow && are_narrow()) {
+        return None;
+    }
     let mut paired = loops.clone();
     paired.axes[k] = half;
     paired.ranges.remove(&Loops::symbol(k));
     paired.ranges.declare(Loops::symbol(k), Dim::constant(0), Some(&paired.axes[k] - 1));
     let mut body = Body::default();
     let halves = Halves { loops, paired: &paired, k };
-    let words = [0, 1].map(|idx| match idx == weight {
+    let words = [0, 1].map(|idx| match Some(idx) == weight {
         true => halves.word(&mut body, factors[idx]),
         false => halves.factor(&mut body, factors[idx]),
     });
@@ -29,6 +43,11 @@ pub fn paired(loops: &Loops) -> Option<Loops> {
     paired.stages[0].element = element;
     (paired.stored, paired.body) = (stored, body);
     Some(paired)
+}
+
+/// Whether a factor is f32 made of bf16.
+fn is_narrow(loops: &Loops, factor: TermId) -> bool {
+    matches!(loops.body.term(factor), Term::Cast(arg) if loops.body.dtype(*arg) == DType::BF16)
 }
 
 /// The load of bf16 that a factor is a cast of.
