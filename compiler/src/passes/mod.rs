@@ -60,6 +60,8 @@ pub struct Context<'a> {
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
+    /// Weights of f16 lie in pairs, as those of bf16 do.
+    pub f16_pairs: bool,
     /// Called after each pass with its name and the graph.
     pub dump: Option<&'a dyn Fn(&'static str, &Graph)>,
     remarks: RefCell<Vec<Remark>>,
@@ -84,6 +86,7 @@ impl std::default::Default for Context<'_> {
             narrowing: Narrowing::None,
             calibration: Calibration::None,
             panel: None,
+            f16_pairs: false,
             dump: None,
             remarks: RefCell::default(),
         }

@@ -61,7 +61,7 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
     let (loops, scaled, has_words) = match (scaled::scaled(loops), pairs::paired(loops)) {
         (Some((loops, scaled)), _) => (loops, Some(scaled), true),
         (None, Some(loops)) => (loops, None, true),
-        (None, None) => (pairs::paired_anyhow(loops).filter(|_| machine.mma)?, None, false),
+        (None, None) => (pairs::paired_anyhow(loops).filter(|_| machine.mma)?, None, pairs::has_pairs(loops)),
     };
     let reduce = &loops.stages[0];
     let mut plan = find(&loops, reduce, machine)?;
@@ -90,7 +90,7 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
 pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let factors = match loops.body.term(reduce.element) {
         Term::Apply(Scalar::Mul, factors) => factors.as_slice(),
-        Term::Dot(factors) => factors.as_slice(),
+        Term::Dot(_, factors) => factors.as_slice(),
         _ => return None,
     };
     let dtype = accumulator(loops.body.dtype(reduce.element));

@@ -29,7 +29,7 @@ pub fn print_kernel(unit: &Unit) -> Result<String, CodegenError> {
 impl Dialect for Cuda {
     const LACKS: &str = "CUDA has no";
     const BARRIER: &[&str] = &["__syncthreads();"];
-    const UNROLL: Option<&str> = Some("#pragma unroll");
+    const UNROLL: Option<[&str; 3]> = Some(["#pragma unroll", "#pragma unroll 1", "#pragma unroll 4"]);
 
     fn type_name(dtype: DType) -> Result<&'static str, CodegenError> {
         Ok(match dtype {

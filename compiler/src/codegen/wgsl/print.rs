@@ -34,7 +34,7 @@ pub fn print_kernel(unit: &Unit) -> Result<String, CodegenError> {
 impl Dialect for Wgsl {
     const LACKS: &str = "no shader has";
     const BARRIER: &[&str] = &["storageBarrier();", "workgroupBarrier();"];
-    const UNROLL: Option<&str> = None;
+    const UNROLL: Option<[&str; 3]> = None;
 
     fn type_name(dtype: DType) -> Result<&'static str, CodegenError> {
         Ok(match dtype {

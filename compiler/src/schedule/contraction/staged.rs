@@ -51,8 +51,16 @@ pub fn rows_of_tile(loops: &Loops, plan: &Plan, machine: &Machine) -> Option<u64
     fit.clone().find(has_all).or(fit.last())
 }
 
+/// The type of the numbers that are multiplied in words.
+fn words_of(loops: &Loops) -> Option<DType> {
+    loops.stages.iter().find_map(|stage| match loops.body.term(stage.element) {
+        Term::Dot(of, _) => Some(*of),
+        _ => None,
+    })
+}
+
 fn is_of_words(loops: &Loops) -> bool {
-    loops.stages.iter().any(|stage| matches!(loops.body.term(stage.element), Term::Dot(_)))
+    words_of(loops).is_some()
 }
 
 /// The kernel, with tiles of this many rows.
@@ -200,13 +208,10 @@ impl Staged<'_> {
             None => (self.plan.column_axis, self.width, &self.column_start),
         };
         let (place, k, shape) = match self.is_along_sum(factor, axis) {
-            true => {
-                let (outer, inner, shape) = self.spread(extent, STRETCH);
-                (outer, inner, shape)
-            }
+            true => self.spread(extent, STRETCH),
             false => {
-                let (outer, inner, shape) = self.spread(STRETCH, extent);
-                (inner, outer, shape)
+                let (k, place, shape) = self.spread(STRETCH, extent);
+                (place, k, shape)
             }
         };
         let mut at = at.to_vec();
@@ -234,8 +239,12 @@ impl Staged<'_> {
         }
     }
 
-    /// Whether what the factor reads lies closer together along the summed axis than along the other one.
+    /// Whether what the factor reads lies closer together along the summed axis than along the other one. In panels,
+    /// columns lie side by side.
     fn is_along_sum(&self, factor: TermId, other: usize) -> bool {
+        if self.plan.is_packed && factor == self.plan.column_factor {
+            return false;
+        }
         let step = |load: &_, axis: usize| {
             let step = order::step(self.loops, load, axis).and_then(|step| step.as_constant());
             step.filter(|&step| step != 0).map_or(i64::MAX, i64::saturating_abs)
@@ -259,16 +268,16 @@ impl Staged<'_> {
     }
 
     fn multiply(&self, b: &mut Builder, sum: Value) -> Value {
-        let (is_of_words, width, n_rows) = (is_of_words(self.loops), self.width, self.n_rows);
-        let at_once = if is_of_words && self.machine.mma { WORDS } else { 1 };
+        let (words, width, n_rows) = (words_of(self.loops), self.width, self.n_rows);
+        let at_once = if words.is_some() && self.machine.mma { WORDS } else { 1 };
         let unroll = at_once > 1;
         let span = Span { unroll, ..Span::new("k", 0, STRETCH as i64, at_once as i64) };
         b.for_loop(span, &[sum], |b, k, carried| {
             let left = b.load(self.left, [n_rows, at_once], [&lane(0), &(k + &lane(1))], [], 0.0);
             let right = b.load(self.right, [at_once, width], [&(k + &lane(0)), &lane(1)], [], 0.0);
-            vec![match is_of_words {
-                true => b.dot(DType::BF16, carried[0], left, right),
-                false => b.contract(carried[0], left, right),
+            vec![match words {
+                Some(of) => b.dot(of, carried[0], left, right),
+                None => b.contract(carried[0], left, right),
             }]
         })[0]
     }
