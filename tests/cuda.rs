@@ -50,10 +50,15 @@ fn narrow_contractions_are_products_of_warps() {
     for (at, (spec, preset)) in SPECS.iter().enumerate() {
         let folder = dir.path().join(at.to_string());
         let texts = emit(spec, preset, &["--precision", "bf16"], &folder);
-        let n_products = texts.iter().filter(|text| text.contains("\n        mma_m16n8k16_bf16(v")).count();
+        let n_products = texts.iter().filter(|text| text.contains(" mma_m16n8k16_bf16(v")).count();
         assert!(n_products >= 3, "{spec}: only {n_products} of {} kernels multiply by warps", texts.len());
         compile(spec, &folder);
     }
+    let (spec, preset) = SPECS[0];
+    let folder = dir.path().join("f16");
+    let texts = emit(spec, preset, &["--precision", "f16"], &folder);
+    assert!(texts.iter().any(|text| text.contains(" mma_m16n8k16_f16(v")), "{spec} in f16 multiplies nothing by warps");
+    compile(spec, &folder);
 }
 
 /// Every kernel of the folder, where there is a compiler.
