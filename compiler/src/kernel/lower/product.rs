@@ -71,7 +71,7 @@ impl Lower<'_> {
         self.shares = Shares(search.found);
     }
 
-    /// The factor that a load gives, or nothing if it is not one.
+    /// A factor, each element where it is multiplied.
     pub(super) fn load_share(&mut self, access: &Access, otherwise: Literal, ty: &Type, share: &Share) -> Tile {
         let access = &self.without_proved_guards(access, &ty.shape);
         self.before_read(access.memory);
