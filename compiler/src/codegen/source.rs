@@ -15,8 +15,8 @@ pub(super) trait Dialect: Sized {
     /// How a message begins about what cannot be said.
     const LACKS: &str;
     const BARRIER: &[&str];
-    /// What stands before a loop that is to be unrolled.
-    const UNROLL: Option<&str>;
+    /// What stands before a loop that is to be unrolled, one that is not, and one of which a few rounds may be.
+    const UNROLL: Option<[&str; 3]>;
 
     fn type_name(dtype: DType) -> Result<&'static str, CodegenError>;
     fn literal(literal: Literal, dtype: DType) -> Result<String, CodegenError>;
@@ -27,6 +27,8 @@ pub(super) trait Dialect: Sized {
 
     fn load(printer: &mut Printer<Self>, place: &Place, dtype: DType) -> Result<String, CodegenError>;
     fn store(printer: &mut Printer<Self>, place: &Place, value: Value) -> Result<(), CodegenError>;
+    /// The call that sets the results, which are declared, to a product of warps.
+    fn mma(of: DType, results: &[String], operands: &[String]) -> Result<String, CodegenError>;
     /// What any other op with one result is, as an expression.
     fn expression(printer: &mut Printer<Self>, op: &Op, dtype: DType) -> Result<String, CodegenError>;
 }
@@ -138,6 +140,14 @@ impl<'a, D: Dialect> Printer<'a, D> {
                 self.call(result, D::literal(*constant, self.dtype(result))?);
                 self.is_literal[result.0 as usize] = true;
             }
+            (Op::Mma(of, operands), results) => {
+                let names: Vec<String> = results.iter().map(|&result| own_name(result)).collect();
+                let text = D::mma(*of, &names, &self.operands(operands))?;
+                for (&result, name) in results.iter().zip(&names) {
+                    self.line(&D::variable(self.dtype(result), name, None)?);
+                }
+                self.line(&text);
+            }
             (Op::Argument(argument), &[result]) => self.call(result, argument_name(argument)),
             (op, &[result]) => {
                 let dtype = self.dtype(result);
@@ -157,8 +167,13 @@ impl<'a, D: Dialect> Printer<'a, D> {
         for (&param, &init) in inner.params.iter().zip(&inner.inits) {
             self.line(&D::variable(self.dtype(param), &own_name(param), Some(&self.name(init)))?);
         }
-        if let Some(line) = D::UNROLL.filter(|_| inner.unroll) {
-            self.line(line);
+        if let Some([all, none, few]) = D::UNROLL {
+            match inner.unroll {
+                true => self.line(all),
+                // Compilers unroll what then does not fit the registers.
+                false if has_rounds(&inner.body) => self.line(none),
+                false => self.line(few),
+            }
         }
         let (index, end) = (own_name(inner.index), self.name(inner.end));
         let start = D::variable(self.dtype(inner.index), &index, Some(&self.name(inner.start)))?;
@@ -207,6 +222,14 @@ impl<'a, D: Dialect> Printer<'a, D> {
         self.indent -= 1;
         Ok(())
     }
+}
+
+/// Whether a loop or a barrier is inside.
+fn has_rounds(block: &Block) -> bool {
+    block
+        .stmts
+        .iter()
+        .any(|stmt| matches!(stmt.op, Op::Loop(_) | Op::Barrier) || stmt.op.blocks().into_iter().any(has_rounds))
 }
 
 fn own_name(value: Value) -> String {

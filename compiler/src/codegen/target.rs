@@ -155,7 +155,8 @@ impl Target {
     pub fn desc(&self, backend: Backend) -> TargetDesc {
         let fma = self.has_fma();
         match (backend, self.vector_bytes()) {
-            (Backend::Wgsl | Backend::Cuda, _) => TargetDesc::BLOCKS,
+            (Backend::Wgsl, _) => TargetDesc::BLOCKS,
+            (Backend::Cuda, _) => TargetDesc::CUDA,
             (Backend::Cranelift, _) => TargetDesc { fma, ..TargetDesc::WORDS },
             (Backend::Llvm, 64) => {
                 let (dots, byte_dots) = (self.has("avx512bf16"), self.has("avx512vnni"));

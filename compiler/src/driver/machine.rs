@@ -8,5 +8,11 @@ pub fn machine(backend: Backend, target: &Target, threads: usize) -> Machine {
     // The threads of a block take the place of a vector's lanes, and any of them can be left out.
     let is_block = desc.threads > 1;
     let lanes = if is_block { desc.threads } else { desc.vector_bytes / 4 };
-    Machine { lanes: u64::from(lanes), masks: desc.masks || is_block, threads: threads.max(1) as u64 }
+    Machine {
+        lanes: u64::from(lanes),
+        masks: desc.masks || is_block,
+        threads: threads.max(1) as u64,
+        shared_bytes: desc.shared_bytes.into(),
+        mma: desc.mma,
+    }
 }

@@ -62,6 +62,7 @@ pub fn lower_watched(
     let mut context = Context::default();
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
+    context.f16_pairs = machine.mma;
     context.narrowing = options.narrowing;
     // GPUs have other limits than those that the pass weighs.
     context.exact = options.exact || options.backend.is_for_gpus();

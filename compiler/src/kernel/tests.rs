@@ -39,6 +39,8 @@ fn targets() -> Vec<(&'static str, TargetDesc)> {
         ("scalar", TargetDesc::SCALAR),
         ("blocks", TargetDesc::BLOCKS),
         ("small blocks", TargetDesc { threads: 4, ..TargetDesc::BLOCKS }),
+        ("warps", TargetDesc::CUDA),
+        ("one warp", TargetDesc { threads: 32, ..TargetDesc::CUDA }),
     ]
 }
 

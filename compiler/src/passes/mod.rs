@@ -63,6 +63,8 @@ pub struct Context<'a> {
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
     /// Convolutions are not replaced by faster algorithms that round more.
     pub exact: bool,
+    /// Weights of f16 lie in pairs, as those of bf16 do.
+    pub f16_pairs: bool,
     /// Called after each pass with its name and the graph.
     pub dump: Option<&'a dyn Fn(&'static str, &Graph)>,
     remarks: RefCell<Vec<Remark>>,
@@ -88,6 +90,7 @@ impl std::default::Default for Context<'_> {
             calibration: Calibration::None,
             panel: None,
             exact: false,
+            f16_pairs: false,
             dump: None,
             remarks: RefCell::default(),
         }

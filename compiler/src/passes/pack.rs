@@ -4,9 +4,9 @@
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
 //! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its
-//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Numbers of bf16
-//! lie in pairs along the last summed axis, where the other factor is read along it. Both sides are equal, and `unpack` is
-//! movement, which joins the kernel of the contraction.
+//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Numbers of bf16,
+//! and of f16 where a machine multiplies pairs of them, lie in pairs along the last summed axis, where the other factor is
+//! read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
 //!
 //! Of a frozen weight `pack` is computed once, when the weights are loaded (`prepare`); of another, by a kernel of its own.
 //! The other factor, where its rows lie side by side and what is summed lies far apart, as in the gradient of a weight, is
@@ -34,21 +34,31 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
-    packed(graph, live, &is_frozen, panel)
+    packed(graph, live, &is_frozen, &Packing { panel, f16_pairs: context.f16_pairs })
+}
+
+/// How the machine wants weights.
+struct Packing<'a> {
+    panel: &'a Width<'a>,
+    f16_pairs: bool,
 }
 
 /// How wide panels are, given how many columns there are and what is summed in.
 pub type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
 
-fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], panel: &Width) -> Result<Graph, PassError> {
+fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], packing: &Packing) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in live {
         let inside = |region: &Graph| {
             let is_frozen = frozen_in_region(graph, id, region, is_frozen);
-            packed(region, Rebuild::live(region), &is_frozen, panel)
+            packed(region, Rebuild::live(region), &is_frozen, packing)
         };
         let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
-        let weight = factor(graph, id, is_frozen, panel).ok().map(|weight| (weight.operand, weight.panels));
+        let weight = factor(graph, id, is_frozen, packing.panel).ok().map(|weight| {
+            let dtype = graph.type_of(graph.operands(id)[weight.operand]).dtype;
+            let is_deep = weight.pairs && (dtype == DType::BF16 || dtype == DType::F16 && packing.f16_pairs);
+            (weight.operand, Panels { depth: is_deep.then_some(2), ..weight.panels })
+        });
         let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
         match cuts.is_empty() {
             false => repack(&mut rebuild, id, &cuts).map_err(PassError::at(PASS.name, &graph.node(id).origin))?,
@@ -114,7 +124,7 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
         true => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
         false => panel(&columns, dtype),
     };
-    let mut panels = Panels::new(&axes, column, columns, width);
+    let panels = Panels::new(&axes, column, columns, width);
     // Only the order of the axes matters where both factors have the columns.
     if is_shared && panels.order.is_sorted() {
         return Err(Some("its weight lies in the right order"));
@@ -122,7 +132,6 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     let last = nest.axes.len() - 1;
     let is_before_columns = panels.order.iter().rev().nth(1).is_some_and(|&axis| axes[axis] == last);
     let pairs = !is_shared && is_before_columns && last > column && other.falls_into_pairs(&nest);
-    panels.depth = (pairs && ty.dtype == DType::BF16).then_some(2);
     Ok(Weight { operand: weight.operand, panels, is_shared, pairs })
 }
 

@@ -40,7 +40,7 @@ fn interface(graph: &Graph) -> Interface {
 }
 
 fn planned(graph: &Graph) -> Planned {
-    let machine = Machine { lanes: 4, masks: false, threads: 2 };
+    let machine = Machine::of_vectors(4, false, 2);
     let scheduler = |graph: &Graph, id| schedule(graph, id, &machine).map_err(|error| error.to_string());
     plan(&interface(graph), std::slice::from_ref(graph), &scheduler).unwrap()
 }
@@ -342,7 +342,7 @@ fn a_group_without_a_kernel_runs_node_by_node() {
     }"#;
     agrees(text, &[numbers(&[3, 4], 1.0)], 1);
     let graph = graph(text);
-    let machine = Machine { lanes: 4, masks: false, threads: 1 };
+    let machine = Machine::of_vectors(4, false, 1);
     let scheduler = |graph: &Graph, id| match graph.node(id).op.name {
         "fused" => Err("not today".to_string()),
         _ => schedule(graph, id, &machine).map_err(|error| error.to_string()),

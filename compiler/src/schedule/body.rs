@@ -34,8 +34,8 @@ pub enum Term {
     Apply(Scalar, Vec<TermId>),
     /// A word of two bf16, given as f32: the first in the low half.
     Pair([TermId; 2]),
-    /// The sum of the products of the bf16 in two words.
-    Dot([TermId; 2]),
+    /// The sum of the products of the numbers of this type in two words.
+    Dot(DType, [TermId; 2]),
     Cast(TermId),
     RandomBits {
         seed: TermId,
@@ -182,7 +182,7 @@ impl Term {
                 }
             }
             Term::Apply(_, args) => args.iter().for_each(|&id| visit(id)),
-            Term::Pair(args) | Term::Dot(args) => args.iter().for_each(|&id| visit(id)),
+            Term::Pair(args) | Term::Dot(_, args) => args.iter().for_each(|&id| visit(id)),
             Term::Cast(arg) => visit(*arg),
             Term::RandomBits { seed, stream, counter, .. } => [*seed, *stream, *counter].into_iter().for_each(visit),
         }
@@ -199,7 +199,7 @@ impl Term {
                 }
             }
             Term::Apply(_, args) => args.iter_mut().for_each(visit),
-            Term::Pair(args) | Term::Dot(args) => args.iter_mut().for_each(visit),
+            Term::Pair(args) | Term::Dot(_, args) => args.iter_mut().for_each(visit),
             Term::Cast(arg) => visit(arg),
             Term::RandomBits { seed, stream, counter, .. } => [seed, stream, counter].into_iter().for_each(visit),
         }

@@ -11,6 +11,7 @@ mod block;
 pub mod depth;
 pub mod pairs;
 mod scaled;
+mod staged;
 
 use self::block::Block;
 use self::depth::Depth;
@@ -59,17 +60,20 @@ pub struct Plan {
 
 /// The kernel of a contraction whose factors are narrow numbers that lie in words.
 pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
-    let (loops, scaled) = match scaled::scaled(loops) {
-        Some((loops, scaled)) => (loops, Some(scaled)),
-        None => (pairs::paired(loops)?, None),
+    let (loops, scaled, has_words) = match (scaled::scaled(loops), pairs::paired(loops)) {
+        (Some((loops, scaled)), _) => (loops, Some(scaled), true),
+        (None, Some(loops)) => (loops, None, true),
+        (None, None) => (pairs::paired_anyhow(loops).filter(|_| machine.mma)?, None, pairs::has_pairs(loops)),
     };
     let reduce = &loops.stages[0];
     let mut plan = find(&loops, reduce, machine)?;
+    plan.is_packed &= has_words;
     if let Some(scaled) = scaled {
         plan.tile = machine.tile_of_width(plan.tile.vectors * machine.lanes, DType::I8)?;
         plan.scaled = Some(scaled);
     }
-    plan.is_packed.then(|| kernel(&loops, reduce, &plan, machine))
+    let is_known = plan.is_packed || staged::rows_of_tile(&loops, &plan, machine).is_some();
+    is_known.then(|| kernel(&loops, reduce, &plan, machine))
 }
 
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
@@ -88,7 +92,7 @@ pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
 pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let factors = match loops.body.term(reduce.element) {
         Term::Apply(Scalar::Mul, factors) => factors.as_slice(),
-        Term::Dot(factors) => factors.as_slice(),
+        Term::Dot(_, factors) => factors.as_slice(),
         _ => return None,
     };
     let dtype = accumulator(loops.body.dtype(reduce.element));
@@ -164,6 +168,9 @@ fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {
     let plan = &plan.with_even_rows(loops);
+    if let Some(rows) = staged::rows_of_tile(loops, plan, machine) {
+        return staged::kernel(loops, reduce, plan, machine, rows);
+    }
     let (mut b, operands, result) = begin(loops);
     let width = plan.tile.vectors * machine.lanes;
     let rows = &plan.rows(loops);

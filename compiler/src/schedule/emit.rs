@@ -152,7 +152,7 @@ impl<'a> Tile<'a> {
                 b.random_bits(shape, RandomBits { seed, stream, index, key, word: word as u8 })
             }
             Term::Reduced(_) => unreachable!("what uses a result is emitted after its stage"),
-            Term::Dot(_) => unreachable!("only schedules of contractions make it, and sum it themselves"),
+            Term::Dot(..) => unreachable!("only schedules of contractions make it, and sum it themselves"),
         }
     }
 

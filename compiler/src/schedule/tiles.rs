@@ -12,6 +12,10 @@ pub struct Machine {
     pub masks: bool,
     /// How many threads the work of one kernel may be spread over.
     pub threads: u64,
+    /// Bytes that the threads of a block may share; 0 where lanes are those of a vector.
+    pub shared_bytes: u64,
+    /// Whether blocks multiply matrices of bf16 by instructions of their own.
+    pub mma: bool,
 }
 
 /// A register tile of a contraction: rows, and vectors in a row.
@@ -49,6 +53,11 @@ fn for_dtype(of: RegisterTile, dtype: DType, lanes: u64) -> RegisterTile {
 }
 
 impl Machine {
+    /// A CPU.
+    pub const fn of_vectors(lanes: u64, masks: bool, threads: u64) -> Machine {
+        Machine { lanes, masks, threads, shared_bytes: 0, mma: false }
+    }
+
     /// The register tile that wastes the fewest columns; the widest of those.
     pub fn contraction_tile(&self, columns: &Dim, dtype: DType) -> RegisterTile {
         let tiles = self.tiles(dtype);

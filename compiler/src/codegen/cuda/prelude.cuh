@@ -65,3 +65,21 @@ __device__ __forceinline__ u32 word_of(const u8* from) {
   return (u32)from[0] | (u32)from[1] << 8 | (u32)from[2] << 16 | (u32)from[3] << 24;
 }
 __device__ __forceinline__ u32 word_of(const i8* from) { return word_of((const u8*)from); }
+
+// d = c + a·b by the 32 threads of a warp: a is 16 × 16, b is 16 × 8, of bf16.
+__device__ __forceinline__ void mma_m16n8k16_bf16(
+    float& d0, float& d1, float& d2, float& d3, float c0, float c1, float c2, float c3,
+    u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+      : "=f"(d0), "=f"(d1), "=f"(d2), "=f"(d3)
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1), "f"(c0), "f"(c1), "f"(c2), "f"(c3));
+}
+
+// d = c + a·b by the 32 threads of a warp: a is 16 × 16, b is 16 × 8, of f16.
+__device__ __forceinline__ void mma_m16n8k16_f16(
+    float& d0, float& d1, float& d2, float& d3, float c0, float c1, float c2, float c3,
+    u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+      : "=f"(d0), "=f"(d1), "=f"(d2), "=f"(d3)
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1), "f"(c0), "f"(c1), "f"(c2), "f"(c3));
+}

@@ -8,6 +8,7 @@ use super::scalar;
 use crate::codegen::source::{self, Dialect, described, n_elements};
 use crate::codegen::{CodegenError, Unit};
 use crate::graph::DType;
+use crate::kernel::mma::MmaDef;
 use crate::kernel::{Literal, Op, Place, Rights, Scope, Value};
 
 pub(super) struct Cuda;
@@ -28,7 +29,7 @@ pub fn print_kernel(unit: &Unit) -> Result<String, CodegenError> {
 impl Dialect for Cuda {
     const LACKS: &str = "CUDA has no";
     const BARRIER: &[&str] = &["__syncthreads();"];
-    const UNROLL: Option<&str> = Some("#pragma unroll");
+    const UNROLL: Option<[&str; 3]> = Some(["#pragma unroll", "#pragma unroll 1", "#pragma unroll 4"]);
 
     fn type_name(dtype: DType) -> Result<&'static str, CodegenError> {
         Ok(match dtype {
@@ -67,6 +68,12 @@ impl Dialect for Cuda {
         Ok(())
     }
 
+    fn mma(of: DType, results: &[String], operands: &[String]) -> Result<String, CodegenError> {
+        let def = MmaDef::find(of).ok_or_else(|| source::lacks::<Cuda>(format!("matrix product of {of}")))?;
+        let values = [results, operands].concat().join(", ");
+        Ok(format!("mma_{}_{of}({values});", def.shape))
+    }
+
     fn expression(printer: &mut Printer, op: &Op, dtype: DType) -> Result<String, CodegenError> {
         printer.expression(op, dtype)
     }
@@ -91,7 +98,8 @@ impl Printer<'_> {
             let _ = writeln!(self.text, "// s{at} {}", size.symbol);
             params.push(format!("i64 s{at}"));
         }
-        let bounds = format!("__launch_bounds__({})", kernel.threads);
+        // With one block to count on, the compiler takes the registers it needs, and spills none to make room for more.
+        let bounds = format!("__launch_bounds__({}, 1)", kernel.threads);
         let _ = writeln!(self.text, "extern \"C\" __global__ void {bounds} {symbol}({}) {{", params.join(", "));
         for (at, local) in kernel.locals.iter().enumerate() {
             let scope = if local.scope == Scope::Shared { "__shared__ " } else { "" };

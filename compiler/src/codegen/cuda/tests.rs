@@ -7,13 +7,18 @@ use crate::kernel::{TargetDesc, lower, parse};
 fn printed(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/kernels/{name}.kir"));
     let kernel = parse(&std::fs::read_to_string(path).expect("a fixture")).expect("a kernel");
-    let lowered = lower(&kernel, &TargetDesc::BLOCKS).expect("a kernel of blocks");
+    let lowered = lower(&kernel, &TargetDesc::CUDA).expect("a kernel of blocks");
     print_kernel(&Unit { symbol: name, kernel: &lowered }).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]
 fn a_softmax_reads_as_one_would_write_it() {
     insta::assert_snapshot!(printed("softmax"));
+}
+
+#[test]
+fn a_product_of_warps_reads_as_one_would_write_it() {
+    insta::assert_snapshot!(printed("mma"));
 }
 
 #[test]

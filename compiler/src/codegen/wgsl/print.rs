@@ -34,7 +34,7 @@ pub fn print_kernel(unit: &Unit) -> Result<String, CodegenError> {
 impl Dialect for Wgsl {
     const LACKS: &str = "no shader has";
     const BARRIER: &[&str] = &["storageBarrier();", "workgroupBarrier();"];
-    const UNROLL: Option<&str> = None;
+    const UNROLL: Option<[&str; 3]> = None;
 
     fn type_name(dtype: DType) -> Result<&'static str, CodegenError> {
         Ok(match dtype {
@@ -66,6 +66,10 @@ impl Dialect for Wgsl {
 
     fn store(printer: &mut Printer, place: &Place, value: Value) -> Result<(), CodegenError> {
         printer.store(place, value)
+    }
+
+    fn mma(of: DType, _: &[String], _: &[String]) -> Result<String, CodegenError> {
+        Err(source::lacks::<Wgsl>(format!("matrix product of {of} by warps")))
     }
 
     fn expression(printer: &mut Printer, op: &Op, dtype: DType) -> Result<String, CodegenError> {

@@ -41,6 +41,14 @@ fn a_quotient_by_zero_is_no_fault_of_the_shader() {
 }
 
 #[test]
+fn there_are_no_products_of_warps() {
+    let (_, text) = fixtures().into_iter().find(|(name, _)| name.ends_with("/mma.kir")).expect("the fixture");
+    let kernel = lower(&parse(&text).expect("a kernel"), &TargetDesc::CUDA).expect("a kernel of blocks");
+    let error = print(&[Unit { symbol: "mma", kernel: &kernel }]).expect_err("no such shader");
+    assert!(error.message.contains("no shader has matrix product of bf16 by warps"), "{}", error.message);
+}
+
+#[test]
 fn shaders_are_valid() {
     let mut n_valid = 0;
     for (name, text) in fixtures() {

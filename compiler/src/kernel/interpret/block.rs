@@ -2,12 +2,14 @@
 //!
 //! Invariant: a barrier is passed when all threads stand at it: at the same statement, in the same rounds of the loops
 //! around it. A thread that ends, or stands elsewhere, while others wait is a fault. Memories are told of each thread and
-//! of each barrier, and find what two threads do to one element between two barriers, in whatever order they run.
+//! of each barrier, and find what two threads do to one element between two barriers, in whatever order they run. The
+//! threads of a warp compute an `mma` together when all stand at it; that is no barrier.
 
 use super::number::Number;
 use super::thread::{Ran, Thread};
-use super::{Fault, Memories};
+use super::{Fault, Memories, mma};
 use crate::kernel::print;
+use crate::kernel::types::mma::WARP;
 use crate::kernel::types::*;
 
 /// Runs one range of items on all threads of a block.
@@ -18,9 +20,9 @@ pub(super) fn run(strands: &mut [Strand], memories: &mut Memories, begin: i64, e
     }
     loop {
         let mut first: Option<Option<Stop>> = None;
-        for (number, strand) in strands.iter_mut().enumerate() {
-            memories.enter_thread(number as u32);
-            let stop = strand.advance(memories)?;
+        for (number, warp) in strands.chunks_mut(WARP as usize).enumerate() {
+            let number = number * WARP as usize;
+            let stop = advance_warp(warp, memories, number)?;
             match &first {
                 None => first = Some(stop),
                 Some(other) if *other == stop => {}
@@ -34,12 +36,48 @@ pub(super) fn run(strands: &mut [Strand], memories: &mut Memories, begin: i64, e
     }
 }
 
+/// Up to the next barrier, or to the end, computing what the threads compute together on the way.
+fn advance_warp(warp: &mut [Strand], memories: &mut Memories, number: usize) -> Result<Option<Stop>, Fault> {
+    loop {
+        let mut first: Option<Option<Stop>> = None;
+        for (lane, strand) in warp.iter_mut().enumerate() {
+            memories.enter_thread((number + lane) as u32);
+            let stop = strand.advance(memories)?;
+            match &first {
+                None => first = Some(stop),
+                Some(other) if *other == stop => {}
+                Some(other) => return Err(divergent(number + lane, other, &stop)),
+            }
+        }
+        match first.flatten() {
+            Some(stop) if stop.is_mma => multiply(warp)?,
+            stop => return Ok(stop),
+        }
+    }
+}
+
+/// The product that all threads of the warp stand at.
+fn multiply(warp: &mut [Strand]) -> Result<(), Fault> {
+    let Some(stmt) = warp.first().and_then(Strand::last) else { return Ok(()) };
+    let Op::Mma(of, operands) = &stmt.op else { return Ok(()) };
+    let registers: Ran<Vec<Vec<Number>>> = warp.iter().map(|strand| strand.thread.scalars(operands)).collect();
+    let sums = registers.and_then(|registers| mma::product(*of, &registers));
+    let sums = sums.map_err(|message| warp[0].fault(stmt, message))?;
+    for (strand, sums) in warp.iter_mut().zip(sums) {
+        for (&result, sum) in stmt.results.iter().zip(sums) {
+            strand.thread.set(result, vec![sum]);
+        }
+    }
+    Ok(())
+}
+
 fn divergent(number: usize, first: &Option<Stop>, other: &Option<Stop>) -> Fault {
     let place = |stop: &Option<Stop>| match stop {
         None => "its end".to_string(),
         Some(stop) => {
-            let statements = stop.0.iter().map(|(_, next, _)| next.to_string());
-            format!("a barrier, statement {}", statements.collect::<Vec<_>>().join("."))
+            let statements = stop.place.iter().map(|(_, next, _)| next.to_string());
+            let what = if stop.is_mma { "an mma" } else { "a barrier" };
+            format!("{what}, statement {}", statements.collect::<Vec<_>>().join("."))
         }
     };
     let message = format!("thread 0 is at {}, thread {number} at {}", place(first), place(other));
@@ -48,7 +86,11 @@ fn divergent(number: usize, first: &Option<Stop>, other: &Option<Stop>) -> Fault
 
 /// Where a thread waits: for each block around it which one it is, the next statement, and the index of the loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stop(Vec<(*const Block, usize, i64)>);
+struct Stop {
+    place: Vec<(*const Block, usize, i64)>,
+    /// For the other threads of its warp; otherwise for those of the block.
+    is_mma: bool,
+}
 
 /// A thread that can be left and taken up again.
 pub(super) struct Strand<'k> {
@@ -88,7 +130,11 @@ impl<'k> Strand<'k> {
             };
             frame.next += 1;
             match &stmt.op {
-                Op::Barrier => return Ok(Some(self.stop())),
+                Op::Barrier => return Ok(Some(self.stop(false))),
+                Op::Mma(..) => {
+                    self.thread.spend(1).map_err(|message| self.fault(stmt, message))?;
+                    return Ok(Some(self.stop(true)));
+                }
                 Op::If(_) | Op::Loop(_) => {
                     self.enter(stmt).map_err(|message| self.fault(stmt, message))?;
                 }
@@ -103,8 +149,15 @@ impl<'k> Strand<'k> {
         Ok(None)
     }
 
-    fn stop(&self) -> Stop {
-        Stop(self.frames.iter().map(|frame| (std::ptr::from_ref(frame.block), frame.next, frame.at)).collect())
+    fn stop(&self, is_mma: bool) -> Stop {
+        let place = self.frames.iter().map(|frame| (std::ptr::from_ref(frame.block), frame.next, frame.at)).collect();
+        Stop { place, is_mma }
+    }
+
+    /// The statement before the one that comes next.
+    fn last(&self) -> Option<&'k Stmt> {
+        let frame = self.frames.last()?;
+        frame.block.stmts.get(frame.next.checked_sub(1)?)
     }
 
     fn fault(&self, stmt: &Stmt, message: String) -> Fault {

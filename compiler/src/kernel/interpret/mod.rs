@@ -7,6 +7,7 @@
 
 mod block;
 mod memory;
+mod mma;
 mod number;
 mod statements;
 mod thread;

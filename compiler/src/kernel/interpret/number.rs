@@ -89,7 +89,7 @@ pub(super) fn apply(scalar: Scalar, from: DType, to: DType, operands: &[Number])
 
 /// `acc` and the products of what lies in two words.
 pub(super) fn dot(of: DType, a: Number, b: Number, acc: Number) -> Number {
-    if of == DType::BF16 { dot_bf16(a, b, acc) } else { dot_i8(a, b, acc) }
+    if of == DType::I8 { dot_i8(a, b, acc) } else { dot_halves(of, a, b, acc) }
 }
 
 /// Four i8 in `a`, four u8 in `b`.
@@ -99,9 +99,10 @@ fn dot_i8(a: Number, b: Number, acc: Number) -> Number {
     Number::int(products.fold(acc.as_int() as i32, i32::wrapping_add).into())
 }
 
-fn dot_bf16(a: Number, b: Number, acc: Number) -> Number {
-    let halves =
-        |word: Number| [word.as_int() as u16, (word.as_int() >> 16) as u16].map(|bits| bf16::from_bits(bits).to_f32());
+fn dot_halves(of: DType, a: Number, b: Number, acc: Number) -> Number {
+    let float =
+        |bits: u16| if of == DType::BF16 { bf16::from_bits(bits).to_f32() } else { f16::from_bits(bits).to_f32() };
+    let halves = |word: Number| [word.as_int() as u16, (word.as_int() >> 16) as u16].map(float);
     let products = halves(a).into_iter().zip(halves(b));
     Number::float(products.fold(acc.as_float() as f32, |sum, (a, b)| a.mul_add(b, sum)).into())
 }

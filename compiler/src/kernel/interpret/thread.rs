@@ -162,6 +162,11 @@ impl<'k> Thread<'k> {
         self.values[value.0 as usize] = numbers;
     }
 
+    /// What each of these scalars is.
+    pub fn scalars(&self, values: &[Value]) -> Ran<Vec<Number>> {
+        values.iter().map(|&value| Ok(self.get(value)?[0])).collect()
+    }
+
     pub fn int(&self, value: Value) -> Ran<i64> {
         Ok(self.get(value)?[0].as_int())
     }

@@ -49,7 +49,7 @@ impl Lower<'_> {
             }
             for lane in 0..part.valid {
                 let index = lane_index(part, lane);
-                let (place, truth) = self.locate(access, &Spot::one(&index), true);
+                let (place, truth) = self.locate(access, &Spot::One(&index), true);
                 let scalar = self.extract(value, lane);
                 self.when(truth, |lower| lower.write(place, scalar, accumulate));
             }
@@ -58,7 +58,7 @@ impl Lower<'_> {
 
     pub(super) fn prefetch(&mut self, access: &Access) {
         let access = self.without_proved_guards(access, &[]);
-        let (place, truth) = self.locate(&access, &Spot::one(&[]), true);
+        let (place, truth) = self.locate(&access, &Spot::One(&[]), true);
         self.when(truth, |lower| lower.b.prefetch_at(place));
     }
 
@@ -160,7 +160,7 @@ impl Lower<'_> {
         else {
             return self.load_lanes(access, part, otherwise, ty);
         };
-        let (place, inside) = self.locate(access, &Spot::one(&part.index), false);
+        let (place, inside) = self.locate(access, &Spot::One(&part.index), false);
         let truth = self.both(found.truth, inside);
         let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: Some(self.literal(ty, otherwise)) });
@@ -173,7 +173,7 @@ impl Lower<'_> {
         else {
             return false;
         };
-        let (place, inside) = self.locate(access, &Spot::one(&part.index), false);
+        let (place, inside) = self.locate(access, &Spot::One(&part.index), false);
         let truth = self.both(found.truth, inside);
         let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: None });
@@ -182,7 +182,7 @@ impl Lower<'_> {
     }
 
     fn load_element(&mut self, access: &Access, index: &[i64], otherwise: Literal, ty: &Type) -> Value {
-        let (place, truth) = self.locate(access, &Spot::one(index), true);
+        let (place, truth) = self.locate(access, &Spot::One(index), true);
         self.load_when(truth, place, &Type::scalar(ty.dtype), otherwise)
     }
 

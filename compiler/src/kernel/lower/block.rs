@@ -15,34 +15,37 @@ pub(super) fn thread_symbol() -> Symbol {
     Symbol::new("%thread")
 }
 
-/// One element of a tile, or one for each thread.
-pub(super) struct Spot<'a> {
-    /// Of the first thread.
-    pub index: &'a [i64],
-    /// Neighbours along the last axis belong to the other threads.
-    pub spread: bool,
+/// Elements of a tile.
+pub(super) enum Spot<'a> {
+    One(&'a [i64]),
+    /// One for each thread, neighbours along the last axis from here on.
+    Row(&'a [i64]),
+    /// One for each thread, at positions that say which.
+    Each(&'a [Dim]),
 }
 
 impl<'a> Spot<'a> {
-    pub fn one(index: &'a [i64]) -> Spot<'a> {
-        Spot { index, spread: false }
-    }
-
     pub fn of(part: &'a Part) -> Spot<'a> {
-        Spot { index: &part.index, spread: part.vector }
+        if part.vector { Spot::Row(&part.index) } else { Spot::One(&part.index) }
     }
 
     /// An expression over lanes at this place.
     pub fn at(&self, dim: &Dim) -> Dim {
-        let last = self.index.len().wrapping_sub(1);
-        if !self.spread {
-            return at_lane(dim, self.index, 0);
+        match *self {
+            Spot::One(index) => at_lane(dim, index, 0),
+            Spot::Row(index) => {
+                let last = index.len().wrapping_sub(1);
+                dim.substitute(&|symbol| {
+                    let axis = (0..index.len()).find(|&axis| lane_symbol(axis) == *symbol)?;
+                    let first = Dim::constant(index[axis]);
+                    Some(if axis == last { &first + &Dim::from(&thread_symbol()) } else { first })
+                })
+            }
+            Spot::Each(positions) => dim.substitute(&|symbol| {
+                let axis = (0..positions.len()).find(|&axis| lane_symbol(axis) == *symbol)?;
+                Some(positions[axis].clone())
+            }),
         }
-        dim.substitute(&|symbol| {
-            let axis = (0..self.index.len()).find(|&axis| lane_symbol(axis) == *symbol)?;
-            let first = Dim::constant(self.index[axis]);
-            Some(if axis == last { &first + &Dim::from(&thread_symbol()) } else { first })
-        })
     }
 }
 
@@ -57,6 +60,7 @@ impl Lower<'_> {
         self.symbols.push((thread_symbol(), Binding::Value(thread)));
         let last = Dim::constant(i64::from(self.lanes) - 1);
         self.facts.declare(thread_symbol(), Dim::constant(0), Some(last));
+        self.find_shares();
         self.find_owners();
     }
 
@@ -88,6 +92,9 @@ impl Lower<'_> {
     }
 
     pub(super) fn store_in_block(&mut self, access: &Access, value: Value, accumulate: bool) {
+        if let Some(share) = self.shares.of(value).copied() {
+            return self.store_share(access, value, &share);
+        }
         let tile = self.tile(value);
         let access = &self.without_proved_guards(access, &tile.shape);
         self.before_write(access.memory);

@@ -94,7 +94,7 @@ impl Lower<'_> {
 
     fn set_params(&mut self, inner: &For, mut parts: &[Value]) {
         for &param in &inner.params {
-            let (own, rest) = parts.split_at(self.n_parts(self.source.type_of(param)));
+            let (own, rest) = parts.split_at(self.n_parts_of(param));
             self.set_tile(param, own.to_vec());
             parts = rest;
         }
@@ -172,7 +172,7 @@ impl Lower<'_> {
         };
         let mut rest = &yields[..];
         for &result in results {
-            let (own, others) = rest.split_at(self.n_parts(self.source.type_of(result)));
+            let (own, others) = rest.split_at(self.n_parts_of(result));
             self.set_tile(result, own.to_vec());
             rest = others;
         }

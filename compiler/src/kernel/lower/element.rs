@@ -47,11 +47,16 @@ impl Lower<'_> {
     }
 
     pub(super) fn broadcast_element(&mut self, value: Value, spot: &Spot) -> Value {
-        let (tile, index) = (self.tile(value), spot.index);
+        let (index, is_row) = match *spot {
+            Spot::One(index) => (index, false),
+            Spot::Row(index) => (index, true),
+            Spot::Each(_) => unreachable!("no access at such places has indices that are values"),
+        };
+        let tile = self.tile(value);
         let skipped = index.len() - tile.shape.len();
         let own = index[skipped..].iter().zip(&tile.shape);
         let own: Vec<i64> = own.map(|(&at, &extent)| if extent == 1 { 0 } else { at }).collect();
-        if spot.spread && tile.shape.last().is_some_and(|&extent| extent > 1) {
+        if is_row && tile.shape.last().is_some_and(|&extent| extent > 1) {
             return tile.parts[self.part_of(&tile, &own)];
         }
         self.element(&tile, &own)

@@ -78,6 +78,11 @@ impl Lower<'_> {
         (n_rows * row_parts(&ty.shape, self.lanes)) as usize
     }
 
+    /// The same of a value of the source, wherever its elements are.
+    pub(super) fn n_parts_of(&self, value: Value) -> usize {
+        self.shares.n_parts(value).unwrap_or_else(|| self.n_parts(self.source.type_of(value)))
+    }
+
     pub(super) fn map(&mut self, ty: &Type, mut make: impl FnMut(&mut Self, usize) -> Value) -> Tile {
         let parts = (0..self.n_parts(ty)).map(|part| make(self, part)).collect();
         Tile { shape: ty.shape.clone(), parts }

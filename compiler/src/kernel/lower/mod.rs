@@ -18,9 +18,11 @@ mod hazard;
 mod integers;
 mod layout;
 mod owner;
+mod product;
 mod random;
 mod scalars;
 mod shapes;
+mod sharing;
 mod target;
 mod version;
 
@@ -58,6 +60,7 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
         lanes,
         b: Builder::like(kernel, Level::Loop, if is_block { 1 } else { lanes }),
         owners: Default::default(),
+        shares: Default::default(),
         pending: Default::default(),
         exchanges: Vec::new(),
         tiles: vec![None; kernel.values.len()],
@@ -111,6 +114,8 @@ struct Lower<'k> {
     peel: bool,
     /// On GPUs: memories of which each element is used by one thread only.
     owners: owner::Owners,
+    /// On GPUs: values of products that threads share in two directions.
+    shares: product::Shares,
     /// On GPUs: what was done to memories since the last barrier.
     pending: hazard::Pending,
     /// On GPUs: shared memories through which threads exchange values.
@@ -140,7 +145,12 @@ impl Lower<'_> {
             (Op::Prefetch(_), _) if self.is_block() => {}
             (Op::Prefetch(access), _) => self.prefetch(access),
             (op, Some(ty)) => {
-                let tile = self.value_of(op, &ty);
+                let share = self.shares.of(stmt.results[0]).copied();
+                let tile = match (op, share) {
+                    (Op::Load(access, otherwise), Some(share)) => self.load_share(access, *otherwise, &ty, &share),
+                    (Op::Const(literal), Some(share)) => self.fill_share(&ty, *literal, &share),
+                    (op, _) => self.value_of(op, &ty),
+                };
                 self.tiles[stmt.results[0].0 as usize] = Some(tile);
             }
             (_, None) => {}

@@ -3,7 +3,7 @@
 //!
 //! Invariant: lanes lie along one axis of the memory, the same in every access, and start at multiples of the block's
 //! threads; so an element's position along that axis says whose it is. Or no access to a local has lanes: then each thread
-//! keeps a copy of all of it.
+//! keeps a copy of all of it. What threads share in two directions has no owner.
 
 use rustc_hash::FxHashMap;
 
@@ -29,8 +29,10 @@ impl Lower<'_> {
         let source = self.source;
         let mut found: FxHashMap<Memory, Option<Owned>> = FxHashMap::default();
         let threads = i64::from(self.lanes);
-        each_access(source, &source.body, &mut |access, shape| {
-            let owned = owned(source, access, shape, threads);
+        let shares = &self.shares;
+        each_access(&source.body, &mut |access, value| {
+            let shape = &source.type_of(value).shape;
+            let owned = owned(source, access, shape, threads).filter(|_| shares.of(value).is_none());
             let known = found.entry(access.memory).or_insert(owned);
             if *known != owned {
                 *known = None;
@@ -97,13 +99,13 @@ fn owned(kernel: &Kernel, access: &Access, shape: &[u64], threads: i64) -> Optio
     found
 }
 
-/// Each access, with the shape of the tile.
-fn each_access(kernel: &Kernel, block: &Block, visit: &mut dyn FnMut(&Access, &[u64])) {
+/// Each access, with the tile.
+fn each_access(block: &Block, visit: &mut dyn FnMut(&Access, Value)) {
     for stmt in &block.stmts {
         match &stmt.op {
-            Op::Load(access, _) => visit(access, &kernel.type_of(stmt.results[0]).shape),
-            Op::Store(access, value) | Op::Accumulate(access, value) => visit(access, &kernel.type_of(*value).shape),
-            op => op.blocks().into_iter().for_each(|inner| each_access(kernel, inner, visit)),
+            Op::Load(access, _) => visit(access, stmt.results[0]),
+            Op::Store(access, value) | Op::Accumulate(access, value) => visit(access, *value),
+            op => op.blocks().into_iter().for_each(|inner| each_access(inner, visit)),
         }
     }
 }

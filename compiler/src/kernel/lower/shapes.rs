@@ -106,13 +106,18 @@ impl Lower<'_> {
     }
 
     pub(super) fn dot(&mut self, of: DType, values: [Value; 3], ty: &Type) -> Tile {
-        let is_kept = if of == DType::BF16 { self.target.dots } else { self.target.byte_dots };
+        let is_kept = match of {
+            DType::BF16 => self.target.dots,
+            DType::I8 => self.target.byte_dots,
+            _ => false,
+        };
         self.sum_products(values, ty, &mut |lower, [a, b, acc]| {
             let ty = lower.type_of(acc).clone();
             match of {
                 _ if is_kept && !ty.is_scalar() => lower.pure(Op::Dot { of, acc, a, b }, ty),
-                DType::BF16 => {
-                    let [a, b] = [a, b].map(|word| lower.halves(word));
+                DType::BF16 | DType::F16 => {
+                    let [a, b] =
+                        [a, b].map(|word| if of == DType::F16 { lower.f16_halves(word) } else { lower.halves(word) });
                     let sum = lower.scalar(Scalar::Fma, &[a[0], b[0], acc]);
                     lower.scalar(Scalar::Fma, &[a[1], b[1], sum])
                 }
@@ -144,12 +149,43 @@ impl Lower<'_> {
         [low, high].map(|bits| self.bitcast(bits, DType::F32))
     }
 
+    /// The two f16 of a word as f32. Their bits, moved up, are a float whose exponent is 112 too small, or a denormal, which
+    /// multiplication sets right; infinities and NaN have all bits of the exponent.
+    fn f16_halves(&mut self, word: Value) -> [Value; 2] {
+        let sixteen = self.int_like(word, 16);
+        let high = self.op(Scalar::Shr, &[word, sixteen]);
+        [word, high].map(|bits| {
+            let [magnitude, sign, exponent] = [0x7fff, 0x8000, 0x7c00].map(|mask| {
+                let mask = self.int_like(word, mask);
+                self.op(Scalar::And, &[bits, mask])
+            });
+            let thirteen = self.int_like(word, 13);
+            let moved = self.op(Scalar::Shl, &[magnitude, thirteen]);
+            let small = self.bitcast(moved, DType::F32);
+            let factor = self.like(small, 2f64.powi(112));
+            let finite = self.op(Scalar::Mul, &[small, factor]);
+            let all_bits = self.int_like(word, 0x7f80_0000);
+            let endless = self.op(Scalar::Or, &[moved, all_bits]);
+            let endless = self.bitcast(endless, DType::F32);
+            let most = self.int_like(word, 0x7c00);
+            let is_endless = self.op(Scalar::Eq, &[exponent, most]);
+            let value = self.op(Scalar::Select, &[is_endless, endless, finite]);
+            let value = self.bitcast(value, DType::U32);
+            let sign = self.op(Scalar::Shl, &[sign, sixteen]);
+            let value = self.op(Scalar::Or, &[value, sign]);
+            self.bitcast(value, DType::F32)
+        })
+    }
+
     fn sum_products(
         &mut self,
         [acc, a, b]: [Value; 3],
         ty: &Type,
         add: &mut dyn FnMut(&mut Self, [Value; 3]) -> Value,
     ) -> Tile {
+        if let Some(share) = self.shares.of(a).copied() {
+            return self.multiply_shares([acc, a, b], ty, &share, add);
+        }
         let (acc, a, b) = (self.tile(acc), self.tile(a), self.tile(b));
         let per_row = row_parts(&ty.shape, self.lanes) as usize;
         let mut sums = acc.parts;

@@ -20,6 +20,10 @@ pub struct TargetDesc {
     pub byte_dots: bool,
     /// Threads of a block, which take the place of a vector's lanes; 1 on CPUs.
     pub threads: u32,
+    /// Bytes that the threads of a block may share.
+    pub shared_bytes: u32,
+    /// Warps multiply matrices of narrow numbers.
+    pub mma: bool,
 }
 
 impl TargetDesc {
@@ -32,6 +36,8 @@ impl TargetDesc {
         dots: false,
         byte_dots: false,
         threads: 1,
+        shared_bytes: 0,
+        mma: false,
     };
     pub const AVX2: TargetDesc = TargetDesc {
         vector_bytes: 32,
@@ -42,6 +48,8 @@ impl TargetDesc {
         dots: false,
         byte_dots: false,
         threads: 1,
+        shared_bytes: 0,
+        mma: false,
     };
     pub const NEON: TargetDesc = TargetDesc {
         vector_bytes: 16,
@@ -52,6 +60,8 @@ impl TargetDesc {
         dots: false,
         byte_dots: false,
         threads: 1,
+        shared_bytes: 0,
+        mma: false,
     };
     pub const SSE: TargetDesc = TargetDesc {
         vector_bytes: 16,
@@ -62,6 +72,8 @@ impl TargetDesc {
         dots: false,
         byte_dots: false,
         threads: 1,
+        shared_bytes: 0,
+        mma: false,
     };
     /// Cranelift: 128 bits, and lane types that need no conversion between widths.
     pub const WORDS: TargetDesc = TargetDesc {
@@ -73,6 +85,8 @@ impl TargetDesc {
         dots: false,
         byte_dots: false,
         threads: 1,
+        shared_bytes: 0,
+        mma: false,
     };
     pub const SCALAR: TargetDesc = TargetDesc {
         vector_bytes: 4,
@@ -83,10 +97,14 @@ impl TargetDesc {
         dots: false,
         byte_dots: false,
         threads: 1,
+        shared_bytes: 0,
+        mma: false,
     };
 
-    /// A GPU: blocks of so many threads.
-    pub const BLOCKS: TargetDesc = TargetDesc { threads: 64, ..TargetDesc::SCALAR };
+    /// A GPU: blocks of so many threads. Every one lets them share as much.
+    pub const BLOCKS: TargetDesc = TargetDesc { threads: 64, shared_bytes: 16 << 10, ..TargetDesc::SCALAR };
+    /// NVIDIA's since compute capability 8.0.
+    pub const CUDA: TargetDesc = TargetDesc { shared_bytes: 48 << 10, mma: true, ..TargetDesc::BLOCKS };
 
     /// Elements of a vector in this kernel, or of what a block takes at once, counted in elements of four bytes.
     pub fn lanes(&self, kernel: &Kernel) -> u32 {

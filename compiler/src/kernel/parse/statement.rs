@@ -98,6 +98,7 @@ impl<'a> Parser<'a> {
                 self.cursor.expect(",")?;
                 Ok(Op::Quotient(a, self.use_value()?))
             }
+            "mma" => Ok(Op::Mma(self.dtype()?, self.use_values()?)),
             "call" => Ok(Op::Call(self.scalar()?, self.use_values()?)),
             _ => match Scalar::from_name(name) {
                 Some(scalar) => Ok(Op::Scalar(scalar, self.use_values()?)),

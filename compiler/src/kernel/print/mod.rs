@@ -146,6 +146,7 @@ impl Printer<'_> {
             Op::Insert { value, lane, scalar } => format!("insert {value}[{lane}], {scalar}"),
             Op::Quotient(a, b) => format!("quotient {a}, {b}"),
             Op::Call(scalar, operands) => format!("call {scalar} {}", list(operands)),
+            Op::Mma(of, operands) => format!("mma {of} {}", list(operands)),
             Op::LoadAt(place) => format!("load {}", self.place(place)),
             Op::PrefetchAt(place) => format!("prefetch {}", self.place(place)),
             Op::StoreAt(place, value) => format!("store {}, {value}", self.place(place)),

@@ -116,6 +116,10 @@ enum Change {
     Always(usize),
     /// A shared memory is every thread's own.
     NotShared(usize),
+    /// The `mma` of this number gets two of its operands the wrong way round.
+    Swapped(usize, [usize; 2]),
+    /// Only the first thread comes to the `mma` of this number.
+    LonelyMma(usize),
 }
 
 /// Applies the change to what it counts; false if there are fewer.
@@ -131,6 +135,8 @@ fn change(kernel: &mut Kernel, change: Change) -> bool {
         | Change::LonelyBarrier(nth)
         | Change::OneFurther(nth)
         | Change::SameForAll(nth)
+        | Change::Swapped(nth, _)
+        | Change::LonelyMma(nth)
         | Change::Always(nth) => nth + 1,
     };
     walk(kernel, &mut body, change, &mut left);
@@ -146,6 +152,7 @@ fn walk(kernel: &mut Kernel, block: &mut Block, change: Change, left: &mut usize
             (Op::Barrier, Change::NoBarrier(_) | Change::LonelyBarrier(_)) => true,
             (Op::LoadAt(_) | Op::StoreAt(..), Change::OneFurther(_) | Change::SameForAll(_)) => true,
             (Op::If(_), Change::Always(_)) => true,
+            (Op::Mma(..), Change::Swapped(..) | Change::LonelyMma(_)) => true,
             _ => false,
         };
         if fits {
@@ -173,16 +180,21 @@ fn apply(kernel: &mut Kernel, block: &mut Block, at: usize, change: Change) {
         Change::NoBarrier(_) => {
             block.stmts.remove(at);
         }
-        Change::LonelyBarrier(_) => {
+        Change::LonelyBarrier(_) | Change::LonelyMma(_) => {
+            let stmt = block.stmts.remove(at);
+            let results: Vec<Value> = stmt.results.iter().map(|_| fresh(scalar(DType::F32))).collect();
+            let sums = stmt.op.operands()[..results.len()].to_vec();
             let (thread, zero, is_first) =
                 (fresh(scalar(DType::I64)), fresh(scalar(DType::I64)), fresh(scalar(DType::Bool)));
-            let then = Block { stmts: vec![block.stmts.remove(at)], yields: Vec::new() };
-            let lonely = If { condition: Condition::Value(is_first), then, otherwise: Block::default() };
+            let own = Stmt { results: results.clone(), op: stmt.op };
+            let then = Block { stmts: vec![own], yields: results };
+            let otherwise = Block { stmts: Vec::new(), yields: sums };
+            let lonely = If { condition: Condition::Value(is_first), then, otherwise };
             let stmts = [
                 Stmt { results: vec![thread], op: Op::Argument(Argument::Thread) },
                 Stmt { results: vec![zero], op: Op::Const(Literal::int(0)) },
                 Stmt { results: vec![is_first], op: Op::Scalar(Scalar::Eq, vec![thread, zero]) },
-                Stmt { results: Vec::new(), op: Op::If(Box::new(lonely)) },
+                Stmt { results: stmt.results, op: Op::If(Box::new(lonely)) },
             ];
             block.stmts.splice(at..at, stmts);
         }
@@ -205,6 +217,11 @@ fn apply(kernel: &mut Kernel, block: &mut Block, at: usize, change: Change) {
             }
             block.stmts.insert(at, Stmt { results: vec![yes], op: Op::Const(Literal::bool(true)) });
         }
+        Change::Swapped(_, [a, b]) => {
+            if let Op::Mma(_, operands) = &mut block.stmts[at].op {
+                operands.swap(a, b);
+            }
+        }
         Change::NotShared(_) => {}
     }
 }
@@ -225,11 +242,29 @@ const SEEDED: [(&str, Change); 30] = [
     ("gather", Change::Always(0)), ("scatter", Change::Always(0)),
 ];
 
+/// The same of products that warps compute. Those of the second list race with nobody: their numbers are wrong.
+#[rustfmt::skip]
+const SEEDED_PRODUCTS: [(&str, Change); 10] = [
+    ("mma", Change::NoBarrier(0)), ("mma", Change::NoBarrier(1)), ("mma", Change::NoBarrier(2)),
+    ("mma_half", Change::NoBarrier(1)), ("staged", Change::NoBarrier(0)), ("staged", Change::NoBarrier(1)),
+    ("mma", Change::NotShared(0)), ("mma", Change::NotShared(1)), ("mma", Change::LonelyMma(3)),
+    ("staged", Change::NotShared(0)),
+];
+#[rustfmt::skip]
+const WRONG_PRODUCTS: [(&str, Change); 6] = [
+    ("mma", Change::Swapped(0, [4, 5])), ("mma", Change::Swapped(1, [5, 6])), ("mma", Change::Swapped(2, [8, 9])),
+    ("mma_half", Change::Swapped(3, [0, 2])), ("mma", Change::OneFurther(8)), ("mma", Change::SameForAll(9)),
+];
+
 fn lowered(name: &str) -> (Kernel, Vec<Vec<i64>>) {
+    lowered_for(name, &blocks())
+}
+
+fn lowered_for(name: &str, target: &TargetDesc) -> (Kernel, Vec<Vec<i64>>) {
     let (_, text) = fixtures("").into_iter().find(|(other, _)| other == name).expect("a fixture");
     let kernel = parse(&text).expect("a kernel");
     let runs = directives(&text, "run").map(|run| sizes_of(&kernel, run)).collect();
-    (lower(&kernel, &blocks()).expect("a kernel of blocks"), runs)
+    (lower(&kernel, target).expect("a kernel of blocks"), runs)
 }
 
 fn first_fault(kernel: &Kernel, runs: &[Vec<i64>]) -> Option<String> {
@@ -250,4 +285,55 @@ fn seeded_faults_are_found() {
         assert!(change(&mut mutant, fault), "{name} has no place for {fault:?}");
         assert!(first_fault(&mutant, &runs).is_some(), "{name} with {fault:?} passes\n{mutant}");
     }
+}
+
+#[test]
+fn faults_in_products_of_warps_are_found() {
+    for (name, fault) in SEEDED_PRODUCTS {
+        let (clean, runs) = lowered_for(name, &TargetDesc::CUDA);
+        assert_eq!(first_fault(&clean, &runs), None, "{name}");
+        let mut mutant = clean.clone();
+        assert!(change(&mut mutant, fault), "{name} has no place for {fault:?}");
+        assert!(first_fault(&mutant, &runs).is_some(), "{name} with {fault:?} passes");
+    }
+}
+
+#[test]
+fn elements_in_the_wrong_lanes_give_other_numbers() {
+    for (name, fault) in WRONG_PRODUCTS {
+        let (clean, runs) = lowered_for(name, &TargetDesc::CUDA);
+        let mut mutant = clean.clone();
+        assert!(change(&mut mutant, fault), "{name} has no place for {fault:?}");
+        let is_found = runs.iter().any(|sizes| {
+            let mut buffers = inputs(&mutant, sizes);
+            let ran = interpret(&mutant, sizes, &mut buffers, Order::Forward);
+            ran.is_err() || buffers != run(name, &clean, sizes, Order::Forward)
+        });
+        assert!(is_found, "{name} with {fault:?} gives the same");
+    }
+}
+
+#[test]
+fn products_of_warps_that_are_not_are_refused() {
+    let ones = "%0: f32<> = const 1.0 %1: u32<> = const 0";
+    let results = "%2: f32<>, %3: f32<>, %4: f32<>, %5: f32<>";
+    let operands = "%0, %0, %0, %0, %1, %1, %1, %1, %1, %1";
+    let text = |threads: u32, body: &str| format!("kernel k loop 1 threads {threads} {{ {ones} {body} }}");
+    let thread = "%6: i64<> = argument thread %7: bool<> = eq %6, %6 if %7 {";
+    let cases = [
+        (text(16, &format!("{results} = mma bf16 {operands}")), "it takes warps of 32 threads"),
+        (text(32, &format!("{results} = mma f64 {operands}")), "there is no matrix product of f64"),
+        (text(32, &format!("{results} = mma bf16 %0, %1")), "it takes 10 values, not 2"),
+        (text(32, &format!("%2: f32<> = mma bf16 {operands}")), "it has 1 results, not 4"),
+        (text(32, &format!("{results} = mma f16 {}", operands.replace("%1", "%0"))), "%0 is f32<>, not u32<>"),
+        (text(32, &format!("{thread} {results} = mma bf16 {operands} }}")), "not every thread of the block reaches it"),
+    ];
+    for (text, wanted) in cases {
+        let kernel = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let found = errors(verify(&kernel).expect_err(&text));
+        assert!(found.contains(wanted), "{text}: {found}");
+    }
+    let clean = text(64, &format!("{results} = mma bf16 {operands}"));
+    let kernel = parse(&clean).expect("a kernel");
+    assert_eq!((verify(&kernel), parse(&print(&kernel)).as_ref()), (Ok(()), Ok(&kernel)));
 }

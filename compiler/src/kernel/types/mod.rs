@@ -10,7 +10,7 @@
 //! A load of u32 from memory of narrower numbers reads a word: as many neighbours as fit 32 bits, the first of them in the
 //! lowest bits; the index is that of the first. `dot bf16 %acc, %a, %b` takes words of two bf16: acc + a₀·b₀ + a₁·b₁, one
 //! fused multiply-add in f32 after the other; a machine's instruction for it may round less often and take denormals as
-//! zeros. `dot i8 %acc, %a, %b` takes words of four i8 in a and of four u8 in b: acc + a₀·b₀ + … + a₃·b₃ in i32, exactly.
+//! zeros. `dot f16` is the same of two f16. `dot i8 %acc, %a, %b` takes words of four i8 in a and of four u8 in b: acc + a₀·b₀ + … + a₃·b₃ in i32, exactly.
 //! `reduce` combines pairwise: with h half the extent rounded up to a power of two, element i is combined with element
 //! i + h where that exists (operands in this order), then again, until one is left. The axis stays, with extent 1.
 //!
@@ -50,6 +50,7 @@
 //! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
 //! | `if %c … else …` | `bool<>` condition; the results are what the taken block yields |
 //! | `barrier` | GPU kernels only: see below |
+//! | `%d… = mma bf16 %c…, %a…, %b…` | GPU kernels only: see below; targets with such an instruction only |
 //!
 //! Scalar functions, on `<>` and `<L>` alike: add sub mul neg abs min max on f32, f64 and all integers; div fma sqrt floor
 //! ceil trunc round on f32, f64; and or xor not on integers and bool; shl shr on integers, the amount within 0..width (shr
@@ -65,9 +66,14 @@
 //! is done after it; all threads reach the same barriers, the same number of times: a barrier stands under no condition
 //! and in no loop whose bounds depend on the thread. Blocks know nothing of each other.
 //!
+//! `mma` is a product of matrices, c + a·b, that the threads of a warp, 32 neighbours, compute together: each brings some
+//! elements and gets some, as the table in `types::mma` says. All threads of the block reach it, as they do barriers, but
+//! it orders nothing. Each element is summed as by `dot`; a machine may sum in another order and round less often.
+//!
 //! Casts: f16 and bf16 only to and from f32 (round to nearest even); between the others any pair, except to bool.
 //! A bool in memory is one byte, 0 or 1.
 
+pub mod mma;
 mod op;
 mod shape;
 mod walk;

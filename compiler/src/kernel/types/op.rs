@@ -81,6 +81,8 @@ pub enum Op {
     /// A hint: the memory around this element will be read soon.
     PrefetchAt(Place),
     Loop(Box<Loop>),
+    /// A product of matrices by the threads of a warp: the operands are sums, words of a, words of b; see `mma`.
+    Mma(DType, Vec<Value>),
 }
 
 pub use super::shape::Literal;

@@ -9,7 +9,9 @@ impl Op {
     pub fn for_each_operand(&mut self, visit: &mut dyn FnMut(&mut Value)) {
         match self {
             Op::Const(_) | Op::Index(_) | Op::Barrier | Op::Argument(_) | Op::Lanes => {}
-            Op::Scalar(_, operands) | Op::Call(_, operands) => operands.iter_mut().for_each(visit),
+            Op::Scalar(_, operands) | Op::Call(_, operands) | Op::Mma(_, operands) => {
+                operands.iter_mut().for_each(visit)
+            }
             Op::Cast(a) | Op::Bitcast(a) | Op::Broadcast(a) | Op::Reshape(a) => visit(a),
             Op::Reduce { value, .. } | Op::Extract { value, .. } => visit(value),
             Op::Insert { value, scalar, .. } => [value, scalar].into_iter().for_each(visit),

@@ -7,9 +7,9 @@
 //! * locals take at most [`MAX_LOCAL_BYTES`] together, those of one thread among several [`MAX_THREAD_BYTES`].
 //!
 //! Threads (GPU kernels)
-//! * only they have several threads, a power of two up to [`MAX_THREADS`], one lane, shared memories, barriers and
-//!   numbers of threads;
-//! * every thread reaches the same barriers: see `uniform`.
+//! * only they have several threads, a power of two up to [`MAX_THREADS`], one lane, shared memories, barriers, numbers of
+//!   threads and, where the threads are whole warps, `mma`;
+//! * every thread reaches the same barriers and the same `mma`: see `uniform`.
 //!
 //! Values
 //! * each is defined once, before its uses, in the block of the use or one around it;

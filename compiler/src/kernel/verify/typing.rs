@@ -2,6 +2,7 @@
 
 use super::access::broadcasts;
 use crate::graph::{DType, Scalar};
+use crate::kernel::types::mma::{MmaDef, WARP};
 use crate::kernel::types::*;
 
 type Checked = Result<(), String>;
@@ -11,6 +12,9 @@ pub(super) fn check(kernel: &Kernel, stmt: &Stmt) -> Checked {
     legal(kernel.level, &stmt.op)?;
     let is_of_blocks = matches!(stmt.op, Op::Barrier | Op::Argument(Argument::Thread));
     require(!is_of_blocks || kernel.threads > 1, || "only kernels with several threads have it".into())?;
+    if let Op::Mma(of, _) = stmt.op {
+        MmaDef::find(of).ok_or_else(|| format!("there is no matrix product of {of}"))?;
+    }
     let wanted = n_results(&stmt.op);
     if stmt.results.len() != wanted {
         return Err(format!("it has {} results, not {wanted}", stmt.results.len()));
@@ -29,6 +33,7 @@ pub(super) fn check(kernel: &Kernel, stmt: &Stmt) -> Checked {
             }
             carries(kernel, &stmt.results, [&inner.inits, &inner.params, &inner.body.yields])
         }
+        (Op::Mma(of, operands), results) => mma(kernel, *of, operands, results),
         (op, []) => effect(kernel, op),
         (op, [ty, ..]) => value(kernel, op, ty),
     }
@@ -64,6 +69,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | LoadAt(_)
         | StoreAt(..)
         | PrefetchAt(_)
+        | Mma(..)
         | Loop(_) => Level::Loop,
     };
     if own == level { Ok(()) } else { Err("it is not a statement of this level".into()) }
@@ -76,6 +82,7 @@ fn n_results(op: &Op) -> usize {
         Op::For(inner) => inner.inits.len(),
         Op::Loop(inner) => inner.inits.len(),
         Op::If(inner) => inner.then.yields.len(),
+        Op::Mma(of, _) => MmaDef::find(*of).map_or(0, |def| def.acc.registers.len()),
         _ => 1,
     }
 }
@@ -273,7 +280,7 @@ fn products(acc: &Type, a: &Type, b: &Type) -> Checked {
 
 fn dot(level: Level, of: DType, [acc, a, b]: [&Type; 3], ty: &Type) -> Checked {
     let sum = match of {
-        DType::BF16 => DType::F32,
+        DType::BF16 | DType::F16 => DType::F32,
         DType::I8 => DType::I32,
         _ => return Err(format!("there is no dot product of {of}")),
     };
@@ -284,6 +291,17 @@ fn dot(level: Level, of: DType, [acc, a, b]: [&Type; 3], ty: &Type) -> Checked {
         Level::Tile => products(acc, a, b),
         Level::Loop => same(&a.shape, &ty.shape).and_then(|()| same(&b.shape, &ty.shape)),
     }
+}
+
+fn mma(kernel: &Kernel, of: DType, operands: &[Value], results: &[&Type]) -> Checked {
+    let def = MmaDef::find(of).ok_or_else(|| format!("there is no matrix product of {of}"))?;
+    require(kernel.threads.is_multiple_of(WARP), || format!("it takes warps of {WARP} threads"))?;
+    let (found, wanted) = (operands.len(), def.n_operands());
+    require(found == wanted, || format!("it takes {wanted} values, not {found}"))?;
+    let (sums, words) = operands.split_at(def.acc.registers.len());
+    sums.iter().try_for_each(|&value| is(kernel, value, &Type::scalar(DType::F32)))?;
+    words.iter().try_for_each(|&value| is(kernel, value, &Type::scalar(DType::U32)))?;
+    results.iter().try_for_each(|ty| same_type(ty, &Type::scalar(DType::F32)))
 }
 
 fn carries(kernel: &Kernel, results: &[Value], lists: [&Vec<Value>; 3]) -> Checked {

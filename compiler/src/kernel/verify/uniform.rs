@@ -1,4 +1,4 @@
-//! Which values are the same for all threads of a block, and whether all threads reach every barrier.
+//! Which values are the same for all threads of a block, and whether all threads reach every barrier and every `mma`.
 //!
 //! Invariant: sound: what is called uniform is the same in every thread, provided that threads do not race. A value is not
 //! uniform if it comes from the number of a thread, from memory of one thread, from a place that differs between threads,
@@ -7,7 +7,7 @@
 use super::VerifyError;
 use crate::kernel::types::*;
 
-/// Barriers that some threads might not reach.
+/// Barriers, and products of warps, that some threads might not reach.
 pub(super) fn check(kernel: &Kernel) -> Vec<VerifyError> {
     if kernel.threads == 1 {
         return Vec::new();
@@ -32,10 +32,11 @@ impl Walk<'_> {
 
     fn stmt(&mut self, stmt: &Stmt, apart: bool) {
         match &stmt.op {
-            Op::Barrier if apart => {
+            Op::Barrier | Op::Mma(..) if apart => {
                 if self.errors.is_empty() {
                     let message = "not every thread of the block reaches it".to_string();
-                    self.errors.push(VerifyError { place: "barrier".to_string(), message });
+                    let place = if stmt.op == Op::Barrier { "barrier" } else { "mma" };
+                    self.errors.push(VerifyError { place: place.to_string(), message });
                 }
             }
             Op::Loop(inner) => self.loop_stmt(inner, &stmt.results, apart),
@@ -52,7 +53,7 @@ impl Walk<'_> {
             }
             op => {
                 let own = match op {
-                    Op::Argument(Argument::Thread) => true,
+                    Op::Argument(Argument::Thread) | Op::Mma(..) => true,
                     Op::LoadAt(Place { memory: Memory::Local(at), .. }) => {
                         self.kernel.locals[*at as usize].scope == Scope::Local
                     }

@@ -61,9 +61,9 @@ impl Item<'_> {
                 let mut tile = Tile::new(loops, self.score_operands, at.to_vec(), vec![n_rows, width], guards.clone());
                 let left = tile.value(b, plan.row_factor);
                 let left = b.broadcast(left, [n_rows, 1]);
-                if let Term::Dot(_) = loops.body.term(loops.stages[0].element) {
+                if let Term::Dot(of, _) = *loops.body.term(loops.stages[0].element) {
                     let right = tile.value(b, plan.column_factor);
-                    return vec![b.dot(DType::BF16, carried[0], left, right)];
+                    return vec![b.dot(of, carried[0], left, right)];
                 }
                 let left = b.cast(left, plan.dtype);
                 let right = tile.value(b, plan.column_factor);

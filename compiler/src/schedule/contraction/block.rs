@@ -4,7 +4,7 @@
 
 use super::depth::{Between, Depth, Stretch};
 use super::{FEW_ROWS, Plan};
-use crate::graph::{DType, Dim};
+use crate::graph::Dim;
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
 use crate::schedule::body::Term;
 use crate::schedule::emit::Tile;
@@ -258,9 +258,9 @@ impl Block<'_> {
             let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);
             let left = tile.value(b, self.plan.row_factor);
             let left = b.broadcast(left, [n_rows, 1]);
-            if let Term::Dot(_) = self.loops.body.term(self.reduce.element) {
+            if let Term::Dot(of, _) = *self.loops.body.term(self.reduce.element) {
                 let right = tile.value(b, self.plan.column_factor);
-                return vec![b.dot(DType::BF16, carried[0], left, right)];
+                return vec![b.dot(of, carried[0], left, right)];
             }
             let left = b.cast(left, self.plan.dtype);
             let right = match self.panel {

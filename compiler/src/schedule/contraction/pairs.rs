@@ -1,4 +1,5 @@
-//! Contractions of bf16 whose weight lies in pairs (`pack` with a depth of two), taken pair by pair.
+//! Contractions of bf16 taken pair by pair: where the weight lies in pairs (`pack` with a depth of two), or where a machine
+//! multiplies matrices of pairs. The latter of f16 too, as far as both factors lie so that a word is a pair.
 //!
 //! Invariant: the paired nest has half the positions along its last summed axis, and at each of them the sum of the
 //! products of both. Its element is `Dot`; whatever else it computes does not change.
@@ -9,35 +10,67 @@ use crate::schedule::body::{Body, Load, Position, Term, TermId};
 
 /// The nest pair by pair, if one factor lies in pairs.
 pub fn paired(loops: &Loops) -> Option<Loops> {
+    by_pairs(loops, false)
+}
+
+/// The nest pair by pair, if both factors are numbers of 16 bits, wherever they lie.
+pub fn paired_anyhow(loops: &Loops) -> Option<Loops> {
+    by_pairs(loops, true)
+}
+
+/// Whether a factor lies in pairs.
+pub fn has_pairs(loops: &Loops) -> bool {
+    let Some(k) = loops.axes.len().checked_sub(1) else { return false };
+    let elements = loops.stages.iter().map(|stage| loops.body.term(stage.element));
+    elements.into_iter().any(|term| match term {
+        Term::Apply(Scalar::Mul, factors) => factors.iter().any(|&factor| lies_in_pairs(loops, factor, k)),
+        _ => false,
+    })
+}
+
+fn by_pairs(loops: &Loops, anyhow: bool) -> Option<Loops> {
     let [reduce] = loops.stages.as_slice() else { return None };
     let k = loops.axes.len().checked_sub(1)?;
     let half = loops.axes[k].exact_div(&Dim::constant(2)).filter(|_| k >= loops.n_parallel)?;
     let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
-    let weight = factors.iter().position(|&factor| lies_in_pairs(loops, factor, k))?;
+    let weight = factors.iter().position(|&factor| lies_in_pairs(loops, factor, k));
+    let [a, b] = [factors[0], factors[1]].map(|factor| narrow_type(loops, factor));
+    let of = match weight {
+        Some(weight) => [a, b][weight]?,
+        None => a.filter(|_| anyhow && a == b)?,
+    };
+    // Two f16 become no word by arithmetic: see `Halves::factor`.
+    if of == DType::F16 && !(anyhow && a == b) {
+        return None;
+    }
     let mut paired = loops.clone();
     paired.axes[k] = half;
     paired.ranges.remove(&Loops::symbol(k));
     paired.ranges.declare(Loops::symbol(k), Dim::constant(0), Some(&paired.axes[k] - 1));
     let mut body = Body::default();
-    let halves = Halves { loops, paired: &paired, k };
-    let words = [0, 1].map(|idx| match idx == weight {
+    let halves = Halves { loops, paired: &paired, k, of };
+    let words = [0, 1].map(|idx| match Some(idx) == weight {
         true => halves.word(&mut body, factors[idx]),
         false => halves.factor(&mut body, factors[idx]),
     });
-    let element = body.add(Term::Dot([words[0]?, words[1]?]), DType::F32);
+    let element = body.add(Term::Dot(of, [words[0]?, words[1]?]), DType::F32);
     let stored = loops.body.copy_to(&mut body, loops.stored, &Dim::clone);
     paired.stages[0].element = element;
     (paired.stored, paired.body) = (stored, body);
     Some(paired)
 }
 
-/// The load of bf16 that a factor is a cast of.
-fn narrow_load(loops: &Loops, factor: TermId) -> Option<&Load> {
+/// The type of 16 bits that a factor is a cast of.
+fn narrow_type(loops: &Loops, factor: TermId) -> Option<DType> {
     let Term::Cast(arg) = loops.body.term(factor) else { return None };
-    match (loops.body.term(*arg), loops.body.dtype(*arg)) {
-        (Term::Load(load), DType::BF16) => Some(load),
-        _ => None,
-    }
+    Some(loops.body.dtype(*arg)).filter(|dtype| matches!(dtype, DType::BF16 | DType::F16))
+}
+
+/// The load of such numbers that a factor is a cast of.
+fn narrow_load(loops: &Loops, factor: TermId) -> Option<&Load> {
+    narrow_type(loops, factor)?;
+    let Term::Cast(arg) = loops.body.term(factor) else { return None };
+    if let Term::Load(load) = loops.body.term(*arg) { Some(load) } else { None }
 }
 
 /// Whether a factor is read at `[.., floordiv(k, 2), column, mod(k, 2)]`.
@@ -55,6 +88,7 @@ struct Halves<'a> {
     loops: &'a Loops,
     paired: &'a Loops,
     k: usize,
+    of: DType,
 }
 
 impl Halves<'_> {
@@ -83,6 +117,9 @@ impl Halves<'_> {
             && let Some(word) = self.word(body, factor)
         {
             return Some(word);
+        }
+        if self.of != DType::BF16 {
+            return None;
         }
         let halves = [false, true].map(|second| self.loops.body.copy_to(body, factor, &|dim| self.at(dim, second)));
         Some(body.add(Term::Pair(halves), DType::U32))

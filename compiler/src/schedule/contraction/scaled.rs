@@ -107,7 +107,7 @@ pub fn scaled(loops: &Loops) -> Option<(Loops, Scaled)> {
         return None;
     }
     let scales = [steps.scale(&mut body, rows.scale)?, steps.scale(&mut body, columns.scale)?];
-    let element = body.add(Term::Dot([row_words[0], column_word]), DType::F32);
+    let element = body.add(Term::Dot(DType::I8, [row_words[0], column_word]), DType::F32);
     let stored = loops.body.copy_to(&mut body, loops.stored, &Dim::clone);
     let scaled = Scaled { rows: row_words, columns: column_word, scales, zero: columns.zero, n_steps };
     grouped.stages[0].element = element;

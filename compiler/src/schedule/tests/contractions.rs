@@ -162,23 +162,83 @@ fn reads_words(text: &str, narrowing: Narrowing, n: i64, machine: &Machine) -> b
 }
 
 fn reads_calibrated(text: &str, narrowing: Narrowing, calibration: Calibration, n: i64, machine: &Machine) -> bool {
+    let kernels = checked_kernels(text, narrowing, calibration, n, machine);
+    kernels.iter().any(|kernel| kernel::print(kernel).contains(" = dot "))
+}
+
+/// The kernels of all groups, which compute what they should.
+fn checked_kernels(
+    text: &str,
+    narrowing: Narrowing,
+    calibration: Calibration,
+    n: i64,
+    machine: &Machine,
+) -> Vec<Kernel> {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
     let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
     let mut context = Context::default();
     context.panel = Some(&panel);
+    context.f16_pairs = machine.mma;
     (context.narrowing, context.calibration) = (narrowing, calibration);
     let (whole, grouping) = pipeline::parts();
     let whole = run_pipeline(&graph, whole, &context).expect("passes");
     let split = prepare::split(vec![whole], &context).expect("passes");
-    let mut n_dots = 0;
+    let mut kernels = Vec::new();
     for graph in split.entries.iter().chain(&split.prepared) {
         let graph = run_pipeline(graph, grouping, &context).expect("passes");
         check_graph(&graph, n, std::slice::from_ref(machine));
         let fused = graph.node_ids().filter(|&id| graph.node(id).op.name == "fused");
-        let kernels = fused.map(|id| schedule(&graph, id, machine).expect("a kernel"));
-        n_dots += kernels.filter(|kernel| kernel::print(kernel).contains(" = dot ")).count();
+        kernels.extend(fused.map(|id| schedule(&graph, id, machine).expect("a kernel")));
     }
-    n_dots > 0
+    kernels
+}
+
+/// Rows, columns and depths that fill tiles of blocks, and that leave edges.
+#[test]
+fn blocks_pass_factors_through_shared_memory() {
+    let is_staged = |kernel: &Kernel| kernel.locals.iter().any(|local| local.name == "left");
+    let by_warps = |kernel: &Kernel, machine: &Machine| {
+        kernel::print(&of_blocks(kernel.clone(), machine).expect("a kernel of blocks")).contains(" = mma ")
+    };
+    let sizes = [("9", "24", "70"), ("40", "40", "33"), ("66", "36", "64"), ("N", "32", "20"), ("8*N", "18", "64")];
+    for machine in &MACHINES[4..] {
+        for narrowing in [Narrowing::None, Narrowing::Factors(DType::BF16), Narrowing::Factors(DType::F16)] {
+            for (m, k, n) in sizes {
+                let tail = RETURN.replace("%2", "%3");
+                let text = product(m, k, n, "f32", 1, &format!("%3: f32[{m}, {n}] = tanh(%2)\n{tail}"));
+                let text = text.replace("m n\"", "m n\", result = f32");
+                for size in [1, 9, 70] {
+                    let kernels = checked_kernels(&text, narrowing, Calibration::None, size, machine);
+                    let what = format!("{narrowing:?} {m} {k} {n} {machine:?}");
+                    assert!(kernels.iter().any(is_staged), "{what}");
+                    let wanted = machine.mma && narrowing != Narrowing::None;
+                    assert_eq!(kernels.iter().any(|kernel| by_warps(kernel, machine)), wanted, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_narrow_anyhow_is_multiplied_by_warps() {
+    let machine = &MACHINES[5];
+    for (pattern, x, w) in [
+        ("b m k, b n k -> b m n", "[2, 20, 24]", "[2, 33, 24]"),
+        ("b m k, b k n -> b m n", "[2, 20, 24]", "[2, 24, 33]"),
+        ("b k m, b k n -> b m n", "[2, 24, 20]", "[2, 24, 33]"),
+    ] {
+        let text = format!(
+            r#"graph @call(%0 "x": data bf16{x}, %1 "w": data bf16{w}) {{
+              %2: bf16[2, 20, 33] = contract(%0, %1) {{pattern = "{pattern}"}}
+              %3: bf16[2, 20, 33] = tanh(%2)
+              return %3 "y": data
+            }}"#
+        );
+        let kernels = checked_kernels(&text, Narrowing::None, Calibration::None, 1, machine);
+        let by_warps = kernels.iter().map(|kernel| of_blocks(kernel.clone(), machine).expect("a kernel of blocks"));
+        let texts: Vec<String> = by_warps.map(|kernel| kernel::print(&kernel)).collect();
+        assert!(texts.iter().any(|text| text.contains(" = mma bf16 ")), "{pattern}: {}", texts.join("\n"));
+    }
 }
 
 #[test]

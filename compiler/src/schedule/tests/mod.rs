@@ -14,13 +14,14 @@ use super::*;
 use crate::graph::{DType, Data, Precision, Tensor, interpret};
 use crate::kernel::{self, Order};
 
-/// The last of them runs blocks of threads.
-const MACHINES: [Machine; 5] = [
-    Machine { lanes: 16, masks: true, threads: 2 },
-    Machine { lanes: 8, masks: true, threads: 2 },
-    Machine { lanes: 4, masks: false, threads: 2 },
-    Machine { lanes: 1, masks: false, threads: 1 },
-    Machine { lanes: BLOCK as u64, masks: true, threads: 2 },
+/// The last two of them run blocks of threads.
+const MACHINES: [Machine; 6] = [
+    Machine::of_vectors(16, true, 2),
+    Machine::of_vectors(8, true, 2),
+    Machine::of_vectors(4, false, 2),
+    Machine::of_vectors(1, false, 1),
+    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 16 << 10, mma: false },
+    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 48 << 10, mma: true },
 ];
 const BLOCK: u32 = 32;
 
@@ -98,7 +99,7 @@ fn check_node(
         buffers.push(vec![0xCD; elements * buffer.dtype.size_of()]);
     }
     let sizes: Vec<i64> = kernel.sizes.iter().map(|_| n).collect();
-    let kernel = if machine.lanes == u64::from(BLOCK) { of_blocks(kernel)? } else { kernel };
+    let kernel = if machine.lanes == u64::from(BLOCK) { of_blocks(kernel, machine)? } else { kernel };
     kernel::interpret(&kernel, &sizes, &mut buffers, Order::Reverse).map_err(|fault| format!("{fault:?}\n{text}"))?;
     for (bytes, wanted) in buffers[inputs.len()..].iter().zip(wanted) {
         let found = tensor_of(bytes, wanted.dtype, wanted.shape.clone());
@@ -111,11 +112,11 @@ fn check_node(
 }
 
 /// As a GPU runs it, whose threads the interpreter watches. There is no f64 on GPUs; such kernels stay as they are.
-fn of_blocks(kernel: Kernel) -> Result<Kernel, String> {
+fn of_blocks(kernel: Kernel, machine: &Machine) -> Result<Kernel, String> {
     if kernel.values.iter().any(|ty| ty.dtype == DType::F64) {
         return Ok(kernel);
     }
-    let target = kernel::TargetDesc { threads: BLOCK, ..kernel::TargetDesc::BLOCKS };
+    let target = kernel::TargetDesc { threads: BLOCK, mma: machine.mma, ..kernel::TargetDesc::BLOCKS };
     let lowered = kernel::lower(&kernel, &target).map_err(|errors| format!("{errors:?}\n{kernel}"))?;
     kernel::verify(&lowered).map_err(|errors| format!("{errors:?}\n{lowered}"))?;
     Ok(lowered)
