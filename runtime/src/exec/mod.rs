@@ -5,7 +5,6 @@
 
 pub mod arena;
 mod executor;
-#[cfg(feature = "wgpu")]
 mod gpu;
 mod plan;
 mod poison;
