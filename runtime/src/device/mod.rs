@@ -1,6 +1,8 @@
 //! Where kernels run.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod gpu;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
