@@ -38,6 +38,8 @@ pub enum Weights {
 /// Compiles a model and loads the code.
 pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
     let compiled = driver::compile(model, options)?;
+    // Sessions take much at once, and what is left of passes and code generators would count on top of it.
+    tilewright_runtime::bytes::give_back();
     Executable::load(compiled.program, compiled.times, compiled.remarks, &options.cache)
 }
 

@@ -18,4 +18,4 @@ mod state;
 pub use pool::Pool;
 pub use prepared::WeightCache;
 pub use profile::{Counter, StepTime};
-pub use session::{Options, Session};
+pub use session::{Footprint, Options, Session};

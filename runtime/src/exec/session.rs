@@ -11,6 +11,8 @@ mod prepare;
 
 use std::sync::Arc;
 
+pub use memory::Footprint;
+
 use super::executor::Executor;
 use super::gpu;
 use super::plan::{Place, Plan};

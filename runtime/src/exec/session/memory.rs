@@ -12,7 +12,34 @@ use crate::exec::prepared::{Key, Prepared, Shared};
 use crate::exec::sizes::Sizes;
 use crate::program::Program;
 
+/// Bytes that a session takes for calls of an entry, the caller's tensors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Intermediate values.
+    pub arena: u64,
+    pub states: u64,
+    /// As they were given, in memory or in mapped files.
+    pub weights: u64,
+    /// What was made of weights when the session was opened.
+    pub prepared: u64,
+}
+
+impl Footprint {
+    pub fn total(&self) -> u64 {
+        self.arena + self.states + self.weights + self.prepared
+    }
+}
+
 impl Session {
+    /// What calls with these inputs take.
+    pub fn footprint(&mut self, entry: &str, inputs: &[(&str, TensorRef)]) -> Result<Footprint, RunError> {
+        let arena = self.arena_bytes(entry, inputs)? as u64;
+        let weights = (0..self.weights.len()).map(|index| self.weights.get(index).bytes().len() as u64).sum();
+        let prepared = &self.program.prepared;
+        let prepared = (0..prepared.len()).map(|index| self.prepared.bytes(index).len() as u64).sum();
+        Ok(Footprint { arena, states: self.states.bytes(), weights, prepared })
+    }
+
     /// The value of a state, fetched from the device where it lies.
     pub fn state(&mut self, name: &str) -> Result<TensorRef<'_>, RunError> {
         let index = self.state_index(name)?;
