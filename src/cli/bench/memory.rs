@@ -54,3 +54,26 @@ impl Memory {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_take_nothing_are_left_out() {
+        let planned = Footprint { arena: 1 << 20, states: 1 << 10, weights: 0, prepared: 0 };
+        let memory = Memory { planned, taken: Some(3 << 20), before: Some(1 << 20) };
+        assert_eq!(
+            memory.text(),
+            "1.0 MiB planned: values 1.0 MiB, states 1.0 KiB\n3.0 MiB taken at most, 1.0 MiB of it before the session\n"
+        );
+        assert_eq!(memory.json()["planned_bytes"], (1 << 20) + (1 << 10));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_tells_what_is_taken() {
+        let (now, most) = (taken_now().unwrap(), most_taken().unwrap());
+        assert!(0 < now && now <= most + (1 << 20), "{now} and {most}");
+    }
+}
