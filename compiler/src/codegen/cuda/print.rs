@@ -10,6 +10,7 @@ use crate::codegen::{CodegenError, Unit};
 use crate::graph::DType;
 use crate::kernel::{Literal, Op, Place, Rights, Scope, Value};
 
+#[derive(Default)]
 pub(super) struct Cuda;
 pub(super) type Printer<'a> = source::Printer<'a, Cuda>;
 
