@@ -1,6 +1,6 @@
 # `make run` and `make test` work from a fresh clone on a machine with Rust's toolchain.
 
-.PHONY: run test test-gpu test-without-llvm bench bench-peers bench-learning docs llvm
+.PHONY: run test test-gpu test-cuda-on-cpu test-without-llvm bench bench-peers bench-learning docs llvm
 
 # LLVM is looked for, then installed, then done without: `tools/llvm.sh` prints the flags and environment for cargo.
 LLVM := $(shell sh tools/llvm.sh)
@@ -23,8 +23,20 @@ test-without-llvm:
 # Models and random graphs on a GPU, or on Mesa's lavapipe, which needs none; and CUDA kernels through NVRTC. What is
 # missing is skipped, saying so.
 test-gpu:
-	$(CARGO) test --release $(FLAGS) --features wgpu --test specs --test differential gpu -- --nocapture
+	$(CARGO) test --release $(FLAGS) --features wgpu,cuda --test specs --test differential gpu -- --nocapture
 	$(CARGO) test --release $(FLAGS) --test cuda -- --nocapture
+
+# The same CUDA kernels without an NVIDIA GPU: a driver and a compiler that run them on the CPU; see tests/cuda/device.cpp.
+CUDA = target/cuda
+test-cuda-on-cpu: $(CUDA)/libcuda.so.1
+	LD_LIBRARY_PATH=$(CUDA) TILEWRIGHT_CACHE=$(CUDA)/cache $(CARGO) test --release $(FLAGS) --features cuda \
+		--test specs --test differential gpu -- --nocapture
+	LD_LIBRARY_PATH=$(CUDA) $(CARGO) test --release $(FLAGS) -p tilewright-runtime --features tilewright-runtime/cuda --lib cuda
+
+$(CUDA)/libcuda.so.1: tests/cuda/device.cpp
+	mkdir -p $(CUDA)
+	g++ -std=c++17 -O1 -shared -fPIC $< -o $@ -ldl
+	cp $@ $(CUDA)/libnvrtc.so
 
 bench:
 	$(CARGO) bench $(FLAGS)

@@ -38,20 +38,17 @@ pub enum Weights {
 /// Compiles a model and loads the code.
 pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
     let compiled = driver::compile(model, options)?;
-    Ok(Executable::load(compiled.program, compiled.times, compiled.remarks)?.beside(&options.cache))
+    // Sessions take much at once, and what is left of passes and code generators would count on top of it.
+    tilewright_runtime::bytes::give_back();
+    Executable::load(compiled.program, compiled.times, compiled.remarks, &options.cache)
 }
 
 impl Executable {
-    /// A program that holds machine code.
-    pub fn load(program: Program, times: Times, remarks: Vec<String>) -> Result<Executable, Error> {
-        let code = load_code(&program)?;
-        Ok(Executable { program: Arc::new(program), code, times, remarks, weight_cache: WeightCache::off() })
-    }
-
-    /// Keeps what is made of weights where this cache keeps code.
-    pub fn beside(self, cache: &Cache) -> Executable {
+    /// A program that holds machine code. What is made of its weights is kept beside what the cache keeps.
+    pub fn load(program: Program, times: Times, remarks: Vec<String>, cache: &Cache) -> Result<Executable, Error> {
+        let code = load_code(&program, cache)?;
         let weight_cache = cache.dir().map_or(WeightCache::off(), |dir| WeightCache::at(dir.join("weights")));
-        Executable { weight_cache, ..self }
+        Ok(Executable { program: Arc::new(program), code, times, remarks, weight_cache })
     }
 
     /// A program from a file; code in it is made again from its kernels' text.
@@ -59,7 +56,7 @@ impl Executable {
         let start = std::time::Instant::now();
         driver::rebuild(&mut program, options)?;
         let times = Times { codegen: start.elapsed(), ..Times::default() };
-        Ok(Executable::load(program, times, Vec::new())?.beside(&options.cache))
+        Executable::load(program, times, Vec::new(), &options.cache)
     }
 
     pub fn weights(&self, weights: Weights) -> Result<(Arc<WeightSet>, Option<MatchReport>), Error> {
@@ -84,26 +81,45 @@ impl Executable {
 }
 
 /// The kernels on the device that they are for.
-fn load_code(program: &Program) -> Result<Code, Error> {
-    if program.target.backend.starts_with(Backend::Cuda.name()) {
-        let message = "this build runs no kernels on NVIDIA's GPUs".to_string();
-        let help = Some("`tw compile --emit DIR` writes the kernels; `--target wgpu` runs on any GPU".to_string());
-        return Err(Error::Request { message, help });
+fn load_code(program: &Program, cache: &Cache) -> Result<Code, Error> {
+    let is_of = |backend: Backend| program.target.backend.starts_with(backend.name());
+    if is_of(Backend::Cuda) {
+        return on_cuda(program, cache);
     }
-    if !program.target.backend.starts_with(Backend::Wgsl.name()) {
-        return Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into());
+    if is_of(Backend::Wgsl) {
+        return on_wgpu(program);
     }
-    #[cfg(feature = "wgpu")]
-    {
-        use tilewright_runtime::device::wgpu;
-        let gpu = Arc::new(wgpu::Gpu::open()?);
-        Ok(Arc::new(wgpu::Code::load(program, gpu)?).into())
-    }
-    #[cfg(not(feature = "wgpu"))]
-    Err(Error::Request {
-        message: "this build runs no kernels on GPUs".to_string(),
-        help: Some("build it with `--features wgpu`".to_string()),
-    })
+    Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into())
+}
+
+#[cfg(feature = "cuda")]
+fn on_cuda(program: &Program, cache: &Cache) -> Result<Code, Error> {
+    use tilewright_runtime::device::cuda;
+    let gpu = Arc::new(cuda::Gpu::open()?);
+    Ok(Arc::new(cuda::Code::load(program, gpu, cache)?).into())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn on_cuda(_: &Program, _: &Cache) -> Result<Code, Error> {
+    let help = "build it with `--features cuda`; `tw compile --emit DIR` writes the kernels without";
+    Err(without("NVIDIA's GPUs", help))
+}
+
+#[cfg(feature = "wgpu")]
+fn on_wgpu(program: &Program) -> Result<Code, Error> {
+    use tilewright_runtime::device::wgpu;
+    let gpu = Arc::new(wgpu::Gpu::open()?);
+    Ok(Arc::new(wgpu::Code::load(program, gpu)?).into())
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn on_wgpu(_: &Program) -> Result<Code, Error> {
+    Err(without("GPUs", "build it with `--features wgpu`"))
+}
+
+#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+fn without(what: &str, help: &str) -> Error {
+    Error::Request { message: format!("this build runs no kernels on {what}"), help: Some(help.to_string()) }
 }
 
 /// The weights that a model starts from, by its own initialisers: a program that is compiled, run once and forgotten.

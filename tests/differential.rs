@@ -61,8 +61,19 @@ fn random_graphs_agree() {
 #[test]
 #[cfg(feature = "wgpu")]
 fn random_graphs_agree_on_a_gpu() {
-    match tilewright::runtime::device::wgpu::describe() {
-        Ok(_) => report(&campaign_on(&[Backend::Wgsl], 11, number("TILEWRIGHT_GRAPHS", 60), 5, Subject::Graphs)),
+    on_gpu(Backend::Wgsl, tilewright::runtime::device::wgpu::describe());
+}
+
+#[test]
+#[cfg(feature = "cuda")]
+fn random_graphs_agree_on_an_nvidia_gpu() {
+    on_gpu(Backend::Cuda, tilewright::runtime::device::cuda::describe());
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn on_gpu(backend: Backend, described: Result<String, tilewright::runtime::RunError>) {
+    match described {
+        Ok(_) => report(&campaign_on(&[backend], 11, number("TILEWRIGHT_GRAPHS", 60), 5, Subject::Graphs)),
         Err(error) => println!("skipped: {error}"),
     }
 }

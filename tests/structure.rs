@@ -27,7 +27,7 @@ const RUNTIME_MODULES: &[(&str, &[&str])] = &[
     ("program", &["bytes", "error", "files"]),
     ("data", &["program", "error", "bytes"]),
     ("weights", &["program", "error", "bytes", "data"]),
-    ("device", &["program", "error", "bytes"]),
+    ("device", &["program", "error", "bytes", "files"]),
     ("exec", &["program", "error", "bytes", "data", "weights", "device", "files"]),
 ];
 

@@ -117,6 +117,10 @@ def timed(name: str, options: argparse.Namespace) -> None:
     medians = {engine.name: statistics.median(rounds[engine.name]) for engine in running}
     print(f"{STEPS[name].title}, {options.threads} threads")
     for engine in running:
+        planned, before = engine.facts.get("planned_bytes"), engine.facts.get("before_bytes") or 0
+        if planned and engine.peak_bytes:
+            share = (engine.peak_bytes - before) / planned
+            print(f"  {planned / 1e6:.0f} MB planned, {before / 1e6:.0f} MB before; the session took {share:.2f} of the plan")
         seconds = medians[engine.name]
         ratio = f"{seconds / medians[OURS]:6.2f}" if OURS in medians else "     -"
         print(f"  {engine.name:10} {1e3 * seconds:9.1f} ms  ratio {ratio}  peak {engine.peak_bytes / 1e6:7.0f} MB")

@@ -9,6 +9,15 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// Gives memory that was freed back to the system, which allocators keep otherwise: after compiling, it is most of a heap.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it touches free memory only, and may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// A cache line, and the widest vector.
 pub const ALIGN: usize = 64;
 

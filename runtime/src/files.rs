@@ -3,12 +3,16 @@
 //! Invariant: what is written lies beside its place, under a name of its own, until all of it is there; so no reader sees
 //! half of it, and what fails leaves the place as it was.
 
+mod cache;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
+
+pub use cache::{Cache, VARIABLE};
 
 /// Names beside a file that are tried: others may be left of processes that were killed.
 const TRIES: usize = 16;

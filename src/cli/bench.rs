@@ -1,5 +1,6 @@
 //! `tw bench`: how fast an entry runs, against what this machine can do.
 
+mod memory;
 mod paced;
 mod peak;
 
@@ -13,6 +14,7 @@ use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Error, SessionOptions, Tensor, Weights, compile};
 
+use self::memory::Memory;
 use super::calibrate::Calibrate;
 use super::options::Compilation;
 use super::run::{Given, WeightSource, duration as report_duration, load, parse_given, ports, wanted};
@@ -91,11 +93,13 @@ pub fn run(args: Args) -> Outcome {
         true => Weights::Synthetic,
         false => Weights::Files { paths: args.weights, map: WeightMap::default() },
     };
+    let before = memory::taken_now();
     let mut session = executable.open(weights, session_options)?;
     let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
     // One call warms caches, threads and the plan; its outputs are written over by the others.
     let mut outputs = session.run(&entry, &views)?;
     let mut outputs: Vec<_> = outputs.iter_mut().map(|(name, tensor)| (name.as_str(), tensor.view_mut())).collect();
+    let footprint = session.footprint(&entry, &views)?;
     let started = begin.elapsed().as_secs_f64();
     let graph = loaded.model.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
     let total = super::inspect::total_macs(graph)?;
@@ -105,12 +109,15 @@ pub fn run(args: Args) -> Outcome {
         let facts = serde_json::json!({
             "start_seconds": started, "compile_seconds": executable.times.total().as_secs_f64(),
             "flops": flops, "peak_flops_per_second": peak, "threads": options.n_threads(),
+            "planned_bytes": footprint.total(), "before_bytes": before,
         });
         return paced::answer(&facts, || session.run_into(&entry, &views, &mut outputs));
     }
     let mut times = paced::seconds(args.runs as usize, || session.run_into(&entry, &views, &mut outputs))?;
     times.sort_by(f64::total_cmp);
-    let result = Measured { median: times[times.len() / 2], best: times[0], flops, peak, threads: options.n_threads() };
+    let memory = Memory { planned: footprint, taken: memory::most_taken(), before };
+    let (median, best) = (times[times.len() / 2], times[0]);
+    let result = Measured { median, best, flops, peak, threads: options.n_threads(), memory };
     if args.profile {
         profile(&session);
     }
@@ -172,6 +179,7 @@ struct Measured {
     flops: Option<f64>,
     peak: f64,
     threads: usize,
+    memory: Memory,
 }
 
 impl Measured {
@@ -191,7 +199,7 @@ impl Measured {
                 self.peak / 1e9
             );
         }
-        text
+        text + &self.memory.text()
     }
 
     fn json(&self, model: &str, entry: &str, backend: &str) -> serde_json::Value {
@@ -201,6 +209,7 @@ impl Measured {
             "median_seconds": self.median, "best_seconds": self.best, "flops": self.flops,
             "flops_per_second": rate, "peak_flops_per_second": self.peak,
             "share_of_peak": rate.map(|rate| rate / self.peak),
+            "memory": self.memory.json(),
         })
     }
 }

@@ -24,7 +24,7 @@ struct Found {
 pub fn run(args: Args) -> Outcome {
     let backends: Vec<&str> = Backend::AVAILABLE.iter().map(|backend| backend.name()).collect();
     let cpu = format!("{}, by {}", Target::host(), backends.join(" or "));
-    let all = [Found { name: "cpu", is_there: true, what: cpu }, gpu()];
+    let all = [Found { name: "cpu", is_there: true, what: cpu }, wgpu(), cuda()];
     if args.json {
         let rows = all
             .iter()
@@ -38,17 +38,27 @@ pub fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-#[cfg(feature = "wgpu")]
-fn gpu() -> Found {
-    let (is_there, what) = match tilewright::runtime::device::wgpu::describe() {
-        Ok(what) => (true, what),
-        Err(error) => (false, error.to_string()),
-    };
-    Found { name: "wgpu", is_there, what }
+fn wgpu() -> Found {
+    #[cfg(feature = "wgpu")]
+    return found("wgpu", tilewright::runtime::device::wgpu::describe());
+    #[cfg(not(feature = "wgpu"))]
+    lacking("wgpu")
 }
 
-#[cfg(not(feature = "wgpu"))]
-fn gpu() -> Found {
-    let what = "this build has no feature `wgpu`".to_string();
-    Found { name: "wgpu", is_there: false, what }
+fn cuda() -> Found {
+    #[cfg(feature = "cuda")]
+    return found("cuda", tilewright::runtime::device::cuda::describe());
+    #[cfg(not(feature = "cuda"))]
+    lacking("cuda")
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn found(name: &'static str, described: Result<String, tilewright::runtime::RunError>) -> Found {
+    let is_there = described.is_ok();
+    Found { name, is_there, what: described.unwrap_or_else(|error| error.to_string()) }
+}
+
+#[cfg(not(all(feature = "wgpu", feature = "cuda")))]
+fn lacking(name: &'static str) -> Found {
+    Found { name, is_there: false, what: format!("this build has no feature `{name}`") }
 }

@@ -137,7 +137,7 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
                 }
             },
         };
-        let is_exact = !campaign.backends.contains(&Backend::Wgsl);
+        let is_exact = !campaign.backends.iter().any(|backend| backend.is_for_gpus());
         let Some(case) = case.filter(|case| is_exact || suits_shaders(case)) else { continue };
         std::fs::write(&current, file::print(&case, &case.name)).expect("a file");
         if let Err(failure) = check(&case, campaign.backends, &mut coverage) {

@@ -281,9 +281,11 @@ fn check_session(session: &mut Session, graph: &Graph, reference: &Reference) ->
         let found = session.run(&graph.name, &views).map_err(|error| format!("{error} (N = {})", reference.size))?;
         for expected in expected {
             let found = match graph.outputs().iter().find(|output| output.name == expected.name).map(|o| o.role) {
-                Some(Role::State) => {
-                    session.state(&expected.name).and_then(|state| state.to_tensor().ok()).map(|a| machine::tensor(&a))
-                }
+                Some(Role::State) => session
+                    .state(&expected.name)
+                    .ok()
+                    .and_then(|state| state.to_tensor().ok())
+                    .map(|a| machine::tensor(&a)),
                 _ => found.iter().find(|(name, _)| *name == expected.name).map(|(_, array)| machine::tensor(array)),
             };
             let found = found.ok_or_else(|| format!("`{}` is missing", expected.name))?;

@@ -62,6 +62,13 @@ fn load(program: &Program) -> Result<Code, RunError> {
         let gpu = GPU.get_or_init(|| Arc::new(wgpu::Gpu::open().expect("a GPU")));
         return Ok(Arc::new(wgpu::Code::load(program, Arc::clone(gpu))?).into());
     }
+    #[cfg(feature = "cuda")]
+    if program.target.backend.starts_with(Backend::Cuda.name()) {
+        use tilewright::runtime::device::cuda;
+        static GPU: std::sync::OnceLock<Arc<cuda::Gpu>> = std::sync::OnceLock::new();
+        let gpu = GPU.get_or_init(|| Arc::new(cuda::Gpu::open().expect("a GPU")));
+        return Ok(Arc::new(cuda::Code::load(program, Arc::clone(gpu), &tilewright::Cache::from_env())?).into());
+    }
     Ok(Arc::new(cpu::Code::load(program, &cpu::Hosts::standard())?).into())
 }
 

@@ -1,8 +1,11 @@
-//! Models on a GPU, where there is one: the results of the CPU, and PyTorch's.
+//! Models on GPUs, where there are some: the results of the CPU, and PyTorch's.
 //!
 //! A machine without a driver says so and passes: `tw targets` tells what is missing. Mesa's lavapipe is a driver that
-//! needs no GPU.
+//! needs no GPU, and so is `tests/cuda/device.cpp`.
 
+#[cfg(feature = "cuda")]
+use tilewright::runtime::device::cuda;
+#[cfg(feature = "wgpu")]
 use tilewright::runtime::device::wgpu;
 use tilewright::{Backend, Options, Tensor};
 
@@ -18,18 +21,25 @@ const TOLERANCE: f64 = 1e-5;
 const SMALL: &[&str] =
     &["lstm_tiny", "gpt2_tiny", "gpt2_tiny_decode", "vit_tiny", "bert_tiny", "llama_tiny", "mamba_tiny"];
 
-/// Says why not.
-fn has_gpu() -> bool {
-    match wgpu::describe() {
+/// The devices that are there; says of the others why not.
+fn devices() -> Vec<Backend> {
+    let all = [
+        #[cfg(feature = "wgpu")]
+        (Backend::Wgsl, wgpu::describe()),
+        #[cfg(feature = "cuda")]
+        (Backend::Cuda, cuda::describe()),
+    ];
+    let there = all.into_iter().filter_map(|(backend, described)| match described {
         Ok(name) => {
             println!("on {name}");
-            true
+            Some(backend)
         }
         Err(error) => {
             println!("skipped: {error}");
-            false
+            None
         }
-    }
+    });
+    there.collect()
 }
 
 fn on(backend: Backend, model: &Model, values: &Values) -> Running {
@@ -41,9 +51,9 @@ fn floats(outputs: &[(String, Tensor)]) -> Vec<f64> {
 }
 
 /// All calls on both; the largest error of any output.
-fn error_of(golden: &Golden, model: &Model) -> f64 {
+fn error_of(golden: &Golden, model: &Model, device: Backend) -> f64 {
     let values = values(golden, model);
-    let mut engines = [Backend::AVAILABLE[0], Backend::Wgsl].map(|backend| on(backend, model, &values));
+    let mut engines = [Backend::AVAILABLE[0], device].map(|backend| on(backend, model, &values));
     let mut worst = 0.0f64;
     for call in &golden.calls {
         let inputs: Vec<_> = call.inputs.iter().map(|input: &Input| (input.name.clone(), input.tensor())).collect();
@@ -55,29 +65,25 @@ fn error_of(golden: &Golden, model: &Model) -> f64 {
 
 #[test]
 fn digits_are_recognised_as_on_the_cpu() {
-    if !has_gpu() {
-        return;
-    }
     let golden = named("vit_digits");
     let model = golden.build();
-    let mut gpu = on(Backend::Wgsl, &model, &values(&golden, &model));
-    let inputs = [("pixels".to_string(), golden.calls[0].inputs[0].tensor())];
-    let outputs = gpu.call("call", &inputs);
-    assert_eq!(right_of(&outputs[0].1), RIGHT);
+    for device in devices() {
+        let mut gpu = on(device, &model, &values(&golden, &model));
+        let inputs = [("pixels".to_string(), golden.calls[0].inputs[0].tensor())];
+        let outputs = gpu.call("call", &inputs);
+        assert_eq!(right_of(&outputs[0].1), RIGHT, "{}", device.name());
+    }
 }
 
 #[test]
 fn small_models_agree_with_the_cpu_and_with_pytorch() {
-    if !has_gpu() {
-        return;
-    }
-    for name in SMALL {
+    for (device, name) in devices().into_iter().flat_map(|device| SMALL.iter().map(move |name| (device, name))) {
         let golden = named(name);
         let model = golden.build();
-        let error = error_of(&golden, &model);
-        println!("{name}: {error:.1e}");
+        let error = error_of(&golden, &model, device);
+        println!("{name} by {}: {error:.1e}", device.name());
         assert!(error <= TOLERANCE, "{name} is {error:e} from the CPU");
-        let options = Options { backend: Backend::Wgsl, ..Options::default() };
+        let options = Options { backend: device, ..Options::default() };
         let (error, _) = run(&golden, &Runner::compiled(&model, &options), &values(&golden, &model));
         assert!(error <= 1e-4, "{name} is {error:e} from PyTorch");
     }
@@ -85,18 +91,16 @@ fn small_models_agree_with_the_cpu_and_with_pytorch() {
 
 #[test]
 fn resnet_agrees_with_the_cpu() {
-    if !has_gpu() {
-        return;
-    }
     let golden = named("resnet18_64");
     let model = model_of(&golden.spec, &Choice { preset: Some("18".to_string()), ..golden.choice() });
     let made = weights_of(&model).map(|member| (member.path.clone(), generated(&member.path, member, golden.gain)));
     let values: Values = made.collect();
     let pixels: Vec<f32> = (0..3 * 32 * 32).map(|at| ((at * 37 % 101) as f32 / 50.0) - 1.0).collect();
     let pixels = || Tensor::from_slice(&[1, 3, 32, 32], &pixels).expect("an image");
-    let [cpu, gpu] = [Backend::AVAILABLE[0], Backend::Wgsl]
-        .map(|backend| floats(&on(backend, &model, &values).call("call", &[("pixels".to_string(), pixels())])));
-    let error = relative_error(&gpu, &cpu);
-    println!("resnet18 at 32 x 32: {error:.1e}");
-    assert!(error <= TOLERANCE, "{error:e}");
+    let outputs = |backend| floats(&on(backend, &model, &values).call("call", &[("pixels".to_string(), pixels())]));
+    for device in devices() {
+        let error = relative_error(&outputs(device), &outputs(Backend::AVAILABLE[0]));
+        println!("resnet18 at 32 x 32 by {}: {error:.1e}", device.name());
+        assert!(error <= TOLERANCE, "{error:e}");
+    }
 }

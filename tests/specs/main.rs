@@ -10,7 +10,7 @@ mod engine;
 mod every_spec;
 mod golden;
 mod goldens;
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod gpu;
 mod narrowed;
 mod parity;

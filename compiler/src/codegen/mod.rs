@@ -4,7 +4,6 @@
 //! in the kernel lowering. Both backends give relocatable ELF objects that reach nothing outside themselves but host
 //! functions by name, so one loader serves them.
 
-mod cache;
 pub mod cranelift;
 pub mod cuda;
 pub mod llvm;
@@ -15,9 +14,9 @@ pub mod wgsl;
 
 use std::fmt;
 
-pub use cache::{Cache, VARIABLE};
 pub use parallel::{Compiled, Entry, Progress, compile_cached};
 pub use target::{Arch, Target};
+pub use tilewright_runtime::files::{Cache, VARIABLE};
 
 use crate::kernel::Kernel;
 

@@ -4,14 +4,13 @@
 //! all are read before any is set. A language says how it spells things, in its [`Dialect`], and nothing else.
 
 use std::fmt::Write as _;
-use std::marker::PhantomData;
 
 use super::CodegenError;
 use crate::graph::{DType, Scalar};
 use crate::kernel::*;
 
 /// How a language spells what kernels are made of.
-pub(super) trait Dialect: Sized {
+pub(super) trait Dialect: Sized + Default {
     /// How a message begins about what cannot be said.
     const LACKS: &str;
     const BARRIER: &[&str];
@@ -41,7 +40,8 @@ pub(super) struct Printer<'a, D> {
     names: Vec<Option<String>>,
     is_literal: Vec<bool>,
     n_temps: usize,
-    dialect: PhantomData<D>,
+    /// What else the language has to know of the kernel.
+    pub dialect: D,
 }
 
 /// What the language has no words for.
@@ -84,7 +84,7 @@ impl<'a, D: Dialect> Printer<'a, D> {
     pub fn new(kernel: &'a Kernel) -> Self {
         let n_values = kernel.values.len();
         let (names, is_literal) = (vec![None; n_values], vec![false; n_values]);
-        Printer { kernel, text: String::new(), indent: 1, names, is_literal, n_temps: 0, dialect: PhantomData }
+        Printer { kernel, text: String::new(), indent: 1, names, is_literal, n_temps: 0, dialect: D::default() }
     }
 
     pub fn line(&mut self, text: &str) {

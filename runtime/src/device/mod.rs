@@ -1,6 +1,9 @@
 //! Where kernels run.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod gpu;
 #[cfg(feature = "wgpu")]
 pub mod wgpu;
 
@@ -10,16 +13,14 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub enum Code {
     Cpu(Arc<cpu::Code>),
-    #[cfg(feature = "wgpu")]
-    Wgpu(Arc<wgpu::Code>),
+    Gpu(Arc<dyn gpu::Loaded>),
 }
 
 impl Code {
     pub fn n_kernels(&self) -> usize {
         match self {
             Code::Cpu(code) => code.n_kernels(),
-            #[cfg(feature = "wgpu")]
-            Code::Wgpu(code) => code.n_kernels(),
+            Code::Gpu(code) => code.n_kernels(),
         }
     }
 }
@@ -30,9 +31,8 @@ impl From<Arc<cpu::Code>> for Code {
     }
 }
 
-#[cfg(feature = "wgpu")]
-impl From<Arc<wgpu::Code>> for Code {
-    fn from(code: Arc<wgpu::Code>) -> Code {
-        Code::Wgpu(code)
+impl<G: gpu::Loaded + 'static> From<Arc<G>> for Code {
+    fn from(code: Arc<G>) -> Code {
+        Code::Gpu(code)
     }
 }

@@ -5,7 +5,6 @@
 
 pub mod arena;
 mod executor;
-#[cfg(feature = "wgpu")]
 mod gpu;
 mod plan;
 mod poison;
@@ -19,4 +18,4 @@ mod state;
 pub use pool::Pool;
 pub use prepared::WeightCache;
 pub use profile::{Counter, StepTime};
-pub use session::{Options, Session};
+pub use session::{Footprint, Options, Session};

@@ -20,7 +20,6 @@ pub struct Plan {
     /// By value; an alias has the place of what it is an alias of.
     pub places: Vec<Place>,
     /// By value: how long it is.
-    #[cfg_attr(not(feature = "wgpu"), expect(dead_code, reason = "CPUs need no lengths"))]
     pub bytes: Vec<usize>,
     /// Every launch's arguments, one after the other.
     pub args: Vec<ValueId>,

@@ -11,7 +11,10 @@ mod prepare;
 
 use std::sync::Arc;
 
+pub use memory::Footprint;
+
 use super::executor::Executor;
+use super::gpu;
 use super::plan::{Place, Plan};
 use super::poison::POISON;
 use super::pool::{Order, Pool};
@@ -21,7 +24,7 @@ use super::sizes::Sizes;
 use super::state::States;
 use crate::bytes::AlignedBytes;
 use crate::data::{Tensor, TensorMut, TensorRef};
-use crate::device::Code;
+use crate::device::{Code, cpu};
 use crate::error::{ErrorKind, RunError, ShapeText, similar};
 use crate::program::{Program, Step, Symbol};
 use crate::weights::WeightSet;
@@ -48,7 +51,7 @@ pub struct Options {
 
 pub struct Session {
     program: Arc<Program>,
-    code: Code,
+    engine: Engine,
     weights: Arc<WeightSet>,
     pool: Arc<Pool>,
     options: Options,
@@ -62,9 +65,13 @@ pub struct Session {
     plans: Vec<Vec<CachedPlan>>,
     counters: Vec<Vec<Counter>>,
     scratch: Scratch,
-    /// What a GPU keeps of this session.
-    #[cfg(feature = "wgpu")]
-    on_device: super::gpu::Memory,
+}
+
+/// Who runs the steps of a call.
+enum Engine {
+    Cpu(Arc<cpu::Code>),
+    /// With what it keeps of this session.
+    Gpu(gpu::Memory),
 }
 
 struct CachedPlan {
@@ -130,10 +137,11 @@ impl Session {
             counters: vec![Vec::new(); n_entries],
             arena: AlignedBytes::default(),
             scratch: Scratch::default(),
-            #[cfg(feature = "wgpu")]
-            on_device: Default::default(),
             program,
-            code,
+            engine: match code {
+                Code::Cpu(code) => Engine::Cpu(code),
+                Code::Gpu(code) => Engine::Gpu(gpu::Memory::new(code.queue()?)),
+            },
             weights,
             pool,
             options,
@@ -248,8 +256,8 @@ impl Session {
         pointers.clear();
         for place in &plan.places {
             pointers.push(match *place {
-                // SAFETY: the plan's offsets lie inside its arena, which is at least this long.
-                Place::Arena(offset) => unsafe { arena.add(offset) },
+                // Inside the arena, which is at least as long as the plan says; a GPU has its own, and follows none of these.
+                Place::Arena(offset) => arena.wrapping_add(offset),
                 Place::Input(of) => inputs[of as usize].cast_mut(),
                 Place::Output(of) => outputs[of as usize],
                 Place::Param(of) => self.weights.get(of as usize).bytes().as_ptr().cast_mut(),
@@ -270,15 +278,14 @@ impl Session {
         let arena = self.arena.as_mut_ptr();
         // SAFETY (both): every pointer was just taken from memory of the right size; what the program
         // only reads is never written, because its checker refuses that.
-        let (done, failed_at) = match &self.code {
-            Code::Cpu(code) => {
+        let (done, failed_at) = match &mut self.engine {
+            Engine::Cpu(code) => {
                 let (failed_at, order) = (None, Order::Upward);
                 let mut executor =
                     Executor { plan, code, pool: &self.pool, arena, pointers, args, counters, failed_at, order };
                 (unsafe { executor.run() }, executor.failed_at)
             }
-            #[cfg(feature = "wgpu")]
-            Code::Wgpu(code) => unsafe { self.on_device.run(code, &self.program, (index, plan), pointers) },
+            Engine::Gpu(memory) => unsafe { memory.run(&self.program, (index, plan), pointers) },
         };
         done.map_err(|error| {
             let entry = &self.program.entries[index];

@@ -101,7 +101,7 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
     let entry = choose_entry(&visible, args.entry.as_deref(), &[])?;
     let options = compilation.options(Vec::new())?;
     let executable = match args.trust {
-        true => Executable::load(program, Default::default(), Vec::new())?.beside(&options.cache),
+        true => Executable::load(program, Default::default(), Vec::new(), &options.cache)?,
         false => while_compiling(&options, |options| Executable::rebuild(program, options))?,
     };
     let source = args.weights.source()?;

@@ -28,10 +28,8 @@ pub fn first_op(failed: &Training, model: &Model, step: &str) -> Result<Option<S
     let params = program.params.iter().enumerate();
     let params = params.map(|(idx, param)| (param.name.clone(), as_reference(again.weights.get(idx)))).collect();
     let mut interpreter = Interpreter::new(model.clone(), params, Precision::Wide).with_seed(failed.args.seed);
-    for state in &program.states {
-        if let Some(value) = again.session.state(&state.name) {
-            interpreter.set_state(&state.name, as_reference(value));
-        }
+    for (name, value) in again.session.states()? {
+        interpreter.set_state(name, as_reference(value));
     }
     let inputs = again.inputs(step)?;
     let inputs: HashMap<_, _> =

@@ -52,7 +52,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    pub fn write(&self, session: &Session) -> Outcome {
+    pub fn write(&self, session: &mut Session) -> Outcome {
         let Some(path) = &self.path else { return Ok(()) };
         let round = Tensor::from_slice(&[1], &[self.round as i64])?;
         let calls: Vec<(String, Tensor)> = self
@@ -62,8 +62,7 @@ impl Checkpoint {
             .collect::<Result<_, Error>>()?;
         let mut tensors: Vec<(String, TensorRef)> = vec![(ROUND.to_string(), round.view())];
         tensors.extend(calls.iter().map(|(name, tensor)| (name.clone(), tensor.view())));
-        let states = session.program().states.iter();
-        tensors.extend(states.filter_map(|state| Some((state.name.clone(), session.state(&state.name)?))));
+        tensors.extend(session.states()?.into_iter().map(|(name, value)| (name.to_string(), value)));
         let mut beside = path.clone().into_os_string();
         beside.push(".partial");
         let beside = PathBuf::from(beside);

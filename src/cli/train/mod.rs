@@ -241,7 +241,7 @@ impl<'a> Training<'a> {
         if let Some(metrics) = &mut self.metrics {
             metrics.flush()?;
         }
-        self.checkpoint.write(&self.session)?;
+        self.checkpoint.write(&mut self.session)?;
         for (entry, path) in &self.args.samples {
             samples::write(&mut self.session, entry, path.as_ref())?;
         }
@@ -257,9 +257,10 @@ impl<'a> Training<'a> {
         for (module, path) in &self.args.save {
             let members = model.learned().chain(model.states.iter().filter(|state| !state.is_learned));
             let own = members.filter(|member| is_within(&member.path, module));
+            let states: BTreeMap<_, _> = self.session.states()?.into_iter().collect();
             let own = own.filter_map(|member| {
                 let name = member.path[module.len()..].trim_start_matches('.').to_string();
-                Some((name, self.session.state(&member.path)?))
+                Some((name, *states.get(&*member.path)?))
             });
             write_safetensors(path.as_ref(), &own.collect::<Vec<_>>())?;
             note(format!("wrote {path}"));

@@ -11,6 +11,7 @@ use crate::graph::DType;
 use crate::kernel::mma::MmaDef;
 use crate::kernel::{Literal, Op, Place, Rights, Scope, Value};
 
+#[derive(Default)]
 pub(super) struct Cuda;
 pub(super) type Printer<'a> = source::Printer<'a, Cuda>;
 

@@ -1,7 +1,7 @@
 //! The WGSL backend: kernels of blocks of threads as the text of shaders.
 //!
-//! Invariant: a printer. Numbers of 64 bits are narrowed to 32: integers that are loaded or made wide and do not fit set a
-//! flag, which whoever launches the kernel looks at, and sizes are checked before. Floats of 16 bits are f32 that were
+//! Invariant: a printer. Numbers of 64 bits are narrowed to 32: integers that are loaded, made wide or computed from such, and
+//! do not fit, set a flag, which whoever launches the kernel looks at; sizes are checked before. Floats of 16 bits are f32 that were
 //! rounded. Booleans are `bool`, and words in memories of the block. No constant is infinite.
 //!
 //! # What is launched
@@ -13,6 +13,7 @@
 mod memory;
 mod print;
 mod scalar;
+mod wide;
 
 use super::{CodegenError, Unit};
 use crate::kernel::{Kernel, Op, Rights};

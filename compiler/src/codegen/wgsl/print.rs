@@ -5,13 +5,17 @@
 use std::fmt::Write as _;
 
 use super::scalar::{self, helpers};
-use super::{each_op, has_narrow_stores};
+use super::{each_op, has_narrow_stores, wide};
 use crate::codegen::source::{self, Dialect, described, n_elements};
 use crate::codegen::{CodegenError, Unit};
 use crate::graph::DType;
 use crate::kernel::{Kernel, Literal, Memory, Op, Place, Scope, Value};
 
-pub(super) struct Wgsl;
+#[derive(Default)]
+pub(super) struct Wgsl {
+    /// By value: see [`wide::data`].
+    pub data: Vec<bool>,
+}
 pub(super) type Printer<'a> = source::Printer<'a, Wgsl>;
 
 pub fn print_kernel(unit: &Unit) -> Result<String, CodegenError> {
@@ -19,7 +23,9 @@ pub fn print_kernel(unit: &Unit) -> Result<String, CodegenError> {
     if kernel.threads < 2 {
         return Err(CodegenError::new("a shader is made of kernels of blocks"));
     }
-    let (mut printer, may_be_wide) = (Printer::new(kernel), may_be_wide(kernel));
+    let mut printer = Printer::new(kernel);
+    printer.dialect.data = wide::data(kernel);
+    let may_be_wide = may_be_wide(kernel) || wide::computes(&kernel.body, &printer.dialect.data);
     let head = printer.head(may_be_wide)?;
     printer.block(&kernel.body)?;
     if may_be_wide {

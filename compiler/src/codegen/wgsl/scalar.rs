@@ -4,6 +4,7 @@
 //! fused multiply-adds may be less exact. Integers of 8 bits are wrapped after each operation that may leave their range.
 
 use super::print::{Printer, Wgsl};
+use super::wide::may_leave;
 use crate::codegen::CodegenError;
 use crate::codegen::source::{Dialect, called, filled, lacks};
 use crate::graph::{DType, Scalar};
@@ -147,6 +148,10 @@ impl Printer<'_> {
         let dtype = self.dtype(operands[0]);
         let names = self.varying(operands);
         let refused = || lacks::<Wgsl>(format!("`{scalar}` of {dtype}"));
+        let is_data = dtype == DType::I64 && self.dialect.data[operands[0].0 as usize];
+        if is_data && may_leave(scalar) {
+            return Ok(self.noticed(scalar, &names));
+        }
         match scalar {
             Scalar::Select => return Ok(format!("select({}, {}, {})", names[2], names[1], names[0])),
             Scalar::Shl | Scalar::Shr => {
@@ -167,6 +172,29 @@ impl Printer<'_> {
         let text = filled(template, &names);
         let compares = matches!(scalar, Scalar::Eq | Scalar::Ne | Scalar::Lt | Scalar::Le | Scalar::Gt | Scalar::Ge);
         Ok(if compares { text } else { wrapped(dtype, text) })
+    }
+
+    /// An integer of 64 bits that says so if it does not fit 32. Of products, those within a thousand of the ends count as
+    /// beyond them: a float cannot tell.
+    fn noticed(&mut self, scalar: Scalar, names: &[String]) -> String {
+        let (a, b) = (self.temp(&names[0]), names.get(1).map(|b| self.temp(b)).unwrap_or_default());
+        let text = match scalar {
+            Scalar::Shl => shift(scalar, DType::I64, &a, &b),
+            _ => {
+                let row = ROWS.iter().find(|row| row.scalar == scalar);
+                filled(row.map_or("$a", |row| row.signed), &[a.clone(), b.clone()])
+            }
+        };
+        let result = self.temp(&text);
+        let leaves = match scalar {
+            Scalar::Add => format!("bitcast<u32>(({a} ^ {result}) & ({b} ^ {result})) >> 31u"),
+            Scalar::Sub => format!("bitcast<u32>(({a} ^ {b}) & ({a} ^ {result})) >> 31u"),
+            Scalar::Mul => format!("u32(abs(f32({a}) * f32({b})) >= 2147482624.0)"),
+            Scalar::Shl => format!("u32(({result} >> min(u32({b}), 31u)) != {a})"),
+            _ => format!("u32({a} == i32(-2147483648))"),
+        };
+        self.line(&format!("wide = wide | ({leaves});"));
+        result
     }
 
     fn cast(&mut self, a: Value, to: DType) -> Result<String, CodegenError> {

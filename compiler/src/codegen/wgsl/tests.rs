@@ -40,6 +40,38 @@ fn a_quotient_by_zero_is_no_fault_of_the_shader() {
     validate(&shader).unwrap_or_else(|error| panic!("{error}\n{shader}"));
 }
 
+/// Stores an integer that is made of another one; their places are computed too.
+const WIDE: &str = "kernel wide tile {
+  size N in 0..
+  buffer x: i64[N] read
+  buffer y: i64[N] write
+  grid i in floordiv(N + 63, 64)
+  %0: i64<64> = load x[l0 + 64*i] where l0 + 64*i < N else 0
+  %1: i64<1> = const 3
+  %2: i64<64> = broadcast %1
+  %3: i64<64> = OP
+  store y[l0 + 64*i] where l0 + 64*i < N, %3
+}
+";
+
+#[test]
+fn integers_that_leave_their_range_are_noticed_and_places_are_not_looked_at() {
+    for (op, looks) in [
+        ("add %0, %2", ">> 31u);"),
+        ("sub %0, %2", ">> 31u);"),
+        ("mul %0, %2", "2147482624.0));"),
+        ("neg %0", "== i32(-2147483648)));"),
+        ("max %0, %2", ""),
+    ] {
+        let kernel = lower(&parse(&WIDE.replace("OP", op)).expect("a kernel"), &TargetDesc::BLOCKS).expect("it lowers");
+        let shader = print(&[Unit { symbol: "main", kernel: &kernel }]).expect("a shader");
+        validate(&shader).unwrap_or_else(|error| panic!("{error}\n{shader}"));
+        let checks = shader.matches("wide = wide |").count();
+        assert_eq!(checks, 1 + usize::from(!looks.is_empty()), "of what is loaded, and of {op}:\n{shader}");
+        assert!(shader.contains(looks), "{shader}");
+    }
+}
+
 #[test]
 fn there_are_no_products_of_warps() {
     let (_, text) = fixtures().into_iter().find(|(name, _)| name.ends_with("/mma.kir")).expect("the fixture");

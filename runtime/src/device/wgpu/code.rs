@@ -9,16 +9,18 @@ use rustc_hash::FxHashMap;
 
 use super::Gpu;
 use super::gpu::wait;
+use super::queue::Recorder;
+use crate::device::gpu::{Loaded, Queue};
 use crate::error::{ErrorKind, RunError};
 use crate::program::{BlobId, Kernel, KernelId, Program};
 
 pub struct Code {
     pub gpu: Arc<Gpu>,
-    kernels: Vec<Loaded>,
+    kernels: Vec<Pipeline>,
 }
 
 /// One kernel, ready to be launched.
-pub struct Loaded {
+pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
     /// The shader says when a number did not fit 32 bits.
@@ -44,12 +46,18 @@ impl Code {
         Ok(Code { gpu, kernels })
     }
 
-    pub fn n_kernels(&self) -> usize {
+    pub(super) fn kernel(&self, id: KernelId) -> &Pipeline {
+        &self.kernels[id.0 as usize]
+    }
+}
+
+impl Loaded for Code {
+    fn n_kernels(&self) -> usize {
         self.kernels.len()
     }
 
-    pub fn kernel(&self, id: KernelId) -> &Loaded {
-        &self.kernels[id.0 as usize]
+    fn queue(self: Arc<Self>) -> Result<Box<dyn Queue>, RunError> {
+        Ok(Box::new(Recorder::new(self)))
     }
 }
 
@@ -84,7 +92,7 @@ fn module(gpu: &Gpu, kernel: &Kernel, text: &str) -> Result<wgpu::ShaderModule, 
     })
 }
 
-fn pipeline(gpu: &Gpu, kernel: &Kernel, module: &wgpu::ShaderModule, has_flag: bool) -> Result<Loaded, RunError> {
+fn pipeline(gpu: &Gpu, kernel: &Kernel, module: &wgpu::ShaderModule, has_flag: bool) -> Result<Pipeline, RunError> {
     let storage = wgpu::BufferBindingType::Storage { read_only: false };
     let n_storage = kernel.args.len() + usize::from(has_flag);
     if n_storage > gpu.limits.max_storage_buffers_per_shader_stage as usize {
@@ -120,6 +128,6 @@ fn pipeline(gpu: &Gpu, kernel: &Kernel, module: &wgpu::ShaderModule, has_flag: b
             compilation_options: options,
             cache: None,
         });
-        Loaded { pipeline, layout, has_flag }
+        Pipeline { pipeline, layout, has_flag }
     })
 }

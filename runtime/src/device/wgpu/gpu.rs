@@ -67,6 +67,10 @@ impl Gpu {
         Ok(Gpu { name: adapter.get_info().name, device, queue, limits, complaint })
     }
 
+    pub(super) fn buffer(&self, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    }
+
     /// An error, if the device complained since the last time.
     pub fn check(&self, doing: &str) -> Result<(), RunError> {
         match self.complaint.lock().unwrap_or_else(PoisonError::into_inner).take() {

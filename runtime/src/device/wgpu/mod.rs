@@ -6,6 +6,7 @@
 
 mod code;
 mod gpu;
+mod queue;
 
-pub use code::{Code, Loaded};
+pub use code::Code;
 pub use gpu::{Gpu, describe};

@@ -2,5 +2,7 @@
 
 mod memory;
 mod steps;
+#[cfg(test)]
+pub(super) mod tests;
 
 pub use memory::Memory;

@@ -5,26 +5,78 @@
 
 use std::sync::Arc;
 
-use super::Session;
+use super::{Engine, Session};
 use crate::data::{Tensor, TensorRef, byte_len};
 use crate::error::{ByteCount, ErrorKind, RunError, ShapeText};
 use crate::exec::prepared::{Key, Prepared, Shared};
 use crate::exec::sizes::Sizes;
 use crate::program::Program;
 
+/// Bytes that a session takes for calls of an entry, the caller's tensors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Intermediate values.
+    pub arena: u64,
+    pub states: u64,
+    /// As they were given, in memory or in mapped files.
+    pub weights: u64,
+    /// What was made of weights when the session was opened.
+    pub prepared: u64,
+}
+
+impl Footprint {
+    pub fn total(&self) -> u64 {
+        self.arena + self.states + self.weights + self.prepared
+    }
+}
+
 impl Session {
-    pub fn state(&self, name: &str) -> Option<TensorRef<'_>> {
-        let index = self.program.states.iter().position(|state| state.name == name)?;
-        self.states.get(index).map(Tensor::view)
+    /// What calls with these inputs take.
+    pub fn footprint(&mut self, entry: &str, inputs: &[(&str, TensorRef)]) -> Result<Footprint, RunError> {
+        let arena = self.arena_bytes(entry, inputs)? as u64;
+        let weights = (0..self.weights.len()).map(|index| self.weights.get(index).bytes().len() as u64).sum();
+        let prepared = &self.program.prepared;
+        let prepared = (0..prepared.len()).map(|index| self.prepared.bytes(index).len() as u64).sum();
+        Ok(Footprint { arena, states: self.states.bytes(), weights, prepared })
+    }
+
+    /// The value of a state, fetched from the device where it lies.
+    pub fn state(&mut self, name: &str) -> Result<TensorRef<'_>, RunError> {
+        let index = self.state_index(name)?;
+        self.fetch_state(index)?;
+        self.states.get(index).map(Tensor::view).ok_or_else(|| no_state(name))
+    }
+
+    /// All states that have their memory already, under their names.
+    pub fn states(&mut self) -> Result<Vec<(&str, TensorRef<'_>)>, RunError> {
+        (0..self.program.states.len()).try_for_each(|index| self.fetch_state(index))?;
+        let session = &*self;
+        let named = session.program.states.iter().enumerate();
+        Ok(named.filter_map(|(index, decl)| Some((&*decl.name, session.states.get(index)?.view()))).collect())
+    }
+
+    fn state_index(&self, name: &str) -> Result<usize, RunError> {
+        self.program.states.iter().position(|state| state.name == name).ok_or_else(|| no_state(name))
+    }
+
+    fn fetch_state(&mut self, index: usize) -> Result<(), RunError> {
+        match (&mut self.engine, self.states.get_mut(index)) {
+            (Engine::Gpu(memory), Some(state)) => memory.fetch_state(index, state.bytes_mut()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the host has is what counts.
+    fn forget_on_device(&mut self, states: &[usize]) {
+        if let Engine::Gpu(memory) = &mut self.engine {
+            states.iter().for_each(|&index| memory.forget_state(index));
+        }
     }
 
     /// Overwrites a state that has its memory already, say from a checkpoint.
     pub fn set_state(&mut self, name: &str, value: TensorRef) -> Result<(), RunError> {
-        let index = self.program.states.iter().position(|state| state.name == name);
-        let Some(state) = index.and_then(|index| self.states.get_mut(index)) else {
-            let message = format!("there is no state `{name}`, or its sizes are not fixed yet");
-            return Err(RunError::new(ErrorKind::Name, message));
-        };
+        let index = self.state_index(name)?;
+        let state = self.states.get_mut(index).ok_or_else(|| no_state(name))?;
         if (state.dtype(), state.shape()) != (value.dtype(), value.shape()) {
             let (expected, found) = (ShapeText(state.shape()), ShapeText(value.shape()));
             let (dtype, other) = (state.dtype(), value.dtype());
@@ -32,6 +84,7 @@ impl Session {
             return Err(RunError::new(ErrorKind::Input, message));
         }
         state.bytes_mut().copy_from_slice(value.bytes());
+        self.forget_on_device(&[index]);
         Ok(())
     }
 
@@ -45,6 +98,7 @@ impl Session {
 
     /// Gives initial values to those of these states whose sizes are known, or to none.
     pub(super) fn start_states(&mut self, states: &[usize]) -> Result<(), RunError> {
+        self.forget_on_device(states);
         self.try_start_states(states).inspect_err(|_| self.states.forget(states))
     }
 
@@ -109,6 +163,9 @@ impl Session {
                 *slot = outputs[decl.output as usize].take();
             }
         }
+        if let Engine::Gpu(memory) = &mut self.engine {
+            memory.forget_weights();
+        }
         let missing = || RunError::new(ErrorKind::Program, "malformed program: two prepared values are one output");
         made.into_iter().map(|slot| slot.ok_or_else(missing)).collect()
     }
@@ -136,6 +193,10 @@ impl Session {
         let error = RunError::new(ErrorKind::Memory, message).help("use smaller sizes, such as a smaller batch");
         Err(if taken == 0 { error } else { error.note(format!("state and packed weights take {}", ByteCount(taken))) })
     }
+}
+
+fn no_state(name: &str) -> RunError {
+    RunError::new(ErrorKind::Name, format!("there is no state `{name}`, or its sizes are not fixed yet"))
 }
 
 pub(super) fn physical_memory() -> u64 {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{CachedPlan, MAX_PLANS, Session, with_names};
+use super::{CachedPlan, Engine, MAX_PLANS, Session, with_names};
 use crate::bytes::AlignedBytes;
 use crate::data::TensorRef;
 use crate::error::{ErrorKind, RunError, ShapeText};
@@ -36,7 +36,7 @@ impl Session {
             self.plans[index].truncate(MAX_PLANS - 1);
             self.plans[index].insert(0, CachedPlan { key, plan: Arc::clone(&plan) });
         }
-        if plan.arena_len > self.arena.len() {
+        if plan.arena_len > self.arena.len() && matches!(self.engine, Engine::Cpu(_)) {
             self.arena = AlignedBytes::default();
             self.arena = AlignedBytes::zeroed(plan.arena_len)?;
         }

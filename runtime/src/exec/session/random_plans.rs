@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::tests::{ADD, dim, entry, floats, launch, open, poisoned, port, program, value};
+use super::tests::{ADD, EVERYWHERE, dim, entry, floats, launch, poisoned, port, program, value};
 use crate::data::TensorRef;
 use crate::program::{Bound, DType, Entry, Step, Storage, ValueDecl, ValueId};
 
@@ -112,12 +112,14 @@ proptest! {
         nodes in prop::collection::vec(node(), 1..10),
         n in 1usize..70,
     ) {
-        let mut session = open(&program(vec![compiled(&nodes)]), poisoned()).unwrap();
-        let x: Vec<f32> = (0..n).map(|i| (i % 4) as f32).collect();
-        for _ in 0..2 {
-            let y = floats(&mut session, "call", &[("x", TensorRef::of(&[n], &x).unwrap())]).unwrap();
-            for (x, y) in x.iter().zip(y) {
-                prop_assert_eq!(y, expected(&nodes, *x));
+        for open in EVERYWHERE {
+            let mut session = open(&program(vec![compiled(&nodes)]), poisoned()).unwrap();
+            let x: Vec<f32> = (0..n).map(|i| (i % 4) as f32).collect();
+            for _ in 0..2 {
+                let y = floats(&mut session, "call", &[("x", TensorRef::of(&[n], &x).unwrap())]).unwrap();
+                for (x, y) in x.iter().zip(y) {
+                    prop_assert_eq!(y, expected(&nodes, *x));
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::device::cpu::{self, KernelFn};
+use crate::exec::gpu::tests::{Device, complaint};
 use crate::program::{
     Access, Bound, Check, DType, Dim, Entry, InitValue, Kernel, KernelArg, KernelId, ParamDecl, Port, Relation,
     ScalarDecl, SizeDecl, SliceMove, StateDecl, Storage, Target, ValueDecl, ValueId,
@@ -111,6 +112,20 @@ pub(super) fn open(program: &Program, options: Options) -> Result<Session, RunEr
     Session::open(Arc::new(program.clone()), Arc::new(code), Arc::new(weights), options)
 }
 
+pub(super) type Open = fn(&Program, Options) -> Result<Session, RunError>;
+
+/// On the CPU, and on a device that holds its own memory.
+pub(super) const EVERYWHERE: [Open; 2] = [open, |program, options| open_on(&device(), program, options)];
+
+fn device() -> Arc<Device> {
+    Device::new(vec![add as KernelFn, scale, less])
+}
+
+fn open_on(device: &Arc<Device>, program: &Program, options: Options) -> Result<Session, RunError> {
+    let weights = WeightSet::from_fn(&program.params, |_, shape| (0..shape[0]).map(|i| i as f32).collect())?;
+    Session::open(Arc::new(program.clone()), Arc::clone(device), Arc::new(weights), options)
+}
+
 pub(super) fn poisoned() -> Options {
     Options { threads: 2, poison: true, ..Options::default() }
 }
@@ -143,64 +158,73 @@ pub(super) fn floats(session: &mut Session, entry: &str, inputs: &[(&str, Tensor
 
 #[test]
 fn one_program_serves_every_size() {
-    let program = program(vec![double_and_scale()]);
-    for options in [poisoned(), Options { threads: 1, ..Options::default() }] {
-        let mut session = open(&program, options).unwrap();
-        for n in [1usize, 7, 100, 7, 1000, 3] {
-            let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
-            let y = floats(&mut session, "call", &[("x", TensorRef::of(&[n], &x).unwrap())]).unwrap();
-            assert!(y.iter().enumerate().all(|(i, &y)| y == (2 * i * n) as f32), "n = {n}");
+    for open in EVERYWHERE {
+        let program = program(vec![double_and_scale()]);
+        for options in [poisoned(), Options { threads: 1, ..Options::default() }] {
+            let mut session = open(&program, options).unwrap();
+            for n in [1usize, 7, 100, 7, 1000, 3] {
+                let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
+                let y = floats(&mut session, "call", &[("x", TensorRef::of(&[n], &x).unwrap())]).unwrap();
+                assert!(y.iter().enumerate().all(|(i, &y)| y == (2 * i * n) as f32), "n = {n}");
+            }
+            for n in 1..40usize {
+                let x = vec![1f32; n];
+                floats(&mut session, "call", &[("x", TensorRef::of(&[n], &x).unwrap())]).unwrap();
+            }
+            assert!(session.plans[0].len() <= MAX_PLANS);
         }
-        for n in 1..40usize {
-            let x = vec![1f32; n];
-            floats(&mut session, "call", &[("x", TensorRef::of(&[n], &x).unwrap())]).unwrap();
-        }
-        assert!(session.plans[0].len() <= MAX_PLANS);
     }
 }
 
 #[test]
 fn outputs_may_be_the_callers() {
-    let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
-    let mut y = Tensor::zeros(DType::F32, &[3]).unwrap();
-    let inputs = [("x", TensorRef::of(&[3], &[1f32, 2.0, 3.0]).unwrap())];
-    session.run_into("call", &inputs, &mut [("y", y.view_mut())]).unwrap();
-    assert_eq!(y.as_slice::<f32>(), Some(&[6.0, 12.0, 18.0][..]));
-    let mut short = Tensor::zeros(DType::F32, &[2]).unwrap();
-    let error = session.run_into("call", &inputs, &mut [("y", short.view_mut())]).unwrap_err();
-    assert_eq!(error.message, "output `y` is f32[3], not f32[2]");
-    assert!(session.run_into("call", &inputs, &mut []).is_err());
+    for open in EVERYWHERE {
+        let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
+        let mut y = Tensor::zeros(DType::F32, &[3]).unwrap();
+        let inputs = [("x", TensorRef::of(&[3], &[1f32, 2.0, 3.0]).unwrap())];
+        session.run_into("call", &inputs, &mut [("y", y.view_mut())]).unwrap();
+        assert_eq!(y.as_slice::<f32>(), Some(&[6.0, 12.0, 18.0][..]));
+        let mut short = Tensor::zeros(DType::F32, &[2]).unwrap();
+        let error = session.run_into("call", &inputs, &mut [("y", short.view_mut())]).unwrap_err();
+        assert_eq!(error.message, "output `y` is f32[3], not f32[2]");
+        assert!(session.run_into("call", &inputs, &mut []).is_err());
+    }
 }
 
 #[test]
 fn wrong_calls_are_explained() {
-    let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
-    let x = [1f32, 2.0];
-    let good = TensorRef::of(&[2], &x).unwrap();
-    let flat = TensorRef::of(&[1, 2], &x).unwrap();
-    let ints = TensorRef::of(&[1], &[1i32]).unwrap();
-    let mut message = |entry: &str, inputs: &[(&str, TensorRef)]| session.run(entry, inputs).unwrap_err().to_string();
-    assert!(message("cal", &[]).contains("did you mean `call`?"));
-    assert!(message("call", &[]).contains("`call` needs the input `x`: f32[N]"));
-    assert!(message("call", &[("z", good)]).contains("`call` has no input `z`"));
-    assert!(message("call", &[("x", good), ("x", good)]).contains("passed twice"));
-    assert!(message("call", &[("x", flat)]).contains("must be f32[N], not f32[1, 2]"));
-    assert!(message("call", &[("x", ints)]).contains("must be f32[N], not i32[1]"));
-    assert!(message("call", &[("x", TensorRef::of(&[0], &[0f32; 0]).unwrap())]).contains("from 1 to 1000, not 0"));
-    let bad_size = Options { sizes: vec![("M".into(), 2)], ..Options::default() };
-    let error = open(&program(vec![double_and_scale()]), bad_size).err().unwrap();
-    assert!(error.to_string().contains("no size `M`"));
+    for open in EVERYWHERE {
+        let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
+        let x = [1f32, 2.0];
+        let good = TensorRef::of(&[2], &x).unwrap();
+        let flat = TensorRef::of(&[1, 2], &x).unwrap();
+        let ints = TensorRef::of(&[1], &[1i32]).unwrap();
+        let mut message =
+            |entry: &str, inputs: &[(&str, TensorRef)]| session.run(entry, inputs).unwrap_err().to_string();
+        assert!(message("cal", &[]).contains("did you mean `call`?"));
+        assert!(message("call", &[]).contains("`call` needs the input `x`: f32[N]"));
+        assert!(message("call", &[("z", good)]).contains("`call` has no input `z`"));
+        assert!(message("call", &[("x", good), ("x", good)]).contains("passed twice"));
+        assert!(message("call", &[("x", flat)]).contains("must be f32[N], not f32[1, 2]"));
+        assert!(message("call", &[("x", ints)]).contains("must be f32[N], not i32[1]"));
+        assert!(message("call", &[("x", TensorRef::of(&[0], &[0f32; 0]).unwrap())]).contains("from 1 to 1000, not 0"));
+        let bad_size = Options { sizes: vec![("M".into(), 2)], ..Options::default() };
+        let error = open(&program(vec![double_and_scale()]), bad_size).err().unwrap();
+        assert!(error.to_string().contains("no size `M`"));
+    }
 }
 
 #[test]
 fn memory_is_limited_before_anything_runs() {
-    let options = Options { max_memory: Some(1024), ..Options::default() };
-    let mut session = open(&program(vec![double_and_scale()]), options).unwrap();
-    let x = vec![1f32; 500];
-    assert!(session.run("call", &[("x", TensorRef::of(&[10], &x[..10]).unwrap())]).is_ok());
-    let error = session.run("call", &[("x", TensorRef::of(&[500], &x).unwrap())]).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Memory);
-    assert!(error.message.contains("4.0 KiB"), "{error}");
+    for open in EVERYWHERE {
+        let options = Options { max_memory: Some(1024), ..Options::default() };
+        let mut session = open(&program(vec![double_and_scale()]), options).unwrap();
+        let x = vec![1f32; 500];
+        assert!(session.run("call", &[("x", TensorRef::of(&[10], &x[..10]).unwrap())]).is_ok());
+        let error = session.run("call", &[("x", TensorRef::of(&[500], &x).unwrap())]).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Memory);
+        assert!(error.message.contains("4.0 KiB"), "{error}");
+    }
 }
 
 /// `sum <- sum + x` over a state that starts from a weight; then ten rounds of `y = y + sum`.
@@ -239,26 +263,28 @@ fn accumulate() -> (Entry, StateDecl) {
 
 #[test]
 fn state_lasts_and_loops_carry() {
-    let (call, sum) = accumulate();
-    let mut program = program(vec![call]);
-    program.states.push(sum);
-    let mut session = open(&program, poisoned()).unwrap();
-    let x = TensorRef::of(&[4], &[1f32; 4]).unwrap();
-    let mut call = |rounds: i64| {
-        let rounds = TensorRef::of(&[], std::slice::from_ref(&rounds)).unwrap();
-        floats(&mut session, "call", &[("x", x), ("rounds", rounds)]).unwrap()
-    };
-    assert_eq!(call(1), [1.0, 2.0, 3.0, 4.0]);
-    assert_eq!(call(10), [20.0, 30.0, 40.0, 50.0]);
-    assert_eq!(call(-3), [0.0; 4]);
-    assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[3.0, 4.0, 5.0, 6.0][..]));
-    session.reset().unwrap();
-    assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[0.0, 1.0, 2.0, 3.0][..]));
-    session.set_state("sum", TensorRef::of(&[4], &[9f32; 4]).unwrap()).unwrap();
-    assert!(session.set_state("sum", TensorRef::of(&[2], &[9f32; 2]).unwrap()).is_err());
-    let zero = TensorRef::of(&[], &[0i64]).unwrap();
-    session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
-    assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[10.0; 4][..]));
+    for open in EVERYWHERE {
+        let (call, sum) = accumulate();
+        let mut program = program(vec![call]);
+        program.states.push(sum);
+        let mut session = open(&program, poisoned()).unwrap();
+        let x = TensorRef::of(&[4], &[1f32; 4]).unwrap();
+        let mut call = |rounds: i64| {
+            let rounds = TensorRef::of(&[], std::slice::from_ref(&rounds)).unwrap();
+            floats(&mut session, "call", &[("x", x), ("rounds", rounds)]).unwrap()
+        };
+        assert_eq!(call(1), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(call(10), [20.0, 30.0, 40.0, 50.0]);
+        assert_eq!(call(-3), [0.0; 4]);
+        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[3.0, 4.0, 5.0, 6.0][..]));
+        session.reset().unwrap();
+        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[0.0, 1.0, 2.0, 3.0][..]));
+        session.set_state("sum", TensorRef::of(&[4], &[9f32; 4]).unwrap()).unwrap();
+        assert!(session.set_state("sum", TensorRef::of(&[2], &[9f32; 2]).unwrap()).is_err());
+        let zero = TensorRef::of(&[], &[0i64]).unwrap();
+        session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
+        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[10.0; 4][..]));
+    }
 }
 
 /// `while x < limit { x = x + x }`, then `if x < limit2 { y = x + x } else { y = x }`.
@@ -303,16 +329,18 @@ fn until() -> Entry {
 
 #[test]
 fn while_and_cond_follow_their_conditions() {
-    let mut session = open(&program(vec![until()]), poisoned()).unwrap();
-    let mut call = |x: f32, limit: f32, other: f32| {
-        let values = [[x], [limit], [other]];
-        let view = |i: usize| TensorRef::of(&[1], &values[i]).unwrap();
-        floats(&mut session, "call", &[("x", view(0)), ("limit", view(1)), ("other", view(2))]).unwrap()[0]
-    };
-    assert_eq!(call(1.0, 100.0, 0.0), 128.0);
-    assert_eq!(call(1.0, 100.0, 1000.0), 256.0);
-    assert_eq!(call(5.0, 1.0, 0.0), 5.0);
-    assert_eq!(call(1.0, f32::INFINITY, 0.0), (1 << 20) as f32);
+    for open in EVERYWHERE {
+        let mut session = open(&program(vec![until()]), poisoned()).unwrap();
+        let mut call = |x: f32, limit: f32, other: f32| {
+            let values = [[x], [limit], [other]];
+            let view = |i: usize| TensorRef::of(&[1], &values[i]).unwrap();
+            floats(&mut session, "call", &[("x", view(0)), ("limit", view(1)), ("other", view(2))]).unwrap()[0]
+        };
+        assert_eq!(call(1.0, 100.0, 0.0), 128.0);
+        assert_eq!(call(1.0, 100.0, 1000.0), 256.0);
+        assert_eq!(call(5.0, 1.0, 0.0), 5.0);
+        assert_eq!(call(1.0, f32::INFINITY, 0.0), (1 << 20) as f32);
+    }
 }
 
 /// A state of N rows: `rows[at] = x`, `y = rows[at]`; `at < N` is checked at entry if `checked`.
@@ -348,49 +376,56 @@ fn rows(checked: bool) -> (Entry, StateDecl) {
 
 #[test]
 fn rows_are_checked_and_state_sizes_stay_fixed() {
-    for checked in [false, true] {
-        let (call, state) = rows(checked);
-        let mut program = program(vec![call]);
-        program.states.push(state);
-        let mut session = open(&program, poisoned()).unwrap();
-        assert!(session.state("rows").is_none());
-        let mut call = |at: i64, n: usize| {
-            let bytes = vec![0u8; n];
-            let x = TensorRef::of(&[4], &[1f32, 2.0, 3.0, 4.0]).unwrap();
-            let at = TensorRef::of(&[], std::slice::from_ref(&at)).unwrap();
-            let n = TensorRef::of(std::slice::from_ref(&n), &bytes).unwrap();
-            floats(&mut session, "call", &[("x", x), ("at", at), ("n", n)]).map_err(|error| error.to_string())
-        };
-        assert_eq!(call(2, 3).unwrap(), [1.0, 2.0, 3.0, 4.0]);
-        let error = call(3, 3).unwrap_err();
-        assert!(error.contains(if checked { "the cache is full" } else { "row 3 of a tensor with 3 rows" }), "{error}");
-        assert_eq!(checked, error.contains("at is 3: the input `at`"));
-        assert!(call(-1, 3).unwrap_err().contains(if checked { "row -1" } else { "row -1 of" }));
-        let error = call(0, 5).unwrap_err();
-        assert!(error.contains("N is 3: fixed by the first call"), "{error}");
-        assert_eq!(session.state("rows").unwrap().shape(), [3, 4]);
+    for open in EVERYWHERE {
+        for checked in [false, true] {
+            let (call, state) = rows(checked);
+            let mut program = program(vec![call]);
+            program.states.push(state);
+            let mut session = open(&program, poisoned()).unwrap();
+            assert!(session.state("rows").is_err());
+            let mut call = |at: i64, n: usize| {
+                let bytes = vec![0u8; n];
+                let x = TensorRef::of(&[4], &[1f32, 2.0, 3.0, 4.0]).unwrap();
+                let at = TensorRef::of(&[], std::slice::from_ref(&at)).unwrap();
+                let n = TensorRef::of(std::slice::from_ref(&n), &bytes).unwrap();
+                floats(&mut session, "call", &[("x", x), ("at", at), ("n", n)]).map_err(|error| error.to_string())
+            };
+            assert_eq!(call(2, 3).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+            let error = call(3, 3).unwrap_err();
+            assert!(
+                error.contains(if checked { "the cache is full" } else { "row 3 of a tensor with 3 rows" }),
+                "{error}"
+            );
+            assert_eq!(checked, error.contains("at is 3: the input `at`"));
+            assert!(call(-1, 3).unwrap_err().contains(if checked { "row -1" } else { "row -1 of" }));
+            let error = call(0, 5).unwrap_err();
+            assert!(error.contains("N is 3: fixed by the first call"), "{error}");
+            assert_eq!(session.state("rows").unwrap().shape(), [3, 4]);
+        }
     }
 }
 
 #[test]
 fn a_state_may_start_from_an_entry() {
-    let start = Entry {
-        inputs: vec![port("seed", DType::I64, &[])],
-        outputs: vec![port("w2", DType::F32, &["4"])],
-        values: vec![
-            value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
-            value(DType::F32, &["4"], Storage::Output(0), (0, 0)),
-        ],
-        steps: vec![launch(ADD, &[0, 0, 1], &[], "4")],
-        sizes: vec![],
-        ..entry("start")
-    };
-    let (call, mut sum) = accumulate();
-    sum.init = InitValue::Entry { entry: 1, output: 0 };
-    let mut program = program(vec![call, start]);
-    program.states.push(sum);
-    let session = open(&program, poisoned()).unwrap();
-    assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[0.0, 2.0, 4.0, 6.0][..]));
+    for open in EVERYWHERE {
+        let start = Entry {
+            inputs: vec![port("seed", DType::I64, &[])],
+            outputs: vec![port("w2", DType::F32, &["4"])],
+            values: vec![
+                value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
+                value(DType::F32, &["4"], Storage::Output(0), (0, 0)),
+            ],
+            steps: vec![launch(ADD, &[0, 0, 1], &[], "4")],
+            sizes: vec![],
+            ..entry("start")
+        };
+        let (call, mut sum) = accumulate();
+        sum.init = InitValue::Entry { entry: 1, output: 0 };
+        let mut program = program(vec![call, start]);
+        program.states.push(sum);
+        let mut session = open(&program, poisoned()).unwrap();
+        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[0.0, 2.0, 4.0, 6.0][..]));
+    }
 }
 
 #[test]
@@ -419,62 +454,111 @@ fn a_profile_counts_each_step() {
 
 #[test]
 fn a_launch_must_keep_to_its_kernel() {
-    type Edit = fn(&mut Program);
-    let edits: [(&str, Edit); 5] = [
-        ("`add` with n = 5, out of its range", |p| p.kernels[0].sizes[0].hi = Some(4)),
-        ("`add` over 5 items instead of 10", |p| p.kernels[0].grid = dim("2*n")),
-        ("with 20 bytes as argument 2, which takes 24", |p| p.kernels[0].args[2].shape = vec![dim("n + 1")]),
-        ("with 20 bytes as argument 0, which takes more", |p| p.kernels[0].args[0].shape = vec![dim("n - 6")]),
-        ("value 3 has 20 bytes, its storage 80", |p| p.entries[0].outputs[0].shape = vec![dim("4*N")]),
-    ];
-    for (message, edit) in edits {
-        let mut program = program(vec![double_and_scale()]);
-        edit(&mut program);
-        let mut session = open(&program, poisoned()).unwrap();
-        let error = session.run("call", &[("x", TensorRef::of(&[5], &[0f32; 5]).unwrap())]).unwrap_err();
-        assert!(error.message.contains(message), "expected {message:?}, found {error}");
-        assert_eq!(error.kind, ErrorKind::Program);
+    for open in EVERYWHERE {
+        type Edit = fn(&mut Program);
+        let edits: [(&str, Edit); 5] = [
+            ("`add` with n = 5, out of its range", |p| p.kernels[0].sizes[0].hi = Some(4)),
+            ("`add` over 5 items instead of 10", |p| p.kernels[0].grid = dim("2*n")),
+            ("with 20 bytes as argument 2, which takes 24", |p| p.kernels[0].args[2].shape = vec![dim("n + 1")]),
+            ("with 20 bytes as argument 0, which takes more", |p| p.kernels[0].args[0].shape = vec![dim("n - 6")]),
+            ("value 3 has 20 bytes, its storage 80", |p| p.entries[0].outputs[0].shape = vec![dim("4*N")]),
+        ];
+        for (message, edit) in edits {
+            let mut program = program(vec![double_and_scale()]);
+            edit(&mut program);
+            let mut session = open(&program, poisoned()).unwrap();
+            let error = session.run("call", &[("x", TensorRef::of(&[5], &[0f32; 5]).unwrap())]).unwrap_err();
+            assert!(error.message.contains(message), "expected {message:?}, found {error}");
+            assert_eq!(error.kind, ErrorKind::Program);
+        }
     }
 }
 
 #[test]
 fn a_session_can_move_to_another_thread() {
-    let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
-    let y = std::thread::spawn(move || {
-        let x = TensorRef::of(&[2], &[1f32, 2.0]).unwrap();
-        floats(&mut session, "call", &[("x", x)]).unwrap()
-    });
-    assert_eq!(y.join().unwrap(), [4.0, 8.0]);
+    for open in EVERYWHERE {
+        let mut session = open(&program(vec![double_and_scale()]), poisoned()).unwrap();
+        let y = std::thread::spawn(move || {
+            let x = TensorRef::of(&[2], &[1f32, 2.0]).unwrap();
+            floats(&mut session, "call", &[("x", x)]).unwrap()
+        });
+        assert_eq!(y.join().unwrap(), [4.0, 8.0]);
+    }
 }
 
 /// The state waits for N, which the first call says; then it starts from an entry that is given
 /// the seed, while the inputs of that first call wait.
 #[test]
 fn a_late_state_starts_from_an_entry_with_the_seed() {
-    let start = Entry {
-        inputs: vec![port("seed", DType::I64, &[])],
-        outputs: vec![port("rows", DType::F32, &["N", "4"])],
-        values: vec![
-            value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
-            value(DType::I64, &[], Storage::Input(0), (0, 0)),
-            value(DType::F32, &["N", "4"], Storage::Output(0), (0, 0)),
-        ],
-        steps: vec![Step::CopySlice { from: ValueId(0), to: ValueId(2), at: ValueId(1), direction: SliceMove::Write }],
-        ..entry("start")
+    for open in EVERYWHERE {
+        let start = Entry {
+            inputs: vec![port("seed", DType::I64, &[])],
+            outputs: vec![port("rows", DType::F32, &["N", "4"])],
+            values: vec![
+                value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
+                value(DType::I64, &[], Storage::Input(0), (0, 0)),
+                value(DType::F32, &["N", "4"], Storage::Output(0), (0, 0)),
+            ],
+            steps: vec![Step::CopySlice {
+                from: ValueId(0),
+                to: ValueId(2),
+                at: ValueId(1),
+                direction: SliceMove::Write,
+            }],
+            ..entry("start")
+        };
+        let (call, mut state) = rows(true);
+        state.init = InitValue::Entry { entry: 1, output: 0 };
+        let mut program = program(vec![call, start]);
+        program.states.push(state);
+        let mut session = open(&program, Options { seed: 1, ..Options::default() }).unwrap();
+        let x = TensorRef::of(&[4], &[5f32; 4]).unwrap();
+        let n = TensorRef::of(&[3], &[0u8; 3]).unwrap();
+        let y =
+            floats(&mut session, "call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap();
+        assert_eq!(y, [5.0; 4]);
+        // Nobody wrote the third row.
+        let expected = [5.0, 5.0, 5.0, 5.0, 0.0, 1.0, 2.0, 3.0];
+        assert_eq!(session.state("rows").unwrap().to_f64()[..8], expected);
+        let mut late = open(&program, Options { seed: 9, ..Options::default() }).unwrap();
+        let error = late.run("call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap_err();
+        assert!(error.message.contains("row 9 of a tensor with 3 rows"), "{error}");
+        assert!(late.state("rows").is_err());
+    }
+}
+
+#[test]
+fn states_stay_on_a_device_until_they_are_asked_for() {
+    let (call, sum) = accumulate();
+    let mut program = program(vec![call]);
+    program.states.push(sum);
+    let device = device();
+    let mut session = open_on(&device, &program, Options::default()).unwrap();
+    let x = TensorRef::of(&[4], &[1f32; 4]).unwrap();
+    let zero = TensorRef::of(&[], &[0i64]).unwrap();
+    let mut written = || {
+        let before = device.written.load(std::sync::atomic::Ordering::Relaxed);
+        session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
+        device.written.load(std::sync::atomic::Ordering::Relaxed) - before
     };
-    let (call, mut state) = rows(true);
-    state.init = InitValue::Entry { entry: 1, output: 0 };
-    let mut program = program(vec![call, start]);
-    program.states.push(state);
-    let mut session = open(&program, Options { seed: 1, ..Options::default() }).unwrap();
-    let x = TensorRef::of(&[4], &[5f32; 4]).unwrap();
-    let n = TensorRef::of(&[3], &[0u8; 3]).unwrap();
-    let y = floats(&mut session, "call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap();
-    assert_eq!(y, [5.0; 4]);
-    let expected = [5.0, 5.0, 5.0, 5.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0];
-    assert_eq!(session.state("rows").unwrap().to_f64(), expected);
-    let mut late = open(&program, Options { seed: 9, ..Options::default() }).unwrap();
-    let error = late.run("call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap_err();
-    assert!(error.message.contains("row 9 of a tensor with 3 rows"), "{error}");
-    assert!(late.state("rows").is_none());
+    assert_eq!(written(), 16 + 16 + 8, "x, the state and the rounds");
+    assert_eq!(written(), 16 + 8, "the state is there");
+    let state = |session: &mut Session| session.state("sum").unwrap().to_f64();
+    assert_eq!(state(&mut session), [2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(session.states().unwrap()[0].1.to_f64(), [2.0, 3.0, 4.0, 5.0]);
+    session.set_state("sum", TensorRef::of(&[4], &[7f32; 4]).unwrap()).unwrap();
+    assert_eq!(state(&mut session), [7.0; 4], "what the device had is forgotten");
+    session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
+    assert_eq!(state(&mut session), [8.0; 4]);
+}
+
+#[test]
+fn what_a_device_complains_of_fails_one_call() {
+    let device = device();
+    let mut session = open_on(&device, &program(vec![double_and_scale()]), Options::default()).unwrap();
+    let x = TensorRef::of(&[2], &[1f32, 2.0]).unwrap();
+    *device.complaint.lock().unwrap() = Some(complaint());
+    let error = session.run("call", &[("x", x)]).unwrap_err();
+    assert!(error.message.contains("does not fit") && error.notes[0].contains("in `call`"), "{error}");
+    assert_eq!(floats(&mut session, "call", &[("x", x)]).unwrap(), [4.0, 8.0]);
 }

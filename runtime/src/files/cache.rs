@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tilewright_runtime::files;
+use crate::files;
 
 /// Names the directory, or is `off`.
 pub const VARIABLE: &str = "TILEWRIGHT_CACHE";

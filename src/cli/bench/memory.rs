@@ -1,0 +1,79 @@
+//! What a session was planned to take of memory, and what this process took.
+//!
+//! Invariant: the planner's figure leaves out what is not its own: the program's code, and what the caller passes and gets.
+
+use tilewright::runtime::error::ByteCount;
+use tilewright::runtime::exec::Footprint;
+
+pub struct Memory {
+    pub planned: Footprint,
+    /// The most that was resident at any time, where the system tells.
+    pub taken: Option<u64>,
+    /// What was resident before the session was opened: programs and libraries, and what the compiler left.
+    pub before: Option<u64>,
+}
+
+/// What of this process is resident now.
+pub fn taken_now() -> Option<u64> {
+    status("VmRSS:")
+}
+
+/// The high-water mark of this process.
+pub fn most_taken() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// A line of what Linux says of this process.
+fn status(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+impl Memory {
+    pub fn text(&self) -> String {
+        let Footprint { arena, states, weights, prepared } = self.planned;
+        let parts = [("values", arena), ("states", states), ("weights", weights), ("packed weights", prepared)];
+        let parts = parts.into_iter().filter(|&(_, bytes)| bytes > 0);
+        let parts: Vec<String> = parts.map(|(what, bytes)| format!("{what} {}", ByteCount(bytes))).collect();
+        let planned = format!("{} planned: {}", ByteCount(self.planned.total()), parts.join(", "));
+        match self.taken.zip(self.before) {
+            Some((taken, before)) => {
+                let (taken, before) = (ByteCount(taken), ByteCount(before));
+                format!("{planned}\n{taken} taken at most, {before} of it before the session\n")
+            }
+            None => planned + "\n",
+        }
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        let Footprint { arena, states, weights, prepared } = self.planned;
+        serde_json::json!({
+            "planned_bytes": self.planned.total(), "arena_bytes": arena, "state_bytes": states, "weight_bytes": weights,
+            "prepared_bytes": prepared, "peak_bytes": self.taken, "before_bytes": self.before,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_take_nothing_are_left_out() {
+        let planned = Footprint { arena: 1 << 20, states: 1 << 10, weights: 0, prepared: 0 };
+        let memory = Memory { planned, taken: Some(3 << 20), before: Some(1 << 20) };
+        assert_eq!(
+            memory.text(),
+            "1.0 MiB planned: values 1.0 MiB, states 1.0 KiB\n3.0 MiB taken at most, 1.0 MiB of it before the session\n"
+        );
+        assert_eq!(memory.json()["planned_bytes"], (1 << 20) + (1 << 10));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_tells_what_is_taken() {
+        let (now, most) = (taken_now().unwrap(), most_taken().unwrap());
+        assert!(0 < now && now <= most + (1 << 20), "{now} and {most}");
+    }
+}
