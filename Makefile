@@ -41,7 +41,8 @@ $(CUDA)/libcuda.so.1: tests/cuda/device.cpp
 bench:
 	$(CARGO) bench $(FLAGS)
 
-# Against other engines, in turns; see benches/peers. `make bench-peers ROWS="vit resnet" THREADS=1`; TINY=1 tries it out.
+# Against other engines, in turns, inference and then training; see benches/peers. `make bench-peers ROWS="vit resnet"
+# THREADS=1` runs some rows of inference; TINY=1 tries it out.
 PEERS = target/peers
 TW = target/release/tw
 bench-peers: $(PEERS)/installed
@@ -49,6 +50,7 @@ bench-peers: $(PEERS)/installed
 	$(PEERS)/bin/python benches/peers/run.py --tw $(abspath $(TW)) $(if $(ROWS),--rows $(ROWS)) \
 		$(if $(THREADS),--threads $(THREADS)) $(if $(ENGINES),--engines $(ENGINES)) \
 		$(if $(PRECISION),--precisions $(PRECISION)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(TINY),--tiny)
+	$(if $(ROWS)$(TINY),,$(MAKE) bench-learning)
 
 bench-learning: $(PEERS)/installed
 	$(if $(filter target/release/tw,$(TW)),$(CARGO) build --release $(FLAGS))
