@@ -196,7 +196,12 @@ impl Images<'_> {
         let is_apart = shape[n_axes + 1].is(attrs.int("groups"))
             && attrs.int("groups") > 1
             && shape[1..=n_axes].iter().all(|dim| dim.as_constant().is_some());
-        if is_spread || is_apart || nowhere(&low) && nowhere(&high) {
+        // Of an image without elements more may be cropped than there is, if the kernel has none either.
+        let is_cropped = |(axis, (low, high)): (usize, (&Dim, &Dim))| {
+            (&(&shape[axis + 1] + low) + high).as_constant().is_some_and(|size| size < 0)
+        };
+        let is_gone = low.iter().zip(&high).enumerate().any(is_cropped);
+        if is_spread || is_apart || is_gone || nowhere(&low) && nowhere(&high) {
             return Ok((attrs, x));
         }
         let around = |dims: Vec<Dim>| {
