@@ -6,8 +6,8 @@
 //! ```
 //! Taken is work on captures alone, with the movement that it reads through, if its result is no larger than what it is
 //! made of: arithmetic, sums, and `pack`, whose panels can then be made when weights are loaded. Movement alone stays,
-//! where it joins a kernel. Of branches only `pack` of weights is taken: else work might be done that nobody asked for. This is exact: every op is
-//! a function of its operands, and none can fail.
+//! where it joins a kernel. Of branches only `pack` of weights is taken: else work might be done that nobody asked for.
+//! This is exact: every op is a function of its operands, and none can fail.
 
 use rustc_hash::FxHashMap;
 

@@ -22,7 +22,7 @@ use crate::seeded::{Fault, is};
 
 pub static PASS: Pass = Pass { name: "winograd", doc: "Multiplies transformed tiles instead of sliding kernels.", run };
 
-/// What is as fast as tiles in some cases only; integers are faster.
+/// The narrow factors beside which tiles in f32 are weighed; integers are faster in any case.
 const BF16: Narrowing = Narrowing::Factors(DType::BF16);
 /// Places of a tile that are tried.
 const PLACES: [i64; 2] = [4, 2];
@@ -59,13 +59,13 @@ fn transformed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &C
         // What a spec gives no type is read as narrow as was asked for.
         let is_narrow = graph.node(id).attrs.get(RESULT).is_some() && context.narrowing != Narrowing::None;
         let sizes = sizes(graph, id, is_frozen).filter(|_| !is_narrow || context.narrowing == BF16);
-        let Some(places) = sizes.and_then(|sizes| sizes.best(is_narrow)) else {
+        let Some((places, taps)) = sizes.and_then(|sizes| Some((sizes.best(is_narrow)?, sizes.taps))) else {
             rebuild.copy(id, regions);
             continue;
         };
         let origin = graph.node(id).origin.clone();
         context.remark(PASS.name, &origin, format!("tiles of {places} by {places} places are transformed"));
-        tiled(&mut rebuild, id, places).map_err(PassError::at(PASS.name, &origin))?;
+        tiled(&mut rebuild, id, places, taps).map_err(PassError::at(PASS.name, &origin))?;
     }
     Ok(rebuild.finish())
 }
@@ -142,9 +142,8 @@ impl Sizes {
     }
 }
 
-fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64) -> Result<(), OpError> {
+fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64, taps: i64) -> Result<(), OpError> {
     let (node, operands) = (rebuild.old.node(id), rebuild.operands(id));
-    let taps = node_taps(rebuild.old, id);
     let attrs = Attrs::none().with("places", places).with("taps", taps);
     let mut b = Builder::new(&mut rebuild.new, node.origin.clone());
     let image = whole_tiles(&mut b, operands[0], &node.types[0].shape, places)?;
@@ -174,14 +173,10 @@ fn whole_tiles(b: &mut Builder, image: Value, result: &[Dim], places: i64) -> Re
         true => (b.graph.operands(image.node)[0], made_by.attrs.dims("low"), made_by.attrs.dims("high")),
         false => (image, vec![Dim::constant(0); 4], vec![Dim::constant(0); 4]),
     };
-    if is(Fault::TilesArePaddedBefore) {
-        let low: Vec<Dim> = low.iter().zip(&more).map(|(low, more)| low + more).collect();
-        return b.apply(op("pad")?, &[from], Attrs::none().with("low", low).with("high", high));
-    }
-    let high: Vec<Dim> = high.iter().zip(&more).map(|(high, more)| high + more).collect();
+    let with_more = |dims: &[Dim]| dims.iter().zip(&more).map(|(dim, more)| dim + more).collect();
+    let (low, high): (Vec<Dim>, Vec<Dim>) = match is(Fault::TilesArePaddedBefore) {
+        true => (with_more(&low), high),
+        false => (low, with_more(&high)),
+    };
     b.apply(op("pad")?, &[from], Attrs::none().with("low", low).with("high", high))
-}
-
-fn node_taps(graph: &Graph, id: NodeId) -> i64 {
-    graph.type_of(graph.operands(id)[1]).shape[2].as_constant().unwrap_or(0)
 }
