@@ -9,7 +9,7 @@ use crate::graph::{DType, Dim, Graph, Member, Model, Output, Type};
 use crate::kernel::lower::lower;
 use crate::kernel::{Kernel, verify};
 use crate::passes::pipeline::{self, PIPELINE};
-use crate::passes::{Context, Pass, prepare, run_pipeline};
+use crate::passes::{Context, prepare, run_pipeline};
 use crate::plan::{Interface, Planned, State, plan};
 use crate::schedule::schedule;
 
@@ -66,13 +66,11 @@ pub fn lower_watched(
     context.narrowing = options.narrowing;
     // GPUs have other limits than those that the pass weighs.
     context.exact = options.exact || options.backend.is_for_gpus();
+    context.staged = options.backend.is_for_gpus();
     context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();
-    // On GPUs the parts of attention run one by one: nobody has measured its kernel there.
-    let is_for_gpus = options.backend.is_for_gpus();
-    let whole: Vec<&Pass> = whole.iter().copied().filter(|pass| !is_for_gpus || pass.name != "attention").collect();
-    let entries = entries.iter().map(|graph| run_pipeline(graph, &whole, &context)).collect::<Result<Vec<_>, _>>()?;
+    let entries = entries.iter().map(|graph| run_pipeline(graph, whole, &context)).collect::<Result<Vec<_>, _>>()?;
     let split = prepare::split(entries, &context)?;
     let grouped = split.entries.iter().chain(&split.prepared).map(|graph| run_pipeline(graph, grouping, &context));
     let entries = grouped.collect::<Result<_, _>>()?;

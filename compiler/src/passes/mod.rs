@@ -61,6 +61,8 @@ pub struct Context<'a> {
     /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
     /// weights stay as they are.
     pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
+    /// Factors pass through memory that threads share, so that what is computed at run time need not be packed.
+    pub staged: bool,
     /// Convolutions are not replaced by faster algorithms that round more.
     pub exact: bool,
     /// Weights of f16 lie in pairs, as those of bf16 do.
@@ -89,6 +91,7 @@ impl std::default::Default for Context<'_> {
             narrowing: Narrowing::None,
             calibration: Calibration::None,
             panel: None,
+            staged: false,
             exact: false,
             f16_pairs: false,
             dump: None,

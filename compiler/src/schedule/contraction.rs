@@ -12,6 +12,7 @@ pub mod depth;
 pub mod pairs;
 mod scaled;
 mod staged;
+pub mod stretches;
 
 use self::block::Block;
 use self::depth::Depth;

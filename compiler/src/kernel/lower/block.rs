@@ -79,7 +79,7 @@ impl Lower<'_> {
 
     pub(super) fn load_in_block(&mut self, access: &Access, otherwise: Literal, ty: &Type) -> Tile {
         let access = &self.without_proved_guards(access, &ty.shape);
-        self.before_read(access.memory);
+        self.before_read(self.use_of(access, &ty.shape));
         let scalar = Type::scalar(ty.dtype);
         let made = parts(&ty.shape, self.lanes).into_iter().map(|part| {
             let (place, truth) = self.locate(access, &Spot::of(&part), true);
@@ -97,7 +97,7 @@ impl Lower<'_> {
         }
         let tile = self.tile(value);
         let access = &self.without_proved_guards(access, &tile.shape);
-        self.before_write(access.memory);
+        self.before_write(self.use_of(access, &tile.shape));
         let may_meet = self.is_scattered(access);
         let all_have_it = self.is_private(access.memory);
         for (part, &value) in parts(&tile.shape, self.lanes).iter().zip(&tile.parts) {

@@ -4,6 +4,7 @@
 //! depend on which thread runs when. Barriers stand where `hazard` wants them.
 
 use super::block::thread_symbol;
+use super::hazard::Use;
 use super::layout::{Tile, is_vector, parts, row_parts};
 use super::shapes::neutral;
 use super::{Lower, Truth};
@@ -68,9 +69,9 @@ impl Lower<'_> {
     pub(super) fn tell_all(&mut self, part: Value, of: u32) -> Value {
         let ty = self.type_of(part).clone();
         let memory = self.exchange(ty.dtype, self.lanes.into(), 0);
-        self.before_write(memory);
+        self.before_write(Use::of(memory));
         self.put(memory, &Dim::from(&thread_symbol()), part, Truth::Always);
-        self.before_read(memory);
+        self.before_read(Use::of(memory));
         self.get(memory, &Dim::constant(of.into()), &ty)
     }
 
@@ -81,7 +82,7 @@ impl Lower<'_> {
         let is_spread = is_vector(&tile.shape, self.lanes);
         let width = if is_spread { threads } else { 1 };
         let memory = self.exchange(ty.dtype, tile.parts.len() as u64 * width, 1);
-        self.before_write(memory);
+        self.before_write(Use::of(memory));
         let thread = Dim::from(&thread_symbol());
         let truth = if is_spread { Truth::Always } else { self.truth(&-&thread) };
         for (at, &part) in tile.parts.iter().enumerate() {
@@ -89,7 +90,7 @@ impl Lower<'_> {
             let at = if is_spread { &start + &thread } else { start };
             self.put(memory, &at, part, truth);
         }
-        self.before_read(memory);
+        self.before_read(Use::of(memory));
         Staged { memory, ty, parts_per_row: row_parts(&tile.shape, self.lanes) * width }
     }
 
@@ -153,13 +154,13 @@ impl Lower<'_> {
         let (mut rows, mut left, mut role) = (rows.to_vec(), u64::from(self.lanes), 2);
         while left > 1 {
             let memory = self.exchange(ty.dtype, left * ROWS as u64, role);
-            self.before_write(memory);
+            self.before_write(Use::of(memory));
             let has_one = self.truth(&(&Dim::constant(left as i64 - 1) - &thread));
             for (nth, &row) in rows.iter().enumerate() {
                 let at = &thread + (nth as u64 * left) as i64;
                 self.put(memory, &at, row, has_one);
             }
-            self.before_read(memory);
+            self.before_read(Use::of(memory));
             let next = left / left.min(RADIX);
             let own = thread.modulo(&Dim::constant(next as i64));
             for (nth, row) in rows.iter_mut().enumerate() {

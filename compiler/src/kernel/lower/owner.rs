@@ -76,6 +76,14 @@ impl Lower<'_> {
     }
 }
 
+/// By position along which axis of the memory the elements of the tile go to threads, if they do.
+pub(super) fn along(kernel: &Kernel, access: &Access, shape: &[u64], threads: i64) -> Option<usize> {
+    match owned(kernel, access, shape, threads)? {
+        Owned::Along(axis) => Some(axis),
+        Owned::Whole => None,
+    }
+}
+
 fn owned(kernel: &Kernel, access: &Access, shape: &[u64], threads: i64) -> Option<Owned> {
     let lanes = shape.len().checked_sub(1).filter(|&last| shape[last] > 1).map(lane_symbol);
     let Some(lanes) = lanes else { return Some(Owned::Whole) };

@@ -1,14 +1,18 @@
 //! Products of tiles on a block of threads, whose sums and factors lie as `sharing` says.
 //!
 //! Invariant: a value is shared so only if all that makes it and all that uses it knows: products that are shared alike,
-//! the loops that carry their sums, loads of factors, constants to start from, stores of sums. Anything else that meets
+//! the loops that carry their sums, loads of factors, constants to start from, scalar functions of sums and of what is
+//! loaded in their places, stores of sums. Anything else that meets
 //! such a value takes back that it is, and with it all that depends on it.
+
+use rustc_hash::FxHashMap;
 
 use super::Lower;
 use super::block::Spot;
+use super::hazard::Use;
 use super::layout::Tile;
 use super::sharing::{Product, Role, Sharing};
-use crate::graph::DType;
+use crate::graph::{DType, Dim};
 use crate::kernel::types::*;
 
 /// What a value is to a product.
@@ -71,14 +75,18 @@ impl Lower<'_> {
         self.shares = Shares(search.found);
     }
 
-    /// A factor, each element where it is multiplied.
+    /// Each element where it is multiplied or added; one that several places have is read once.
     pub(super) fn load_share(&mut self, access: &Access, otherwise: Literal, ty: &Type, share: &Share) -> Tile {
         let access = &self.without_proved_guards(access, &ty.shape);
-        self.before_read(access.memory);
+        self.before_read(Use::of(access.memory));
         let scalar = Type::scalar(ty.dtype);
+        let mut known: FxHashMap<Vec<Dim>, Value> = FxHashMap::default();
         let made = share.product.positions(share.role).into_iter().map(|position| {
-            let (place, truth) = self.locate(access, &Spot::Each(&position), true);
-            self.load_when(truth, place, &scalar, otherwise)
+            let spot = Spot::Each(&position);
+            *known.entry(dims(access).map(|dim| spot.at(dim)).collect()).or_insert_with(|| {
+                let (place, truth) = self.locate(access, &spot, true);
+                self.load_when(truth, place, &scalar, otherwise)
+            })
         });
         let parts = made.collect();
         Tile { shape: ty.shape.clone(), parts }
@@ -87,7 +95,7 @@ impl Lower<'_> {
     pub(super) fn store_share(&mut self, access: &Access, value: Value, share: &Share) {
         let tile = self.tile(value);
         let access = &self.without_proved_guards(access, &tile.shape);
-        self.before_write(access.memory);
+        self.before_write(Use::of(access.memory));
         for (position, &part) in share.product.positions(share.role).iter().zip(&tile.parts) {
             let (place, truth) = self.locate(access, &Spot::Each(position), true);
             self.when(truth, |lower| lower.write(place, part, false));
@@ -156,25 +164,29 @@ impl Search {
         self.found[value.0 as usize]
     }
 
-    /// Loops carry sums in and out.
+    /// Loops carry sums in and out, and functions of sums lie as they do.
     fn carry(&mut self, stmt: &Stmt) {
-        let Op::For(inner) = &stmt.op else { return };
-        for (at, &param) in inner.params.iter().enumerate() {
-            let group = [param, inner.inits[at], inner.body.yields[at], stmt.results[at]];
-            let Some(share) = group.iter().find_map(|&value| self.of(value)) else { continue };
-            for value in group {
-                self.changed |= self.of(value).is_none();
-                self.found[value.0 as usize].get_or_insert(share);
-            }
+        match &stmt.op {
+            Op::For(inner) => (0..inner.params.len()).for_each(|at| self.spread(&carried(stmt, inner, at))),
+            Op::Scalar(_, operands) => self.spread(&[operands, stmt.results.as_slice()].concat()),
+            _ => {}
+        }
+    }
+
+    fn spread(&mut self, group: &[Value]) {
+        let sums = group.iter().find_map(|&value| self.of(value)).filter(|share| share.role == Role::Sums);
+        let Some(share) = sums else { return };
+        for &value in group {
+            self.changed |= self.of(value).is_none();
+            self.found[value.0 as usize].get_or_insert(share);
         }
     }
 
     /// Takes back what the statement does not go with.
     fn check(&mut self, stmt: &Stmt) {
-        let carried =
-            |inner: &For, at: usize| [inner.params[at], inner.inits[at], inner.body.yields[at], stmt.results[at]];
         match &stmt.op {
-            Op::For(inner) => (0..inner.params.len()).for_each(|at| self.agree(&carried(inner, at))),
+            Op::For(inner) => (0..inner.params.len()).for_each(|at| self.agree(&carried(stmt, inner, at))),
+            Op::Scalar(_, operands) => self.agree(&[operands, stmt.results.as_slice()].concat()),
             Op::Contract { acc, a, b } | Op::Dot { acc, a, b, .. } => {
                 let group = [*acc, stmt.results[0], *a, *b];
                 self.agree(&group[..2]);
@@ -221,6 +233,17 @@ impl Search {
             self.changed |= self.found[value.0 as usize].take().is_some();
         }
     }
+}
+
+/// What a loop carries at a place: it is one value all the time.
+fn carried(stmt: &Stmt, inner: &For, at: usize) -> [Value; 4] {
+    [inner.params[at], inner.inits[at], inner.body.yields[at], stmt.results[at]]
+}
+
+/// The index expressions and guards of an access without data.
+fn dims(access: &Access) -> impl Iterator<Item = &Dim> {
+    let index = access.index.iter().filter_map(|index| if let Index::Dim(dim) = index { Some(dim) } else { None });
+    index.chain(&access.guards)
 }
 
 /// No index depends on data.

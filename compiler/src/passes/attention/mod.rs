@@ -5,8 +5,8 @@
 //! ```
 //! The softmax goes along the last axis, over which the mixing sums. Scores and weights must be used nowhere else, else
 //! they are stored. Keys and values are packed, so that the tiles of each are read from end to end; that costs as much as
-//! a few rows of scores, so a node of few rows, such as a step of decoding over a long cache, stays as it is. Where the
-//! number of rows is open, it is asked when the program runs:
+//! a few rows of scores, so a node of few rows, such as a step of decoding over a long cache, stays as it is. Where threads
+//! share memory through which factors pass, nothing is packed. Where the number of rows is open, it is asked when the program runs:
 //!
 //! ```text
 //! y = f(q, k, v)   =>   y = cond(rows >= 16, q, k, v) { attend(q, pack(k), pack(v)) … } { f(q, k, v) }

@@ -41,13 +41,14 @@ impl Columns {
             Some((Panels::new(&axes, column, columns, width), has_pairs))
         };
         let is_open = is_wide(graph, id) && graph.node(id).attrs.get(RESULT).is_some();
-        match cut() {
-            Some((panels, true)) if is_open && context.narrowing == Narrowing::Factors(DType::BF16) => {
-                let panels = Panels { depth: Some(2), ..panels };
-                Columns { operand, panels: Some(panels), narrow: Some(DType::BF16) }
-            }
-            found => Columns { operand, panels: found.map(|(panels, _)| panels), narrow: None },
-        }
+        let Some((panels, has_pairs)) = cut() else { return Columns { operand, panels: None, narrow: None } };
+        let narrow = match context.narrowing {
+            Narrowing::Factors(dtype) if dtype == DType::BF16 || context.staged => Some(dtype),
+            _ => None,
+        };
+        let narrow = narrow.filter(|_| is_open && (has_pairs || context.staged));
+        let panels = Panels { depth: narrow.map(|_| 2), ..panels };
+        Columns { operand, panels: Some(panels).filter(|_| !context.staged), narrow }
     }
 }
 

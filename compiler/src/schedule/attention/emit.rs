@@ -2,7 +2,7 @@
 //!
 //! Invariant: a group of rows has as many rows as the register tile of the mixing, but for the last one of a block.
 
-use super::{Attention, GROUPS, KEYS, few_keys};
+use super::{Attention, FEW_KEYS, GROUPS, KEYS};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
 
@@ -41,10 +41,7 @@ pub struct Carried {
 
 pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memory) -> Kernel {
     let (score, mix) = (&of.score, &of.mix);
-    let mut at = vec![Dim::constant(0); mix.loops.axes.len()];
-    for axis in of.outer_axes().into_iter().flatten() {
-        at[axis] = b.grid(&format!("g{axis}"), mix.loops.axes[axis].clone());
-    }
+    let at = of.outer_grid(&mut b);
     let row_axis = mix.plan.row_axis.unwrap_or(0);
     let rows = &mix.loops.axes[row_axis];
     let keys = &mix.loops.axes[mix.loops.n_parallel];
@@ -54,7 +51,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * &block };
     let n_rows = if n_blocks.is(1) { rows.clone() } else { (rows - &row_start).least(&block) };
     let width = score.plan.tile.vectors * of.machine.lanes;
-    let is_one_tile = keys.as_constant().is_some_and(|keys| keys <= few_keys(of.machine));
+    let is_one_tile = keys.as_constant().is_some_and(|keys| keys <= FEW_KEYS);
     let panels = match keys.as_constant() {
         Some(keys) if is_one_tile => (keys as u64).div_ceil(width).max(1),
         _ => KEYS.div_ceil(width),
@@ -128,15 +125,8 @@ impl Item<'_> {
         };
         self.begin_rows(b, carried);
         let size = (self.width * self.panels) as i64;
-        let mut n_tiles = keys.ceil_div(&Dim::constant(size));
-        let mut first_tile = Dim::constant(0);
-        if !self.of.bounds.is_empty() {
-            let [loose, _] = self.keys_of_rows(&Dim::constant(0), &self.n_rows);
-            let high = loose.high.iter().fold(keys.clone(), |high, dim| high.least(dim));
-            let low = loose.low.iter().fold(Dim::constant(0), |low, dim| low.greatest(dim));
-            n_tiles = self.symbol(b, "tiles", &high.ceil_div(&Dim::constant(size)), &n_tiles);
-            first_tile = self.symbol(b, "tile0", &low.floor_div(&Dim::constant(size)), &n_tiles);
-        }
+        let last = &(&self.row_start + &self.n_rows) - 1;
+        let (first_tile, n_tiles) = self.of.tiles_of(b, &self.at, (&self.row_start, &last), size as u64);
         b.for_loop(Span::new("kt", first_tile, n_tiles, 1), &[], |b, number, _| {
             self.each_group(b, "r", group, &mut |b, row, n_rows| {
                 let tile = self.tile(b, row, n_rows, number, keys);
@@ -147,12 +137,6 @@ impl Item<'_> {
             Vec::new()
         });
         self.each_group(b, "f", group, &mut |b, row, n_rows| self.finish_rows(b, row, n_rows, carried));
-    }
-
-    /// A symbol for a number that is clamped to `0..=high`.
-    fn symbol(&self, b: &mut Builder, name: &str, value: &Dim, high: &Dim) -> Dim {
-        let value = b.index([], value.clone());
-        b.symbol(name, value, 0, high.clone())
     }
 
     /// Runs `body` for each group of rows of the block: it gets the first row and how many there are.

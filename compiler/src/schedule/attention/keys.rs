@@ -23,12 +23,9 @@ pub struct Segments {
 }
 
 impl Item<'_> {
-    pub fn keys_of_rows(&self, row: &Dim, n_rows: &Dim) -> [Keys; 2] {
-        let loops = &self.of.score.loops;
+    fn keys_of_rows(&self, row: &Dim, n_rows: u64) -> [Keys; 2] {
         let first = &self.row_start + row;
-        let last = &(&first + n_rows) - 1;
-        let row_axis = self.of.score.plan.row_axis.unwrap_or(0);
-        self.of.bounds.keys(loops, &self.score_at(), row_axis, (&first, &last))
+        self.of.keys_of(&self.at, &first, &(&first + (n_rows as i64 - 1)))
     }
 
     /// The part of a tile of keys that these rows need.
@@ -65,7 +62,7 @@ impl Item<'_> {
         stop: Dim,
     ) -> KeyTile {
         let width = Dim::constant(self.width as i64);
-        let [loose, tight] = self.keys_of_rows(row, &Dim::constant(n_rows as i64));
+        let [loose, tight] = self.keys_of_rows(row, n_rows);
         let most = |dims: &[Dim], from: &Dim| dims.iter().fold(from.clone(), |most, dim| most.greatest(dim));
         let least = |dims: &[Dim], from: &Dim| dims.iter().fold(from.clone(), |least, dim| least.least(dim));
         let between = |b: &mut Builder, name: &str, value: Dim, low: &Dim, high: &Dim| {

@@ -155,18 +155,8 @@ impl Item<'_> {
 
     /// Divides the mixture by the sums of the weights, and stores what the result is.
     fn store(&self, b: &mut Builder, row: &Dim, n_rows: u64, columns: (&Dim, u64, bool), mixture: Value) {
-        let ty = b.type_of(mixture).clone();
         let sum = b.load(self.sums, [n_rows, 1], [&(row + &lane(0))], [], 0.0);
-        let one = b.constant(Type::new(ty.dtype, [n_rows, 1]), 1.0);
-        let zero = b.constant(Type::new(ty.dtype, [n_rows, 1]), 0.0);
-        let mut divisor = sum;
-        if self.of.is_guarded {
-            let is_masked = b.scalar(Scalar::Eq, &[sum, zero]);
-            divisor = b.scalar(Scalar::Select, &[is_masked, one, sum]);
-        }
-        let inverse = b.scalar(Scalar::Div, &[one, divisor]);
-        let inverse = b.broadcast(inverse, ty.shape);
-        let scaled = b.scalar(Scalar::Mul, &[mixture, inverse]);
+        let scaled = self.of.divided(b, mixture, sum);
         let stored = self.of.mix.loops.stored;
         let mut tile = self.mix_tile(row, n_rows, columns);
         tile.reduced(b, 0, scaled);

@@ -10,14 +10,16 @@
 //! on the number of threads nor on how rows are cut into blocks. Keys that `bounds` excludes are not visited.
 
 mod bounds;
+mod common;
 mod emit;
 mod keys;
 mod mix;
 mod score;
+mod staged;
 
-use super::body::{Position, Term};
+use super::body::{Load, Position, Term};
 use super::compose::{compose_from, compose_region};
-use super::contraction::pairs::paired;
+use super::contraction::pairs::{paired, paired_anyhow};
 use super::contraction::{self, Plan};
 use super::emit::{declare_sizes, is_used};
 use super::tiles::Machine;
@@ -33,11 +35,6 @@ const KEYS: u64 = 512;
 const FEW_KEYS: i64 = 1024;
 /// Groups of rows that one item of the grid handles.
 const GROUPS: i64 = 32;
-
-/// Keys that are taken in one tile: the scores of more would leave the cache, or the memory of a block.
-fn few_keys(machine: &Machine) -> i64 {
-    if machine.is_block() { KEYS as i64 } else { FEW_KEYS }
-}
 
 /// A contraction, and how it is tiled.
 struct Part {
@@ -83,10 +80,12 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
         return Err(refuse("the same rows for scores and values"));
     }
     let bounds = Bounds::of(&score.loops);
-    let by_pairs = |part: &Part| self::part(paired(&part.loops)?, machine);
-    let score = by_pairs(&score).unwrap_or(score);
+    let in_pairs = |loops: &Loops| paired(loops).or_else(|| paired_anyhow(loops).filter(|_| machine.mma));
+    let by_pairs = |loops: &Loops| self::part(in_pairs(loops)?, machine);
+    let score = by_pairs(&score.loops).unwrap_or(score);
     // Scores come in whole panels: both keys of a pair have a weight.
-    let mix_pairs = by_pairs(&mix).filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
+    let of_mix = if machine.mma { by_pairs(&even(&mix.loops)) } else { by_pairs(&mix.loops) };
+    let mix_pairs = of_mix.filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
     if let Some(pairs) = &mix_pairs {
         mix.plan.tile = pairs.plan.tile;
     }
@@ -99,6 +98,28 @@ fn part(loops: Loops, machine: &Machine) -> Option<Part> {
     let [reduce] = loops.stages.as_slice() else { return None };
     let plan = contraction::plan(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
     Some(Part { loops, plan })
+}
+
+/// The mixing over an even number of keys: the value of one beyond the end is zero.
+fn even(mix: &Loops) -> Loops {
+    let (mut loops, keys) = (mix.clone(), mix.n_parallel);
+    let own = Loops::symbol(keys);
+    loops.axes[keys] = &mix.axes[keys].ceil_div(&Dim::constant(2)) * 2;
+    if loops.axes[keys] == mix.axes[keys] {
+        return loops;
+    }
+    loops.ranges.remove(&own);
+    loops.ranges.declare(own.clone(), Dim::constant(0), Some(&loops.axes[keys] - 1));
+    let inside = Builder::below(&Dim::from(&own), &mix.axes[keys]);
+    let mut roots = loops.roots();
+    let guarded = |load: &mut Load| {
+        if load.operand > 0 && load.mentions(&own) {
+            load.guards.push(inside.clone());
+        }
+    };
+    loops.body = mix.body.rewrite(&mut roots, &Dim::clone, &guarded);
+    loops.set_roots(&roots);
+    loops
 }
 
 /// What the region contracts with values: the softmax of its first argument, perhaps cast; and whether that is guarded.
@@ -177,6 +198,14 @@ impl Attention<'_> {
         let operands: Vec<Memory> =
             operands.map(|(idx, ty)| b.buffer(format!("a{idx}"), ty.dtype, ty.shape.clone(), Rights::Read)).collect();
         let result = b.buffer("out", mix.result.dtype, mix.result.shape.clone(), Rights::Write);
-        emit::kernel(self, b, &operands, result)
+        match staged::rows_of_tile(self) {
+            Some(rows) => staged::kernel(self, b, &operands, result, rows),
+            None => emit::kernel(self, b, &operands, result),
+        }
+    }
+
+    /// The mixing as it is computed.
+    fn mixed(&self) -> &Part {
+        self.mix_pairs.as_ref().unwrap_or(&self.mix)
     }
 }

@@ -15,17 +15,6 @@ use crate::seeded::{Fault, is};
 const ROWS_AT_ONCE: u64 = 2;
 
 impl Item<'_> {
-    /// Positions along the axes of the scores.
-    pub fn score_at(&self) -> Vec<Dim> {
-        let mut at = vec![Dim::constant(0); self.of.score.loops.axes.len()];
-        for (axis, of_mix) in self.of.axes.iter().enumerate() {
-            if let Some(of_mix) = of_mix {
-                at[axis] = self.at[*of_mix].clone();
-            }
-        }
-        at
-    }
-
     pub fn scores(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
         let plan = &self.of.score.plan;
         // A tile of fewer rows and more columns takes as much as one that fills the registers.
@@ -48,7 +37,7 @@ impl Item<'_> {
     fn score(&self, b: &mut Builder, row: &Dim, n_rows: u64, (panel, width): (&Dim, u64), is_edge: bool) -> Value {
         let part = &self.of.score;
         let (loops, plan) = (&part.loops, &part.plan);
-        let mut at = self.score_at();
+        let mut at = self.of.score_at(&self.at);
         at[plan.row_axis.unwrap_or(0)] = &self.row_start + row;
         let column = &(panel * self.width as i64) + &lane(1);
         at[plan.column_axis] = column.clone();

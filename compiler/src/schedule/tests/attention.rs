@@ -76,15 +76,28 @@ fn check_narrowed(text: &str, sizes: &[i64], narrowing: Narrowing) {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     for machine in MACHINES {
         let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
-        for panel in [None, Some(&width as &dyn Fn(&Dim, DType) -> u64)] {
+        for (panel, staged) in
+            [(None, false), (Some(&width as &dyn Fn(&Dim, DType) -> u64), false), (Some(&width), true)]
+        {
             let mut context = Context::default();
-            context.panel = panel;
-            context.narrowing = narrowing;
+            (context.panel, context.narrowing) = (panel, narrowing);
+            context.staged = staged && machine.is_block();
             let lowered = run_pipeline(&graph, PIPELINE, &context).unwrap_or_else(|e| panic!("{e}\n{text}"));
-            let found = lowered.node_ids().any(|id| lowered.node(id).op.name == "attend");
-            assert!(found, "no attention in {lowered}");
-            let in_pairs = lowered.to_string().contains("depth = 2");
-            assert_eq!(in_pairs, panel.is_some() && narrowing != Narrowing::None, "{lowered}");
+            let found = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend");
+            let id = found.unwrap_or_else(|| panic!("no attention in {lowered}"));
+            let is_packed = panel.is_some() && !context.staged;
+            assert_eq!(
+                lowered.to_string().contains("depth = 2"),
+                is_packed && narrowing != Narrowing::None,
+                "{lowered}"
+            );
+            assert_eq!(lowered.to_string().contains("pack"), is_packed, "{lowered}");
+            let kernel = schedule(&lowered, id, &machine).expect("a kernel");
+            assert_eq!(kernel.locals.iter().any(|local| local.name == "left"), machine.is_block(), "{kernel}");
+            if context.staged && machine.mma && narrowing != Narrowing::None {
+                let in_words = kernel.to_string().matches("dot bf16").count();
+                assert_eq!(in_words, 2, "{kernel}");
+            }
             sizes.iter().for_each(|&n| check_graph(&lowered, n, &[machine]));
         }
     }
@@ -120,7 +133,17 @@ fn masks_by_position() {
 
 #[test]
 fn keys_in_several_tiles() {
-    check(&Scores { rows: "16", keys: "1100", steps: PLAIN }, "2", &[1]);
-    check(&Scores { rows: "16", keys: "1100", steps: CAUSAL }, "1", &[1]);
-    check(&Scores { rows: "N", keys: "N", steps: WINDOW }, "1", &[530]);
+    let only = |scores: &Scores, depth: &str, n: i64| check_text(&text(scores, depth, "1"), &[n]);
+    only(&Scores { rows: "16", keys: "1100", steps: PLAIN }, "2", 1);
+    only(&Scores { rows: "16", keys: "1100", steps: CAUSAL }, "1", 1);
+    only(&Scores { rows: "N", keys: "N", steps: WINDOW }, "1", 530);
+}
+
+/// Values of more columns than the threads of a block have registers for.
+#[test]
+fn wide_values() {
+    let narrow = text(&Scores { rows: "17", keys: "37", steps: CAUSAL }, "4", "1");
+    for columns in [40, 130, 160, 300] {
+        check_text(&narrow.replace(", 5]", &format!(", {columns}]")), &[1]);
+    }
 }
