@@ -117,10 +117,12 @@ def timed(name: str, options: argparse.Namespace) -> None:
     medians = {engine.name: statistics.median(rounds[engine.name]) for engine in running}
     print(f"{STEPS[name].title}, {options.threads} threads")
     for engine in running:
-        planned, before = engine.facts.get("planned_bytes"), engine.facts.get("before_bytes") or 0
+        planned = engine.facts.get("planned_bytes")
+        before, files = (engine.facts.get(key) or 0 for key in ("before_bytes", "file_bytes"))
         if planned and engine.peak_bytes:
-            share = (engine.peak_bytes - before) / planned
-            print(f"  {planned / 1e6:.0f} MB planned, {before / 1e6:.0f} MB before; the session took {share:.2f} of the plan")
+            session, own = (engine.peak_bytes - before) / planned, (engine.peak_bytes - files) / planned
+            print(f"  {planned / 1e6:.0f} MB planned, {before / 1e6:.0f} MB before, {files / 1e6:.0f} MB pages of files")
+            print(f"  of the plan: the session {session:.2f}, the process without pages of files {own:.2f}")
         seconds = medians[engine.name]
         ratio = f"{seconds / medians[OURS]:6.2f}" if OURS in medians else "     -"
         print(f"  {engine.name:10} {1e3 * seconds:9.1f} ms  ratio {ratio}  peak {engine.peak_bytes / 1e6:7.0f} MB")

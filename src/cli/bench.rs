@@ -110,12 +110,14 @@ pub fn run(args: Args) -> Outcome {
             "start_seconds": started, "compile_seconds": executable.times.total().as_secs_f64(),
             "flops": flops, "peak_flops_per_second": peak, "threads": options.n_threads(),
             "planned_bytes": footprint.total(), "before_bytes": before,
+            "file_bytes": memory::files_now(),
         });
         return paced::answer(&facts, || session.run_into(&entry, &views, &mut outputs));
     }
     let mut times = paced::seconds(args.runs as usize, || session.run_into(&entry, &views, &mut outputs))?;
     times.sort_by(f64::total_cmp);
-    let memory = Memory { planned: footprint, taken: memory::most_taken(), before };
+    let (taken, files) = (memory::most_taken(), memory::files_now());
+    let memory = Memory { planned: footprint, taken, before, files };
     let (median, best) = (times[times.len() / 2], times[0]);
     let result = Measured { median, best, flops, peak, threads: options.n_threads(), memory };
     if args.profile {

@@ -11,6 +11,8 @@ pub struct Memory {
     pub taken: Option<u64>,
     /// What was resident before the session was opened: programs and libraries, and what the compiler left.
     pub before: Option<u64>,
+    /// Pages of files: the code of programs and libraries, and weights that are mapped.
+    pub files: Option<u64>,
 }
 
 /// What of this process is resident now.
@@ -21,6 +23,11 @@ pub fn taken_now() -> Option<u64> {
 /// The high-water mark of this process.
 pub fn most_taken() -> Option<u64> {
     status("VmHWM:")
+}
+
+/// Pages of files that are resident now.
+pub fn files_now() -> Option<u64> {
+    status("RssFile:")
 }
 
 /// A line of what Linux says of this process.
@@ -37,12 +44,12 @@ impl Memory {
         let parts = parts.into_iter().filter(|&(_, bytes)| bytes > 0);
         let parts: Vec<String> = parts.map(|(what, bytes)| format!("{what} {}", ByteCount(bytes))).collect();
         let planned = format!("{} planned: {}", ByteCount(self.planned.total()), parts.join(", "));
-        match self.taken.zip(self.before) {
-            Some((taken, before)) => {
-                let (taken, before) = (ByteCount(taken), ByteCount(before));
-                format!("{planned}\n{taken} taken at most, {before} of it before the session\n")
+        match (self.taken, self.before, self.files) {
+            (Some(taken), Some(before), Some(files)) => {
+                let [taken, before, files] = [taken, before, files].map(ByteCount);
+                format!("{planned}\n{taken} taken at most: {before} before the session; pages of files {files}\n")
             }
-            None => planned + "\n",
+            _ => planned + "\n",
         }
     }
 
@@ -50,7 +57,7 @@ impl Memory {
         let Footprint { arena, states, weights, prepared } = self.planned;
         serde_json::json!({
             "planned_bytes": self.planned.total(), "arena_bytes": arena, "state_bytes": states, "weight_bytes": weights,
-            "prepared_bytes": prepared, "peak_bytes": self.taken, "before_bytes": self.before,
+            "prepared_bytes": prepared, "peak_bytes": self.taken, "before_bytes": self.before, "file_bytes": self.files,
         })
     }
 }
@@ -62,10 +69,11 @@ mod tests {
     #[test]
     fn parts_that_take_nothing_are_left_out() {
         let planned = Footprint { arena: 1 << 20, states: 1 << 10, weights: 0, prepared: 0 };
-        let memory = Memory { planned, taken: Some(3 << 20), before: Some(1 << 20) };
+        let memory = Memory { planned, taken: Some(3 << 20), before: Some(1 << 20), files: Some(1 << 19) };
         assert_eq!(
             memory.text(),
-            "1.0 MiB planned: values 1.0 MiB, states 1.0 KiB\n3.0 MiB taken at most, 1.0 MiB of it before the session\n"
+            "1.0 MiB planned: values 1.0 MiB, states 1.0 KiB\n\
+             3.0 MiB taken at most: 1.0 MiB before the session; pages of files 512.0 KiB\n"
         );
         assert_eq!(memory.json()["planned_bytes"], (1 << 20) + (1 << 10));
     }
