@@ -9,6 +9,7 @@
 
 mod block;
 pub mod depth;
+mod grid;
 pub mod pairs;
 mod scaled;
 mod staged;
@@ -16,6 +17,7 @@ pub mod stretches;
 
 use self::block::Block;
 use self::depth::Depth;
+use self::grid::Grid;
 use self::scaled::Scaled;
 use super::body::{Position, Term, TermId};
 use super::emit::begin;
@@ -23,10 +25,8 @@ use super::reduction::accumulator;
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
 use crate::graph::{Atom, DType, Dim, Scalar};
-use crate::kernel::{Builder, Condition, Kernel};
+use crate::kernel::{Condition, Kernel};
 
-/// Bytes of a factor that stays in the last cache, beside all else.
-const CACHE_BYTES: i64 = 16 << 20;
 /// Bytes of one packed panel: it should stay in the second-level cache while the rows pass by.
 const PANEL_BYTES: u64 = 256 << 10;
 /// Rows that one item of the grid handles at most: a panel is packed once for all of them.
@@ -176,10 +176,6 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let width = plan.tile.vectors * machine.lanes;
     let rows = &plan.rows(loops);
     let columns = &loops.axes[plan.column_axis];
-    let mut at = vec![Dim::constant(0); loops.axes.len()];
-    for axis in plan.outer_axes(loops) {
-        at[axis] = b.grid(&format!("g{axis}"), loops.axes[axis].clone());
-    }
     let n_panels = columns.ceil_div(&Dim::constant(width as i64));
     // Where one register tile has all rows nothing is read again, and the sums stay in it.
     let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64);
@@ -191,23 +187,13 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         true => ROW_BLOCK,
         false => SMALL_ROW_BLOCK,
     };
-    let block_rows = row_block(rows, plan, most, &|limit| wanted_blocks(loops, plan, width, machine, limit));
+    let grid = Grid { loops, plan, machine };
+    let wanted = |limit: i64| wanted_blocks(loops, plan, width, machine, limit).max(grid.shares().min(limit));
+    let block_rows = row_block(rows, plan, most, &wanted);
     let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
-    let row_grid = |b: &mut Builder| match n_blocks.is(1) {
-        true => Dim::constant(0),
-        false => &b.grid("m", n_blocks.clone()) * block_rows,
-    };
-    // Rows that no cache holds are read once: panels go by for each block of them, not blocks for each panel.
-    let (column, row_start) = match factor_bytes(loops, plan).is_some_and(|bytes| bytes > CACHE_BYTES) {
-        true => {
-            let row_start = row_grid(&mut b);
-            (b.grid("n", n_panels), row_start)
-        }
-        false => {
-            let column = b.grid("n", n_panels);
-            (column, row_grid(&mut b))
-        }
-    };
+    let mut at = vec![Dim::constant(0); loops.axes.len()];
+    let (column, row_block) = grid.item(&mut b, [&n_panels, &n_blocks], &mut at);
+    let row_start = &row_block * block_rows;
     let last_rows = rows.as_constant().filter(|&rows| rows > 0);
     let last_rows = last_rows.map(|rows| rows - (rows - 1) / block_rows * block_rows);
     let n_rows = match last_rows {
@@ -255,13 +241,6 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         }
     }
     b.finish()
-}
-
-/// Bytes of the factor with the rows, if each of its elements has one row and one position of the sum.
-fn factor_bytes(loops: &Loops, plan: &Plan) -> Option<i64> {
-    let depth = Dim::product(&loops.axes[loops.n_parallel..]).as_constant()?;
-    let rows = plan.rows(loops).as_constant()?;
-    rows.checked_mul(depth)?.checked_mul(plan.dtype.size_of() as i64)
 }
 
 impl Plan {

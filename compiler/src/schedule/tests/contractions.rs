@@ -51,14 +51,40 @@ fn a_deep_sum_crosses_panels() {
 
 #[test]
 fn rows_that_no_cache_holds_are_read_once() {
-    let outermost = |m: &str, k: &str| {
+    let grid = |m: &str, k: &str| {
         let graph = lowered(&product(m, k, "130", "f32", 1, RETURN));
         let id = graph.outputs()[0].value.node;
-        let kernel = schedule(&graph, id, &MACHINES[0]).expect("a kernel");
-        let text = kernel::print(&kernel);
-        text.lines().find_map(|line| line.trim().strip_prefix("grid ")).expect("a grid")[..1].to_string()
+        axes_of(&schedule(&graph, id, &MACHINES[0]).expect("a kernel"))
     };
-    assert_eq!([outermost("2048", "1024"), outermost("4096", "2048")], ["n", "m"]);
+    assert_eq!([grid("2048", "1024"), grid("4096", "2048")], ["n m", "m n"]);
+}
+
+fn axes_of(kernel: &Kernel) -> String {
+    let names: Vec<&str> = kernel.grid.iter().map(|axis| axis.symbol.name()).collect();
+    names.join(" ")
+}
+
+/// A thread reads the rows that it wrote, or else its own panels of a weight that is much larger.
+#[test]
+fn threads_share_out_the_larger_factor() {
+    let grid = |image: [i64; 3], window: i64, channels: i64| {
+        let [height, width, of] = image;
+        let [rows, columns] = [height, width].map(|extent| extent - window + 1);
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[1, {height}, {width}, {of}], %1 "w": param f32[{channels}, {of}, {window}, {window}]) {{
+              %2: f32[1, {rows}, {columns}, {channels}] = convolve(%0, %1) {{channels_last = true, result = f32}}
+              %3: f32[1, {rows}, {columns}, {channels}] = tanh(%2)
+              return %3 "y": data
+            }}"#
+        );
+        let kernels = checked_kernels(&text, Narrowing::Factors(DType::BF16), Calibration::None, 1, &MACHINES[0]);
+        let of_products = kernels.iter().filter(|kernel| kernel::print(kernel).contains(" = dot "));
+        of_products.map(axes_of).collect::<Vec<_>>()
+    };
+    assert_eq!(grid([12, 12, 16], 1, 16), ["h n"]);
+    assert_eq!(grid([4, 4, 16], 1, 160), ["n"]);
+    assert_eq!(grid([12, 12, 8], 3, 8), ["g0 n"]);
+    assert_eq!(grid([5, 5, 8], 3, 80), ["n g0"]);
 }
 
 #[test]

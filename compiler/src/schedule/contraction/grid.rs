@@ -1,0 +1,100 @@
+//! In which order the items of a contraction's grid go by: the axes that are neither rows nor columns, panels of columns,
+//! blocks of rows. What comes first is what threads share out; what comes last passes by while the rest stays in a cache.
+//!
+//! Invariant: each panel meets each block of rows once.
+
+use super::{Plan, mentions};
+use crate::graph::Dim;
+use crate::kernel::Builder;
+use crate::schedule::Loops;
+use crate::schedule::body::TermId;
+use crate::schedule::tiles::Machine;
+
+/// Bytes of a factor that stays in the last cache, beside all else.
+const CACHE_BYTES: i64 = 16 << 20;
+/// A factor that one thread wrote and another reads costs as much as so many that were only read.
+const WRITTEN: i64 = 2;
+
+pub struct Grid<'a> {
+    pub loops: &'a Loops,
+    pub plan: &'a Plan,
+    pub machine: &'a Machine,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// The weight is read once, each panel by one thread: it is much larger than the other factor.
+    Panels,
+    /// Each thread reads the rows that it, most likely, wrote itself.
+    Rows,
+    /// Rows that no cache holds are read once.
+    RowsOnce,
+}
+
+impl Grid<'_> {
+    /// Where an item lies: its panel and its block of rows; along the other axes it is written into `at`.
+    pub fn item(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], at: &mut [Dim]) -> (Dim, Dim) {
+        let order = self.order();
+        let panel = |b: &mut Builder| b.grid("n", panels.clone());
+        let block =
+            |b: &mut Builder, count: &Dim| if count.is(1) { Dim::constant(0) } else { b.grid("m", count.clone()) };
+        let first = (order == Order::Panels).then(|| panel(b));
+        for axis in self.plan.outer_axes(self.loops) {
+            at[axis] = b.grid(&format!("g{axis}"), self.loops.axes[axis].clone());
+        }
+        if order == Order::RowsOnce {
+            let block = block(b, blocks);
+            return (panel(b), block);
+        }
+        let shares = self.shares();
+        let per_share = blocks.as_constant().filter(|blocks| blocks % shares == 0 && shares > 1);
+        let Some(per_share) = per_share.map(|blocks| Dim::constant(blocks / shares)) else {
+            let panel = first.unwrap_or_else(|| panel(b));
+            return (panel, block(b, blocks));
+        };
+        let share = b.grid("h", Dim::constant(shares));
+        let panel = panel(b);
+        (panel, &(&share * &per_share) + &block(b, &per_share))
+    }
+
+    fn order(&self) -> Order {
+        let rows = self.bytes(self.plan.row_factor);
+        if self.bytes_of_rows().is_some_and(|bytes| bytes > CACHE_BYTES) {
+            return Order::RowsOnce;
+        }
+        let is_weight = self.plan.is_packed
+            && !self.plan.outer_axes(self.loops).any(|axis| mentions(self.loops, self.plan.column_factor, axis));
+        match rows.zip(self.bytes(self.plan.column_factor)).filter(|_| is_weight) {
+            Some((rows, weight)) if weight > WRITTEN * rows => Order::Panels,
+            _ => Order::Rows,
+        }
+    }
+
+    /// Into how many shares the rows should fall, where nothing before them is shared out among threads.
+    pub fn shares(&self) -> i64 {
+        let outer = self.plan.outer_axes(self.loops).map(|axis| &self.loops.axes[axis]);
+        let is_alone = Dim::product(outer).is(1) && self.plan.is_packed && !self.machine.is_block();
+        if is_alone && self.order() == Order::Rows { self.machine.threads as i64 } else { 1 }
+    }
+
+    /// Bytes of the factor with the rows, if each of its elements has one row and one position of the sum.
+    fn bytes_of_rows(&self) -> Option<i64> {
+        let depth = Dim::product(&self.loops.axes[self.loops.n_parallel..]).as_constant()?;
+        let rows = self.plan.rows(self.loops).as_constant()?;
+        rows.checked_mul(depth)?.checked_mul(self.plan.dtype.size_of() as i64)
+    }
+
+    /// Bytes of what a factor is computed from.
+    fn bytes(&self, factor: TermId) -> Option<i64> {
+        let of = |operand: usize| {
+            let ty = &self.loops.operands[operand];
+            Dim::product(&ty.shape).as_constant()?.checked_mul(ty.dtype.size_of() as i64)
+        };
+        self.loops
+            .body
+            .loads(&[factor])
+            .iter()
+            .map(|load| of(load.operand))
+            .try_fold(0, |most, bytes| Some(most.max(bytes?)))
+    }
+}
