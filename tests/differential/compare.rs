@@ -16,6 +16,7 @@ pub enum Tolerance {
     Within(f64),
 }
 
+#[derive(Clone)]
 pub struct Expected {
     pub name: String,
     pub tensor: Tensor,

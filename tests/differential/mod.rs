@@ -2,6 +2,7 @@
 //!
 //! Invariant: a case is a function of its seed and index, or of the text of a file; nothing else decides what is checked.
 
+pub mod apart;
 pub mod attention;
 pub mod campaign;
 pub mod check;

@@ -6,7 +6,8 @@
 //! along each such axis, for `r` in `0..b`: each of these phases meets the taps from `t₀ = (low - r) mod b` on, every
 //! `b`-th, and reads `x` from `i + (r + t₀ - low) / b` on. The phases are laid side by side and what is too much at the end
 //! is cut off. The gradient of a strided convolution is one, and so is a transposed one. Exact but for the order of sums,
-//! and where a tap is infinite or NaN: it no longer meets the zeros between.
+//! and where a tap is infinite or NaN: it no longer meets the zeros between, nor those of the padding where none of the
+//! elements could stand.
 //! Stays as it is: strides or a dilation along such an axis, sizes of the kernel or a padding that are not numbers.
 
 use super::rebuild::Rebuild;
@@ -18,7 +19,7 @@ pub static PASS: Pass =
     Pass { name: "phases", doc: "Takes convolutions over images with zeros between their elements apart.", run };
 
 /// More phases than this are too many convolutions.
-const MAX_PHASES: i64 = 16;
+pub const MAX_PHASES: i64 = 16;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);

@@ -330,6 +330,4 @@ fn name_steps(program: &Program, steps: &[Step], names: &mut Vec<String>) {
 }
 
 #[cfg(test)]
-mod random_plans;
-#[cfg(test)]
 mod tests;

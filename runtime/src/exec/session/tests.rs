@@ -1,134 +1,15 @@
-//! Programs written by hand over kernels that are functions of this process.
+//! Calls of programs written by hand, and what is said of wrong ones.
+//!
+//! Invariant: where numbers are compared, the arena is poisoned, so what nobody wrote shows as a wrong one.
+
+mod handmade;
+mod random_plans;
+mod states;
 
 use super::*;
-use crate::device::cpu::{self, KernelFn};
-use crate::exec::gpu::tests::{Device, complaint};
-use crate::program::{
-    Access, Bound, Check, DType, Dim, Entry, InitValue, Kernel, KernelArg, KernelId, ParamDecl, Port, Relation,
-    ScalarDecl, SizeDecl, SliceMove, StateDecl, Storage, Target, ValueDecl, ValueId,
-};
-
-/// `out[i] = a[i] + b[i]`
-unsafe extern "C" fn add(args: *const *mut u8, _: *const i64, begin: i64, end: i64) {
-    for i in begin as usize..end as usize {
-        // SAFETY: the tests launch this over buffers of as many floats as the grid has items.
-        unsafe {
-            let at = |arg: usize| (*args.add(arg)).cast::<f32>().add(i);
-            *at(2) = *at(0) + *at(1);
-        }
-    }
-}
-
-/// `out[i] = a[i] * sizes[0]`
-unsafe extern "C" fn scale(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64) {
-    for i in begin as usize..end as usize {
-        // SAFETY: as in `add`.
-        unsafe {
-            let at = |arg: usize| (*args.add(arg)).cast::<f32>().add(i);
-            *at(1) = *at(0) * *sizes as f32;
-        }
-    }
-}
-
-/// `out = a[0] < limit[0]`
-unsafe extern "C" fn less(args: *const *mut u8, _: *const i64, _: i64, _: i64) {
-    // SAFETY: the tests pass one float, one float and one bool.
-    unsafe {
-        let at = |arg: usize| (*args.add(arg)).cast::<f32>();
-        *(*args.add(2)) = u8::from(*at(0) < *at(1));
-    }
-}
-
-pub(super) const ADD: KernelId = KernelId(0);
-pub(super) const SCALE: KernelId = KernelId(1);
-pub(super) const LESS: KernelId = KernelId(2);
-
-pub(super) fn dim(text: &str) -> Dim {
-    text.parse().unwrap()
-}
-
-pub(super) fn port(name: &str, dtype: DType, shape: &[&str]) -> Port {
-    Port { name: name.into(), dtype, shape: shape.iter().map(|text| dim(text)).collect() }
-}
-
-pub(super) fn value(dtype: DType, shape: &[&str], storage: Storage, lifetime: (u32, u32)) -> ValueDecl {
-    ValueDecl { dtype, shape: shape.iter().map(|text| dim(text)).collect(), storage, lifetime }
-}
-
-pub(super) fn launch(kernel: KernelId, args: &[u32], sizes: &[&str], grid: &str) -> Step {
-    let args = args.iter().map(|&id| ValueId(id)).collect();
-    let sizes = sizes.iter().copied().chain([grid]).map(dim).collect();
-    Step::Launch { kernel, args, sizes, grid: dim(grid), grain: dim("2") }
-}
-
-pub(super) fn entry(name: &str) -> Entry {
-    Entry {
-        name: name.into(),
-        graph: String::new(),
-        sizes: vec![SizeDecl { symbol: Symbol::new("N"), lo: 1, hi: Some(1000) }],
-        scalars: vec![],
-        checks: vec![],
-        inputs: vec![],
-        outputs: vec![],
-        values: vec![],
-        steps: vec![],
-        labels: vec![],
-    }
-}
-
-pub(super) fn program(entries: Vec<Entry>) -> Program {
-    let mut program = Program::new("test", Target::default());
-    let arg = |access, dtype, shape: &str| KernelArg { access, dtype, shape: vec![dim(shape)] };
-    let (read, write) = (arg(Access::Read, DType::F32, "n"), arg(Access::Write, DType::F32, "n"));
-    let bool_out = arg(Access::Write, DType::Bool, "1");
-    let kernels = [
-        ("add", vec![read.clone(), read.clone(), write.clone()], vec!["n"], "n"),
-        ("scale", vec![read.clone(), write], vec!["by", "n"], "n"),
-        ("less", vec![read.clone(), read, bool_out], vec!["n"], "n"),
-    ];
-    for (name, args, sizes, grid) in kernels {
-        let (name, text) = (name.to_string(), String::new());
-        let size = |name: &str| SizeDecl { symbol: Symbol::new(name), lo: 0, hi: Some(1 << 20) };
-        program.kernels.push(Kernel {
-            symbol: name.clone(),
-            name,
-            text,
-            object: None,
-            sizes: sizes.into_iter().map(size).collect(),
-            args,
-            grid: dim(grid),
-            sequential: false,
-        });
-    }
-    program.params.push(ParamDecl { name: "w".into(), dtype: DType::F32, shape: vec![4] });
-    program.entries = entries;
-    program
-}
-
-pub(super) fn open(program: &Program, options: Options) -> Result<Session, RunError> {
-    // SAFETY: these are the kernels that `program` declares.
-    let code = unsafe { cpu::Code::from_functions(vec![add as KernelFn, scale, less]) };
-    let weights = WeightSet::from_fn(&program.params, |_, shape| (0..shape[0]).map(|i| i as f32).collect())?;
-    Session::open(Arc::new(program.clone()), Arc::new(code), Arc::new(weights), options)
-}
-
-pub(super) type Open = fn(&Program, Options) -> Result<Session, RunError>;
-
-/// On the CPU, and on a device that holds its own memory.
-pub(super) const EVERYWHERE: [Open; 2] = [open, |program, options| open_on(&device(), program, options)];
-
-fn device() -> Arc<Device> {
-    Device::new(vec![add as KernelFn, scale, less])
-}
-
-fn open_on(device: &Arc<Device>, program: &Program, options: Options) -> Result<Session, RunError> {
-    let weights = WeightSet::from_fn(&program.params, |_, shape| (0..shape[0]).map(|i| i as f32).collect())?;
-    Session::open(Arc::new(program.clone()), Arc::clone(device), Arc::new(weights), options)
-}
-
-pub(super) fn poisoned() -> Options {
-    Options { threads: 2, poison: true, ..Options::default() }
-}
+use crate::exec::gpu::tests::complaint;
+use crate::program::{Bound, DType, Entry, Storage, ValueId};
+use handmade::*;
 
 /// `y = (x + x) * N`, through two arena values.
 fn double_and_scale() -> Entry {
@@ -149,11 +30,6 @@ fn double_and_scale() -> Entry {
         labels: vec!["x + x".into(), "* N".into(), "y".into()],
         ..entry("call")
     }
-}
-
-pub(super) fn floats(session: &mut Session, entry: &str, inputs: &[(&str, TensorRef)]) -> Result<Vec<f32>, RunError> {
-    let outputs = session.run(entry, inputs)?;
-    Ok(outputs[0].1.as_slice::<f32>().unwrap().to_vec())
 }
 
 #[test]
@@ -227,66 +103,6 @@ fn memory_is_limited_before_anything_runs() {
     }
 }
 
-/// `sum <- sum + x` over a state that starts from a weight; then ten rounds of `y = y + sum`.
-fn accumulate() -> (Entry, StateDecl) {
-    let call = Entry {
-        inputs: vec![port("x", DType::F32, &["4"]), port("rounds", DType::I64, &[])],
-        outputs: vec![port("y", DType::F32, &["4"])],
-        values: vec![
-            value(DType::F32, &["4"], Storage::Input(0), (0, 0)),
-            value(DType::I64, &[], Storage::Input(1), (0, 0)),
-            value(DType::F32, &["4"], Storage::State(0), (0, 0)),
-            value(DType::F32, &["4"], Storage::Arena, (0, 1)),
-            value(DType::I64, &[], Storage::Arena, (3, 5)),
-            value(DType::F32, &["4"], Storage::Output(0), (0, 0)),
-            value(DType::F32, &["4"], Storage::Arena, (2, 6)),
-            value(DType::F32, &["4"], Storage::Arena, (4, 5)),
-        ],
-        steps: vec![
-            launch(ADD, &[0, 2, 3], &[], "4"),
-            Step::Copy { from: ValueId(3), to: ValueId(2) },
-            launch(SCALE, &[2, 6], &["0"], "4"),
-            Step::Repeat {
-                counter: ValueId(4),
-                from: Bound::Size(dim("0")),
-                to: Bound::Value(ValueId(1)),
-                body: vec![launch(ADD, &[6, 2, 7], &[], "4"), Step::Copy { from: ValueId(7), to: ValueId(6) }],
-            },
-            Step::Copy { from: ValueId(6), to: ValueId(5) },
-        ],
-        sizes: vec![],
-        ..entry("call")
-    };
-    let sum = StateDecl { name: "sum".into(), dtype: DType::F32, shape: vec![dim("4")], init: InitValue::Param(0) };
-    (call, sum)
-}
-
-#[test]
-fn state_lasts_and_loops_carry() {
-    for open in EVERYWHERE {
-        let (call, sum) = accumulate();
-        let mut program = program(vec![call]);
-        program.states.push(sum);
-        let mut session = open(&program, poisoned()).unwrap();
-        let x = TensorRef::of(&[4], &[1f32; 4]).unwrap();
-        let mut call = |rounds: i64| {
-            let rounds = TensorRef::of(&[], std::slice::from_ref(&rounds)).unwrap();
-            floats(&mut session, "call", &[("x", x), ("rounds", rounds)]).unwrap()
-        };
-        assert_eq!(call(1), [1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(call(10), [20.0, 30.0, 40.0, 50.0]);
-        assert_eq!(call(-3), [0.0; 4]);
-        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[3.0, 4.0, 5.0, 6.0][..]));
-        session.reset().unwrap();
-        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[0.0, 1.0, 2.0, 3.0][..]));
-        session.set_state("sum", TensorRef::of(&[4], &[9f32; 4]).unwrap()).unwrap();
-        assert!(session.set_state("sum", TensorRef::of(&[2], &[9f32; 2]).unwrap()).is_err());
-        let zero = TensorRef::of(&[], &[0i64]).unwrap();
-        session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
-        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[10.0; 4][..]));
-    }
-}
-
 /// `while x < limit { x = x + x }`, then `if x < limit2 { y = x + x } else { y = x }`.
 fn until() -> Entry {
     let f32_at = |storage, lifetime| value(DType::F32, &["1"], storage, lifetime);
@@ -340,91 +156,6 @@ fn while_and_cond_follow_their_conditions() {
         assert_eq!(call(1.0, 100.0, 1000.0), 256.0);
         assert_eq!(call(5.0, 1.0, 0.0), 5.0);
         assert_eq!(call(1.0, f32::INFINITY, 0.0), (1 << 20) as f32);
-    }
-}
-
-/// A state of N rows: `rows[at] = x`, `y = rows[at]`; `at < N` is checked at entry if `checked`.
-fn rows(checked: bool) -> (Entry, StateDecl) {
-    let mut call = Entry {
-        inputs: vec![port("x", DType::F32, &["4"]), port("at", DType::I64, &[]), port("n", DType::U8, &["N"])],
-        outputs: vec![port("y", DType::F32, &["4"])],
-        values: vec![
-            value(DType::F32, &["4"], Storage::Input(0), (0, 0)),
-            value(DType::I64, &[], Storage::Input(1), (0, 0)),
-            value(DType::F32, &["N", "4"], Storage::State(0), (0, 0)),
-            value(DType::F32, &["4"], Storage::Output(0), (0, 0)),
-        ],
-        steps: [(0, 2, SliceMove::Write), (2, 3, SliceMove::Read)]
-            .map(|(from, to, direction)| Step::CopySlice {
-                from: ValueId(from),
-                to: ValueId(to),
-                at: ValueId(1),
-                direction,
-            })
-            .to_vec(),
-        ..entry("call")
-    };
-    if checked {
-        call.scalars.push(ScalarDecl { symbol: Symbol::new("at"), input: 1 });
-        let (left, right, message) = (dim("at + 1"), dim("N"), "the cache is full".to_string());
-        call.checks.push(Check { left, relation: Relation::AtMost, right, message });
-    }
-    let rows =
-        StateDecl { name: "rows".into(), dtype: DType::F32, shape: vec![dim("N"), dim("4")], init: InitValue::Zeros };
-    (call, rows)
-}
-
-#[test]
-fn rows_are_checked_and_state_sizes_stay_fixed() {
-    for open in EVERYWHERE {
-        for checked in [false, true] {
-            let (call, state) = rows(checked);
-            let mut program = program(vec![call]);
-            program.states.push(state);
-            let mut session = open(&program, poisoned()).unwrap();
-            assert!(session.state("rows").is_err());
-            let mut call = |at: i64, n: usize| {
-                let bytes = vec![0u8; n];
-                let x = TensorRef::of(&[4], &[1f32, 2.0, 3.0, 4.0]).unwrap();
-                let at = TensorRef::of(&[], std::slice::from_ref(&at)).unwrap();
-                let n = TensorRef::of(std::slice::from_ref(&n), &bytes).unwrap();
-                floats(&mut session, "call", &[("x", x), ("at", at), ("n", n)]).map_err(|error| error.to_string())
-            };
-            assert_eq!(call(2, 3).unwrap(), [1.0, 2.0, 3.0, 4.0]);
-            let error = call(3, 3).unwrap_err();
-            assert!(
-                error.contains(if checked { "the cache is full" } else { "row 3 of a tensor with 3 rows" }),
-                "{error}"
-            );
-            assert_eq!(checked, error.contains("at is 3: the input `at`"));
-            assert!(call(-1, 3).unwrap_err().contains(if checked { "row -1" } else { "row -1 of" }));
-            let error = call(0, 5).unwrap_err();
-            assert!(error.contains("N is 3: fixed by the first call"), "{error}");
-            assert_eq!(session.state("rows").unwrap().shape(), [3, 4]);
-        }
-    }
-}
-
-#[test]
-fn a_state_may_start_from_an_entry() {
-    for open in EVERYWHERE {
-        let start = Entry {
-            inputs: vec![port("seed", DType::I64, &[])],
-            outputs: vec![port("w2", DType::F32, &["4"])],
-            values: vec![
-                value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
-                value(DType::F32, &["4"], Storage::Output(0), (0, 0)),
-            ],
-            steps: vec![launch(ADD, &[0, 0, 1], &[], "4")],
-            sizes: vec![],
-            ..entry("start")
-        };
-        let (call, mut sum) = accumulate();
-        sum.init = InitValue::Entry { entry: 1, output: 0 };
-        let mut program = program(vec![call, start]);
-        program.states.push(sum);
-        let mut session = open(&program, poisoned()).unwrap();
-        assert_eq!(session.state("sum").unwrap().as_slice::<f32>(), Some(&[0.0, 2.0, 4.0, 6.0][..]));
     }
 }
 
@@ -484,72 +215,6 @@ fn a_session_can_move_to_another_thread() {
         });
         assert_eq!(y.join().unwrap(), [4.0, 8.0]);
     }
-}
-
-/// The state waits for N, which the first call says; then it starts from an entry that is given
-/// the seed, while the inputs of that first call wait.
-#[test]
-fn a_late_state_starts_from_an_entry_with_the_seed() {
-    for open in EVERYWHERE {
-        let start = Entry {
-            inputs: vec![port("seed", DType::I64, &[])],
-            outputs: vec![port("rows", DType::F32, &["N", "4"])],
-            values: vec![
-                value(DType::F32, &["4"], Storage::Param(0), (0, 0)),
-                value(DType::I64, &[], Storage::Input(0), (0, 0)),
-                value(DType::F32, &["N", "4"], Storage::Output(0), (0, 0)),
-            ],
-            steps: vec![Step::CopySlice {
-                from: ValueId(0),
-                to: ValueId(2),
-                at: ValueId(1),
-                direction: SliceMove::Write,
-            }],
-            ..entry("start")
-        };
-        let (call, mut state) = rows(true);
-        state.init = InitValue::Entry { entry: 1, output: 0 };
-        let mut program = program(vec![call, start]);
-        program.states.push(state);
-        let mut session = open(&program, Options { seed: 1, ..Options::default() }).unwrap();
-        let x = TensorRef::of(&[4], &[5f32; 4]).unwrap();
-        let n = TensorRef::of(&[3], &[0u8; 3]).unwrap();
-        let y =
-            floats(&mut session, "call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap();
-        assert_eq!(y, [5.0; 4]);
-        // Nobody wrote the third row.
-        let expected = [5.0, 5.0, 5.0, 5.0, 0.0, 1.0, 2.0, 3.0];
-        assert_eq!(session.state("rows").unwrap().to_f64()[..8], expected);
-        let mut late = open(&program, Options { seed: 9, ..Options::default() }).unwrap();
-        let error = late.run("call", &[("x", x), ("at", TensorRef::of(&[], &[0i64]).unwrap()), ("n", n)]).unwrap_err();
-        assert!(error.message.contains("row 9 of a tensor with 3 rows"), "{error}");
-        assert!(late.state("rows").is_err());
-    }
-}
-
-#[test]
-fn states_stay_on_a_device_until_they_are_asked_for() {
-    let (call, sum) = accumulate();
-    let mut program = program(vec![call]);
-    program.states.push(sum);
-    let device = device();
-    let mut session = open_on(&device, &program, Options::default()).unwrap();
-    let x = TensorRef::of(&[4], &[1f32; 4]).unwrap();
-    let zero = TensorRef::of(&[], &[0i64]).unwrap();
-    let mut written = || {
-        let before = device.written.load(std::sync::atomic::Ordering::Relaxed);
-        session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
-        device.written.load(std::sync::atomic::Ordering::Relaxed) - before
-    };
-    assert_eq!(written(), 16 + 16 + 8, "x, the state and the rounds");
-    assert_eq!(written(), 16 + 8, "the state is there");
-    let state = |session: &mut Session| session.state("sum").unwrap().to_f64();
-    assert_eq!(state(&mut session), [2.0, 3.0, 4.0, 5.0]);
-    assert_eq!(session.states().unwrap()[0].1.to_f64(), [2.0, 3.0, 4.0, 5.0]);
-    session.set_state("sum", TensorRef::of(&[4], &[7f32; 4]).unwrap()).unwrap();
-    assert_eq!(state(&mut session), [7.0; 4], "what the device had is forgotten");
-    session.run("call", &[("x", x), ("rounds", zero)]).unwrap();
-    assert_eq!(state(&mut session), [8.0; 4]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::tests::{ADD, EVERYWHERE, dim, entry, floats, launch, poisoned, port, program, value};
+use super::handmade::{ADD, EVERYWHERE, dim, entry, floats, launch, poisoned, port, program, value};
 use crate::data::TensorRef;
 use crate::program::{Bound, DType, Entry, Step, Storage, ValueDecl, ValueId};
 
