@@ -231,7 +231,48 @@ static inline unsigned __float2uint_rz(float x) { return x >= 4294967296.0f ? 42
 static inline long long __float2ll_rz(float x) {
   return x >= 9223372036854775808.0f ? 9223372036854775807ll : x < -9223372036854775808.0f ? -9223372036854775807ll - 1 : (long long)x;
 }
+static inline float of_half(unsigned short bits) { return bits_as<_Float16>(bits); }
+static inline unsigned short to_half(float x) { return bits_as<unsigned short>((_Float16)x); }
+static inline float of_brain(unsigned short bits) { return __uint_as_float((unsigned)bits << 16); }
+
+// mma.sync.m16n8k16, as NVIDIA's figures lay matrices out: what a thread needs of others it reads between two barriers.
+struct Registers { float c[4]; unsigned a[4], b[2]; };
+static Registers registers[1024];
+static inline float half_of(unsigned word, int which, float (*number)(unsigned short)) { return number(word >> 16 * which); }
+static inline void multiply_matrices(float (*number)(unsigned short), float* d[4], Registers own) {
+  registers[threadIdx.x] = own;
+  at_barrier();
+  const Registers* warp = registers + threadIdx.x / 32 * 32;
+  unsigned group = threadIdx.x % 32 / 4, in_group = threadIdx.x % 4;
+  for (int at = 0; at < 4; at++) {
+    unsigned row = group + at / 2 * 8, column = in_group * 2 + at % 2;
+    float sum = own.c[at];
+    for (unsigned k = 0; k < 16; k++) {
+      unsigned a = warp[row % 8 * 4 + k % 8 / 2].a[row / 8 + k / 8 * 2], b = warp[column * 4 + k % 8 / 2].b[k / 8];
+      sum = std::fma(half_of(a, k % 2, number), half_of(b, k % 2, number), sum);
+    }
+    *d[at] = sum;
+  }
+  at_barrier();
+}
 )";
+
+// Instructions that only a GPU has, and what stands for them.
+static const struct { const char *begin, *instead; } INSTRUCTIONS[] = {
+    {"asm(\"cvt.f32.f16", "value = of_half(bits);"},
+    {"asm(\"cvt.rn.f16.f32", "bits = to_half(x);"},
+    {"asm(\"mma.sync.aligned.m16n8k16.row.col.f32.bf16",
+     "float* d[4] = {&d0, &d1, &d2, &d3}; multiply_matrices(of_brain, d, {{c0, c1, c2, c3}, {a0, a1, a2, a3}, {b0, b1}});"},
+    {"asm(\"mma.sync.aligned.m16n8k16.row.col.f32.f16",
+     "float* d[4] = {&d0, &d1, &d2, &d3}; multiply_matrices(of_half, d, {{c0, c1, c2, c3}, {a0, a1, a2, a3}, {b0, b1}});"},
+};
+
+static std::string without_instructions(std::string text) {
+  for (auto& instruction : INSTRUCTIONS)
+    for (size_t at; (at = text.find(instruction.begin)) != std::string::npos;)
+      text.replace(at, text.find(");", at) + 2 - at, instruction.instead);
+  return text;
+}
 
 struct Source {
   std::string text, log, code;
@@ -274,7 +315,7 @@ API int nvrtcCompileProgram(Source* source, int n_options, const char** options)
   for (int at = 0; at < n_options; at++) rounds |= !strcmp(options[at], "--fmad=false");
   char path[] = "/tmp/cuda_kernel_XXXXXX";
   int file = mkstemp(path);
-  std::string text = std::string(PRELUDE) + source->text + counts(source->text), base = path;
+  std::string text = std::string(PRELUDE) + without_instructions(source->text) + counts(source->text), base = path;
   if (file < 0 || write(file, text.data(), text.size()) != (ssize_t)text.size()) return 1;
   close(file);
   std::string command = "g++ -x c++ -std=c++17 -O1 -w -fwrapv -shared -fPIC " + std::string(rounds ? "-ffp-contract=off " : "") +

@@ -7,6 +7,8 @@
 use tilewright::runtime::device::cuda;
 #[cfg(feature = "wgpu")]
 use tilewright::runtime::device::wgpu;
+use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::Narrowing;
 use tilewright::{Backend, Options, Tensor};
 
 use crate::digits::{RIGHT, right_of};
@@ -20,6 +22,12 @@ const TOLERANCE: f64 = 1e-5;
 /// Goldens that run in seconds on a driver without a GPU.
 const SMALL: &[&str] =
     &["lstm_tiny", "gpt2_tiny", "gpt2_tiny_decode", "vit_tiny", "bert_tiny", "llama_tiny", "mamba_tiny"];
+
+/// How far from f32 where factors are narrow.
+const NARROW_TOLERANCES: [(DType, f64); 2] = [(DType::BF16, 4e-2), (DType::F16, 5e-3)];
+
+/// Those of them whose products are by matrices, where a GPU has instructions for that.
+const NARROW: &[&str] = &["lstm_tiny", "gpt2_tiny", "vit_tiny", "bert_tiny"];
 
 /// The devices that are there; says of the others why not.
 fn devices() -> Vec<Backend> {
@@ -86,6 +94,20 @@ fn small_models_agree_with_the_cpu_and_with_pytorch() {
         let options = Options { backend: device, ..Options::default() };
         let (error, _) = run(&golden, &Runner::compiled(&model, &options), &values(&golden, &model));
         assert!(error <= 1e-4, "{name} is {error:e} from PyTorch");
+    }
+}
+
+#[test]
+fn narrow_models_agree_with_wide_ones() {
+    for (device, name) in devices().into_iter().flat_map(|device| NARROW.iter().map(move |name| (device, name))) {
+        let golden = named(name);
+        let model = golden.build();
+        for (dtype, tolerance) in NARROW_TOLERANCES {
+            let options = Options { backend: device, narrowing: Narrowing::Factors(dtype), ..Options::default() };
+            let (error, _) = run(&golden, &Runner::compiled(&model, &options), &values(&golden, &model));
+            println!("{name} in {dtype} by {}: {error:.1e}", device.name());
+            assert!(error <= tolerance, "{name} is {error:e} from PyTorch in f32");
+        }
     }
 }
 
