@@ -3,12 +3,12 @@
 //! A machine without a driver says so and passes: `tw targets` tells what is missing. Mesa's lavapipe is a driver that
 //! needs no GPU, and so is `tests/cuda/device.cpp`.
 
+use tilewright::compiler::graph::DType;
+use tilewright::compiler::passes::Narrowing;
 #[cfg(feature = "cuda")]
 use tilewright::runtime::device::cuda;
 #[cfg(feature = "wgpu")]
 use tilewright::runtime::device::wgpu;
-use tilewright::compiler::graph::DType;
-use tilewright::compiler::passes::Narrowing;
 use tilewright::{Backend, Options, Tensor};
 
 use crate::digits::{RIGHT, right_of};
