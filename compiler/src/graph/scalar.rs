@@ -45,8 +45,10 @@ pub enum Scalar {
     Erf,
     Log1p,
     Expm1,
+    Exp2,
     Pow,
     Atan2,
+    Scalb,
     Eq,
     Ne,
     Lt,
@@ -148,8 +150,10 @@ pub static DEFS: &[ScalarDef] = &[
     def(Erf, "erf", 1, S::Float, Some(|a, _, _| libm::erf(a)), None),
     def(Log1p, "log1p", 1, S::Float, Some(|a, _, _| a.ln_1p()), None),
     def(Expm1, "expm1", 1, S::Float, Some(|a, _, _| a.exp_m1()), None),
+    def(Exp2, "exp2", 1, S::Float, Some(|a, _, _| a.exp2()), None),
     def(Pow, "pow", 2, S::Float, Some(|a, b, _| a.powf(b)), None),
     def(Atan2, "atan2", 2, S::Float, Some(|a, b, _| a.atan2(b)), None),
+    def(Scalb, "scalb", 2, S::Float, Some(|a, b, _| scalb(a, b)), None),
     def(Eq, "eq", 2, S::Compare, Some(|a, b, _| (a == b).into()), Some(|a, b, _| (a == b).into())),
     def(Ne, "ne", 2, S::Compare, Some(|a, b, _| (a != b).into()), Some(|a, b, _| (a != b).into())),
     def(Lt, "lt", 2, S::Order, Some(|a, b, _| (a < b).into()), Some(|a, b, _| (a < b).into())),
@@ -179,6 +183,12 @@ fn int_modulo(a: i64, b: i64) -> i64 {
     a.wrapping_sub(int_floor_div(a, b).wrapping_mul(b))
 }
 
+/// Where the power is no finite number, the product may be.
+fn scalb(a: f64, b: f64) -> f64 {
+    let exponent = b.floor();
+    if exponent.is_finite() { libm::scalbn(a, exponent as i32) } else { a * exponent.exp2() }
+}
+
 fn float_modulo(a: f64, b: f64) -> f64 {
     let remainder = a % b;
     if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
@@ -188,7 +198,7 @@ fn float_modulo(a: f64, b: f64) -> f64 {
 #[rustfmt::skip]
 static WORK: &[(&[Scalar], u32)] = &[
     (&[Scalar::Div, Scalar::Sqrt, Scalar::FloorDiv, Scalar::Modulo], 4),
-    (&[Scalar::Exp, Scalar::Log, Scalar::Log1p, Scalar::Expm1, Scalar::Tanh, Scalar::Erf], 16),
+    (&[Scalar::Exp, Scalar::Log, Scalar::Log1p, Scalar::Expm1, Scalar::Exp2, Scalar::Tanh, Scalar::Erf], 16),
     (&[Scalar::Sin, Scalar::Cos, Scalar::Tan, Scalar::Asin, Scalar::Acos, Scalar::Atan, Scalar::Sinh, Scalar::Cosh], 16),
     (&[Scalar::Asinh, Scalar::Acosh, Scalar::Atanh, Scalar::Pow, Scalar::Atan2], 32),
 ];

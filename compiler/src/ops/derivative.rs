@@ -64,6 +64,10 @@ static UNARY: &[(Scalar, Unary)] = &[
         b.div(g, twice)
     }),
     (Scalar::Exp, |b, _, y, g| b.mul(g, y)),
+    (Scalar::Exp2, |b, _, y, g| {
+        let slope = b.mul_number(y, std::f64::consts::LN_2)?;
+        b.mul(g, slope)
+    }),
     (Scalar::Log, |b, x, _, g| b.div(g, x)),
     (Scalar::Sin, |b, x, _, g| {
         let slope = b.cos(x)?;
@@ -164,6 +168,7 @@ static BINARY: &[(Scalar, Binary)] = &[
         one_side(b, first, g, idx)
     }),
     (Scalar::Pow, power),
+    (Scalar::Scalb, |b, [_, exponent], _, g, idx| if idx == 0 { b.scalb(g, exponent) } else { b.number(0.0, g) }),
     (Scalar::Atan2, |b, [height, width], _, g, idx| {
         let (h2, w2) = (b.mul(height, height)?, b.mul(width, width)?);
         let square = b.add(h2, w2)?;

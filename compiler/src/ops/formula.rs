@@ -47,6 +47,7 @@ scalar_methods! {
     sinh(x) Sinh
     cosh(x) Cosh
     pow(a, b) Pow
+    scalb(a, b) Scalb
     floor_div(a, b) FloorDiv
     not(x) Not
     select(test, a, b) Select

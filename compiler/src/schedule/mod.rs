@@ -9,6 +9,7 @@ mod collapse;
 pub mod compose;
 mod contraction;
 mod emit;
+mod exponentials;
 mod keep;
 mod opaque;
 mod order;
@@ -112,6 +113,7 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
+    let loops = if machine.is_block() { loops } else { exponentials::by_powers_of_two(loops) };
     let loops = collapse::collapse(sums::in_memory_order(loops));
     if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
         return kernel;

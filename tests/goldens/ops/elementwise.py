@@ -23,6 +23,7 @@ UNARY: list[tuple[str, Unary, float, float, Tensor]] = [  # name, meaning, the r
     ("log", torch.log, 0.125, 4, f64(NAN, INF, -1.0, 0.0, 1.0, 2.0**-120)),
     ("log1p", torch.log1p, -0.75, 4, f64(NAN, INF, -1.0, 0.0, 2.0**-40)),
     ("expm1", torch.expm1, -2, 2, f64(NAN, INF, -INF, 0.0, 2.0**-40)),
+    ("exp2", torch.exp2, -4, 4, ANY),
     ("sqrt", torch.sqrt, 0, 4, f64(NAN, INF, -1.0, 0.0, 4.0)),
     ("rsqrt", torch.rsqrt, 0.125, 4, f64(NAN, INF, -1.0, 0.0, 4.0)),
     ("reciprocal", torch.reciprocal, 0.125, 4, f64(NAN, INF, -INF, 0.0, 4.0)),
@@ -100,6 +101,10 @@ def binary() -> None:
     add("pow", "random", [base, exponent], base**exponent)
     base, exponent = f64(-2, -2, -2, 0, 0, 0, 2, INF, -INF, NAN, -8, 1), f64(3, 2, -1, 0, 2, -1, -2, 2, 3, 0, 0.5, NAN)
     add("pow", "edges", [base, exponent], base**exponent)
+    base, exponent = real("scalb_base", 6), real("scalb_exponent", 6, low=-4, high=4)
+    add("scalb", "random", [base, exponent], torch.ldexp(base, torch.floor(exponent)))
+    base, exponent = f64(3, -3, 0, NAN, 1, INF, 0, 1, -1, INF), f64(0.9, -0.9, 2, 1, NAN, -3, INF, -INF, INF, -INF)
+    add("scalb", "edges", [base, exponent], torch.ldexp(base, torch.floor(exponent)))
     x, y = f64(7, -7, 7, -7, 5.5, -5.5, 6, -6), f64(3, 3, -3, -3, 2, 2, 3, 3)
     add("floor_mod", "float", [x, y], torch.remainder(x, y), note="the sign of the divisor")
     add("trunc_mod", "float", [x, y], torch.fmod(x, y), note="the sign of the dividend")

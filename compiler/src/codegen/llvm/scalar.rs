@@ -26,6 +26,8 @@ enum Form {
     Absolute,
     /// The operand itself.
     Same,
+    /// x86's product with a power of two, of whole vectors.
+    Scale,
     /// Every bit flipped.
     Flip,
     None,
@@ -62,6 +64,7 @@ static ROWS: &[Row] = &[
     row(Scalar::Ceil, Intrinsic("ceil"), NONE, NONE),
     row(Scalar::Round, Intrinsic("roundeven"), NONE, NONE),
     row(Scalar::Trunc, Intrinsic("trunc"), NONE, NONE),
+    row(Scalar::Scalb, Form::Scale, NONE, NONE),
     row(Scalar::Eq, Compare("fcmp oeq"), Compare("icmp eq"), Compare("icmp eq")),
     row(Scalar::Ne, Compare("fcmp une"), Compare("icmp ne"), Compare("icmp ne")),
     row(Scalar::Lt, Compare("fcmp olt"), Compare("icmp slt"), Compare("icmp ult")),
@@ -107,6 +110,11 @@ impl Printer<'_> {
                 let picked = self.temp(format!("select {mask} {first}, {text} {a}, {text} {b}"));
                 let nan = self.temp(format!("fcmp uno {text} {a}, {a}"));
                 format!("select {mask} {nan}, {text} {a}, {text} {picked}")
+            }
+            (Form::Scale, [a, b]) if *ty == Type::new(DType::F32, [16]) => {
+                format!(
+                    "call {text} @llvm.x86.avx512.mask.scalef.ps.512({text} {a}, {text} {b}, {text} poison, i16 -1, i32 4)"
+                )
             }
             (Form::Negate, [a]) => format!("sub {text} {}, {a}", zero(ty)),
             (Form::Absolute, [a]) => format!("call {text} @llvm.abs.{}({text} {a}, i1 false)", mangled(ty)?),

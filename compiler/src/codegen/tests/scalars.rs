@@ -73,6 +73,13 @@ fn case(scalar: Scalar, dtype: DType, lanes: u32) -> Option<Case> {
             amount[0] = low;
         }
     }
+    if scalar == Scalar::Scalb {
+        let infinite = [f32::INFINITY, f32::NEG_INFINITY].map(f32::to_ne_bytes);
+        buffers[1]
+            .chunks_mut(4)
+            .filter(|power| infinite.iter().any(|bytes| bytes == power))
+            .for_each(|power| power.fill(0));
+    }
     buffers.push(vec![0; N * result.size_of()]);
     Some(Case { kernel, sizes: Vec::new(), buffers })
 }

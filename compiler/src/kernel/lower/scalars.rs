@@ -26,6 +26,11 @@ impl Lower<'_> {
                 let product = self.op(Mul, &[a, operands[1]]);
                 self.op(Add, &[product, operands[2]])
             }
+            Scalb if self.has_scalb(a) => {
+                // To the instruction NaN times an infinite power is that power.
+                let (product, is_number) = (self.op(scalar, operands), self.op(Eq, &[a, a]));
+                self.op(Select, &[is_number, product, a])
+            }
             _ if crate::kernel::verify::is_primitive(scalar) => self.op(scalar, operands),
             _ => self.transcendental(scalar, operands, dtype),
         }

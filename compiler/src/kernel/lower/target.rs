@@ -12,6 +12,8 @@ pub struct TargetDesc {
     pub fma: bool,
     /// Loads can take an address per lane.
     pub gather: bool,
+    /// Whole vectors of f32 are multiplied by powers of two in one instruction.
+    pub scalb: bool,
     /// Vectors hold elements of four bytes and nothing else.
     pub only_words: bool,
     /// Dot products of pairs of bf16 are one instruction on whole vectors.
@@ -27,72 +29,18 @@ pub struct TargetDesc {
 }
 
 impl TargetDesc {
-    pub const AVX512: TargetDesc = TargetDesc {
-        vector_bytes: 64,
-        masks: true,
-        fma: true,
-        gather: true,
-        only_words: false,
-        dots: false,
-        byte_dots: false,
-        threads: 1,
-        shared_bytes: 0,
-        mma: false,
-    };
-    pub const AVX2: TargetDesc = TargetDesc {
-        vector_bytes: 32,
-        masks: true,
-        fma: true,
-        gather: true,
-        only_words: false,
-        dots: false,
-        byte_dots: false,
-        threads: 1,
-        shared_bytes: 0,
-        mma: false,
-    };
-    pub const NEON: TargetDesc = TargetDesc {
-        vector_bytes: 16,
-        masks: false,
-        fma: true,
-        gather: false,
-        only_words: false,
-        dots: false,
-        byte_dots: false,
-        threads: 1,
-        shared_bytes: 0,
-        mma: false,
-    };
-    pub const SSE: TargetDesc = TargetDesc {
-        vector_bytes: 16,
-        masks: false,
-        fma: false,
-        gather: false,
-        only_words: false,
-        dots: false,
-        byte_dots: false,
-        threads: 1,
-        shared_bytes: 0,
-        mma: false,
-    };
+    pub const AVX512: TargetDesc = TargetDesc { vector_bytes: 64, scalb: true, ..TargetDesc::AVX2 };
+    pub const AVX2: TargetDesc = TargetDesc { vector_bytes: 32, masks: true, gather: true, ..TargetDesc::SCALAR };
+    pub const NEON: TargetDesc = TargetDesc { vector_bytes: 16, ..TargetDesc::SCALAR };
+    pub const SSE: TargetDesc = TargetDesc { vector_bytes: 16, fma: false, ..TargetDesc::SCALAR };
     /// Cranelift: 128 bits, and lane types that need no conversion between widths.
-    pub const WORDS: TargetDesc = TargetDesc {
-        vector_bytes: 16,
-        masks: false,
-        fma: true,
-        gather: false,
-        only_words: true,
-        dots: false,
-        byte_dots: false,
-        threads: 1,
-        shared_bytes: 0,
-        mma: false,
-    };
+    pub const WORDS: TargetDesc = TargetDesc { vector_bytes: 16, only_words: true, ..TargetDesc::SCALAR };
     pub const SCALAR: TargetDesc = TargetDesc {
         vector_bytes: 4,
         masks: false,
         fma: true,
         gather: false,
+        scalb: false,
         only_words: false,
         dots: false,
         byte_dots: false,

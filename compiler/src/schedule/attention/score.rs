@@ -9,6 +9,7 @@ use crate::kernel::{Builder, Span, Type, Value, lane};
 use crate::schedule::body::Term;
 use crate::schedule::contraction::depth::Depth;
 use crate::schedule::emit::Tile;
+use crate::schedule::exponentials;
 use crate::seeded::{Fault, is};
 
 /// Rows whose exponentials are computed together.
@@ -110,7 +111,7 @@ impl Item<'_> {
             let score = b.load(self.scores, [n_rows, width], [t, &at], [], 0.0);
             let shift = b.broadcast(largest, [n_rows, width]);
             let shifted = b.scalar(Scalar::Sub, &[score, shift]);
-            let e = b.scalar(Scalar::Exp, &[shifted]);
+            let e = exponentials::below_zero(b, shifted);
             match self.weights {
                 Some(weights) => {
                     let rounded = b.cast(e, DType::BF16);
@@ -123,7 +124,7 @@ impl Item<'_> {
         let mut sum = b.reduce(Scalar::Add, sum, 1);
         if let (Some(carried), Some(before)) = (self.carried, before) {
             let change = b.scalar(Scalar::Sub, &[before, largest]);
-            let factor = b.scalar(Scalar::Exp, &[change]);
+            let factor = exponentials::below_zero(b, change);
             let sum_before = b.load(self.sums, [n_rows, 1], here, [], 0.0);
             let scaled = b.scalar(Scalar::Mul, &[sum_before, factor]);
             sum = b.scalar(Scalar::Add, &[scaled, sum]);

@@ -34,8 +34,10 @@ table! {
     erf(a): f64 = libm::erf(a);
     log1p(a): f64 = a.ln_1p();
     expm1(a): f64 = a.exp_m1();
+    exp2(a): f64 = a.exp2();
     pow(a, b): f64 = a.powf(b);
     atan2(a, b): f64 = a.atan2(b);
+    scalb(a, b): f64 = scaled(a, b);
     modulo(a, b): f64 = floored_remainder(a, b);
     // For CPUs without the instruction.
     fma(a, b, c): f64 = a.mul_add(b, c);
@@ -56,6 +58,12 @@ table! {
 fn floored_remainder(a: f64, b: f64) -> f64 {
     let remainder = a % b;
     if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
+}
+
+/// `a` times 2 to the power of the floor of `b`.
+fn scaled(a: f64, b: f64) -> f64 {
+    let exponent = b.floor();
+    if exponent.is_finite() { libm::scalbn(a, exponent as i32) } else { a * exponent.exp2() }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! exp and expm1: with n the integer nearest to x / ln 2 and r = x - n·ln 2, exp(x) = 2^n · exp(r), |r| <= 0.35.
+//! exp and expm1: with n the integer nearest to x / ln 2 and r = x - n·ln 2, exp(x) = 2^n · exp(r), |r| <= 0.35. exp2: with
+//! n the integer nearest to x, 2^x = 2^n · 2^(x - n); so exp too where an instruction multiplies by 2^n.
 //!
-//! The polynomials for (exp(r) - 1 - r) / r² err by 3e-9 and 2e-10 of exp(r). For exp, 2^n is added to the exponent in
-//! integers: below the range the sum is negative and becomes zero, and beyond it another value is taken. Results that are
-//! denormal are some number below the least normal one.
+//! The polynomials for (exp(r) - 1 - r) / r² err by 3e-9 and 2e-10 of exp(r), that for (2^r - 1) / r by 9e-8 of 2^r. Without
+//! that instruction 2^n is added to the exponent in integers: below the range the sum is negative and becomes zero, and
+//! beyond it another value is taken; results that are denormal are some number below the least normal one.
 
 use super::{Lower, ROUNDER};
 use crate::graph::{DType, Scalar};
@@ -26,40 +27,105 @@ const EXPM1: [f64; 6] = [
     0.001_393_388_141_877_949_2,
     0.000_198_912_472_114_894_7,
 ];
+const EXP2: [f64; 5] = [
+    0.693_147_003_650_665_3,
+    0.240_222_409_367_561_34,
+    0.055_507_350_713_014_6,
+    0.009_671_619_161_963_463,
+    0.001_326_459_110_714_495_2,
+];
+/// 1 / ln 2 as a sum of two numbers of f32.
+const LOG2_E_PARTS: [f64; 2] = [1.442_695_021_629_333_5, 1.925_963_033_500_597_7e-8];
 /// Below this, exp is zero in any rounding; above that, it is infinite.
 const LEAST: f64 = -104.0;
 const GREATEST: f64 = 88.722_831_726_074_22;
+/// The same for exp2.
+const LEAST_EXPONENT: f64 = -150.0;
+const GREATEST_EXPONENT: f64 = 127.999_992_370_605_47;
 
 impl Lower<'_> {
     pub(super) fn exp(&mut self, x: Value) -> Value {
+        if self.has_scalb(x) {
+            return self.exp_by_scalb(x);
+        }
         // NaN becomes the least: no integer below may depend on it.
         let least = self.like(x, LEAST);
         let above = self.op(Scalar::Gt, &[x, least]);
         let bounded = self.select(above, x, least);
-        let (n, exponent) = self.exponent(bounded);
+        let (n, exponent) = self.exponent(bounded, LOG2_E);
         let r = self.without_logs_of_two(bounded, n);
         let q = self.polynomial(r, &EXP);
         let one = self.like(x, 1.0);
         let slope = self.fma(q, r, one);
         let power = self.fma(slope, r, one);
+        let result = self.raised(power, exponent);
+        self.inside(x, GREATEST, result)
+    }
+
+    pub(super) fn exp2(&mut self, x: Value) -> Value {
+        if self.has_scalb(x) {
+            let n = self.op(Scalar::Round, &[x]);
+            let r = self.op(Scalar::Sub, &[x, n]);
+            // Of infinities the difference is NaN, and any number does.
+            let one = self.like(x, 1.0);
+            let is_below = self.op(Scalar::Lt, &[r, one]);
+            let r = self.select(is_below, r, one);
+            let power = self.power_of_fraction(r);
+            return self.op(Scalar::Scalb, &[power, n]);
+        }
+        let least = self.like(x, LEAST_EXPONENT);
+        let above = self.op(Scalar::Gt, &[x, least]);
+        let bounded = self.select(above, x, least);
+        let (n, exponent) = self.exponent(bounded, 1.0);
+        let r = self.op(Scalar::Sub, &[bounded, n]);
+        let power = self.power_of_fraction(r);
+        let result = self.raised(power, exponent);
+        self.inside(x, GREATEST_EXPONENT, result)
+    }
+
+    /// x = (n + r)·ln 2, where the product in r is not rounded; NaN stays.
+    fn exp_by_scalb(&mut self, x: Value) -> Value {
+        let x = self.clamp(x, LEAST, GREATEST + 1.0);
+        let product = self.with(Scalar::Mul, x, LOG2_E_PARTS[0]);
+        let n = self.op(Scalar::Round, &[product]);
+        let negative = self.op(Scalar::Neg, &[n]);
+        let parts = LOG2_E_PARTS.map(|part| self.like(x, part));
+        let r = self.fma(x, parts[0], negative);
+        let r = self.fma(x, parts[1], r);
+        let power = self.power_of_fraction(r);
+        self.op(Scalar::Scalb, &[power, n])
+    }
+
+    /// 2^r for |r| <= 1/2.
+    fn power_of_fraction(&mut self, r: Value) -> Value {
+        let q = self.polynomial(r, &EXP2);
+        let one = self.like(r, 1.0);
+        self.fma(q, r, one)
+    }
+
+    /// `power · 2^exponent` by its bits.
+    fn raised(&mut self, power: Value, exponent: Value) -> Value {
         let power = self.bitcast(power, DType::I32);
         let (shift, zero) = (self.int_like(exponent, 23), self.int_like(exponent, 0));
         let exponent = self.op(Scalar::Shl, &[exponent, shift]);
         let bits = self.op(Scalar::Add, &[power, exponent]);
         let bits = self.op(Scalar::Max, &[bits, zero]);
-        let result = self.bitcast(bits, DType::F32);
-        let is_inside = self.with(Scalar::Le, x, GREATEST);
-        // NaN stays, and everything else is infinite.
+        self.bitcast(bits, DType::F32)
+    }
+
+    /// The result for an argument up to `greatest`. NaN stays, and everything else is infinite.
+    fn inside(&mut self, x: Value, greatest: f64, result: Value) -> Value {
+        let is_inside = self.with(Scalar::Le, x, greatest);
         let outside = self.with(Scalar::Add, x, f64::INFINITY);
         self.select(is_inside, result, outside)
     }
 
-    /// The integer nearest to `x / ln 2`, and an i32 with its low bits.
-    fn exponent(&mut self, x: Value) -> (Value, Value) {
+    /// The integer nearest to `x · factor`, and an i32 with its low bits.
+    fn exponent(&mut self, x: Value, factor: f64) -> (Value, Value) {
         if self.is_block() {
-            return self.nearest(x, LOG2_E);
+            return self.nearest(x, factor);
         }
-        let (factor, rounder) = (self.like(x, LOG2_E), self.like(x, ROUNDER));
+        let (factor, rounder) = (self.like(x, factor), self.like(x, ROUNDER));
         let shifted = self.fma(x, factor, rounder);
         (self.op(Scalar::Sub, &[shifted, rounder]), self.bitcast(shifted, DType::I32))
     }

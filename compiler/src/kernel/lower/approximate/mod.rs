@@ -23,7 +23,9 @@ pub(in crate::kernel) struct Expansion {
 }
 
 static EXPANSIONS: &[Expansion] = &[
-    Expansion { scalar: Scalar::Exp, expand: |lower, x| lower.exp(x[0]), error: 1.2e-7 },
+    Expansion { scalar: Scalar::Exp, expand: |lower, x| lower.exp(x[0]), error: 2.5e-7 },
+    Expansion { scalar: Scalar::Exp2, expand: |lower, x| lower.exp2(x[0]), error: 2.5e-7 },
+    Expansion { scalar: Scalar::Scalb, expand: |lower, x| lower.scalb(x[0], x[1]), error: 1.2e-7 },
     Expansion { scalar: Scalar::Expm1, expand: |lower, x| lower.expm1(x[0]), error: 4e-7 },
     Expansion { scalar: Scalar::Log, expand: |lower, x| lower.log(x[0]), error: 2e-7 },
     Expansion { scalar: Scalar::Log1p, expand: |lower, x| lower.log1p(x[0]), error: 4e-7 },
@@ -91,6 +93,34 @@ impl Lower<'_> {
         let bits = self.bitcast(shifted, DType::I32);
         let origin = self.int_like(bits, i64::from((ROUNDER as f32).to_bits()));
         (float, self.op(Scalar::Sub, &[bits, origin]))
+    }
+
+    /// Whether values like this one are multiplied by powers of two in one instruction.
+    pub(super) fn has_scalb(&self, x: Value) -> bool {
+        self.target.scalb && *self.type_of(x) == Type::new(DType::F32, [u64::from(self.lanes)])
+    }
+
+    /// The power in three factors, as one number does not hold all that leave neither zero nor infinity.
+    fn scalb(&mut self, a: Value, b: Value) -> Value {
+        let floor = self.op(Scalar::Floor, &[b]);
+        let bounded = self.clamp(floor, -378.0, 381.0);
+        let (_, mut rest) = self.nearest(bounded, 1.0);
+        let (least, most) = (self.int_like(rest, -126), self.int_like(rest, 127));
+        let mut product = a;
+        for _ in 0..3 {
+            let part = self.op(Scalar::Max, &[rest, least]);
+            let part = self.op(Scalar::Min, &[part, most]);
+            let factor = self.power_of_two(part);
+            product = self.op(Scalar::Mul, &[product, factor]);
+            rest = self.op(Scalar::Sub, &[rest, part]);
+        }
+        for (infinite, power) in [(f64::INFINITY, f64::INFINITY), (f64::NEG_INFINITY, 0.0)] {
+            let is_infinite = self.with(Scalar::Eq, b, infinite);
+            let limit = self.with(Scalar::Mul, a, power);
+            product = self.select(is_infinite, limit, product);
+        }
+        let is_number = self.op(Scalar::Eq, &[b, b]);
+        self.select(is_number, product, b)
     }
 
     /// 2^n for an i32 in the range of normal exponents.

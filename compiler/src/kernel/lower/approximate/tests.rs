@@ -6,7 +6,7 @@ use crate::kernel::interpret::{Order, interpret};
 use crate::kernel::lower::{TargetDesc, lower};
 use crate::kernel::{Builder, lane};
 
-/// `y = f(x)` through the lowering of a target.
+/// `y = f(x)`, or `f(x, 1 - x)`, through the lowering of a target.
 fn apply(scalar: Scalar, inputs: &[f32], target: &TargetDesc) -> Vec<f32> {
     let mut b = Builder::new("apply");
     let n = b.size("N", 0, None);
@@ -16,7 +16,9 @@ fn apply(scalar: Scalar, inputs: &[f32], target: &TargetDesc) -> Vec<f32> {
     let at = &(&i * 16) + &lane(0);
     let inside = Builder::below(&at, &n);
     let loaded = b.load(x, [16], [&at], [inside.clone()], 0.0);
-    let result = b.scalar(scalar, &[loaded]);
+    let one = b.constant(b.type_of(loaded).clone(), 1.0);
+    let second = b.scalar(Scalar::Sub, &[one, loaded]);
+    let result = b.scalar(scalar, &[loaded, second][..scalar.def().arity]);
     b.store(y, [&at], [inside], result);
     let kernel = lower(&b.finish(), target).expect("a kernel");
     crate::kernel::verify(&kernel).expect("lowered kernels verify");
@@ -40,12 +42,12 @@ fn expansions_agree_with_f64() {
     let samples = samples();
     for expansion in EXPANSIONS {
         let float = expansion.scalar.def().float.expect("a float function");
-        for target in [TargetDesc::AVX512, TargetDesc::SSE] {
+        for target in [TargetDesc::AVX512, TargetDesc::AVX2, TargetDesc::SSE] {
             // Without fused operations each step rounds twice.
             let error = if target.fma { expansion.error } else { 2.0 * expansion.error };
             let found = apply(expansion.scalar, &samples, &target);
             for (&x, &y) in samples.iter().zip(&found) {
-                let wanted = float(x.into(), 0.0, 0.0);
+                let wanted = float(x.into(), (1.0 - x).into(), 0.0);
                 let single = wanted as f32;
                 let near = (f64::from(y) - wanted).abs() <= error * wanted.abs();
                 let flushed = wanted.abs() < f64::from(f32::MIN_POSITIVE) && y.abs() <= f32::MIN_POSITIVE;

@@ -1,0 +1,66 @@
+//! Exponentials of what is below the largest of its row, as powers of two: with base 2 the argument is taken apart exactly
+//! by one instruction.
+//!
+//! Invariant: no result is off by more than the rounding of one that is near 1. The product with 1 / ln 2 is rounded, which
+//! errs the more in relation to a result the further the argument is from zero; below zero results shrink faster.
+
+use rustc_hash::FxHashMap;
+
+use super::Loops;
+use super::body::{Body, Term, TermId};
+use crate::graph::{DType, Scalar};
+use crate::kernel::{Builder, Value};
+
+const LOG2_E: f64 = std::f64::consts::LOG2_E;
+
+/// exp of a tile of numbers that are not above zero, on a CPU.
+pub fn below_zero(b: &mut Builder, x: Value) -> Value {
+    if b.type_of(x).dtype != DType::F32 {
+        return b.scalar(Scalar::Exp, &[x]);
+    }
+    let factor = b.constant(b.type_of(x).clone(), LOG2_E);
+    let exponent = b.scalar(Scalar::Mul, &[x, factor]);
+    b.scalar(Scalar::Exp2, &[exponent])
+}
+
+/// The same in the body of loops.
+pub fn by_powers_of_two(mut loops: Loops) -> Loops {
+    let mut roots = loops.roots();
+    if !loops.body.needed(&roots).into_iter().any(|id| is_below_largest(&loops, id)) {
+        return loops;
+    }
+    let mut body = Body::default();
+    let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
+    for id in loops.body.needed(&roots) {
+        let mut term = loops.body.term(id).clone();
+        term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
+        let new = match &term {
+            Term::Apply(_, args) if is_below_largest(&loops, id) => {
+                let factor = body.constant(DType::F32, LOG2_E);
+                let exponent = body.apply(Scalar::Mul, &[args[0], factor]);
+                body.apply(Scalar::Exp2, &[exponent])
+            }
+            _ => body.add(term, loops.body.dtype(id)),
+        };
+        map.insert(id, new);
+    }
+    roots.iter_mut().for_each(|root| *root = map[root]);
+    loops.body = body;
+    loops.set_roots(&roots);
+    loops
+}
+
+/// `exp(x - y)` where y is made of the largest x.
+fn is_below_largest(loops: &Loops, id: TermId) -> bool {
+    let body = &loops.body;
+    let Term::Apply(Scalar::Exp, args) = body.term(id) else { return false };
+    let Term::Apply(Scalar::Sub, sides) = body.term(args[0]) else { return false };
+    let is_largest = |id: &TermId| match *body.term(*id) {
+        Term::Reduced(stage) => {
+            let stage = &loops.stages[stage];
+            stage.combine == Scalar::Max && stage.element == sides[0]
+        }
+        _ => false,
+    };
+    body.dtype(id) == DType::F32 && body.needed(&sides[1..]).iter().any(is_largest)
+}
