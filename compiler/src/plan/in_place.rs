@@ -44,6 +44,8 @@ fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
     }
     let mut joined = kernel.clone();
     joined.buffers[last].rights = Rights::ReadWrite;
+    // The caches have what was just read.
+    joined.buffers[last].streamed = false;
     joined.buffers.remove(operand);
     let renumber = |memory: &mut Memory| {
         if let Memory::Buffer(at) = memory {

@@ -17,6 +17,7 @@ mod pointwise;
 mod recurrence;
 mod reduction;
 mod residues;
+mod stream;
 mod sums;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use super::emit::{Tile, begin};
 use super::tiles::{Machine, each_tile, segments};
-use super::{Loops, order, residues, transpose};
+use super::{Loops, order, residues, stream, transpose};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, lane};
 
@@ -24,6 +24,7 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
         return transpose::kernel(loops, &plan, machine);
     }
     let (mut b, operands, result) = begin(loops);
+    stream::stream(&mut b, result, loops, machine);
     let mut at = grid(&mut b, loops, inner);
     let Some(inner) = inner else {
         let mut tile = Tile::new(loops, &operands, at, vec![1], Vec::new());

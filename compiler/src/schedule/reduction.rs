@@ -15,7 +15,7 @@ use super::emit::{Inverse, Kept, Tile, begin, number};
 use super::keep::{self, Keep};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, segments};
-use super::{Loops, order};
+use super::{Loops, order, stream};
 use crate::graph::rows::axis_of;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Condition, Kernel, Memory, Span, Type, Value, lane};
@@ -34,6 +34,7 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
     let lanes = order::vector_axis(loops, machine);
     let at = grid(&mut b, loops, lanes);
+    stream::stream(&mut b, result, loops, machine);
     let mut rows = Rows::new(loops, machine, &operands, result, at);
     match lanes {
         Some(lanes) if !loops.inner.contains(&lanes) => rows.across(&mut b, lanes),
@@ -316,7 +317,8 @@ impl<'a> Rows<'a> {
 
     /// Asks for what the row will be written to, in the pass before: a line is read before it is written.
     fn prefetch_result(&self, b: &mut Builder, pass: usize, lanes: usize, base: &Dim, width: u64) {
-        if pass == 0 || pass + 1 != self.loops.stages.len() || !self.loops.stores_rows() {
+        let is_streamed = stream::is_worthwhile(self.loops, self.machine);
+        if pass == 0 || pass + 1 != self.loops.stages.len() || !self.loops.stores_rows() || is_streamed {
             return;
         }
         let per_line = LINE / self.loops.result.dtype.size_of() as u64;

@@ -1,11 +1,15 @@
 //! Loads and stores as LLVM instructions.
 //!
-//! Invariant: every access is aligned to one element only, and says so. A bool is an `i8` in memory and an `i1` outside.
+//! Invariant: every access is aligned to one element only, and says so, but for stores that stream: those are written out
+//! as such where the memory that the caller gave begins at a multiple of a line. A bool is an `i8` in memory and an `i1` outside.
 
 use super::print::{Printer, lanes_of, memory_element, text_of, with_lanes};
 use crate::codegen::CodegenError;
 use crate::graph::DType;
 use crate::kernel::{Place, Type, Value};
+
+/// The metadata that says a store streams.
+const ONE: &str = "!{i32 1}";
 
 impl Printer<'_> {
     pub fn load(&mut self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
@@ -43,6 +47,11 @@ impl Printer<'_> {
         }
         let pointer = self.pointer(place, &ty)?;
         let scatters = !self.kernel.type_of(place.offset).is_scalar();
+        if place.streams && self.streams {
+            let bytes = lanes_of(&ty) as usize * align;
+            self.line(format_args!("  store {value}, {pointer}, align {bytes}, !nontemporal {ONE}"));
+            return Ok(());
+        }
         if !scatters && place.mask.is_none() {
             self.line(format_args!("  store {value}, {pointer}, align {align}"));
             return Ok(());

@@ -13,6 +13,12 @@ use crate::kernel::{
     Argument, Block, Condition, If, Kernel, Literal, Local, Loop, Memory, Op, Rights, Stmt, Type, Value,
 };
 
+/// The inner functions of a kernel: the second one of those that stream.
+const PLAIN: &str = "inner";
+const STREAMING: &str = "streaming";
+/// Bytes of a line of the caches.
+const LINE: i64 = 64;
+
 /// Scratch memory beyond this would not fit the stack of a thread.
 const MAX_LOCAL_BYTES: u64 = 1 << 20;
 
@@ -34,6 +40,8 @@ pub struct Printer<'a> {
     n_temps: usize,
     n_labels: usize,
     calls: Vec<Scalar>,
+    /// Whether the stores that may stream do.
+    pub streams: bool,
 }
 
 pub fn print_kernel(unit: &Unit, target: &Target) -> Result<Printed, CodegenError> {
@@ -49,9 +57,13 @@ pub fn print_kernel(unit: &Unit, target: &Target) -> Result<Printed, CodegenErro
         n_temps: 0,
         n_labels: 0,
         calls: Vec::new(),
+        streams: false,
     };
     printer.outer_function(unit.symbol);
-    printer.inner_function(unit.symbol)?;
+    printer.inner_function(unit.symbol, PLAIN)?;
+    if kernel.buffers.iter().any(|buffer| buffer.streamed) {
+        printer.inner_function(unit.symbol, STREAMING)?;
+    }
     Ok(Printed { text: printer.text, calls: printer.calls })
 }
 
@@ -73,12 +85,34 @@ impl Printer<'_> {
             params.push(format!("i64 %s{idx}"));
         }
         params.extend(["i64 %begin".to_string(), "i64 %end".to_string()]);
-        self.line(format_args!("  call void @\"{symbol}.inner\"({})", params.join(", ")));
-        self.line(format_args!("  ret void\n}}"));
+        let inner = |variant: &str| format!("  call void @\"{symbol}.{variant}\"({})\n", params.join(", "));
+        let Some(aligned) = self.streams_can_begin() else {
+            self.line(format_args!("{}  ret void\n}}", inner(PLAIN)));
+            return;
+        };
+        // Other threads see what has streamed only after a fence.
+        self.line(format_args!("  br i1 {aligned}, label %stream, label %plain"));
+        self.line(format_args!("stream:\n{}  fence seq_cst\n  ret void", inner(STREAMING)));
+        self.line(format_args!("plain:\n{}  ret void\n}}", inner(PLAIN)));
     }
 
-    fn inner_function(&mut self, symbol: &str) -> Result<(), CodegenError> {
+    /// Whether all memory that is streamed begins with a line, where there is such memory.
+    fn streams_can_begin(&mut self) -> Option<String> {
+        let buffers = self.kernel.buffers.iter().enumerate();
+        let streamed: Vec<usize> = buffers.filter(|(_, buffer)| buffer.streamed).map(|(idx, _)| idx).collect();
+        let (&first, rest) = streamed.split_first()?;
+        let mut all = self.temp(format!("ptrtoint ptr %b{first} to i64"));
+        for other in rest {
+            let address = self.temp(format!("ptrtoint ptr %b{other} to i64"));
+            all = self.temp(format!("or i64 {all}, {address}"));
+        }
+        let within = self.temp(format!("and i64 {all}, {}", LINE - 1));
+        Some(self.temp(format!("icmp eq i64 {within}, 0")))
+    }
+
+    fn inner_function(&mut self, symbol: &str, variant: &str) -> Result<(), CodegenError> {
         let kernel = self.kernel;
+        (self.streams, self.here) = (variant == STREAMING, "entry".to_string());
         let mut params = Vec::new();
         for (idx, buffer) in kernel.buffers.iter().enumerate() {
             let rights = match buffer.rights {
@@ -90,7 +124,7 @@ impl Printer<'_> {
         }
         params.extend((0..kernel.sizes.len()).map(|idx| format!("i64 %s{idx}")));
         params.extend(["i64 %begin".to_string(), "i64 %end".to_string()]);
-        self.line(format_args!("define internal void @\"{symbol}.inner\"({}) noinline #0 {{", params.join(", ")));
+        self.line(format_args!("define internal void @\"{symbol}.{variant}\"({}) noinline #0 {{", params.join(", ")));
         self.line(format_args!("entry:"));
         self.locals(&kernel.locals)?;
         self.block(&kernel.body)?;

@@ -68,45 +68,62 @@ pub fn check_on(backend: Backend, target: &Target, cases: &[&Case]) {
     for (case, symbol) in cases.iter().zip(&symbols) {
         let mut wanted = case.buffers.clone();
         interpret(&case.kernel, &case.sizes, &mut wanted, Order::Whole).unwrap();
-        let mut found = case.buffers.clone();
-        found.iter_mut().for_each(|bytes| bytes.extend(BEYOND));
-        call(object.function(symbol).unwrap(), case, &mut found);
-        for (bytes, buffer) in found.iter_mut().zip(&case.kernel.buffers) {
-            let rest = bytes.split_off(bytes.len() - BEYOND.len());
-            assert_eq!(rest, BEYOND, "{backend:?} {}: stores beyond `{}`", case.kernel.name, buffer.name);
-        }
-        for (idx, buffer) in case.kernel.buffers.iter().enumerate() {
-            let at = first_difference(buffer.dtype, &wanted[idx], &found[idx]);
-            if let Some(at) = at {
-                let size = buffer.dtype.size_of();
-                let [wanted, found] = [&wanted, &found].map(|all| &all[idx][at * size..][..size]);
-                let inputs: Vec<&[u8]> = case
-                    .kernel
-                    .buffers
-                    .iter()
-                    .zip(&case.buffers)
-                    .filter_map(|(buffer, bytes)| {
-                        bytes.get(at * buffer.dtype.size_of()..)?.get(..buffer.dtype.size_of())
-                    })
-                    .collect();
-                let name = &case.kernel.name;
-                panic!("{backend:?} {name}: `{}`[{at}] is {found:x?}, not {wanted:x?}; {inputs:x?}", buffer.name);
-            }
+        let function = object.function(symbol).unwrap();
+        for shift in [0, 8] {
+            let found = call(function, case, shift);
+            compare(backend, case, &wanted, &found);
         }
     }
 }
 
-fn call(function: *const (), case: &Case, buffers: &mut [Vec<u8>]) {
+fn compare(backend: Backend, case: &Case, wanted: &[Vec<u8>], found: &[Vec<u8>]) {
+    for (idx, buffer) in case.kernel.buffers.iter().enumerate() {
+        let at = first_difference(buffer.dtype, &wanted[idx], &found[idx]);
+        if let Some(at) = at {
+            let size = buffer.dtype.size_of();
+            let [wanted, found] = [&wanted, &found].map(|all| &all[idx][at * size..][..size]);
+            let inputs: Vec<&[u8]> = case
+                .kernel
+                .buffers
+                .iter()
+                .zip(&case.buffers)
+                .filter_map(|(buffer, bytes)| bytes.get(at * buffer.dtype.size_of()..)?.get(..buffer.dtype.size_of()))
+                .collect();
+            let name = &case.kernel.name;
+            panic!("{backend:?} {name}: `{}`[{at}] is {found:x?}, not {wanted:x?}; {inputs:x?}", buffer.name);
+        }
+    }
+}
+
+/// The buffers after a call in which each begins so many bytes after the start of a line.
+fn call(function: *const (), case: &Case, shift: usize) -> Vec<Vec<u8>> {
+    const LINE: usize = 64;
     let n_items = case.kernel.n_items();
     let sizes = &case.kernel.sizes;
     let value = |symbol: &_| sizes.iter().position(|size| size.symbol == *symbol).map(|idx| case.sizes[idx]);
     let n_items = n_items.eval(&value).unwrap();
-    let args: Vec<*mut u8> = buffers.iter_mut().map(Vec::as_mut_ptr).collect();
+    let mut rooms: Vec<Vec<u8>> =
+        case.buffers.iter().map(|bytes| vec![0; LINE + shift + bytes.len() + BEYOND.len()]).collect();
+    let mut starts = Vec::new();
+    for (room, bytes) in rooms.iter_mut().zip(&case.buffers) {
+        let start = room.as_ptr().align_offset(LINE) + shift;
+        room[start..][..bytes.len()].copy_from_slice(bytes);
+        room[start + bytes.len()..][..BEYOND.len()].copy_from_slice(&BEYOND);
+        starts.push(start);
+    }
+    let args: Vec<*mut u8> = rooms.iter_mut().zip(&starts).map(|(room, &start)| room[start..].as_mut_ptr()).collect();
     // SAFETY: the function was generated from this case's kernel, whose buffers and sizes these are.
     unsafe {
         let function = std::mem::transmute::<*const (), KernelFn>(function);
         function(args.as_ptr(), case.sizes.as_ptr(), 0, n_items);
     }
+    let after = case.buffers.iter().zip(&case.kernel.buffers).zip(rooms.iter().zip(&starts));
+    let after = after.map(|((bytes, buffer), (room, &start))| {
+        let beyond = &room[start + bytes.len()..][..BEYOND.len()];
+        assert_eq!(beyond, BEYOND, "{}: stores beyond `{}`", case.kernel.name, buffer.name);
+        room[start..][..bytes.len()].to_vec()
+    });
+    after.collect()
 }
 
 fn first_difference(dtype: DType, wanted: &[u8], found: &[u8]) -> Option<usize> {
@@ -228,7 +245,7 @@ pub fn vector_kernel(
 }
 
 pub fn at(memory: Memory, offset: Value) -> Place {
-    Place { memory, offset, plus: 0, mask: None }
+    Place { memory, offset, plus: 0, mask: None, streams: false }
 }
 
 /// A vector of the lanes, or a scalar where there is one.

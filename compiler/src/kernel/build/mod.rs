@@ -92,8 +92,15 @@ impl Builder {
         shape: impl Into<Vec<Dim>>,
         rights: Rights,
     ) -> Memory {
-        self.kernel.buffers.push(Buffer { name: name.into(), dtype, shape: shape.into(), rights });
+        self.kernel.buffers.push(Buffer { name: name.into(), dtype, shape: shape.into(), rights, streamed: false });
         Memory::Buffer(self.kernel.buffers.len() as u32 - 1)
+    }
+
+    /// Stores to a buffer may go past the caches.
+    pub fn stream(&mut self, memory: Memory) {
+        if let Memory::Buffer(at) = memory {
+            self.kernel.buffers[at as usize].streamed = true;
+        }
     }
 
     pub fn local(&mut self, name: impl Into<String>, dtype: DType, shape: impl Into<Vec<u64>>) -> Memory {

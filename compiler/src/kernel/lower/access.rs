@@ -92,6 +92,11 @@ impl Lower<'_> {
 
     /// By how many elements neighbouring lanes are apart, where that is one constant.
     fn lane_slope(&self, access: &Access, part: &Part) -> Option<i64> {
+        self.along(access, part).map(|(_, slope)| slope)
+    }
+
+    /// The same after the element of the first lane, but for what only values tell.
+    fn along(&self, access: &Access, part: &Part) -> Option<(Dim, i64)> {
         let strides = strides(&self.source.memory_shape(access.memory));
         let mut flat = Dim::constant(0);
         for (index, stride) in access.index.iter().zip(&strides) {
@@ -105,7 +110,7 @@ impl Lower<'_> {
                 }
             }
         }
-        along_lanes(&flat, &part.index).map(|(_, slope)| slope)
+        along_lanes(&flat, &part.index)
     }
 
     fn same_for_all_lanes(&self, access: &Access, part: &Part) -> bool {
@@ -177,8 +182,18 @@ impl Lower<'_> {
         let truth = self.both(found.truth, inside);
         let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: None });
-        self.when(truth, |lower| lower.write(Place { mask, ..place }, value, accumulate));
+        let streams = mask.is_none() && !accumulate && self.streams(access, part);
+        self.when(truth, |lower| lower.write(Place { mask, streams, ..place }, value, accumulate));
         true
+    }
+
+    /// Whether a store goes past the caches: to memory that is streamed, at a multiple of the lanes.
+    fn streams(&self, access: &Access, part: &Part) -> bool {
+        let Memory::Buffer(at) = access.memory else { return false };
+        let is_known = access.index.iter().all(|index| matches!(index, Index::Dim(_)));
+        let lanes = Dim::constant(self.lanes.into());
+        let is_multiple = |(first, _): (Dim, i64)| first.exact_div(&lanes).is_some();
+        self.source.buffers[at as usize].streamed && is_known && self.along(access, part).is_some_and(is_multiple)
     }
 
     fn load_element(&mut self, access: &Access, index: &[i64], otherwise: Literal, ty: &Type) -> Value {

@@ -43,7 +43,7 @@ impl Lower<'_> {
                 truth = self.both(truth, holds);
             }
         }
-        (Place { memory: access.memory, offset, plus, mask: None }, truth)
+        (Place { memory: access.memory, offset, plus, mask: None, streams: false }, truth)
     }
 
     pub(super) fn broadcast_element(&mut self, value: Value, spot: &Spot) -> Value {

@@ -56,13 +56,13 @@ impl Lower<'_> {
 
     fn put(&mut self, memory: Memory, at: &Dim, value: Value, truth: Truth) {
         let (offset, plus) = self.offset(at);
-        let place = Place { memory, offset, plus, mask: None };
+        let place = Place { memory, offset, plus, mask: None, streams: false };
         self.when(truth, |lower| lower.b.store_at(place, value));
     }
 
     fn get(&mut self, memory: Memory, at: &Dim, ty: &Type) -> Value {
         let (offset, plus) = self.offset(at);
-        self.load_place(Place { memory, offset, plus, mask: None }, ty.clone())
+        self.load_place(Place { memory, offset, plus, mask: None, streams: false }, ty.clone())
     }
 
     /// What one thread has, for all.
@@ -111,7 +111,7 @@ impl Lower<'_> {
             // Either the elements of a row become scalars, or scalars, one after the other, a row.
             let at = if part.vector { &first + &Dim::from(&thread_symbol()) } else { first };
             let (offset, plus) = self.offset(&at);
-            let place = Place { memory: staged.memory, offset, plus, mask: None };
+            let place = Place { memory: staged.memory, offset, plus, mask: None, streams: false };
             let truth = self.takes_part(&part);
             self.load_when(truth, place, &staged.ty, Literal::zero(ty.dtype))
         });

@@ -74,7 +74,8 @@ impl<'a> Parser<'a> {
                 return Err(self.cursor.error_at(at, format!("expected read, write or readwrite, found `{other}`")));
             }
         };
-        self.kernel.buffers.push(Buffer { name, dtype, shape, rights });
+        let streamed = self.cursor.eat("stream");
+        self.kernel.buffers.push(Buffer { name, dtype, shape, rights, streamed });
         Ok(())
     }
 

@@ -219,7 +219,8 @@ impl<'a> Parser<'a> {
         } else {
             None
         };
-        Ok(Place { memory, offset, plus, mask })
+        let streams = self.cursor.eat("stream");
+        Ok(Place { memory, offset, plus, mask, streams })
     }
 
     fn lane(&mut self) -> Parsed<(Value, u32)> {

@@ -56,7 +56,8 @@ impl Printer<'_> {
         }
         for buffer in &kernel.buffers {
             let rights = rights_name(buffer.rights);
-            self.line(&format!("buffer {}: {}[{}] {rights}", buffer.name, buffer.dtype, list(&buffer.shape)));
+            let stream = if buffer.streamed { " stream" } else { "" };
+            self.line(&format!("buffer {}: {}[{}] {rights}{stream}", buffer.name, buffer.dtype, list(&buffer.shape)));
         }
         for local in &kernel.locals {
             let scope = scope_name(local.scope);
@@ -185,6 +186,9 @@ impl Printer<'_> {
             if let Some(otherwise) = mask.otherwise {
                 let _ = write!(text, " else {otherwise}");
             }
+        }
+        if place.streams {
+            text += " stream";
         }
         text
     }

@@ -115,6 +115,8 @@ pub struct Buffer {
     pub dtype: DType,
     pub shape: Vec<Dim>,
     pub rights: Rights,
+    /// No cache holds all of it until it is read again: stores may go past them.
+    pub streamed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -190,6 +190,8 @@ pub struct Place {
     pub offset: Value,
     pub plus: i64,
     pub mask: Option<Mask>,
+    /// A store of all lanes at a multiple of their number, past the caches: not where the memory begins between two lines.
+    pub streams: bool,
 }
 
 /// Lanes whose bit is clear touch no memory; a load gives `otherwise` there (a store has none).

@@ -177,6 +177,8 @@ fn place(kernel: &Kernel, place: &Place, ty: &Type, load: bool) -> Checked {
     let offset = kernel.type_of(place.offset);
     let fits = offset.dtype == DType::I64 && (offset.is_scalar() || offset.shape == ty.shape);
     require(fits, || format!("{} of {offset} is no offset", place.offset))?;
+    let may_stream = !load && offset.is_scalar() && !ty.is_scalar() && place.mask.is_none();
+    require(!place.streams || may_stream, || "only stores of whole vectors stream".to_string())?;
     let Some(mask) = place.mask else { return Ok(()) };
     require(!ty.is_scalar(), || "a scalar access has no mask".into())?;
     is(kernel, mask.mask, &ty.with_dtype(DType::Bool))?;

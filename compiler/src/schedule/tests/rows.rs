@@ -35,6 +35,21 @@ fn softmax_keeps_its_exponentials() {
 }
 
 #[test]
+fn results_that_no_cache_holds_stream() {
+    for op in ["softmax(%0) {axis = -1}", "exp(%0)"] {
+        for (rows, streams) in [("4096", true), ("64", false), ("N", false)] {
+            let text = format!(
+                r#"graph @call(%0 "x": data f32[{rows}, 4096]) where N in 0.. {{
+                  %1: f32[{rows}, 4096] = {op}
+                  return %1 "y": data
+                }}"#
+            );
+            assert_eq!(one_kernel(&text, &[]).contains("write stream"), streams, "{op} of {rows} rows");
+        }
+    }
+}
+
+#[test]
 fn rows_across_the_lanes() {
     for shape in ["2, C, 5, 7", "C, 2, 50, 3"] {
         let axis = shape.split(", ").position(|size| size == "C").expect("a channel");
