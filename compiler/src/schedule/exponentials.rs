@@ -13,14 +13,13 @@ use crate::kernel::{Builder, Value};
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
 
-/// exp of a tile of numbers that are not above zero, on a CPU.
-pub fn below_zero(b: &mut Builder, x: Value) -> Value {
-    if b.type_of(x).dtype != DType::F32 {
-        return b.scalar(Scalar::Exp, &[x]);
-    }
-    let factor = b.constant(b.type_of(x).clone(), LOG2_E);
+/// exp(scale · x) of a tile of numbers that are not above zero, on a CPU; the scale is positive.
+pub fn below_zero(b: &mut Builder, x: Value, scale: f64) -> Value {
+    let is_single = b.type_of(x).dtype == DType::F32;
+    let (scalar, factor) = if is_single { (Scalar::Exp2, scale * LOG2_E) } else { (Scalar::Exp, scale) };
+    let factor = b.constant(b.type_of(x).clone(), factor);
     let exponent = b.scalar(Scalar::Mul, &[x, factor]);
-    b.scalar(Scalar::Exp2, &[exponent])
+    b.scalar(scalar, &[exponent])
 }
 
 /// The same in the body of loops.

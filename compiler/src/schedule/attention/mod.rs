@@ -25,7 +25,7 @@ use super::emit::{declare_sizes, is_used};
 use super::tiles::Machine;
 use super::{Loops, ScheduleError};
 use crate::graph::reads::Reads;
-use crate::graph::{Dim, Graph, NodeId, Ranges, Value, softmax};
+use crate::graph::{DType, Dim, Graph, NodeId, Ranges, Scalar, Value, softmax};
 use crate::kernel::{Builder, Kernel, Memory, Rights};
 use bounds::Bounds;
 
@@ -54,6 +54,8 @@ struct Attention<'a> {
     bounds: Bounds,
     /// A row that is masked as a whole gives zeros; else NaN.
     is_guarded: bool,
+    /// By what scores are multiplied when they become exponentials, and not before.
+    scale: f64,
     machine: &'a Machine,
 }
 
@@ -82,14 +84,15 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     let bounds = Bounds::of(&score.loops);
     let in_pairs = |loops: &Loops| paired(loops).or_else(|| paired_anyhow(loops).filter(|_| machine.mma));
     let by_pairs = |loops: &Loops| self::part(in_pairs(loops)?, machine);
-    let score = by_pairs(&score.loops).unwrap_or(score);
+    let mut score = by_pairs(&score.loops).unwrap_or(score);
+    let scale = if machine.is_block() { None } else { without_scale(&mut score.loops) };
     // Scores come in whole panels: both keys of a pair have a weight.
     let of_mix = if machine.mma { by_pairs(&even(&mix.loops)) } else { by_pairs(&mix.loops) };
     let mix_pairs = of_mix.filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
     if let Some(pairs) = &mix_pairs {
         mix.plan.tile = pairs.plan.tile;
     }
-    let attention = Attention { score, mix, mix_pairs, axes, bounds, is_guarded, machine };
+    let attention = Attention { score, mix, mix_pairs, axes, bounds, is_guarded, scale: scale.unwrap_or(1.0), machine };
     attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;
     Ok(attention.kernel(sizes))
 }
@@ -120,6 +123,22 @@ fn even(mix: &Loops) -> Loops {
     loops.body = mix.body.rewrite(&mut roots, &Dim::clone, &guarded);
     loops.set_roots(&roots);
     loops
+}
+
+/// Takes a positive factor off the scores, if nothing else is done with their sums.
+fn without_scale(score: &mut Loops) -> Option<f64> {
+    let Term::Apply(Scalar::Mul, sides) = score.body.term(score.stored) else { return None };
+    let number = |side: usize| match score.body.term(sides[side]) {
+        Term::Const(number) => Some(number.value()).filter(|number| number.is_finite() && *number > 0.0),
+        _ => None,
+    };
+    let (side, scale) = [0, 1].into_iter().find_map(|side| Some((side, number(side)?)))?;
+    let sum = sides[1 - side];
+    let is_sum = *score.body.term(sum) == Term::Reduced(0) && score.body.dtype(sum) == DType::F32;
+    is_sum.then(|| {
+        score.stored = sum;
+        scale
+    })
 }
 
 /// What the region contracts with values: the softmax of its first argument, perhaps cast; and whether that is guarded.

@@ -97,7 +97,7 @@ impl Item<'_> {
         let lowest = b.constant(ty(self.width), LOWEST);
         let most = self.each_strip(b, "u", &tile.panels, lowest, &mut |b, panel, width, most| {
             let score = b.load(self.scores, [n_rows, width], [t, &column(panel)], [], 0.0);
-            self.with_narrow(b, Scalar::Max, most, score)
+            self.larger(b, most, score)
         });
         let mut largest = b.reduce(Scalar::Max, most, 1);
         let here = [&(row + t)];
@@ -111,7 +111,7 @@ impl Item<'_> {
             let score = b.load(self.scores, [n_rows, width], [t, &at], [], 0.0);
             let shift = b.broadcast(largest, [n_rows, width]);
             let shifted = b.scalar(Scalar::Sub, &[score, shift]);
-            let e = exponentials::below_zero(b, shifted);
+            let e = exponentials::below_zero(b, shifted, self.of.scale);
             match self.weights {
                 Some(weights) => {
                     let rounded = b.cast(e, DType::BF16);
@@ -124,7 +124,7 @@ impl Item<'_> {
         let mut sum = b.reduce(Scalar::Add, sum, 1);
         if let (Some(carried), Some(before)) = (self.carried, before) {
             let change = b.scalar(Scalar::Sub, &[before, largest]);
-            let factor = exponentials::below_zero(b, change);
+            let factor = exponentials::below_zero(b, change, self.of.scale);
             let sum_before = b.load(self.sums, [n_rows, 1], here, [], 0.0);
             let scaled = b.scalar(Scalar::Mul, &[sum_before, factor]);
             sum = b.scalar(Scalar::Add, &[scaled, sum]);
@@ -132,6 +132,15 @@ impl Item<'_> {
             b.store(carried.factors, [t], [], factor);
         }
         b.store(self.sums, here, [], sum);
+    }
+
+    /// The largest so far; NaN is left out, which the sum of the exponentials brings in. One instruction on x86.
+    fn larger(&self, b: &mut Builder, most: Value, strip: Value) -> Value {
+        if b.type_of(most) != b.type_of(strip) {
+            return self.with_narrow(b, Scalar::Max, most, strip);
+        }
+        let is_larger = b.scalar(Scalar::Gt, &[strip, most]);
+        b.scalar(Scalar::Select, &[is_larger, strip, most])
     }
 
     /// Combines a strip with a narrower one: what is carried is as wide as the strips before.
