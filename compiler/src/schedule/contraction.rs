@@ -54,7 +54,7 @@ pub struct Plan {
     pub tile: RegisterTile,
     pub dtype: DType,
     /// The column factor lies in panels as wide as the tile.
-    is_packed: bool,
+    pub is_packed: bool,
     /// Both factors are integers with scales.
     scaled: Option<Scaled>,
 }
@@ -162,7 +162,7 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
 }
 
-fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
+pub fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
     let symbol = Loops::symbol(axis);
     loops.body.needed(&[term]).into_iter().any(|id| loops.body.term(id).mentions(&symbol))
 }

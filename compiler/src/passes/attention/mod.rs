@@ -5,11 +5,12 @@
 //! ```
 //! The softmax goes along the last axis, over which the mixing sums. Scores and weights must be used nowhere else, else
 //! they are stored. Keys and values are packed, so that the tiles of each are read from end to end; that costs as much as
-//! a few rows of scores, so a node of few rows, such as a step of decoding over a long cache, stays as it is. Where threads
-//! share memory through which factors pass, nothing is packed. Where the number of rows is open, it is asked when the program runs:
+//! a few rows of scores, so those of a node of few rows, such as a step of decoding over a long cache, are read as they lie.
+//! Where threads share memory through which factors pass, nothing is packed, and scores of few rows are stored. Where the
+//! number of rows is open, it is asked when the program runs:
 //!
 //! ```text
-//! y = f(q, k, v)   =>   y = cond(rows >= 16, q, k, v) { attend(q, pack(k), pack(v)) … } { f(q, k, v) }
+//! y = f(q, k, v)   =>   y = cond(rows >= 16, q, k, v) { attend(q, pack(k), pack(v)) … } { attend(q, k, v) … }
 //! ```
 //!
 //! Both sides are equal: the node means its regions, which hold the very ops that were there. Where contractions read
@@ -26,7 +27,7 @@ use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, dce, op};
 use crate::graph::reads::Reads;
 use crate::graph::softmax::{self, Softmax};
-use crate::graph::{Attrs, Builder, DType, Dim, Graph, Meaning, NodeId, OpError, Value};
+use crate::graph::{Attrs, Builder, DType, Dim, Graph, Meaning, Nest, NodeId, OpError, Value};
 use region::{Columns, Region};
 use score::{Scores, column_factor};
 
@@ -45,8 +46,10 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
 enum Rows {
     /// The number is asked for at run time.
     Asked,
-    /// There are enough.
+    /// There are enough to pack for.
     Enough,
+    /// There are not.
+    Few,
     /// It has been asked for: a branch stays as it is.
     Known,
 }
@@ -57,7 +60,11 @@ fn taken(graph: &Graph, context: &Context, rows: Rows) -> Result<Graph, PassErro
         let origin = &graph.node(id).origin;
         match find(graph, id) {
             Some(Ok(found)) if found.has_enough || rows == Rows::Enough => {
-                emit(&mut rebuild, &found, context).map_err(PassError::at(PASS.name, origin))?;
+                emit(&mut rebuild, &found, context, true).map_err(PassError::at(PASS.name, origin))?;
+                continue;
+            }
+            Some(Ok(found)) if !context.staged && found.is_direct(rows) => {
+                emit(&mut rebuild, &found, context, false).map_err(PassError::at(PASS.name, origin))?;
                 continue;
             }
             Some(Ok(found)) if rows == Rows::Asked && found.rows.as_constant().is_none() => {
@@ -92,6 +99,15 @@ struct Attention {
     rows: Dim,
     /// Rows that are worth packing the keys for, whatever the sizes are.
     has_enough: bool,
+    /// Otherwise keys may be read as they lie, from end to end.
+    may_be_direct: bool,
+}
+
+impl Attention {
+    /// Whether the rows are few, and keys are better read as they lie than packed.
+    fn is_direct(&self, rows: Rows) -> bool {
+        self.may_be_direct && (self.rows.as_constant().is_some() || rows == Rows::Few)
+    }
 }
 
 /// The attention that ends with this node; if it is one, why it is not taken.
@@ -121,7 +137,20 @@ fn find(graph: &Graph, id: NodeId) -> Option<Result<Attention, &'static str>> {
     let has_enough = graph.sizes.proves_le(&Dim::constant(ENOUGH_ROWS), &rows)
         || keys.is_some_and(|keys| graph.sizes.proves_le(keys, &rows));
     let judged = judge(&reads, &softmax, &casts, id);
-    Some(judged.map(|scores| Attention { mix: id, values, softmax, casts, scores, rows, has_enough }))
+    Some(judged.map(|scores| {
+        let has_unit = |nest: &Nest| nest.axes[..nest.n_parallel - 1].iter().any(|extent| extent.is(1));
+        let has_rows = |product: &Nest| !rows.is(1) || has_unit(&nest) && has_unit(product);
+        let may_be_direct = !has_enough && product_along_keys(&reads, &scores).is_some_and(|nest| has_rows(&nest));
+        Attention { mix: id, values, softmax, casts, scores, rows, has_enough, may_be_direct }
+    }))
+}
+
+/// The nest of the products that scores are made of, if each key lies along the one axis that is summed.
+fn product_along_keys(reads: &Reads, scores: &Scores) -> Option<Nest> {
+    let nest = reads.nest(Value { node: scores.product, result: 0 })?;
+    let keys = factors(&nest)?.into_iter().find(|factor| factor.operand == scores.keys)?;
+    let is_along = nest.axes.len() == nest.n_parallel + 1 && keys.runs_along(nest.n_parallel);
+    is_along.then_some(nest)
 }
 
 /// The scores, if they need not be stored.
@@ -153,11 +182,14 @@ fn is_private(graph: &Graph, id: NodeId, inside: &BTreeSet<NodeId>) -> bool {
         .all(|value| !graph.is_output(value) && graph.users(value).iter().all(|(user, _)| inside.contains(user)))
 }
 
-fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result<(), OpError> {
+fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context, packs: bool) -> Result<(), OpError> {
     let graph = rebuild.old;
     let origin = graph.node(found.mix).origin.clone();
-    let keys = Columns::of(graph, found.scores.product, found.scores.keys, context);
-    let values = Columns::of(graph, found.mix, found.values, context);
+    let columns = |id: NodeId, operand: usize| match packs {
+        true => Columns::of(graph, id, operand, context),
+        false => Columns::as_they_lie(operand),
+    };
+    let (keys, values) = (columns(found.scores.product, found.scores.keys), columns(found.mix, found.values));
     let mut score = Region::new("score", rebuild);
     let before = if keys.narrow.is_some() { only_for_rows(graph, &found.scores) } else { BTreeSet::new() };
     for &id in found.scores.members.iter().filter(|id| !before.contains(id)) {
@@ -186,6 +218,7 @@ fn branch(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result
     let origin = rebuild.old.node(found.mix).origin.clone();
     let (stored, captures) = copied(rebuild, found).map_err(PassError::at(PASS.name, &origin))?;
     let tiled = taken(&stored, context, Rows::Enough)?;
+    let stored = taken(&stored, context, Rows::Few)?;
     let mut b = Builder::new(&mut rebuild.new, origin.clone());
     let results = chosen(&mut b, &found.rows, captures, [tiled, stored]).map_err(PassError::at(PASS.name, &origin))?;
     rebuild.set(found.mix, results);

@@ -23,6 +23,11 @@ pub struct Columns {
 }
 
 impl Columns {
+    /// Neither cut nor rounded.
+    pub fn as_they_lie(operand: usize) -> Columns {
+        Columns { operand, panels: None, narrow: None }
+    }
+
     /// How the factor is cut, and whether both are narrow.
     pub fn of(graph: &Graph, id: NodeId, operand: usize, context: &Context) -> Columns {
         let cut = || {

@@ -11,6 +11,7 @@
 
 mod bounds;
 mod common;
+mod direct;
 mod emit;
 mod keys;
 mod mix;
@@ -62,7 +63,8 @@ struct Attention<'a> {
 /// The kernel of scores and their mixing; why there is none.
 pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let refuse = |why: &str| ScheduleError::new(format!("attention needs {why}"));
-    let score = part(compose_region(score, sizes)?, machine).ok_or_else(|| refuse("scores that are a contraction"))?;
+    let mut score =
+        part(compose_region(score, sizes)?, machine).ok_or_else(|| refuse("scores that are a contraction"))?;
     let (weights, is_guarded) = weights_of(mix).ok_or_else(|| refuse("a softmax of its scores that is contracted"))?;
     let arguments = mix.arguments().iter().skip(1).map(|argument| argument.value);
     let operands: Vec<Value> = [weights].into_iter().chain(arguments).collect();
@@ -77,8 +79,11 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
         && score.plan.dtype == mix.plan.dtype
         && score.loops.result.dtype == score.plan.dtype
         && mix.loops.axes[mix.plan.column_axis].as_constant().is_some();
-    let row = score.plan.row_axis.and_then(|axis| axes[axis]);
-    if !fits || row.is_none() || mix.plan.row_axis != row {
+    (score.plan.row_axis, mix.plan.row_axis) = match mix.plan.row_axis {
+        Some(row) => (row_of_scores(&score, &axes, row), Some(row)),
+        None => (unit_axis(&score), unit_axis(&mix)),
+    };
+    if !fits || score.plan.row_axis.is_none() || mix.plan.row_axis.is_none() {
         return Err(refuse("the same rows for scores and values"));
     }
     let bounds = Bounds::of(&score.loops);
@@ -95,6 +100,17 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     let attention = Attention { score, mix, mix_pairs, axes, bounds, is_guarded, scale: scale.unwrap_or(1.0), machine };
     attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;
     Ok(attention.kernel(sizes))
+}
+
+/// The axis of the scores that is the one of the mixing along which rows lie, if it does not change the keys.
+fn row_of_scores(score: &Part, axes: &[Option<usize>], row: usize) -> Option<usize> {
+    let own = axes.iter().position(|axis| *axis == Some(row))?;
+    (!contraction::mentions(&score.loops, score.plan.column_factor, own)).then_some(own)
+}
+
+/// An axis of one position that can stand for the only row.
+fn unit_axis(part: &Part) -> Option<usize> {
+    (0..part.plan.column_axis).rev().find(|&axis| part.loops.axes[axis].is(1))
 }
 
 fn part(loops: Loops, machine: &Machine) -> Option<Part> {

@@ -17,6 +17,9 @@ const ROWS_AT_ONCE: u64 = 2;
 
 impl Item<'_> {
     pub fn scores(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
+        if self.of.is_direct() {
+            return self.direct_scores(b, row, n_rows, tile);
+        }
         let plan = &self.of.score.plan;
         // A tile of fewer rows and more columns takes as much as one that fills the registers.
         let most = plan.tile.rows.min(n_rows);
@@ -38,14 +41,9 @@ impl Item<'_> {
     fn score(&self, b: &mut Builder, row: &Dim, n_rows: u64, (panel, width): (&Dim, u64), is_edge: bool) -> Value {
         let part = &self.of.score;
         let (loops, plan) = (&part.loops, &part.plan);
-        let mut at = self.of.score_at(&self.at);
-        at[plan.row_axis.unwrap_or(0)] = &self.row_start + row;
-        let column = &(panel * self.width as i64) + &lane(1);
-        at[plan.column_axis] = column.clone();
-        let keys = &loops.axes[plan.column_axis];
-        let guards = if is_edge { vec![Builder::below(&column, keys)] } else { Vec::new() };
+        let (at, guards) = self.score_place(row, panel, is_edge);
         let ty = Type::new(plan.dtype, [n_rows, width]);
-        let mut sum = b.constant(ty.clone(), loops.stages[0].initial.value());
+        let mut sum = b.constant(ty, loops.stages[0].initial.value());
         Depth::new(loops, i64::MAX).each(b, loops, &at, &mut |b, stretch| {
             let sums = stretch.each(b, "d", &[sum], &mut |b, at, _, carried| {
                 let mut tile = Tile::new(loops, self.score_operands, at.to_vec(), vec![n_rows, width], guards.clone());
@@ -63,6 +61,27 @@ impl Item<'_> {
             });
             sum = sums[0];
         });
+        self.score_of(b, sum, row, panel, is_edge)
+    }
+
+    /// Positions along the axes of the scores, and what holds for keys that there are.
+    fn score_place(&self, row: &Dim, panel: &Dim, is_edge: bool) -> (Vec<Dim>, Vec<Dim>) {
+        let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
+        let mut at = self.of.score_at(&self.at);
+        at[plan.row_axis.unwrap_or(0)] = &self.row_start + row;
+        let column = &(panel * self.width as i64) + &lane(1);
+        at[plan.column_axis] = column.clone();
+        let keys = &loops.axes[plan.column_axis];
+        (at, if is_edge { vec![Builder::below(&column, keys)] } else { Vec::new() })
+    }
+
+    /// The scores of a panel, given the sums of their products.
+    pub fn score_of(&self, b: &mut Builder, sum: Value, row: &Dim, panel: &Dim, is_edge: bool) -> Value {
+        let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
+        let (at, guards) = self.score_place(row, panel, is_edge);
+        let (column, keys) = (at[plan.column_axis].clone(), &loops.axes[plan.column_axis]);
+        let ty = b.type_of(sum).clone();
+        let (n_rows, width) = (ty.shape[0], ty.shape[1]);
         let mut tile = Tile::new(loops, self.score_operands, at, vec![n_rows, width], guards);
         tile.reduced(b, 0, sum);
         let is_inner = !is_edge && self.of.bounds.is_complete;

@@ -147,3 +147,28 @@ fn wide_values() {
         check_text(&narrow.replace(", 5]", &format!(", {columns}]")), &[1]);
     }
 }
+
+/// A step of decoding, with heads that share their keys, and some rows more: nothing is packed.
+#[test]
+fn few_rows_read_keys_as_they_lie() {
+    for (rows, keys, depth) in [("1", "N", "4"), ("7", "1100", "19"), ("3", "37", "70"), ("15", "N", "16")] {
+        for steps in [PLAIN, BIASED, CAUSAL, WINDOW] {
+            let text = text(&Scores { rows, keys, steps }, depth, "2");
+            let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).expect(&text);
+            for machine in MACHINES.into_iter().filter(|machine| !machine.is_block()) {
+                let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
+                let mut context = Context::default();
+                context.panel = Some(&width);
+                let lowered = run_pipeline(&graph, PIPELINE, &context).expect(&text);
+                let found = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend");
+                let id = found.unwrap_or_else(|| panic!("no attention in {lowered}"));
+                assert!(!lowered.to_string().contains("pack"), "{lowered}");
+                let kernel = schedule(&lowered, id, &machine).expect("a kernel").to_string();
+                assert!(kernel.contains("for j in "), "keys are not read one by one: {kernel}");
+                for n in [1, 70, 600] {
+                    check_graph(&lowered, n, &[machine]);
+                }
+            }
+        }
+    }
+}
