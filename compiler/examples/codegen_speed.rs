@@ -124,7 +124,7 @@ fn int(b: &mut Builder, value: i64) -> Value {
 }
 
 fn at(memory: Memory, offset: Value, plus: i64) -> Place {
-    Place { memory, offset, plus, mask: None }
+    Place { memory, offset, plus, mask: None, streams: false }
 }
 
 /// C = A·B, B in panels; one item is one tile of C, rows innermost.
