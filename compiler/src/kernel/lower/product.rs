@@ -2,8 +2,8 @@
 //!
 //! Invariant: a value is shared so only if all that makes it and all that uses it knows: products that are shared alike,
 //! the loops that carry their sums, loads of factors, constants to start from, scalar functions of sums and of what is
-//! loaded in their places, stores of sums. Anything else that meets
-//! such a value takes back that it is, and with it all that depends on it.
+//! loaded in their places, stores of sums. Anything else that meets such a value takes back that it is, and with it all
+//! that depends on it.
 
 use rustc_hash::FxHashMap;
 

@@ -3,9 +3,15 @@
 use super::Attention;
 use super::bounds::Keys;
 use crate::graph::{Dim, Scalar};
-use crate::kernel::{Builder, Value};
+use crate::kernel::{Builder, Memory, Value};
 
 impl Attention<'_> {
+    /// The operands of the scores, and those of the mixing: the weights come first, which are not read through the nest.
+    pub fn shared_out<'o>(&self, operands: &'o [Memory], scores: Memory) -> (&'o [Memory], Vec<Memory>) {
+        let (of_scores, others) = operands.split_at(self.score.loops.operands.len());
+        (of_scores, [scores].iter().chain(others).copied().collect())
+    }
+
     /// Positions along the axes of the scores, given those along the axes of the mixing.
     pub fn score_at(&self, at: &[Dim]) -> Vec<Dim> {
         let mut of_score = vec![Dim::constant(0); self.score.loops.axes.len()];

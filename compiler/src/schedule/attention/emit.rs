@@ -74,9 +74,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
             [most, columns.map_or(mix_width, |n| (n.max(1) as u64).next_multiple_of(mix_width))],
         ),
     });
-    let n_score = score.loops.operands.len();
-    let mix_operands = [scores].iter().chain(&operands[n_score..]).copied().collect();
-    let score_operands = &operands[..n_score];
+    let (score_operands, mix_operands) = of.shared_out(operands, scores);
     let item = Item {
         of,
         score_operands,

@@ -12,12 +12,8 @@ use super::Attention;
 use super::emit::LOWEST;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
-use crate::schedule::contraction::stretches::{self, Left, STRETCH, Stretches, divides, words_of};
+use crate::schedule::contraction::stretches::{self, FINISHED, Left, STRETCH, Stretches, divides, words_of};
 
-/// Rows of a tile: the least that holds all there are, or the last.
-const ROWS: [u64; 3] = [16, 32, 64];
-/// Rows whose scores are computed from their sums together.
-const FINISHED: u64 = 8;
 /// Parts of a mixture, each as wide as a tile, for which threads have registers; of many rows they have them for one.
 const PARTS: u64 = 4;
 const MANY_ROWS: u64 = 64;
@@ -33,11 +29,9 @@ pub fn rows_of_tile(of: &Attention) -> Option<u64> {
         let weights = if of.mix_pairs.is_some() { 2 * rows * (width + 2 * PAD) } else { 0 };
         stretches::bytes(rows, width) + 4 * rows * (width + PAD) + weights + values + 8 * rows
     };
-    let rows = of.mix.loops.axes[of.mix.plan.row_axis?].as_constant();
-    let has_registers = |rows: &u64| parts == 1 || *rows < MANY_ROWS;
-    let fit = ROWS.into_iter().filter(has_registers).filter(|&rows| bytes(rows) <= of.machine.shared_bytes);
-    let has_all = |tile: &u64| rows.is_some_and(|rows| rows <= *tile as i64);
-    fit.clone().find(has_all).or(fit.last()).filter(|_| fits)
+    let rows = &of.mix.loops.axes[of.mix.plan.row_axis?];
+    let has_registers = |rows: u64| parts == 1 || rows < MANY_ROWS;
+    stretches::rows_of_tile(rows, of.machine, has_registers, bytes).filter(|_| fits)
 }
 
 /// All parts of the mixture of a row.
@@ -79,9 +73,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let weights = narrow.map(|dtype| (b.local("weights", dtype, [n_rows, width + 2 * PAD]), dtype));
     let factors = b.local("factors", DType::F32, [n_rows]);
     let totals = b.local("totals", DType::F32, [n_rows]);
-    let (score_operands, others) = operands.split_at(score.loops.operands.len());
-    // The weights, which come first, are not read through the nest.
-    let mix_operands: Vec<Memory> = [scores].iter().chain(others).copied().collect();
+    let (score_operands, mix_operands) = of.shared_out(operands, scores);
     of.bounds.declare(&mut b, &score.loops, score_operands);
     let item = Item {
         of,

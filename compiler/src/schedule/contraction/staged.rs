@@ -9,19 +9,16 @@
 use super::Plan;
 use super::block::Block;
 use super::depth::Depth;
-use super::stretches::{self, Left, STRETCH, Stretches, divides, words_of};
+use super::stretches::{self, FINISHED, Left, STRETCH, Stretches, divides, words_of};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Condition, Kernel, Memory, Span, Type, lane};
 use crate::schedule::emit::begin;
 use crate::schedule::tiles::{Machine, RegisterTile};
 use crate::schedule::{Loops, Reduce};
 
-/// Rows of a tile: the least that holds all there are, or the last.
-const ROWS: [u64; 3] = [16, 32, 64];
 /// Rows of which it is worth it, positions of the last summed axis, columns.
 const ENOUGH: i64 = 8;
-/// Rows of a tile that are finished together.
-const FINISHED: u64 = 8;
+
 /// Rows of a tile, if this is how the contraction is best computed.
 pub fn rows_of_tile(loops: &Loops, plan: &Plan, machine: &Machine) -> Option<u64> {
     let at_least = |dim: &Dim, n: i64| dim.as_constant().is_none_or(|size| size >= n);
@@ -35,9 +32,7 @@ pub fn rows_of_tile(loops: &Loops, plan: &Plan, machine: &Machine) -> Option<u64
     }
     let width = plan.tile.vectors * machine.lanes;
     let bytes = |rows: u64| stretches::bytes(rows, width) + 4 * rows * width;
-    let fit = ROWS.into_iter().filter(|&rows| bytes(rows) <= machine.shared_bytes);
-    let has_all = |tile: &u64| rows.as_constant().is_some_and(|rows| rows <= *tile as i64);
-    fit.clone().find(has_all).or(fit.last())
+    stretches::rows_of_tile(rows, machine, |_| true, bytes)
 }
 
 /// The kernel, with tiles of this many rows.

@@ -21,6 +21,23 @@ const WORDS: u64 = 8;
 const PAD_LEFT: u64 = 4;
 const PAD_RIGHT: u64 = 8;
 
+/// Rows of a tile that are finished together.
+pub const FINISHED: u64 = 8;
+/// Rows of a tile: the least that holds all there are, or the last.
+const ROWS: [u64; 3] = [16, 32, 64];
+
+/// The rows of a tile, of those that may be: what such a tile takes fits the memory that threads share.
+pub fn rows_of_tile(
+    rows: &Dim,
+    machine: &Machine,
+    fits: impl Fn(u64) -> bool,
+    bytes: impl Fn(u64) -> u64,
+) -> Option<u64> {
+    let fit = ROWS.into_iter().filter(|&tile| fits(tile) && bytes(tile) <= machine.shared_bytes);
+    let has_all = |tile: &u64| rows.as_constant().is_some_and(|rows| rows <= *tile as i64);
+    fit.clone().find(has_all).or(fit.last())
+}
+
 pub struct Stretches<'a> {
     pub loops: &'a Loops,
     pub plan: &'a Plan,

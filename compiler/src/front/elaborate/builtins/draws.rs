@@ -15,7 +15,7 @@ use crate::graph::{DType, Dim, Scalar, Type};
 impl<'a> Elaborator<'a> {
     /// `normal(std: 0.02)` waits for its shape; with a shape it draws.
     pub(super) fn distribution(&mut self, kind: &str, mut b: Bound<'a>) -> Outcome<Value<'a>> {
-        let mut numbers = if kind == "normal" { [0.0, 1.0] } else { [0.0, 1.0] };
+        let mut numbers = [0.0, 1.0];
         for (idx, number) in numbers.iter_mut().enumerate() {
             if let Some(arg) = b.take(idx) {
                 *number = match arg.value.as_number() {
