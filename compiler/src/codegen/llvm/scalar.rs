@@ -12,8 +12,8 @@ use crate::kernel::{Type, Value};
 enum Form {
     /// An instruction with its operands.
     Plain(&'static str),
-    /// The same, frozen where it has lanes: from lanes of zeros on both sides LLVM's x86 selection concludes that the
-    /// quotient's are zero, though they are NaN, and drops a `select` that would make them so.
+    /// The same, behind a fence where it has lanes: from lanes of zeros on both sides LLVM's x86 selection concludes that
+    /// the quotient's are zero, though they are NaN, and drops a `select` that would make them so. (It sees through a freeze.)
     Quotient,
     /// A comparison, with its predicate.
     Compare(&'static str),
@@ -98,7 +98,7 @@ impl Printer<'_> {
             (Form::Quotient, _) if ty.is_scalar() => format!("fdiv {text} {list}"),
             (Form::Quotient, _) => {
                 let quotient = self.temp(format!("fdiv {text} {list}"));
-                format!("freeze {text} {quotient}")
+                format!("call {text} @llvm.arithmetic.fence.{}({text} {quotient})", mangled(ty)?)
             }
             (Intrinsic(name), _) => {
                 let typed: Vec<String> = operands.iter().map(|operand| format!("{text} {operand}")).collect();
