@@ -171,7 +171,10 @@ impl Images<'_> {
         let graph = self.rebuild.old;
         let node = graph.node(id);
         let mut x = self.image(graph.operands(id)[0], order, &node.origin)?;
-        let (positions, channels) = order.parts(&node.attrs.ints("axes"));
+        // Without axes it goes along all of them.
+        let axes = graph.with_call(id, |call| call.axes("axes", order.rank))?;
+        let axes: Vec<i64> = axes.into_iter().map(|axis| axis as i64).collect();
+        let (positions, channels) = order.parts(&axes);
         let is_split = channels.len() < order.channels && !channels.is_empty() && !positions.is_empty();
         let parts = if is_split { vec![positions, channels] } else { vec![[positions, channels].concat()] };
         for axes in parts {
