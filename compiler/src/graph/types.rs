@@ -31,6 +31,11 @@ impl Type {
         Type { dtype: self.dtype, shape }
     }
 
+    /// The number of bytes, where the shape is known.
+    pub fn n_bytes(&self) -> Option<i64> {
+        self.n_elements().as_constant()?.checked_mul(self.dtype.size_of() as i64)
+    }
+
     /// The number of elements.
     pub fn n_elements(&self) -> Dim {
         Dim::product(&self.shape)

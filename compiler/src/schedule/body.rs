@@ -142,30 +142,41 @@ impl Body {
 
     /// Adds to `body` what a term of this one is, with index expressions rewritten.
     pub fn copy_to(&self, body: &mut Body, root: TermId, dim: &dyn Fn(&Dim) -> Dim) -> TermId {
+        let copy = |body: &mut Body, id: TermId, mut term: Term| {
+            term.for_each_dim_mut(&mut |d| *d = dim(d));
+            body.add(term, self.dtype(id))
+        };
+        self.map_to(body, &mut [root], copy)[0]
+    }
+
+    /// Adds to `body` what `make` makes of each term that `roots` need, operands first: it gets the term with the operands
+    /// that were made. The roots become what was made of them.
+    pub fn map_to<'r>(
+        &self,
+        body: &mut Body,
+        roots: &'r mut [TermId],
+        mut make: impl FnMut(&mut Body, TermId, Term) -> TermId,
+    ) -> &'r [TermId] {
         let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
-        for id in self.needed(&[root]) {
+        for id in self.needed(roots) {
             let mut term = self.term(id).clone();
             term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
-            term.for_each_dim_mut(&mut |d| *d = dim(d));
-            map.insert(id, body.add(term, self.dtype(id)));
+            map.insert(id, make(body, id, term));
         }
-        map[&root]
+        roots.iter_mut().for_each(|root| *root = map[root]);
+        roots
     }
 
     /// The same body with every index expression rewritten, and every load as well.
     pub fn rewrite(&self, roots: &mut [TermId], dim: &dyn Fn(&Dim) -> Dim, load: &dyn Fn(&mut Load)) -> Body {
         let mut body = Body::default();
-        let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
-        for id in self.needed(roots) {
-            let mut term = self.term(id).clone();
-            term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
+        self.map_to(&mut body, roots, |body, id, mut term| {
             term.for_each_dim_mut(&mut |d| *d = dim(d));
             if let Term::Load(access) = &mut term {
                 load(access);
             }
-            map.insert(id, body.add(term, self.dtype(id)));
-        }
-        roots.iter_mut().for_each(|root| *root = map[root]);
+            body.add(term, self.dtype(id))
+        });
         body
     }
 }

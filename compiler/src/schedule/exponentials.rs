@@ -4,8 +4,6 @@
 //! Invariant: no result is off by more than the rounding of one that is near 1. The product with 1 / ln 2 is rounded, which
 //! errs the more in relation to a result the further the argument is from zero; below zero results shrink faster.
 
-use rustc_hash::FxHashMap;
-
 use super::Loops;
 use super::body::{Body, Term, TermId};
 use crate::graph::{DType, Scalar};
@@ -29,21 +27,14 @@ pub fn by_powers_of_two(mut loops: Loops) -> Loops {
         return loops;
     }
     let mut body = Body::default();
-    let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
-    for id in loops.body.needed(&roots) {
-        let mut term = loops.body.term(id).clone();
-        term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
-        let new = match &term {
-            Term::Apply(_, args) if is_below_largest(&loops, id) => {
-                let factor = body.constant(DType::F32, LOG2_E);
-                let exponent = body.apply(Scalar::Mul, &[args[0], factor]);
-                body.apply(Scalar::Exp2, &[exponent])
-            }
-            _ => body.add(term, loops.body.dtype(id)),
-        };
-        map.insert(id, new);
-    }
-    roots.iter_mut().for_each(|root| *root = map[root]);
+    loops.body.map_to(&mut body, &mut roots, |body, id, term| match &term {
+        Term::Apply(_, args) if is_below_largest(&loops, id) => {
+            let factor = body.constant(DType::F32, LOG2_E);
+            let exponent = body.apply(Scalar::Mul, &[args[0], factor]);
+            body.apply(Scalar::Exp2, &[exponent])
+        }
+        _ => body.add(term, loops.body.dtype(id)),
+    });
     loops.body = body;
     loops.set_roots(&roots);
     loops

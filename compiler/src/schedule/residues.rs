@@ -5,8 +5,6 @@
 //! An axis takes part if a test speaks of it, or of its remainder by a number. The last group may lack members: those
 //! neither store nor read beyond an operand's end.
 
-use rustc_hash::FxHashMap;
-
 use super::Loops;
 use super::body::{Body, Load, Number, Position, Term, TermId};
 use super::emit::{Tile, begin};
@@ -132,27 +130,23 @@ fn beyond(loops: &Loops, group: &[i64], within: &[i64], at: &[Dim]) -> Vec<Dim> 
 fn specialised(loops: &Loops, body: &mut Body, at: &[Dim], ranges: &Ranges, missing: &[Dim]) -> TermId {
     let axis_of = crate::graph::rows::axis_of;
     let placed = |dim: &Dim| ranges.simplify(&dim.substitute(&|symbol| at.get(axis_of(symbol)?).cloned()));
-    let mut map: FxHashMap<TermId, TermId> = FxHashMap::default();
-    for id in loops.body.needed(&[loops.stored]) {
-        let mut term = loops.body.term(id).clone();
-        term.for_each_operand_mut(&mut |operand| *operand = map[operand]);
+    let specialise = |body: &mut Body, id: TermId, mut term: Term| {
         term.for_each_dim_mut(&mut |dim| *dim = placed(dim));
         if let Term::Load(load) = &mut term
             && !stays_inside(load, &loops.operands[load.operand].shape, ranges)
         {
             load.guards.extend(missing.iter().cloned());
         }
-        let new = match (&term, decided(body, &term)) {
+        match (&term, decided(body, &term)) {
             (_, Some(truth)) => body.add(Term::Const(Number::new(f64::from(u8::from(truth)))), DType::Bool),
             (Term::Apply(Scalar::Select, args), _) => match truth_of(body, args[0]) {
                 Some(truth) => args[if truth { 1 } else { 2 }],
                 None => body.add(term, loops.body.dtype(id)),
             },
             _ => body.add(term, loops.body.dtype(id)),
-        };
-        map.insert(id, new);
-    }
-    map[&loops.stored]
+        }
+    };
+    loops.body.map_to(body, &mut [loops.stored], specialise)[0]
 }
 
 fn stays_inside(load: &Load, shape: &[Dim], ranges: &Ranges) -> bool {

@@ -4,16 +4,13 @@
 
 use super::Loops;
 use super::tiles::Machine;
-use crate::graph::Dim;
 use crate::kernel::{Builder, Memory};
 
 /// Bytes of such a result. Third-level caches of today's machines have 16 to 64 MiB, which threads and programs share.
 const BYTES: i64 = 32 << 20;
 
 pub fn is_worthwhile(loops: &Loops, machine: &Machine) -> bool {
-    let bytes = Dim::product(&loops.result.shape).as_constant();
-    let bytes = bytes.map(|elements| elements.saturating_mul(loops.result.dtype.size_of() as i64));
-    !machine.is_block() && bytes.is_some_and(|bytes| bytes >= BYTES)
+    !machine.is_block() && loops.result.n_bytes().is_some_and(|bytes| bytes >= BYTES)
 }
 
 /// Lets the result stream if that is worthwhile.

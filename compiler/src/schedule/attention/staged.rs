@@ -31,7 +31,8 @@ pub fn rows_of_tile(of: &Attention) -> Option<u64> {
     };
     let rows = &of.mix.loops.axes[of.mix.plan.row_axis?];
     let has_registers = |rows: u64| parts == 1 || rows < MANY_ROWS;
-    stretches::rows_of_tile(rows, of.machine, has_registers, bytes).filter(|_| fits)
+    let has_room = |rows: u64| has_registers(rows) && bytes(rows) <= of.machine.shared_bytes;
+    stretches::rows_of_tile(rows, has_room).filter(|_| fits)
 }
 
 /// All parts of the mixture of a row.

@@ -86,15 +86,7 @@ impl Grid<'_> {
 
     /// Bytes of what a factor is computed from.
     fn bytes(&self, factor: TermId) -> Option<i64> {
-        let of = |operand: usize| {
-            let ty = &self.loops.operands[operand];
-            Dim::product(&ty.shape).as_constant()?.checked_mul(ty.dtype.size_of() as i64)
-        };
-        self.loops
-            .body
-            .loads(&[factor])
-            .iter()
-            .map(|load| of(load.operand))
-            .try_fold(0, |most, bytes| Some(most.max(bytes?)))
+        let loads = self.loops.body.loads(&[factor]);
+        loads.iter().try_fold(0, |most, load| Some(most.max(self.loops.operands[load.operand].n_bytes()?)))
     }
 }

@@ -32,7 +32,7 @@ pub fn rows_of_tile(loops: &Loops, plan: &Plan, machine: &Machine) -> Option<u64
     }
     let width = plan.tile.vectors * machine.lanes;
     let bytes = |rows: u64| stretches::bytes(rows, width) + 4 * rows * width;
-    stretches::rows_of_tile(rows, machine, |_| true, bytes)
+    stretches::rows_of_tile(rows, |rows| bytes(rows) <= machine.shared_bytes)
 }
 
 /// The kernel, with tiles of this many rows.

@@ -26,14 +26,9 @@ pub const FINISHED: u64 = 8;
 /// Rows of a tile: the least that holds all there are, or the last.
 const ROWS: [u64; 3] = [16, 32, 64];
 
-/// The rows of a tile, of those that may be: what such a tile takes fits the memory that threads share.
-pub fn rows_of_tile(
-    rows: &Dim,
-    machine: &Machine,
-    fits: impl Fn(u64) -> bool,
-    bytes: impl Fn(u64) -> u64,
-) -> Option<u64> {
-    let fit = ROWS.into_iter().filter(|&tile| fits(tile) && bytes(tile) <= machine.shared_bytes);
+/// The rows of a tile, of those that fit.
+pub fn rows_of_tile(rows: &Dim, fits: impl Fn(u64) -> bool) -> Option<u64> {
+    let fit = ROWS.into_iter().filter(|&tile| fits(tile));
     let has_all = |tile: &u64| rows.as_constant().is_some_and(|rows| rows <= *tile as i64);
     fit.clone().find(has_all).or(fit.last())
 }
