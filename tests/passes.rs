@@ -75,6 +75,7 @@ fn run_case(name: &str, text: &str) -> String {
         _ if name == "narrow" || says("bf16") => Narrowing::Factors(DType::BF16),
         _ => Narrowing::None,
     };
+    context.narrow_products = !says("narrow products are slow");
     if says("seen") {
         let mut seen = Seen::default();
         seen.add(&before.name, 0, &[2.0, 0.0]);

@@ -63,7 +63,9 @@ const GROUP: i64 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
     F32,
+    /// Weights in 16 bits, what they are multiplied by too where that is no slower
     Bf16,
+    /// The same in the numbers of IEEE 754
     F16,
     /// Weights in 8 bits, what they are multiplied by in 8 bits too
     Int8,

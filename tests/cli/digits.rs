@@ -61,11 +61,10 @@ fn what_stays_wide_is_listed() {
     let said = tw(&["inspect", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "bf16"]);
     assert_eq!(said.code, 0, "{}", said.all());
     let listed: Vec<&str> = said.out.lines().filter(|line| line.contains("stays in f32: ")).collect();
-    assert!(
-        !listed.is_empty() && listed.iter().all(|line| line.contains("attn") || line.contains("patches")),
-        "{}",
-        said.out
-    );
+    // Some CPUs multiply bf16 more slowly than f32; of the others only what is no weight, or is small, stays.
+    let reasons = ["attn", "patches", "narrow products are slower here"];
+    let is_known = |line: &&str| reasons.iter().any(|reason| line.contains(reason));
+    assert!(!listed.is_empty() && listed.iter().all(is_known), "{}", said.out);
 }
 
 #[test]

@@ -20,8 +20,10 @@ pub enum Subject {
     Graphs,
     /// Their gradients instead.
     Gradients,
-    /// With layers whose weights are as narrow as this.
-    Narrowed(Narrowing),
+    /// With layers whose weights are of bf16, and the other factors too, if such products are fast.
+    Narrowed {
+        narrow_products: bool,
+    },
 }
 
 pub struct Campaign<'a> {
@@ -62,11 +64,11 @@ pub fn run(campaign: &Campaign) -> Outcome {
 
 /// The case with narrow factors: rounded as the pass does, it is a case like any other, whose tolerance follows from the
 /// types in it. None where nothing could be rounded.
-fn narrowed(mut case: Case, narrowing: Narrowing) -> Option<Case> {
+fn narrowed(mut case: Case, narrow_products: bool) -> Option<Case> {
     add_layers(&mut case.graph);
     let mut context = Context::default();
     context.panel = Some(&|_, _| PANEL);
-    context.narrowing = narrowing;
+    (context.narrowing, context.narrow_products) = (Narrowing::Factors(DType::BF16), narrow_products);
     let before = pipeline::PIPELINE.iter().take_while(|pass| pass.name != "pack").copied();
     let graph = run_pipeline(&case.graph, &before.collect::<Vec<_>>(), &context).ok()?;
     let is_narrow = |id| matches!(graph.node(id).op.name, "cast") && graph.node(id).types[0].dtype == DType::BF16;
@@ -127,7 +129,7 @@ fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<O
         let case = generate::case(campaign.seed, campaign.first + number);
         let case = match campaign.subject {
             Subject::Graphs => Some(case),
-            Subject::Narrowed(narrowing) => narrowed(case, narrowing),
+            Subject::Narrowed { narrow_products } => narrowed(case, narrow_products),
             Subject::Gradients => match gradients::of(&case) {
                 Ok(back) => back,
                 Err(message) => {

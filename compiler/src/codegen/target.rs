@@ -88,6 +88,10 @@ static FEATURES: &[Feature] = &[
     feature!(Aarch64, "i8mm", "i8mm", None, 0),
 ];
 
+/// CPUs that take four times as long for products of pairs of bf16 as for multiply-adds of f32: they have units for whole
+/// matrices of bf16, which a virtual machine may hide.
+const SLOW_DOTS: [&str; 4] = ["sapphirerapids", "emeraldrapids", "graniterapids", "graniterapids-d"];
+
 const X86_LEVELS: [&str; 4] = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
 
 impl Arch {
@@ -159,7 +163,8 @@ impl Target {
             (Backend::Cuda, _) => TargetDesc::CUDA,
             (Backend::Cranelift, _) => TargetDesc { fma, ..TargetDesc::WORDS },
             (Backend::Llvm, 64) => {
-                let (dots, byte_dots) = (self.has("avx512bf16"), self.has("avx512vnni"));
+                let dots = self.has("avx512bf16") && !SLOW_DOTS.contains(&self.tune.as_str());
+                let byte_dots = self.has("avx512vnni");
                 TargetDesc { fma, dots, byte_dots, ..TargetDesc::AVX512 }
             }
             (Backend::Llvm, 32) => TargetDesc { fma, ..TargetDesc::AVX2 },
@@ -188,6 +193,7 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::DType;
 
     #[test]
     fn levels_have_the_vectors_they_are_known_for() {
@@ -199,6 +205,20 @@ mod tests {
         }
         assert_eq!(Target::named("aarch64").unwrap().vector_bytes(), 16);
         assert!(Target::named("z80").unwrap_err().message.contains("x86-64-v3"));
+    }
+
+    #[test]
+    fn pairs_of_bf16_are_multiplied_where_that_is_fast() {
+        let named = |tune: &str| {
+            let mut target = Target::named("x86-64-v4").unwrap();
+            target.features.push("avx512bf16");
+            target.tune = tune.to_string();
+            target
+        };
+        let multiplies = |tune: &str, backend| named(tune).desc(backend).multiplies(DType::BF16);
+        assert!(multiplies("znver5", Backend::Llvm) && !multiplies("sapphirerapids", Backend::Llvm));
+        assert!(multiplies("sapphirerapids", Backend::Cranelift) && multiplies("sapphirerapids", Backend::Cuda));
+        assert!(!Target::named("x86-64-v3").unwrap().desc(Backend::Llvm).multiplies(DType::F16));
     }
 
     #[test]

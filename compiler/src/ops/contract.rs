@@ -13,7 +13,7 @@ pub static OP: OpDef = OpDef {
     name: "contract",
     doc: "Multiplies two tensors and sums over the axes that the result of `pattern` does not name, as in \
           \"b i k, b k j -> b i j\". Narrow floats are summed in f32. `result` is the result's element type, where that is \
-          not the operands'.",
+          not the operands'; floats of two types need it.",
     operands: Operands::Fixed(&["a", "b"]),
     attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("result", AttrKind::DType, Default::Absent)],
     infer,
@@ -54,13 +54,28 @@ fn axes(call: &Call) -> Result<Axes, OpError> {
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let axes = axes(call)?;
     let sizes = pattern::sizes(call, &axes.operands)?;
-    let (a, b) = (call.operand(0), call.operand(1));
-    if a.dtype != b.dtype || a.dtype == DType::Bool {
-        let message = format!("a contraction takes numbers of one type, found {} and {}", a.dtype, b.dtype);
+    let (a, b) = (call.operand(0).dtype, call.operand(1).dtype);
+    if !may_multiply(call) {
+        let message = format!("a contraction takes numbers of one type, found {a} and {b}");
         return Err(OpError::operand(1, message).help("cast one of them"));
     }
     let shape = axes.result.iter().map(|name| sizes[name].clone()).collect();
-    Ok(vec![a.with_shape(shape).with_dtype(result_dtype(call)?)])
+    Ok(vec![call.operand(0).with_shape(shape).with_dtype(result_dtype(call)?)])
+}
+
+/// Whether the operands are numbers of one type, or floats where `result` says what they make.
+pub fn may_multiply(call: &Call) -> bool {
+    let (a, b) = (call.operand(0).dtype, call.operand(1).dtype);
+    match call.attrs.get("result") {
+        Some(_) if a.is_float() => b.is_float(),
+        _ => a == b && a != DType::Bool,
+    }
+}
+
+/// What the products are summed in.
+pub fn summed_dtype(call: &Call) -> DType {
+    let [a, b] = [0, 1].map(|operand| accumulator(call.operand(operand).dtype));
+    if b.size_of() > a.size_of() { b } else { a }
 }
 
 /// The element type of a sum of products: the operands', or what `result` says.
@@ -82,11 +97,11 @@ fn nest(call: &Call) -> Nest {
     let mut nest = Nest::reduction(&shape(&axes.result), &shape(&axes.summed), Scalar::Add, 0.0);
     let all: Vec<&String> = axes.result.iter().chain(&axes.summed).collect();
     let place = |name: &String| axis(all.iter().position(|other| *other == name).unwrap_or(0));
-    let dtype = call.operand(0).dtype;
-    let wide = accumulator(dtype);
+    let wide = summed_dtype(call);
     let factors = [0, 1].map(|operand| {
         let element = nest.load(operand, axes.operands[operand].iter().map(place).collect());
-        if wide == dtype { element } else { nest.push(ScalarNode::Cast { dtype: wide, arg: element }) }
+        let is_wide = wide == call.operand(operand).dtype;
+        if is_wide { element } else { nest.push(ScalarNode::Cast { dtype: wide, arg: element }) }
     });
     nest.apply(Scalar::Mul, &factors);
     nest
@@ -136,6 +151,14 @@ fn order(names: &[String], wanted: [&[String]; 3]) -> Vec<usize> {
     wanted.concat().iter().filter_map(|name| names.iter().position(|other| other == name)).collect()
 }
 
+/// The attributes of a product that gives the cotangent of an operand: its type is said where the call's was.
+pub fn typed(attrs: Attrs, call: &Call, operand: usize) -> Attrs {
+    match call.attrs.get("result") {
+        Some(_) => attrs.with("result", call.operand(operand).dtype),
+        None => attrs,
+    }
+}
+
 /// Each operand gets the contraction of the cotangent with the other.
 fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
     let axes = axes(pull.call)?;
@@ -146,7 +169,8 @@ fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
             let [own, others] = [operand, other].map(|idx| axes.operands[idx].join(" "));
             let text = format!("{}, {others} -> {own}", axes.result.join(" "));
             let values = [g, pull.operands[other]];
-            cotangents[operand] = Some(b.apply(&OP, &values, Attrs::none().with("pattern", text))?);
+            let attrs = typed(Attrs::none().with("pattern", text), pull.call, operand);
+            cotangents[operand] = Some(b.apply(&OP, &values, attrs)?);
         }
     }
     Ok(cotangents)

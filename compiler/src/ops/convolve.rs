@@ -2,12 +2,12 @@
 
 mod gradient;
 
-use super::reduction::accumulator;
+use super::contract::{may_multiply, result_dtype, summed_dtype};
 use crate::graph::interpret::matrix::{multiply, permuted};
 use crate::graph::interpret::{evaluate_nest, n_elements};
 use crate::graph::{
-    Attr, AttrKind, Attrs, Call, DType, Data, Default, Dim, Eval, EvalError, Gradient, Guard, Meaning, Nest, OpDef,
-    OpError, Operands, Precision, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
+    Attr, AttrKind, Attrs, Call, Data, Default, Dim, Eval, EvalError, Gradient, Guard, Meaning, Nest, OpDef, OpError,
+    Operands, Precision, Sample, Sampler, Scalar, ScalarNode, Tensor, Type, attr, axis,
 };
 
 pub static OP: OpDef = OpDef {
@@ -116,7 +116,7 @@ impl Layout {
 
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (x, w, groups) = (call.operand(0), call.operand(1), call.attrs.int("groups"));
-    if x.dtype != w.dtype || x.dtype == DType::Bool {
+    if !may_multiply(call) {
         return Err(OpError::operand(1, format!("`x` is {x} and `w` is {w}: both must be numbers of one type")));
     }
     if x.rank() < 2 || w.rank() != x.rank() {
@@ -140,7 +140,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
             let message = format!("the kernel {w} does not fit into axis {idx} of `x`, {x}, with its padding");
             Err(OpError::operand(1, message))
         }
-        None => Ok(vec![x.with_shape(shape).with_dtype(super::contract::result_dtype(call)?)]),
+        None => Ok(vec![x.with_shape(shape).with_dtype(result_dtype(call)?)]),
     }
 }
 
@@ -186,11 +186,11 @@ fn nest(call: &Call) -> Nest {
         index.push(at.floor_div(&spread));
     }
     index.insert(layout.channels, &(&group * &w.shape[1]) + &channel_in);
-    let wide = accumulator(x.dtype);
     let element = nest.load_where(0, index, guards, 0.0);
     let taps = (first_tap..first_tap + n_taps).map(axis);
     let weight = nest.load(1, [axis(layout.channels), channel_in].into_iter().chain(taps).collect());
-    let factors = [element, weight].map(|arg| match wide == x.dtype {
+    let wide = summed_dtype(call);
+    let factors = [(element, x), (weight, w)].map(|(arg, ty)| match wide == ty.dtype {
         true => arg,
         false => nest.push(ScalarNode::Cast { dtype: wide, arg }),
     });

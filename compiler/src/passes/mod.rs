@@ -65,6 +65,9 @@ pub struct Context<'a> {
     pub staged: bool,
     /// Convolutions are not replaced by faster algorithms that round more.
     pub exact: bool,
+    /// The machine loses nothing by multiplying numbers as narrow as `narrowing` says. Otherwise only weights are
+    /// narrowed, and widened again when they are read.
+    pub narrow_products: bool,
     /// Weights of f16 lie in pairs, as those of bf16 do.
     pub f16_pairs: bool,
     /// Called after each pass with its name and the graph.
@@ -93,6 +96,7 @@ impl std::default::Default for Context<'_> {
             panel: None,
             staged: false,
             exact: false,
+            narrow_products: true,
             f16_pairs: false,
             dump: None,
             remarks: RefCell::default(),

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! contract(x, w) {result = f32}   =>   contract(cast(x, bf16), cast(w, bf16)) {result = f32}
+//! contract(x, w) {result = f32}   =>   contract(x, cast(w, bf16)) {result = f32}         the machine multiplies no bf16
 //! cast(m(x), bf16)                =>   m(cast(x, bf16))         m movement, or a maximum, with no other user
 //! f(x), cast(x, bf16)             =>   f(cast(c, f32)), c = cast(x, bf16)      f elementwise
 //! ```
-//! Not exact: factors are rounded to nearest, sums are not. The first rule concerns contractions whose type nobody wrote in
-//! the spec: the pass `precision` states their `result`. By the second a value is rounded before it is moved, by the third
-//! it is stored once. Everything else stays as it is: normalisations, softmax, sums, and products of two values that change
-//! with each call; a remark names each contraction that stays. Casts of weights are done when the weights are loaded.
+//! Not exact: factors are rounded to nearest, sums are not. The first two rules concern contractions whose type nobody wrote
+//! in the spec: the pass `precision` states their `result`. By the second, where wide products are faster, a weight only
+//! takes less memory, and a kernel widens it once for all rows; convolutions, which read it for each row of an image, stay.
+//! By the third a value is rounded before it is moved, by the fourth it is stored once. Everything else stays as it is:
+//! normalisations, softmax, sums, and products of two values that change with each call; a remark names each contraction
+//! that stays. Casts of weights are done when the weights are loaded.
 
 use rustc_hash::FxHashMap;
 
@@ -26,6 +29,8 @@ pub const RESULT: &str = "result";
 
 /// Ops that only move numbers or pick among them.
 const MOVEMENT: &[&str] = &["pad", "reshape", "permute", "slice", "window", "reduce_max"];
+/// So few rows take no time to multiply beside reading the weight.
+const FEW_ROWS: i64 = 2;
 /// A value is followed through so many of them.
 const MAX_MOVES: usize = 8;
 
@@ -54,18 +59,25 @@ fn narrowed(
     let mut casts = Casts { rebuild: Rebuild::new(graph), dtype, uses, known: FxHashMap::default() };
     for id in live {
         let node = graph.node(id);
-        let reason = match pack::weight(graph, id, is_frozen, panel) {
-            _ if !is_wide(graph, id) => None,
-            Ok(_) if node.attrs.get(RESULT).is_none() => Some("its type is written in the spec"),
-            Ok(weight) if weight.pairs || weight.is_shared || dtype != DType::BF16 => {
-                casts.narrow(id).map_err(PassError::at(PASS.name, &node.origin))?;
-                continue;
+        let (factors, reason) = match pack::weight(graph, id, is_frozen, panel) {
+            _ if !is_wide(graph, id) => (vec![], None),
+            Ok(_) if node.attrs.get(RESULT).is_none() => (vec![], Some("its type is written in the spec")),
+            Ok(weight) if !context.narrow_products && !(weight.pairs && has_few_rows(&weight)) => {
+                match weight.is_of_matrices {
+                    true => (vec![weight.operand], Some("narrow products are slower here; its weight is narrow")),
+                    false => (vec![], Some("narrow products are slower here")),
+                }
             }
-            Ok(_) => Some("its factors do not fall into pairs"),
-            Err(reason) => reason,
+            Ok(weight) if weight.pairs || weight.is_shared || dtype != DType::BF16 => (vec![0, 1], None),
+            Ok(_) => (vec![], Some("its factors do not fall into pairs")),
+            Err(reason) => (vec![], reason),
         };
         if let Some(reason) = reason {
             context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
+        }
+        if !factors.is_empty() {
+            casts.narrow(id, &factors).map_err(PassError::at(PASS.name, &node.origin))?;
+            continue;
         }
         let inside = |region| {
             let is_frozen = frozen_in_region(graph, id, region, is_frozen);
@@ -75,6 +87,11 @@ fn narrowed(
         casts.rebuild.copy(id, regions);
     }
     stored_once(&casts.rebuild.finish(), dtype)
+}
+
+/// Reading the weight takes longer than multiplying it.
+fn has_few_rows(weight: &pack::Weight) -> bool {
+    weight.rows.is_some_and(|rows| rows <= FEW_ROWS)
 }
 
 /// Whether a node reads and gives f32.
@@ -94,12 +111,14 @@ struct Casts<'g> {
 }
 
 impl Casts<'_> {
-    /// A contraction again, on rounded factors.
-    fn narrow(&mut self, id: NodeId) -> Result<(), OpError> {
+    /// A contraction again, with these factors rounded.
+    fn narrow(&mut self, id: NodeId, factors: &[usize]) -> Result<(), OpError> {
         let old = self.rebuild.old;
         let node = old.node(id).clone();
-        let operands = old.operands(id).into_iter().map(|value| self.rounded(value, &node.origin, 0));
-        let operands = operands.collect::<Result<Vec<Value>, OpError>>()?;
+        let mut operands = self.rebuild.operands(id);
+        for &operand in factors {
+            operands[operand] = self.rounded(old.operands(id)[operand], &node.origin, 0)?;
+        }
         let new = self.rebuild.new.push(node, &operands);
         let results = self.rebuild.new.results(new).collect();
         self.rebuild.set(id, results);

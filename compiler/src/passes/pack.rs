@@ -4,9 +4,9 @@
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
 //! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its
-//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Numbers of bf16,
-//! and of f16 where a machine multiplies pairs of them, lie in pairs along the last summed axis, where the other factor is
-//! read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
+//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Where both factors
+//! are of bf16, or of f16 and a machine multiplies pairs of them, numbers lie in pairs along the last summed axis, if the
+//! other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
 //!
 //! Of a frozen weight `pack` is computed once, when the weights are loaded (`prepare`); of another, by a kernel of its own.
 //! The other factor, where its rows lie side by side and what is summed lies far apart, as in the gradient of a weight, is
@@ -55,8 +55,9 @@ fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], packing: &Packin
         };
         let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
         let weight = factor(graph, id, is_frozen, packing.panel).ok().map(|weight| {
-            let dtype = graph.type_of(graph.operands(id)[weight.operand]).dtype;
-            let is_deep = weight.pairs && (dtype == DType::BF16 || dtype == DType::F16 && packing.f16_pairs);
+            let [a, b] = [0, 1].map(|operand| graph.type_of(graph.operands(id)[operand]).dtype);
+            let has_pairs = a == b && (a == DType::BF16 || a == DType::F16 && packing.f16_pairs);
+            let is_deep = weight.pairs && has_pairs;
             (weight.operand, Panels { depth: is_deep.then_some(2), ..weight.panels })
         });
         let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
@@ -76,6 +77,10 @@ pub struct Weight {
     pub is_shared: bool,
     /// Neighbours along the last summed axis lie side by side in the other factor, and fall into pairs.
     pub pairs: bool,
+    /// The other factor is read axis by axis as well.
+    pub is_of_matrices: bool,
+    /// Rows of the other factor, where their number is known.
+    pub rows: Option<i64>,
 }
 
 const NO_WEIGHT: &str = "the factor with its columns is no weight";
@@ -132,7 +137,10 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     let last = nest.axes.len() - 1;
     let is_before_columns = panels.order.iter().rev().nth(1).is_some_and(|&axis| axes[axis] == last);
     let pairs = !is_shared && is_before_columns && last > column && other.falls_into_pairs(&nest);
-    Ok(Weight { operand: weight.operand, panels, is_shared, pairs })
+    let is_of_matrices = !is_shared && other.plain_axes(&nest).is_some();
+    let rows = Dim::product((0..column).filter(|&axis| !weight.mentions(axis)).map(|axis| &nest.axes[axis]));
+    let rows = rows.as_constant();
+    Ok(Weight { operand: weight.operand, panels, is_shared, pairs, is_of_matrices, rows })
 }
 
 /// The kernel of a convolution that changes from call to call: its own kernel would pack a panel anew for each row of

@@ -57,7 +57,8 @@ fn transformed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &C
         };
         let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
         // What a spec gives no type is read as narrow as was asked for.
-        let is_narrow = graph.node(id).attrs.get(RESULT).is_some() && context.narrowing != Narrowing::None;
+        let narrows = context.narrowing != Narrowing::None && context.narrow_products;
+        let is_narrow = graph.node(id).attrs.get(RESULT).is_some() && narrows;
         let sizes = sizes(graph, id, is_frozen).filter(|_| !is_narrow || context.narrowing == BF16);
         let Some((places, taps)) = sizes.and_then(|sizes| Some((sizes.best(is_narrow)?, sizes.taps))) else {
             rebuild.copy(id, regions);

@@ -7,6 +7,7 @@
 //!
 //! Invariant: each element is summed in the order of k, whatever the tile sizes and the number of threads.
 
+mod ahead;
 mod block;
 pub mod depth;
 mod grid;
@@ -43,6 +44,8 @@ const MANY_ITEMS: i64 = 8;
 const BUSY: f64 = 0.9;
 /// So few rows are not worth packing a panel for: the factor is read where it lies.
 const FEW_ROWS: i64 = 3;
+/// So few tiles of rows are not worth widening a panel for: its numbers are widened by each tile.
+const FEW_TILES: i64 = 2;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -179,6 +182,9 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let n_panels = columns.ceil_div(&Dim::constant(width as i64));
     // Where one register tile has all rows nothing is read again, and the sums stay in it.
     let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64);
+    let has_few_tiles = at_most(rows, FEW_TILES * plan.tile.rows as i64);
+    let widens_panel = !machine.is_block() && plan.widened(loops).is_some() && !has_few_tiles;
+    let fills_panel = !plan.is_packed || widens_panel;
     let limit = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
     let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
     let one_panel = depth.is_one_stretch();
@@ -189,7 +195,9 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     };
     let grid = Grid { loops, plan, machine };
     let wanted = |limit: i64| wanted_blocks(loops, plan, width, machine, limit).max(grid.shares().min(limit));
-    let block_rows = row_block(rows, plan, most, &wanted);
+    // A panel that has to be filled must serve many rows.
+    let least = if fills_panel { 8 * plan.tile.rows } else { 2 * plan.tile.rows } as i64;
+    let block_rows = row_block(rows, plan, [least, most], &wanted);
     let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
     let mut at = vec![Dim::constant(0); loops.axes.len()];
     let (column, row_block) = grid.item(&mut b, [&n_panels, &n_blocks], &mut at);
@@ -202,7 +210,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         None if common_factor(rows) % block_rows == 0 => Dim::constant(block_rows),
         None => (rows - &row_start).least(&Dim::constant(block_rows)),
     };
-    let panel = (!plan.is_packed).then(|| b.local("panel", plan.dtype, [depth.n_rows as u64, width]));
+    let panel = fills_panel.then(|| b.local("panel", plan.dtype, [depth.n_rows as u64, width]));
     let partial = (!one_panel).then(|| b.local("partial", plan.dtype, [block_rows as u64, width]));
     let start = &column * width as i64;
     let block = Block {
@@ -248,6 +256,18 @@ impl Plan {
         self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone())
     }
 
+    /// The narrow numbers that are widened to the column factor, where those lie in panels.
+    fn widened(&self, loops: &Loops) -> Option<TermId> {
+        let Term::Cast(arg) = *loops.body.term(self.column_factor) else { return None };
+        (self.is_packed && loops.body.dtype(arg).size_of() < self.dtype.size_of()).then_some(arg)
+    }
+
+    /// The same, or words of several numbers.
+    fn narrow_panels(&self, loops: &Loops) -> Option<TermId> {
+        let has_words = self.is_packed && loops.body.dtype(self.column_factor) == DType::U32;
+        self.widened(loops).or(has_words.then_some(self.column_factor))
+    }
+
     /// Register tiles of nearly equal heights.
     fn with_even_rows(&self, loops: &Loops) -> Plan {
         let mut plan = self.clone();
@@ -277,10 +297,8 @@ fn next_panel(columns: &Dim, panel: &Dim, width: i64) -> Option<Dim> {
 
 /// Rows of one item: all of them if they are few, else blocks of equal size. `wanted` says how many blocks there should be
 /// for the sake of threads, up to a limit.
-fn row_block(rows: &Dim, plan: &Plan, most: i64, wanted: &dyn Fn(i64) -> i64) -> i64 {
+fn row_block(rows: &Dim, plan: &Plan, [least, most]: [i64; 2], wanted: &dyn Fn(i64) -> i64) -> i64 {
     let tile_rows = plan.tile.rows as i64;
-    // A panel that has to be packed must serve many rows.
-    let least = if plan.is_packed { 2 * tile_rows } else { 8 * tile_rows };
     let n_blocks = |rows: i64| ((rows + most - 1) / most).max(wanted(rows / least)).max(1);
     match rows.as_constant() {
         Some(rows) => {

@@ -16,7 +16,7 @@ pub struct TargetDesc {
     pub scalb: bool,
     /// Vectors hold elements of four bytes and nothing else.
     pub only_words: bool,
-    /// Dot products of pairs of bf16 are one instruction on whole vectors.
+    /// Dot products of pairs of bf16 are one instruction on whole vectors, and faster than two multiply-adds of f32.
     pub dots: bool,
     /// The same for fours of bytes.
     pub byte_dots: bool,
@@ -53,6 +53,12 @@ impl TargetDesc {
     pub const BLOCKS: TargetDesc = TargetDesc { threads: 64, shared_bytes: 16 << 10, ..TargetDesc::SCALAR };
     /// NVIDIA's since compute capability 8.0.
     pub const CUDA: TargetDesc = TargetDesc { shared_bytes: 48 << 10, mma: true, ..TargetDesc::BLOCKS };
+
+    /// Whether products of these narrow floats are no slower than those of f32. Otherwise it takes time to widen them.
+    pub fn multiplies(&self, dtype: DType) -> bool {
+        // Where vectors hold words, pairs are the only narrow numbers that are read as vectors.
+        self.threads > 1 || self.only_words || dtype == DType::BF16 && self.dots
+    }
 
     /// Elements of a vector in this kernel, or of what a block takes at once, counted in elements of four bytes.
     pub fn lanes(&self, kernel: &Kernel) -> u32 {

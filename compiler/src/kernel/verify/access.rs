@@ -6,11 +6,27 @@ use crate::kernel::types::*;
 
 impl Verifier<'_> {
     /// Each lane reads so many neighbours along the last axis.
+    /// A place that is neither read nor written.
+    pub(super) fn hint(&mut self, place: &str, access: &Access) {
+        self.has_rank(place, access);
+        access.guards.iter().for_each(|guard| self.in_scope(place, guard, 0));
+        for index in &access.index {
+            match index {
+                Index::Dim(dim) => self.in_scope(place, dim, 0),
+                Index::Value(value) => self.check(place, false, || format!("{value} is no place to ask for")),
+            }
+        }
+    }
+
+    fn has_rank(&mut self, place: &str, access: &Access) -> bool {
+        let (found, wanted) = (access.index.len(), self.kernel.memory_shape(access.memory).len());
+        self.check(place, found == wanted, || format!("the memory has {wanted} axes, the access {found} indices"));
+        found == wanted
+    }
+
     pub(super) fn access(&mut self, place: &str, access: &Access, (shape, n_neighbours): (&[u64], u64), facts: &Facts) {
         let extents = self.kernel.memory_shape(access.memory);
-        let (found, wanted) = (access.index.len(), extents.len());
-        self.check(place, found == wanted, || format!("the memory has {wanted} axes, the access {found} indices"));
-        if found != wanted {
+        if !self.has_rank(place, access) {
             return;
         }
         let mut facts = facts.clone();

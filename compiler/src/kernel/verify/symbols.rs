@@ -23,8 +23,8 @@ impl Verifier<'_> {
                     self.alone(place, access);
                 }
             }
-            // Of memory that will be written, too: its lines are read first.
-            Op::Prefetch(access) => self.access(place, access, (&[], 1), facts),
+            // A hint may speak of memory that will be written, whose lines are read first, or lie beyond any.
+            Op::Prefetch(access) => self.hint(place, access),
             Op::PrefetchAt(_) => {}
             Op::LoadAt(at) => self.readable(place, at.memory),
             Op::StoreAt(at, _) => self.writable(place, at.memory),

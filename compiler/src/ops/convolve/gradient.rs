@@ -9,6 +9,7 @@
 
 use super::{Layout, OP, Slide, has_channels_last, slides};
 use crate::graph::{Attrs, Builder, Cotangents, Dim, Pull, Value};
+use crate::ops::contract::typed;
 use crate::ops::formula::Built;
 
 pub fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
@@ -53,7 +54,7 @@ fn image(b: &mut Builder, pull: &Pull, slides: &[Slide], g: Value) -> Built {
         attrs = attrs.with("channels_last", true);
     }
     let w = turned(b, pull.operands[1], groups)?;
-    b.apply(&OP, &[g, w], attrs)
+    b.apply(&OP, &[g, w], typed(attrs, pull.call, 0))
 }
 
 /// [out, in / groups, …] as [in, out / groups, …], each tap at the other end.
@@ -106,7 +107,7 @@ fn kernel(b: &mut Builder, pull: &Pull, slides: &[Slide], g: Value) -> Built {
     let slides: Vec<Slide> = slides.iter().enumerate().map(across).collect();
     let x = batch_for_channels(b, x, groups)?;
     let g = exchanged(b, g)?;
-    let product = b.apply(&OP, &[x, g], attrs(&slides, groups))?;
+    let product = b.apply(&OP, &[x, g], typed(attrs(&slides, groups), pull.call, 1))?;
     exchanged(b, product)
 }
 

@@ -51,7 +51,7 @@ impl Columns {
             Narrowing::Factors(dtype) if dtype == DType::BF16 || context.staged => Some(dtype),
             _ => None,
         };
-        let narrow = narrow.filter(|_| is_open && (has_pairs || context.staged));
+        let narrow = narrow.filter(|_| is_open && context.narrow_products && (has_pairs || context.staged));
         let panels = Panels { depth: narrow.map(|_| 2), ..panels };
         Columns { operand, panels: Some(panels).filter(|_| !context.staged), narrow }
     }

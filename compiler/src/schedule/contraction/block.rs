@@ -3,7 +3,7 @@
 //! Invariant: each element is summed in the order of k; a tile that reaches over the last column is guarded.
 
 use super::depth::{Between, Depth, Stretch};
-use super::{FEW_ROWS, Plan};
+use super::{FEW_ROWS, FEW_TILES, Plan};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
 use crate::schedule::body::Term;
@@ -13,12 +13,6 @@ use crate::schedule::reduction::Rows;
 use crate::schedule::tiles::Machine;
 use crate::schedule::{Loops, Reduce};
 use crate::seeded::{Fault, is};
-
-/// Fewer tiles of rows do not hide a panel's way from memory; of more, the first one is a small part.
-const FEWEST_TILES: i64 = 4;
-const MOST_TILES: i64 = 128;
-/// Bytes that come from memory at once.
-const LINE: u64 = 64;
 
 /// One panel against one block of rows.
 #[derive(Clone)]
@@ -35,7 +29,7 @@ pub struct Block<'a> {
     pub row_start: Dim,
     pub n_rows: Dim,
     pub depth: Depth,
-    /// Where the column factor is packed, if it does not come in panels.
+    /// Where the column factor is packed, if it does not come in panels, or widened, if those are narrow.
     pub panel: Option<Memory>,
     /// The first column of the panel after this one, or of the last one.
     pub next_panel: Option<Dim>,
@@ -69,13 +63,17 @@ impl Block<'_> {
 
     fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
         let rows = &self.plan.rows(self.loops);
-        if self.plan.is_packed || self.loops.ranges.proves_lt(&Dim::constant(FEW_ROWS), rows) {
+        let few = if self.plan.is_packed { FEW_TILES * self.plan.tile.rows as i64 } else { FEW_ROWS };
+        if self.panel.is_none() || self.loops.ranges.proves_lt(&Dim::constant(few), rows) {
             return self.packed(b, column_start, guarded);
         }
         b.if_else(
-            Condition::Guards(vec![Builder::at_most(rows, &Dim::constant(FEW_ROWS))]),
+            Condition::Guards(vec![Builder::at_most(rows, &Dim::constant(few))]),
             |b| {
-                self.unpacked(b, column_start, guarded);
+                match self.plan.is_packed {
+                    true => Block { panel: None, ..self.clone() }.packed(b, column_start, guarded),
+                    false => self.unpacked(b, column_start, guarded),
+                }
                 Vec::new()
             },
             |b| {
@@ -252,6 +250,8 @@ impl Block<'_> {
         let between = self.rounds(k, n_rows).map(|steps| Between { steps, body: ask });
         let sums = k.each_with(b, between, dropped, &[sum], &mut |b, at, p, carried| {
             let mut at = at.to_vec();
+            at[self.plan.column_axis] = column_start.clone();
+            self.ask_ahead(b, n_rows, &at, 1);
             self.set_row(&mut at, &(row + &lane(0)));
             at[self.plan.column_axis] = column_start + &lane(1);
             let guards = self.column_guard(guarded, &at);
@@ -273,43 +273,6 @@ impl Block<'_> {
             vec![b.contract(carried[0], left, right)]
         });
         sums[0]
-    }
-
-    /// After how many steps along the last axis one more position of the next panel is asked for, so that all of them are
-    /// when the rows of the block are through: otherwise the first tile of rows would wait for memory.
-    fn rounds(&self, k: &Stretch, n_rows: u64) -> Option<i64> {
-        let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64;
-        let (_, _, length) = k.last_axis()?;
-        let is_asked_for = self.next_panel.is_some()
-            && self.plan.is_packed
-            && n_rows == self.plan.tile.rows
-            && (FEWEST_TILES..=MOST_TILES.min(length)).contains(&n_tiles);
-        is_asked_for.then_some(n_tiles)
-    }
-
-    /// Asks for the columns of the next panel at one position: the tile of rows says which part of the last axis is its own.
-    fn ask_for_next(&self, b: &mut Builder, (at, k): (&[Dim], &Stretch), row: &Dim, round: &Dim) {
-        let (Some(panel), Some((axis, start, length)), Some(n_rows)) =
-            (&self.next_panel, k.last_axis(), self.n_rows.as_constant())
-        else {
-            return;
-        };
-        let rows = self.plan.tile.rows as i64;
-        let share = length / (n_rows / rows);
-        let mut at = at.to_vec();
-        at[axis] = &(&start + &(&row.floor_div(&Dim::constant(rows)) * share)) + round;
-        let body = &self.loops.body;
-        for id in body.needed(&[self.plan.column_factor]) {
-            let Term::Load(load) = body.term(id) else { continue };
-            let columns_of_line = LINE / body.dtype(id).size_of() as u64;
-            for first in (0..self.width).step_by(columns_of_line as usize) {
-                at[self.plan.column_axis] = panel + first as i64;
-                let tile = Tile::new(self.loops, self.operands, at.clone(), vec![1, 1], Vec::new());
-                if let Some(index) = tile.places(load) {
-                    b.prefetch(self.operands[load.operand], index);
-                }
-            }
-        }
     }
 
     fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {

@@ -200,23 +200,59 @@ fn checked_kernels(
     n: i64,
     machine: &Machine,
 ) -> Vec<Kernel> {
+    let set = |context: &mut Context| (context.narrowing, context.calibration) = (narrowing, calibration.clone());
+    kernels_in(&set, text, n, machine)
+}
+
+fn kernels_in(set: &dyn Fn(&mut Context), text: &str, n: i64, machine: &Machine) -> Vec<Kernel> {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
     let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
     let mut context = Context::default();
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
-    (context.narrowing, context.calibration) = (narrowing, calibration);
+    set(&mut context);
+    let context = &context;
     let (whole, grouping) = pipeline::parts();
-    let whole = run_pipeline(&graph, whole, &context).expect("passes");
-    let split = prepare::split(vec![whole], &context).expect("passes");
+    let whole = run_pipeline(&graph, whole, context).expect("passes");
+    let split = prepare::split(vec![whole], context).expect("passes");
     let mut kernels = Vec::new();
     for graph in split.entries.iter().chain(&split.prepared) {
-        let graph = run_pipeline(graph, grouping, &context).expect("passes");
+        let graph = run_pipeline(graph, grouping, context).expect("passes");
         check_graph(&graph, n, std::slice::from_ref(machine));
         let fused = graph.node_ids().filter(|&id| graph.node(id).op.name == "fused");
         kernels.extend(fused.map(|id| schedule(&graph, id, machine).expect("a kernel")));
     }
     kernels
+}
+
+/// Where narrow products are slow: a weight is widened once for all rows, or as it is read, if they are few.
+#[test]
+fn narrow_weights_are_widened() {
+    let is_panel = |kernel: &Kernel| kernel.locals.iter().any(|local| local.name == "panel");
+    let cases: [(&str, i64, i64, &[i64]); 5] = [
+        ("5", 24, 70, &[1]),
+        ("12", 9, 33, &[1]),
+        ("13", 24, 70, &[1]),
+        ("40", 2100, 33, &[1]),
+        ("N", 24, 70, &[1, 12, 13, 50]),
+    ];
+    for (m, k, n, sizes) in cases {
+        let tail = format!("%3: f32[{m}, {n}] = abs(%2)\n{}", RETURN.replace("%2", "%3"));
+        let text = product(m, &k.to_string(), &n.to_string(), "f32", 1, &tail).replace("m n\"", "m n\", result = f32");
+        for machine in &MACHINES[..3] {
+            let tile = machine.contraction_tile(&Dim::constant(n), DType::F32).rows;
+            let wanted = m.parse().map_or(true, |rows: u64| rows.div_ceil(tile) > 2);
+            for (dtype, &size) in
+                [DType::BF16, DType::F16].into_iter().flat_map(|dtype| sizes.iter().map(move |n| (dtype, n)))
+            {
+                let set = |context: &mut Context| {
+                    (context.narrowing, context.narrow_products) = (Narrowing::Factors(dtype), false);
+                };
+                let kernels = kernels_in(&set, &text, size, machine);
+                assert_eq!(kernels.iter().any(is_panel), wanted, "{dtype:?} {m} {k} {n} {machine:?}");
+            }
+        }
+    }
 }
 
 /// Rows, columns and depths that fill tiles of blocks, and that leave edges.

@@ -1,0 +1,82 @@
+//! Asking for panels before they are read, so that no tile of rows waits for memory.
+//!
+//! Invariant: what is asked for is a hint; it may lie beyond a panel, and beyond the factor.
+
+use super::block::Block;
+use super::depth::Stretch;
+use crate::graph::Dim;
+use crate::kernel::Builder;
+use crate::schedule::body::{Term, TermId};
+use crate::schedule::emit::Tile;
+
+/// Fewer tiles of rows do not hide a panel's way from memory; of more, the first one is a small part.
+const FEWEST_TILES: i64 = 4;
+const MOST_TILES: i64 = 128;
+/// Bytes that come from memory at once.
+const LINE: u64 = 64;
+/// So far ahead a single tile of rows asks. Prefetchers of hardware stay nearer, and so do instructions that wait, if many
+/// are needed for a line.
+const AHEAD: i64 = 3 << 10;
+
+impl Block<'_> {
+    /// After how many steps along the last axis one more position of the next panel is asked for, so that all of them are
+    /// when the rows of the block are through: otherwise the first tile of rows would wait for memory.
+    pub(super) fn rounds(&self, k: &Stretch, n_rows: u64) -> Option<i64> {
+        let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64;
+        let (_, _, length) = k.last_axis()?;
+        let is_asked_for = self.next_panel.is_some()
+            && self.plan.is_packed
+            && n_rows == self.plan.tile.rows
+            && (FEWEST_TILES..=MOST_TILES.min(length)).contains(&n_tiles);
+        is_asked_for.then_some(n_tiles)
+    }
+
+    /// Asks for the columns of the next panel at one position: the tile of rows says which part of the last axis is its own.
+    pub(super) fn ask_for_next(&self, b: &mut Builder, (at, k): (&[Dim], &Stretch), row: &Dim, round: &Dim) {
+        let (Some(panel), Some((axis, start, length)), Some(n_rows)) =
+            (&self.next_panel, k.last_axis(), self.n_rows.as_constant())
+        else {
+            return;
+        };
+        let rows = self.plan.tile.rows as i64;
+        let share = length / (n_rows / rows);
+        let mut at = at.to_vec();
+        at[axis] = &(&start + &(&row.floor_div(&Dim::constant(rows)) * share)) + round;
+        at[self.plan.column_axis] = panel.clone();
+        self.ask_for(b, self.plan.column_factor, &at);
+    }
+
+    /// Where a single tile of rows reads panels of narrow numbers: asks for what lies some way after a position along the
+    /// last axis, each of which takes so many steps.
+    pub(super) fn ask_ahead(&self, b: &mut Builder, n_rows: u64, at: &[Dim], n_steps: i64) {
+        let is_read_once = match self.n_rows.as_constant() {
+            Some(rows) => rows <= self.plan.tile.rows as i64,
+            None => n_rows == 1,
+        };
+        let asks = is_read_once && self.panel.is_none() && !self.machine.is_block();
+        let Some(panels) = self.plan.narrow_panels(self.loops).filter(|_| asks) else { return };
+        let last = self.loops.axes.len() - 1;
+        let bytes = self.width as i64 * n_steps * self.loops.body.dtype(panels).size_of() as i64;
+        let mut at = at.to_vec();
+        at[last] = &at[last] + (AHEAD / bytes).max(1);
+        self.ask_for(b, panels, &at);
+    }
+
+    /// Asks for all columns of a factor at one position, the first of them.
+    fn ask_for(&self, b: &mut Builder, factor: TermId, at: &[Dim]) {
+        let body = &self.loops.body;
+        let first = &at[self.plan.column_axis];
+        for id in body.needed(&[factor]) {
+            let Term::Load(load) = body.term(id) else { continue };
+            let columns_of_line = LINE / body.dtype(id).size_of() as u64;
+            for column in (0..self.width).step_by(columns_of_line as usize) {
+                let mut at = at.to_vec();
+                at[self.plan.column_axis] = first + column as i64;
+                let tile = Tile::new(self.loops, self.operands, at, vec![1, 1], Vec::new());
+                if let Some(index) = tile.places(load) {
+                    b.prefetch(self.operands[load.operand], index);
+                }
+            }
+        }
+    }
+}
