@@ -1,10 +1,11 @@
 //! In which order the items of a contraction's grid go by: the axes that are neither rows nor columns, panels of columns,
 //! blocks of rows. What comes first is what threads share out; what comes last passes by while the rest stays in a cache.
+//! Axes of open size come before all.
 //!
 //! Invariant: each panel meets each block of rows once.
 
 use super::{Plan, mentions};
-use crate::graph::Dim;
+use crate::graph::{Dim, Type};
 use crate::kernel::Builder;
 use crate::schedule::Loops;
 use crate::schedule::body::TermId;
@@ -38,11 +39,18 @@ impl Grid<'_> {
         let panel = |b: &mut Builder| b.grid("n", panels.clone());
         let block =
             |b: &mut Builder, count: &Dim| if count.is(1) { Dim::constant(0) } else { b.grid("m", count.clone()) };
+        // What is said of one size holds for each member of a batch whose size is open.
+        let (open, known): (Vec<usize>, _) = self.plan.outer_axes(self.loops).partition(|&axis| self.is_open(axis));
+        let mut outer = |b: &mut Builder, axes: Vec<usize>| {
+            for axis in axes {
+                at[axis] = b.grid(&format!("g{axis}"), self.loops.axes[axis].clone());
+            }
+        };
+        outer(b, open);
         let first = (order == Order::Panels).then(|| panel(b));
-        for axis in self.plan.outer_axes(self.loops) {
-            at[axis] = b.grid(&format!("g{axis}"), self.loops.axes[axis].clone());
-        }
-        if order == Order::RowsOnce {
+        outer(b, known);
+        // Of an open number of blocks, each passes by all panels: there may be more rows than a cache holds.
+        if order == Order::RowsOnce || order == Order::Rows && blocks.as_constant().is_none() {
             let block = block(b, blocks);
             return (panel(b), block);
         }
@@ -72,8 +80,10 @@ impl Grid<'_> {
 
     /// Into how many shares the rows should fall, where nothing before them is shared out among threads.
     pub fn shares(&self) -> i64 {
-        let outer = self.plan.outer_axes(self.loops).map(|axis| &self.loops.axes[axis]);
-        let is_alone = Dim::product(outer).is(1) && self.plan.is_packed && !self.machine.is_block();
+        let known = self.plan.outer_axes(self.loops).filter(|&axis| !self.is_open(axis));
+        let is_alone = Dim::product(known.map(|axis| &self.loops.axes[axis])).is(1)
+            && self.plan.is_packed
+            && !self.machine.is_block();
         if is_alone && self.order() == Order::Rows { self.machine.threads as i64 } else { 1 }
     }
 
@@ -84,9 +94,19 @@ impl Grid<'_> {
         rows.checked_mul(depth)?.checked_mul(self.plan.dtype.size_of() as i64)
     }
 
-    /// Bytes of what a factor is computed from.
+    /// Bytes of what a factor is computed from, for one position along outer axes of open size.
     fn bytes(&self, factor: TermId) -> Option<i64> {
+        let open = self.plan.outer_axes(self.loops).filter(|&axis| self.is_open(axis));
+        let open: Vec<&Dim> = open.map(|axis| &self.loops.axes[axis]).collect();
+        let bytes = |operand: &Type| {
+            let shape = operand.shape.iter().filter(|extent| !open.contains(extent)).cloned().collect();
+            operand.with_shape(shape).n_bytes()
+        };
         let loads = self.loops.body.loads(&[factor]);
-        loads.iter().try_fold(0, |most, load| Some(most.max(self.loops.operands[load.operand].n_bytes()?)))
+        loads.iter().try_fold(0, |most, load| Some(most.max(bytes(&self.loops.operands[load.operand])?)))
+    }
+
+    fn is_open(&self, axis: usize) -> bool {
+        self.loops.axes[axis].as_constant().is_none()
     }
 }

@@ -64,27 +64,31 @@ fn axes_of(kernel: &Kernel) -> String {
     names.join(" ")
 }
 
-/// A thread reads the rows that it wrote, or else its own panels of a weight that is much larger.
+/// A thread reads the rows that it wrote, or else its own panels of a weight that is much larger: of each image, where
+/// their number is open.
 #[test]
 fn threads_share_out_the_larger_factor() {
-    let grid = |image: [i64; 3], window: i64, channels: i64| {
+    let grid = |images: &str, image: [i64; 3], window: i64, channels: i64| {
         let [height, width, of] = image;
         let [rows, columns] = [height, width].map(|extent| extent - window + 1);
         let text = format!(
-            r#"graph @call(%0 "x": data f32[1, {height}, {width}, {of}], %1 "w": param f32[{channels}, {of}, {window}, {window}]) {{
-              %2: f32[1, {rows}, {columns}, {channels}] = convolve(%0, %1) {{channels_last = true, result = f32}}
-              %3: f32[1, {rows}, {columns}, {channels}] = tanh(%2)
+            r#"graph @call(%0 "x": data f32[{images}, {height}, {width}, {of}], %1 "w": param f32[{channels}, {of}, {window}, {window}]) where N in 1.. {{
+              %2: f32[{images}, {rows}, {columns}, {channels}] = convolve(%0, %1) {{channels_last = true, result = f32}}
+              %3: f32[{images}, {rows}, {columns}, {channels}] = tanh(%2)
               return %3 "y": data
             }}"#
         );
-        let kernels = checked_kernels(&text, Narrowing::Factors(DType::BF16), Calibration::None, 1, &MACHINES[0]);
+        let kernels = checked_kernels(&text, Narrowing::Factors(DType::BF16), Calibration::None, 2, &MACHINES[0]);
         let of_products = kernels.iter().filter(|kernel| kernel::print(kernel).contains(" = dot "));
         of_products.map(axes_of).collect::<Vec<_>>()
     };
-    assert_eq!(grid([12, 12, 16], 1, 16), ["h n"]);
-    assert_eq!(grid([4, 4, 16], 1, 160), ["n"]);
-    assert_eq!(grid([12, 12, 8], 3, 8), ["g0 n"]);
-    assert_eq!(grid([5, 5, 8], 3, 80), ["n g0"]);
+    assert_eq!(grid("1", [12, 12, 16], 1, 16), ["h n"]);
+    assert_eq!(grid("1", [4, 4, 16], 1, 160), ["n"]);
+    assert_eq!(grid("1", [12, 12, 8], 3, 8), ["g0 n"]);
+    assert_eq!(grid("1", [5, 5, 8], 3, 80), ["n g0"]);
+    assert_eq!(grid("N", [12, 12, 16], 1, 16), ["m n"]);
+    assert_eq!(grid("N", [12, 12, 8], 3, 8), ["g0 g1 n"]);
+    assert_eq!(grid("N", [6, 6, 8], 3, 80), ["g0 n g1"]);
 }
 
 #[test]
