@@ -19,7 +19,7 @@ const LINE: u64 = 64;
 const AHEAD: i64 = 3 << 10;
 
 impl Block<'_> {
-    /// After how many steps along the last axis one more position of the next panel is asked for, so that all of them are
+    /// After how many steps along the last axis one more position of the next stretch is asked for, so that all of them are
     /// when the rows of the block are through: otherwise the first tile of rows would wait for memory.
     pub(super) fn rounds(&self, k: &Stretch, n_rows: u64) -> Option<i64> {
         let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64;
@@ -31,10 +31,18 @@ impl Block<'_> {
         is_asked_for.then_some(n_tiles)
     }
 
-    /// Asks for the columns of the next panel at one position: the tile of rows says which part of the last axis is its own.
-    pub(super) fn ask_for_next(&self, b: &mut Builder, (at, k): (&[Dim], &Stretch), row: &Dim, round: &Dim) {
-        let (Some(panel), Some((axis, start, length)), Some(n_rows)) =
-            (&self.next_panel, k.last_axis(), self.n_rows.as_constant())
+    /// Asks for the columns of the next stretch at one position: the tile of rows says which part of the last axis is its
+    /// own.
+    pub(super) fn ask_for_next(
+        &self,
+        b: &mut Builder,
+        (at, k): (&[Dim], &Stretch),
+        column: &Dim,
+        row: &Dim,
+        round: &Dim,
+    ) {
+        let (Some((panel, start)), Some((axis, _, length)), Some(n_rows)) =
+            (self.next_stretch(k, column), k.last_axis(), self.n_rows.as_constant())
         else {
             return;
         };
@@ -42,8 +50,18 @@ impl Block<'_> {
         let share = length / (n_rows / rows);
         let mut at = at.to_vec();
         at[axis] = &(&start + &(&row.floor_div(&Dim::constant(rows)) * share)) + round;
-        at[self.plan.column_axis] = panel.clone();
+        at[self.plan.column_axis] = panel;
         self.ask_for(b, self.plan.column_factor, &at);
+    }
+
+    /// The first column of the stretch after one, and where it starts along the last axis: after the last, in the next
+    /// panel. Stretches that differ in more are asked for a whole panel before.
+    fn next_stretch(&self, k: &Stretch, column: &Dim) -> Option<(Dim, Dim)> {
+        let (next, (_, start, _)) = (self.next_panel.as_ref()?, k.last_axis()?);
+        let Some(chunk) = k.chunk else { return Some((next.clone(), start)) };
+        let number = &k.number + 1;
+        let is_beyond = number.floor_div(&k.count);
+        Some((column + &(&is_beyond * &(next - column)), &number.modulo(&k.count) * chunk))
     }
 
     /// Where a single tile of rows reads panels of narrow numbers: asks for what lies some way after a position along the

@@ -246,7 +246,8 @@ impl Block<'_> {
             return self.multiply_scaled(b, scaled, (row, n_rows), (column_start, guarded), k, sum);
         }
         let dropped = i64::from(is(Fault::ContractionDropsAProduct));
-        let ask = &mut |b: &mut Builder, at: &[Dim], round: &Dim| self.ask_for_next(b, (at, k), row, round);
+        let ask =
+            &mut |b: &mut Builder, at: &[Dim], round: &Dim| self.ask_for_next(b, (at, k), column_start, row, round);
         let between = self.rounds(k, n_rows).map(|steps| Between { steps, body: ask });
         let sums = k.each_with(b, between, dropped, &[sum], &mut |b, at, p, carried| {
             let mut at = at.to_vec();

@@ -56,8 +56,13 @@ impl Depth {
 
     /// Runs `body` for each stretch.
     pub fn each(&self, b: &mut Builder, loops: &Loops, at: &[Dim], body: &mut dyn FnMut(&mut Builder, &Stretch)) {
-        let mut stretch =
-            Stretch { at: at.to_vec(), loops: Vec::new(), number: Dim::constant(0), count: Dim::constant(1) };
+        let mut stretch = Stretch {
+            at: at.to_vec(),
+            loops: Vec::new(),
+            number: Dim::constant(0),
+            count: Dim::constant(1),
+            chunk: self.chunked.filter(|_| self.outer.is_empty() && self.inner.is_empty()).map(|(_, chunk)| chunk),
+        };
         for &axis in &self.inner {
             stretch.loops.push((axis, Dim::constant(0), loops.axes[axis].clone()));
         }
@@ -122,6 +127,8 @@ pub struct Stretch {
     /// Its number, and how many there are.
     pub number: Dim,
     pub count: Dim,
+    /// How far it is to the next along the last axis, where that is all by which they differ.
+    pub chunk: Option<i64>,
 }
 
 /// What is done at a position of a stretch: it gets the position along all axes, and its number in the stretch.

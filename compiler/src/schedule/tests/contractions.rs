@@ -19,6 +19,12 @@ fn product(m: &str, k: &str, n: &str, dtype: &str, least: i64, tail: &str) -> St
     )
 }
 
+/// The same, open to narrowing and with something after it.
+fn product_in_a_group(m: &str, k: &str, n: &str) -> String {
+    let tail = format!("%3: f32[{m}, {n}] = abs(%2)\n{}", RETURN.replace("%2", "%3"));
+    product(m, k, n, "f32", 1, &tail).replace("m n\"", "m n\", result = f32")
+}
+
 const RETURN: &str = r#"return %2 "y": data"#;
 
 fn check_text(text: &str, sizes: &[i64], machines: &[Machine]) {
@@ -241,8 +247,7 @@ fn narrow_weights_are_widened() {
         ("N", 24, 70, &[1, 12, 13, 50]),
     ];
     for (m, k, n, sizes) in cases {
-        let tail = format!("%3: f32[{m}, {n}] = abs(%2)\n{}", RETURN.replace("%2", "%3"));
-        let text = product(m, &k.to_string(), &n.to_string(), "f32", 1, &tail).replace("m n\"", "m n\", result = f32");
+        let text = product_in_a_group(m, &k.to_string(), &n.to_string());
         for machine in &MACHINES[..3] {
             let tile = machine.contraction_tile(&Dim::constant(n), DType::F32).rows;
             let wanted = m.parse().map_or(true, |rows: u64| rows.div_ceil(tile) > 2);
@@ -257,6 +262,23 @@ fn narrow_weights_are_widened() {
             }
         }
     }
+}
+
+/// What comes next is asked for: the stretch after this one, and after the last the next panel's first; or what lies ahead
+/// of a single tile that reads narrow numbers.
+#[test]
+fn what_comes_next_is_asked_for() {
+    let asked = |m: &str, k: &str, n: &str, narrowing: Narrowing| {
+        let text = product_in_a_group(m, k, n);
+        let kernels = checked_kernels(&text, narrowing, Calibration::None, 1, &MACHINES[0]);
+        let texts = kernels.iter().map(kernel::print).collect::<Vec<_>>().join("");
+        texts.lines().find(|line| line.contains("prefetch")).map(|line| line.trim().to_string())
+    };
+    let next = asked("64", "1100", "192", Narrowing::None).expect("stretches");
+    assert!(next.contains("floordiv(kb + 1, 2)") && next.contains("mod(kb + 1, 2)"), "{next}");
+    assert!(asked("64", "210", "192", Narrowing::None).is_some_and(|line| line.contains("n + 1")));
+    assert_eq!(asked("1", "64", "140", Narrowing::None), None);
+    assert!(asked("1", "64", "140", Narrowing::Factors(DType::BF16)).is_some());
 }
 
 /// Rows, columns and depths that fill tiles of blocks, and that leave edges.
