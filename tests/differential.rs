@@ -15,7 +15,6 @@ use differential::check::{check, silence_panics};
 use differential::coverage::Coverage;
 use differential::{file, generate};
 use tilewright::compiler::codegen::Backend;
-use tilewright::compiler::graph::DType;
 use tilewright::compiler::passes::pipeline;
 
 fn folder() -> PathBuf {

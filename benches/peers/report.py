@@ -35,6 +35,8 @@ def verdict(known: dict[str, Record], meta: Record, bandwidth: dict[str, float],
     us = known[OURS]
     flops, peak = us.get("flops") or 0.0, us.get("peak_flops_per_second", math.inf)
     products, part = NARROWER[precision]
+    # Not where the machine takes longer for narrow products, and wide ones are computed.
+    products = products if us.get("narrow_products", True) else 1.0
     moved = meta["bytes"] - (1 - part) * meta["weight_bytes"]
     limit = {"arithmetic": flops / (products * peak), "memory": moved / max(bandwidth.values())}
     binds = max(limit, key=limit.__getitem__)

@@ -109,7 +109,7 @@ pub fn run(args: Args) -> Outcome {
         let facts = serde_json::json!({
             "start_seconds": started, "compile_seconds": executable.times.total().as_secs_f64(),
             "flops": flops, "peak_flops_per_second": peak, "threads": options.n_threads(),
-            "planned_bytes": footprint.total(), "before_bytes": before,
+            "narrow_products": options.narrow_products(), "planned_bytes": footprint.total(), "before_bytes": before,
             "file_bytes": memory::files_now(),
         });
         return paced::answer(&facts, || session.run_into(&entry, &views, &mut outputs));

@@ -68,6 +68,14 @@ impl Options {
         }
     }
 
+    /// Whether the target loses nothing by multiplying numbers as narrow as is asked for.
+    pub fn narrow_products(&self) -> bool {
+        match self.narrowing {
+            Narrowing::Factors(dtype) => self.target.desc(self.backend).multiplies(dtype),
+            _ => true,
+        }
+    }
+
     pub fn n_threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -9,7 +9,7 @@ use crate::graph::{DType, Dim, Graph, Member, Model, Output, Type};
 use crate::kernel::lower::lower;
 use crate::kernel::{Kernel, verify};
 use crate::passes::pipeline::{self, PIPELINE};
-use crate::passes::{Context, Narrowing, prepare, run_pipeline};
+use crate::passes::{Context, prepare, run_pipeline};
 use crate::plan::{Interface, Planned, State, plan};
 use crate::schedule::schedule;
 
@@ -64,9 +64,7 @@ pub fn lower_watched(
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
     context.narrowing = options.narrowing;
-    if let Narrowing::Factors(dtype) = options.narrowing {
-        context.narrow_products = options.target.desc(options.backend).multiplies(dtype);
-    }
+    context.narrow_products = options.narrow_products();
     // GPUs have other limits than those that the pass weighs.
     context.exact = options.exact || options.backend.is_for_gpus();
     context.staged = options.backend.is_for_gpus();

@@ -46,7 +46,7 @@
 //! | `dot bf16 %acc, %a, %b`, `dot i8 …` | f32 or i32, and words, lane by lane; targets with such an instruction only |
 //! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only; words lie side by side. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
 //! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
-//! | `prefetch m at %o + c` | a hint that the memory there will be read soon; %o an `i64<>`. A backend may print nothing |
+//! | `prefetch m at %o + c` | a hint that the memory there will be read soon, be it beyond the end; %o an `i64<>`. A backend may print nothing |
 //! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
 //! | `if %c … else …` | `bool<>` condition; the results are what the taken block yields |
 //! | `barrier` | GPU kernels only: see below |

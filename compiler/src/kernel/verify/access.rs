@@ -5,7 +5,6 @@ use crate::graph::{DType, Dim};
 use crate::kernel::types::*;
 
 impl Verifier<'_> {
-    /// Each lane reads so many neighbours along the last axis.
     /// A place that is neither read nor written.
     pub(super) fn hint(&mut self, place: &str, access: &Access) {
         self.has_rank(place, access);
@@ -24,6 +23,7 @@ impl Verifier<'_> {
         found == wanted
     }
 
+    /// Each lane reads so many neighbours along the last axis.
     pub(super) fn access(&mut self, place: &str, access: &Access, (shape, n_neighbours): (&[u64], u64), facts: &Facts) {
         let extents = self.kernel.memory_shape(access.memory);
         if !self.has_rank(place, access) {
