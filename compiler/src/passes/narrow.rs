@@ -8,8 +8,8 @@
 //! ```
 //! Not exact: factors are rounded to nearest, sums are not. The first two rules concern contractions whose type nobody wrote
 //! in the spec: the pass `precision` states their `result`. By the second, where wide products are faster, a weight only
-//! takes less memory, and a kernel widens it once for all rows; convolutions, which read it for each row of an image, stay.
-//! By the third a value is rounded before it is moved, by the fourth it is stored once. Everything else stays as it is:
+//! takes less memory, and a kernel widens it once for all rows; convolutions, which read it for each row of an image, stay,
+//! and for one or two known rows, which take no time to multiply, the first rule holds. By the third a value is rounded before it is moved, by the fourth it is stored once. Everything else stays as it is:
 //! normalisations, softmax, sums, and products of two values that change with each call; a remark names each contraction
 //! that stays. Casts of weights are done when the weights are loaded.
 
@@ -29,10 +29,10 @@ pub const RESULT: &str = "result";
 
 /// Ops that only move numbers or pick among them.
 const MOVEMENT: &[&str] = &["pad", "reshape", "permute", "slice", "window", "reduce_max"];
-/// So few rows take no time to multiply beside reading the weight.
-const FEW_ROWS: i64 = 2;
 /// A value is followed through so many of them.
 const MAX_MOVES: usize = 8;
+/// So few rows take no time to multiply beside reading the weight.
+const FEW_ROWS: i64 = 2;
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Narrowing::Factors(dtype) = context.narrowing else { return Ok(graph.clone()) };

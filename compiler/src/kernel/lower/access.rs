@@ -95,7 +95,8 @@ impl Lower<'_> {
         self.along(access, part).map(|(_, slope)| slope)
     }
 
-    /// The same after the element of the first lane. What indices that are values add is the same for all lanes, and left out.
+    /// The same after the element of the first lane. What indices that are values add is the same for all lanes, and left
+    /// out.
     fn along(&self, access: &Access, part: &Part) -> Option<(Dim, i64)> {
         let strides = strides(&self.source.memory_shape(access.memory));
         let mut flat = Dim::constant(0);

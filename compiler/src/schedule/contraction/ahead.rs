@@ -50,8 +50,7 @@ impl Block<'_> {
         let share = length / (n_rows / rows);
         let mut at = at.to_vec();
         at[axis] = &(&start + &(&row.floor_div(&Dim::constant(rows)) * share)) + round;
-        at[self.plan.column_axis] = panel;
-        self.ask_for(b, self.plan.column_factor, &at);
+        self.ask_for(b, self.plan.column_factor, &at, &panel);
     }
 
     /// The first column of the stretch after one, and where it starts along the last axis: after the last, in the next
@@ -66,7 +65,7 @@ impl Block<'_> {
 
     /// Where a single tile of rows reads panels of narrow numbers: asks for what lies some way after a position along the
     /// last axis, each of which takes so many steps.
-    pub(super) fn ask_ahead(&self, b: &mut Builder, n_rows: u64, at: &[Dim], n_steps: i64) {
+    pub(super) fn ask_ahead(&self, b: &mut Builder, n_rows: u64, at: &[Dim], column: &Dim, n_steps: i64) {
         let is_read_once = match self.n_rows.as_constant() {
             Some(rows) => rows <= self.plan.tile.rows as i64,
             None => n_rows == 1,
@@ -77,13 +76,12 @@ impl Block<'_> {
         let bytes = self.width as i64 * n_steps * self.loops.body.dtype(panels).size_of() as i64;
         let mut at = at.to_vec();
         at[last] = &at[last] + (AHEAD / bytes).max(1);
-        self.ask_for(b, panels, &at);
+        self.ask_for(b, panels, &at, column);
     }
 
-    /// Asks for all columns of a factor at one position, the first of them.
-    fn ask_for(&self, b: &mut Builder, factor: TermId, at: &[Dim]) {
+    /// Asks for all columns of a panel at one position, from its first on.
+    fn ask_for(&self, b: &mut Builder, factor: TermId, at: &[Dim], first: &Dim) {
         let body = &self.loops.body;
-        let first = &at[self.plan.column_axis];
         for id in body.needed(&[factor]) {
             let Term::Load(load) = body.term(id) else { continue };
             let columns_of_line = LINE / body.dtype(id).size_of() as u64;

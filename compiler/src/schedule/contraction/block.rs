@@ -250,9 +250,8 @@ impl Block<'_> {
             &mut |b: &mut Builder, at: &[Dim], round: &Dim| self.ask_for_next(b, (at, k), column_start, row, round);
         let between = self.rounds(k, n_rows).map(|steps| Between { steps, body: ask });
         let sums = k.each_with(b, between, dropped, &[sum], &mut |b, at, p, carried| {
+            self.ask_ahead(b, n_rows, at, column_start, 1);
             let mut at = at.to_vec();
-            at[self.plan.column_axis] = column_start.clone();
-            self.ask_ahead(b, n_rows, &at, 1);
             self.set_row(&mut at, &(row + &lane(0)));
             at[self.plan.column_axis] = column_start + &lane(1);
             let guards = self.column_guard(guarded, &at);

@@ -212,9 +212,7 @@ impl Block<'_> {
             let inits = [zeros(b, self.width), zeros(b, self.machine.lanes)];
             let sums = b.for_loop(Span::new("w", 0, scaled.n_steps, 1), &inits, |b, step, sums| {
                 let at: Vec<Dim> = at.iter().chain([step]).cloned().collect();
-                let mut first = at.clone();
-                first[self.plan.column_axis] = column_start.clone();
-                self.ask_ahead(b, n_rows, &first, scaled.n_steps);
+                self.ask_ahead(b, n_rows, &at, column_start, scaled.n_steps);
                 let mut tile = tile(at);
                 self.products(b, scaled, &mut tile, n_rows, [sums[0], sums[1]]).to_vec()
             });
