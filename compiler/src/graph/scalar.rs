@@ -124,9 +124,9 @@ pub static DEFS: &[ScalarDef] = &[
     def(Neg, "neg", 1, S::Number, Some(|a, _, _| -a), Some(|a, _, _| a.wrapping_neg())),
     def(Abs, "abs", 1, S::Number, Some(|a, _, _| a.abs()), Some(|a, _, _| a.wrapping_abs())),
     def(Sign, "sign", 1, S::Number, Some(|a, _, _| if a == 0.0 || a.is_nan() { a } else { a.signum() }), Some(|a, _, _| a.signum())),
-    // Minimum and maximum are NaN when either operand is.
-    def(Min, "min", 2, S::Number, Some(|a, b, _| if a.is_nan() || a < b { a } else { b }), Some(|a, b, _| a.min(b))),
-    def(Max, "max", 2, S::Number, Some(|a, b, _| if a.is_nan() || a > b { a } else { b }), Some(|a, b, _| a.max(b))),
+    // Minimum and maximum are NaN when either operand is; of two equals, as of zeros with two signs, they are the first.
+    def(Min, "min", 2, S::Number, Some(|a, b, _| if b.is_nan() || b < a { b } else { a }), Some(|a, b, _| a.min(b))),
+    def(Max, "max", 2, S::Number, Some(|a, b, _| if b.is_nan() || b > a { b } else { a }), Some(|a, b, _| a.max(b))),
     def(Sqrt, "sqrt", 1, S::Float, Some(|a, _, _| a.sqrt()), None),
     def(Floor, "floor", 1, S::Float, Some(|a, _, _| a.floor()), None),
     def(Ceil, "ceil", 1, S::Float, Some(|a, _, _| a.ceil()), None),

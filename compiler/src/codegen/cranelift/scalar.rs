@@ -109,17 +109,17 @@ impl Printer<'_> {
         }
     }
 
-    /// Minimum or maximum of floats: NaN operands win.
+    /// Minimum or maximum of floats: NaN operands win, then the first of equals.
     fn pick(&mut self, scalar: Scalar, ty: &Type, a: ir::Value, b: ir::Value) -> Result<ir::Value, CodegenError> {
         let order = if scalar == Scalar::Min { FloatCC::LessThan } else { FloatCC::GreaterThan };
-        let first = self.builder.ins().fcmp(order, a, b);
-        let picked = self.select(ty, first, a, b)?;
+        let second = self.builder.ins().fcmp(order, b, a);
+        let picked = self.select(ty, second, b, a)?;
         if is(Fault::NanLosesMaximum) {
-            let nan = self.builder.ins().fcmp(FloatCC::Unordered, b, b);
-            return self.select(ty, nan, a, picked);
+            let nan = self.builder.ins().fcmp(FloatCC::Unordered, a, a);
+            return self.select(ty, nan, b, picked);
         }
-        let nan = self.builder.ins().fcmp(FloatCC::Unordered, a, a);
-        self.select(ty, nan, a, picked)
+        let nan = self.builder.ins().fcmp(FloatCC::Unordered, b, b);
+        self.select(ty, nan, b, picked)
     }
 
     pub fn select(

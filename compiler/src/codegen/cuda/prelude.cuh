@@ -29,8 +29,8 @@ template <class T> __device__ __forceinline__ T shl(T a, T by) {
 }
 
 // NaN where either is.
-__device__ __forceinline__ float least(float a, float b) { return a != a || a < b ? a : b; }
-__device__ __forceinline__ float greatest(float a, float b) { return a != a || a > b ? a : b; }
+__device__ __forceinline__ float least(float a, float b) { return b != b || b < a ? b : a; }
+__device__ __forceinline__ float greatest(float a, float b) { return b != b || b > a ? b : a; }
 template <class T> __device__ __forceinline__ T smaller(T a, T b) { return a < b ? a : b; }
 template <class T> __device__ __forceinline__ T larger(T a, T b) { return a > b ? a : b; }
 

@@ -106,10 +106,10 @@ impl Printer<'_> {
             }
             (Pick(predicate), [a, b]) => {
                 let mask = with_lanes("i1", ty);
-                let first = self.temp(format!("fcmp {predicate} {text} {a}, {b}"));
-                let picked = self.temp(format!("select {mask} {first}, {text} {a}, {text} {b}"));
-                let nan = self.temp(format!("fcmp uno {text} {a}, {a}"));
-                format!("select {mask} {nan}, {text} {a}, {text} {picked}")
+                let second = self.temp(format!("fcmp {predicate} {text} {b}, {a}"));
+                let picked = self.temp(format!("select {mask} {second}, {text} {b}, {text} {a}"));
+                let nan = self.temp(format!("fcmp uno {text} {b}, {b}"));
+                format!("select {mask} {nan}, {text} {b}, {text} {picked}")
             }
             (Form::Scale, [a, b]) if *ty == Type::new(DType::F32, [16]) => {
                 format!(

@@ -16,8 +16,8 @@ use crate::kernel::{Literal, Op, Value};
 static HELPERS: &[(&str, &str)] = &[
     ("is_nan", "fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }"),
     ("float_of", "fn float_of(bits: u32) -> f32 { return bitcast<f32>(bits); }"),
-    ("least", "fn least(a: f32, b: f32) -> f32 { return select(select(b, a, a < b), a, is_nan(a)); }"),
-    ("greatest", "fn greatest(a: f32, b: f32) -> f32 { return select(select(b, a, a > b), a, is_nan(a)); }"),
+    ("least", "fn least(a: f32, b: f32) -> f32 { return select(select(a, b, b < a), b, is_nan(b)); }"),
+    ("greatest", "fn greatest(a: f32, b: f32) -> f32 { return select(select(a, b, b > a), b, is_nan(b)); }"),
     ("wrap_i8", "fn wrap_i8(x: i32) -> i32 { return (x << 24u) >> 24u; }"),
     ("to_i32", "fn to_i32(x: f32) -> i32 {
   if (is_nan(x)) { return 0; }

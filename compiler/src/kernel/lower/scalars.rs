@@ -36,18 +36,19 @@ impl Lower<'_> {
         }
     }
 
-    /// The smaller or the larger of two floats, NaN if one of them is. Beside a number one comparison tells: nothing is
-    /// less or greater than NaN, which stays.
+    /// The smaller or the larger of two floats, the first of two equals, NaN if one of them is. Beside a number one
+    /// comparison tells: nothing is less or greater than NaN, which stays.
     fn pick(&mut self, scalar: Scalar, a: Value, b: Value) -> Value {
         let is_number = |value: Value| self.as_literal(value).is_some_and(|literal| !literal.as_f64().is_nan());
-        let (number, x) = match (is_number(a), is_number(b)) {
+        let least = scalar == Scalar::Min;
+        let (number, x, wins) = match (is_number(a), is_number(b)) {
             _ if self.is_block() => return self.op(scalar, &[a, b]),
-            (true, _) => (a, b),
-            (_, true) => (b, a),
+            (_, true) => (b, a, if least { Scalar::Lt } else { Scalar::Gt }),
+            (true, _) => (a, b, if least { Scalar::Le } else { Scalar::Ge }),
             _ => return self.op(scalar, &[a, b]),
         };
-        let is_beyond = self.op(if scalar == Scalar::Min { Scalar::Lt } else { Scalar::Gt }, &[number, x]);
-        self.op(Scalar::Select, &[is_beyond, number, x])
+        let wins = self.op(wins, &[number, x]);
+        self.op(Scalar::Select, &[wins, number, x])
     }
 
     fn transcendental(&mut self, scalar: Scalar, operands: &[Value], dtype: DType) -> Value {
