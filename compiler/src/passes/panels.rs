@@ -92,8 +92,14 @@ impl Panels {
         Panels { order, columns, width, depth: None }
     }
 
+    /// One panel is the factor itself, which need not be copied.
     pub fn cut(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
         let value = self.in_order(graph, value, origin)?;
+        if self.depth.is_none() && self.columns.is(self.width as i64) {
+            let rest = graph.type_of(value).shape.clone();
+            let shape = [Dim::constant(1)].into_iter().chain(rest).collect::<Vec<Dim>>();
+            return apply(graph, "reshape", value, Attrs::none().with("shape", shape), origin);
+        }
         let attrs = self.deep(Attrs::none().with("width", self.width as i64));
         apply(graph, "pack", value, attrs, origin)
     }
