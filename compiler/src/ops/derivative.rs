@@ -68,6 +68,7 @@ static UNARY: &[(Scalar, Unary)] = &[
         let slope = b.mul_number(y, std::f64::consts::LN_2)?;
         b.mul(g, slope)
     }),
+    (Scalar::Fract, |_, _, _, g| Ok(g)),
     (Scalar::Log, |b, x, _, g| b.div(g, x)),
     (Scalar::Sin, |b, x, _, g| {
         let slope = b.cos(x)?;

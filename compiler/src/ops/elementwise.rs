@@ -54,6 +54,7 @@ scalar_ops! {
     POW Pow "`a` to the power `b`, of floats; a negative base takes whole powers only, else NaN.",
     ATAN2 Atan2 "The angle, in radians, of the point with height `a` and width `b`.",
     SCALB Scalb "`a` times 2 to the power of the greatest integer that is not above `b`.",
+    FRACT Fract "`x` less the greatest integer that is not above it, 0 for infinities.",
     EQ Eq "True where two elements are equal; NaN equals nothing.",
     NE Ne "True where two elements differ; NaN differs from everything.",
     LT Lt "True where `a` is less than `b`; never with NaN.",

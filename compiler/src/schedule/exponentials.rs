@@ -11,13 +11,25 @@ use crate::kernel::{Builder, Value};
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
 
-/// exp(scale · x) of a tile of numbers that are not above zero, on a CPU; the scale is positive.
-pub fn below_zero(b: &mut Builder, x: Value, scale: f64) -> Value {
-    let is_single = b.type_of(x).dtype == DType::F32;
-    let (scalar, factor) = if is_single { (Scalar::Exp2, scale * LOG2_E) } else { (Scalar::Exp, scale) };
-    let factor = b.constant(b.type_of(x).clone(), factor);
-    let exponent = b.scalar(Scalar::Mul, &[x, factor]);
-    b.scalar(scalar, &[exponent])
+/// exp(scale · x) of tiles on a CPU, as a power whose exponent is `factor · x`.
+#[derive(Clone, Copy)]
+pub struct Power {
+    scalar: Scalar,
+    pub factor: f64,
+}
+
+impl Power {
+    /// The scale is positive.
+    pub fn of(dtype: DType, scale: f64) -> Power {
+        match dtype {
+            DType::F32 => Power { scalar: Scalar::Exp2, factor: scale * LOG2_E },
+            _ => Power { scalar: Scalar::Exp, factor: scale },
+        }
+    }
+
+    pub fn raise(self, b: &mut Builder, exponent: Value) -> Value {
+        b.scalar(self.scalar, &[exponent])
+    }
 }
 
 /// The same in the body of loops.

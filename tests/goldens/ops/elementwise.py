@@ -38,6 +38,7 @@ UNARY: list[tuple[str, Unary, float, float, Tensor]] = [  # name, meaning, the r
     ("sin", torch.sin, -7, 7, f64(NAN, INF, -INF, 0.0, 1000.0)),
     ("cos", torch.cos, -7, 7, f64(NAN, INF, -INF, 0.0, 1000.0)),
     ("floor", torch.floor, -3, 3, HALVES),
+    ("fract", lambda x: torch.where(x.isinf(), torch.zeros_like(x), x - torch.floor(x)), -3, 3, HALVES),
     ("ceil", torch.ceil, -3, 3, HALVES),
     ("trunc", torch.trunc, -3, 3, HALVES),
     ("round", torch.round, -3, 3, HALVES),

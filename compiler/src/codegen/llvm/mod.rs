@@ -12,6 +12,7 @@ mod emit;
 mod memory;
 mod narrow;
 mod print;
+mod reduce;
 mod scalar;
 
 use std::fmt::Write as _;

@@ -238,27 +238,6 @@ impl Printer<'_> {
         Ok(format!("add {} zeroinitializer, <{}>", text_of(ty)?, list.join(", ")))
     }
 
-    /// The pairwise tree: the upper half is combined into the lower until one element is left.
-    fn reduce(&mut self, scalar: Scalar, value: Value) -> Result<String, CodegenError> {
-        let mut ty = self.kernel.type_of(value).clone();
-        let mut tree = self.operand(value);
-        if !lanes_of(&ty).is_power_of_two() {
-            return Err(CodegenError::new(format!("a reduction of {ty}: the lanes are no power of two")));
-        }
-        while lanes_of(&ty) > 1 {
-            let (whole, half) = (text_of(&ty)?, lanes_of(&ty) / 2);
-            let [low, high] = [0, half].map(|start| {
-                let picked: Vec<String> = (start..start + half).map(|lane| format!("i32 {lane}")).collect();
-                let picked = format!("<{half} x i32> <{}>", picked.join(", "));
-                self.temp(format!("shufflevector {whole} {tree}, {whole} poison, {picked}"))
-            });
-            ty.shape = vec![half];
-            let combined = self.scalar_of(scalar, &ty, &[low, high])?;
-            tree = self.temp(combined);
-        }
-        Ok(format!("extractelement {} {tree}, i64 0", text_of(&ty)?))
-    }
-
     fn loop_stmt(&mut self, inner: &Loop, results: &[Value]) -> Result<(), CodegenError> {
         let [body, exit] = ["body", "exit"].map(|role| self.label(role));
         let before = self.here.clone();

@@ -28,6 +28,8 @@ enum Form {
     Same,
     /// x86's product with a power of two, of whole vectors.
     Scale,
+    /// x86's difference to the integer below, of whole vectors.
+    Fraction,
     /// Every bit flipped.
     Flip,
     None,
@@ -65,6 +67,7 @@ static ROWS: &[Row] = &[
     row(Scalar::Round, Intrinsic("roundeven"), NONE, NONE),
     row(Scalar::Trunc, Intrinsic("trunc"), NONE, NONE),
     row(Scalar::Scalb, Form::Scale, NONE, NONE),
+    row(Scalar::Fract, Form::Fraction, NONE, NONE),
     row(Scalar::Eq, Compare("fcmp oeq"), Compare("icmp eq"), Compare("icmp eq")),
     row(Scalar::Ne, Compare("fcmp une"), Compare("icmp ne"), Compare("icmp ne")),
     row(Scalar::Lt, Compare("fcmp olt"), Compare("icmp slt"), Compare("icmp ult")),
@@ -106,14 +109,19 @@ impl Printer<'_> {
             }
             (Pick(predicate), [a, b]) => {
                 let mask = with_lanes("i1", ty);
-                let second = self.temp(format!("fcmp {predicate} {text} {b}, {a}"));
-                let picked = self.temp(format!("select {mask} {second}, {text} {b}, {text} {a}"));
+                let picked = self.picked(predicate, ty, [a, b])?;
+                let picked = self.temp(picked);
                 let nan = self.temp(format!("fcmp uno {text} {b}, {b}"));
                 format!("select {mask} {nan}, {text} {b}, {text} {picked}")
             }
             (Form::Scale, [a, b]) if *ty == Type::new(DType::F32, [16]) => {
                 format!(
                     "call {text} @llvm.x86.avx512.mask.scalef.ps.512({text} {a}, {text} {b}, {text} poison, i16 -1, i32 4)"
+                )
+            }
+            (Form::Fraction, [a]) if *ty == Type::new(DType::F32, [16]) => {
+                format!(
+                    "call {text} @llvm.x86.avx512.mask.reduce.ps.512({text} {a}, i32 1, {text} poison, i16 -1, i32 4)"
                 )
             }
             (Form::Negate, [a]) => format!("sub {text} {}, {a}", zero(ty)),

@@ -73,6 +73,10 @@ fn case(scalar: Scalar, dtype: DType, lanes: u32) -> Option<Case> {
             amount[0] = low;
         }
     }
+    if scalar == Scalar::Fract {
+        let exact = (0..N).map(|at| at as f32 - 32.625);
+        buffers[0].chunks_exact_mut(4).zip(exact).for_each(|(x, exact)| x.copy_from_slice(&exact.to_ne_bytes()));
+    }
     if scalar == Scalar::Scalb {
         let infinite = [f32::INFINITY, f32::NEG_INFINITY].map(f32::to_ne_bytes);
         buffers[1]

@@ -26,6 +26,7 @@ impl Lower<'_> {
                 let product = self.op(Mul, &[a, operands[1]]);
                 self.op(Add, &[product, operands[2]])
             }
+            Fract => self.fraction(a),
             Scalb if self.has_scalb(a) => {
                 // To the instruction NaN times an infinite power is that power.
                 let (product, is_number) = (self.op(scalar, operands), self.op(Eq, &[a, a]));
@@ -49,6 +50,15 @@ impl Lower<'_> {
         };
         let wins = self.op(wins, &[number, x]);
         self.op(Scalar::Select, &[wins, number, x])
+    }
+
+    /// No instruction: that of x86 rounds down, and so its zeros are negative.
+    fn fraction(&mut self, x: Value) -> Value {
+        let floor = self.op(Scalar::Floor, &[x]);
+        let (fraction, magnitude) = (self.op(Scalar::Sub, &[x, floor]), self.op(Scalar::Abs, &[x]));
+        let (infinity, zero) = (self.like(x, f64::INFINITY), self.like(x, 0.0));
+        let is_infinite = self.op(Scalar::Eq, &[magnitude, infinity]);
+        self.op(Scalar::Select, &[is_infinite, zero, fraction])
     }
 
     fn transcendental(&mut self, scalar: Scalar, operands: &[Value], dtype: DType) -> Value {

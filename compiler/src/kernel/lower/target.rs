@@ -12,7 +12,7 @@ pub struct TargetDesc {
     pub fma: bool,
     /// Loads can take an address per lane.
     pub gather: bool,
-    /// Whole vectors of f32 are multiplied by powers of two in one instruction.
+    /// Whole vectors of f32 are multiplied by powers of two in one instruction, and one gives their fractions.
     pub scalb: bool,
     /// Vectors hold elements of four bytes and nothing else.
     pub only_words: bool,

@@ -201,9 +201,10 @@ fn elementwise(kernel: &Kernel, scalar: Scalar, operands: &[Value], ty: &Type) -
         return Err(format!("{} is not computed with: cast it to f32", narrow.dtype));
     }
     require(dtype == ty.dtype, || format!("`{scalar}` gives {dtype}, not {}", ty.dtype))?;
-    // The one that only some targets have, on their vectors; of NaN times an infinite power it gives anything.
-    let is_scalb = scalar == Scalar::Scalb && *ty == Type::new(DType::F32, [16]);
-    let primitive = kernel.level == Level::Tile || is_primitive(scalar) || is_scalb;
+    // Those that only some targets have, on their vectors. There `scalb` gives anything for NaN times an infinite power,
+    // and `fract` may be rounded down, and its zeros negative.
+    let takes_powers_apart = matches!(scalar, Scalar::Scalb | Scalar::Fract) && *ty == Type::new(DType::F32, [16]);
+    let primitive = kernel.level == Level::Tile || is_primitive(scalar) || takes_powers_apart;
     require(primitive, || format!("lowering expands `{scalar}`"))
 }
 

@@ -6,9 +6,6 @@ use super::{Attention, FEW_KEYS, GROUPS, KEYS};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
 
-/// What stands for "no score yet": finite, so that differences of it are numbers.
-pub const LOWEST: f64 = -3.0e38;
-
 /// Where everything lies while an item of the grid is computed.
 pub struct Item<'a> {
     pub of: &'a Attention<'a>,
@@ -26,6 +23,8 @@ pub struct Item<'a> {
     pub scores: Memory,
     /// The exponentials of the scores as bf16, if values are mixed in pairs; else they lie where the scores were.
     pub weights: Option<Memory>,
+    /// What is added to the scaled scores of each row of the group.
+    pub shifts: Memory,
     pub sums: Memory,
     /// If there are several tiles.
     pub carried: Option<Carried>,
@@ -62,6 +61,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let scores = b.local("scores", dtype, in_rows);
     let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows));
     let most = block.as_constant().unwrap_or(1).max(1) as u64;
+    let shifts = b.local("shifts", dtype, [group]);
     let sums = b.local("sums", dtype, [most]);
     let mix_width = mix.plan.tile.vectors * of.machine.lanes;
     let columns = mix.loops.axes[mix.plan.column_axis].as_constant();
@@ -87,6 +87,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
         panels,
         scores,
         weights,
+        shifts,
         sums,
         carried,
     };

@@ -4,7 +4,7 @@
 //! sum of the weights.
 
 use super::Part;
-use super::emit::{Carried, Item, LOWEST};
+use super::emit::{Carried, Item};
 use super::keys::KeyTile;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
@@ -133,7 +133,7 @@ impl Item<'_> {
     pub fn begin_rows(&self, b: &mut Builder, carried: Carried) {
         let dtype = self.of.score.plan.dtype;
         b.for_loop(Span::new("z", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
-            let lowest = b.constant(Type::new(dtype, [1]), LOWEST);
+            let lowest = b.constant(Type::new(dtype, [1]), self.of.lowest());
             let zero = b.constant(Type::new(dtype, [1]), 0.0);
             b.store(carried.largest, [row], [], lowest);
             b.store(self.sums, [row], [], zero);

@@ -23,6 +23,7 @@ use super::compose::{compose_from, compose_region};
 use super::contraction::pairs::{paired, paired_anyhow};
 use super::contraction::{self, Plan};
 use super::emit::{declare_sizes, is_used};
+use super::exponentials::Power;
 use super::tiles::Machine;
 use super::{Loops, ScheduleError};
 use crate::graph::reads::Reads;
@@ -30,6 +31,8 @@ use crate::graph::{DType, Dim, Graph, NodeId, Ranges, Scalar, Value, softmax};
 use crate::kernel::{Builder, Kernel, Memory, Rights};
 use bounds::Bounds;
 
+/// What stands for "no score yet": finite, so that differences of it are numbers.
+const LOWEST: f64 = -3.0e38;
 /// Keys of one tile: the scores of a few rows, and the keys and values themselves, stay in the caches.
 const KEYS: u64 = 512;
 /// Keys that are taken in one tile if there are no more.
@@ -220,6 +223,16 @@ impl Attention<'_> {
         let is_all = outer.iter().all(|&axis| is_one(axis) || self.axes.contains(&Some(axis)))
             && !self.axes.contains(&Some(column));
         is_all.then_some(outer)
+    }
+
+    /// How scores become exponentials, their scale included.
+    fn power(&self) -> Power {
+        Power::of(self.score.plan.dtype, self.scale)
+    }
+
+    /// "No score yet" before scaling: what it is scaled to is finite, too.
+    fn lowest(&self) -> f64 {
+        LOWEST / self.power().factor.max(1.0)
     }
 
     fn kernel(&self, sizes: &Ranges) -> Kernel {

@@ -2,18 +2,19 @@
 //!
 //! Invariant: a key that does not take part has the score -inf, so its exponential is zero.
 
-use super::emit::{Item, LOWEST};
+use super::emit::Item;
 use super::keys::KeyTile;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Span, Type, Value, lane};
 use crate::schedule::body::Term;
 use crate::schedule::contraction::depth::Depth;
 use crate::schedule::emit::Tile;
-use crate::schedule::exponentials;
 use crate::seeded::{Fault, is};
 
 /// Rows whose exponentials are computed together.
 const ROWS_AT_ONCE: u64 = 2;
+/// Vectors that hold the largest scores so far.
+const MAXIMA: u64 = 24;
 
 impl Item<'_> {
     pub fn scores(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
@@ -97,25 +98,29 @@ impl Item<'_> {
         b.scalar(Scalar::Select, &[inside, value, masked])
     }
 
-    /// Turns the scores of each row into exponentials, and sums them: a few rows at a time, so that one need not wait for
+    /// Turns the scores of each row into exponentials, and sums them: some rows at a time, so that one need not wait for
     /// the reductions of another.
     pub fn softmax(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
-        let at_once = (1..=ROWS_AT_ONCE).rev().find(|rows| n_rows.is_multiple_of(*rows)).unwrap_or(1);
-        b.for_loop(Span::new("t", 0, (n_rows / at_once) as i64, 1), &[], |b, t, _| {
-            self.softmax_of(b, row, &(t * at_once as i64), at_once, tile);
-            Vec::new()
-        });
+        let some_of = |b: &mut Builder, name: &str, most: u64, body: &dyn Fn(&mut Builder, &Dim, u64)| {
+            let at_once = (1..=most.max(1)).rev().find(|rows| n_rows.is_multiple_of(*rows)).unwrap_or(1);
+            b.for_loop(Span::new(name, 0, (n_rows / at_once) as i64, 1), &[], |b, t, _| {
+                body(b, &(t * at_once as i64), at_once);
+                Vec::new()
+            });
+        };
+        let most = MAXIMA * self.of.machine.lanes / self.width;
+        some_of(b, "g", most, &|b, first, n_rows| self.shift(b, row, first, n_rows, tile));
+        some_of(b, "t", ROWS_AT_ONCE, &|b, first, n_rows| self.exponentials(b, row, first, n_rows, tile));
     }
 
-    /// The same for the rows of a group from `first` on.
-    fn softmax_of(&self, b: &mut Builder, row: &Dim, first: &Dim, n_rows: u64, tile: &KeyTile) {
-        let dtype = self.of.score.plan.dtype;
-        let ty = |width: u64| Type::new(dtype, [n_rows, width]);
-        let column = |panel: &Dim| &(&(panel * self.width as i64) - &tile.base) + &lane(1);
+    /// What is added to the scores of each of some rows, from `first` of the group on: less than the largest of them.
+    fn shift(&self, b: &mut Builder, row: &Dim, first: &Dim, n_rows: u64, tile: &KeyTile) {
+        let ty = |width: u64| Type::new(self.of.score.plan.dtype, [n_rows, width]);
+        let power = self.of.power();
         let t = &(first + &lane(0));
-        let lowest = b.constant(ty(self.width), LOWEST);
+        let lowest = b.constant(ty(self.width), self.of.lowest());
         let most = self.each_strip(b, "u", &tile.panels, lowest, &mut |b, panel, width, most| {
-            let score = b.load(self.scores, [n_rows, width], [t, &column(panel)], [], 0.0);
+            let score = b.load(self.scores, [n_rows, width], [t, &self.column(panel, tile)], [], 0.0);
             self.larger(b, most, score)
         });
         let mut largest = b.reduce(Scalar::Max, most, 1);
@@ -124,13 +129,38 @@ impl Item<'_> {
         if let Some(before) = before {
             largest = b.scalar(Scalar::Max, &[before, largest]);
         }
+        // One rounding of the largest for the whole row: the mixture and its sum have it in common.
+        let negative = b.constant(ty(1), -power.factor);
+        let shift = b.scalar(Scalar::Mul, &[largest, negative]);
+        b.store(self.shifts, [t], [], shift);
+        if let (Some(carried), Some(before)) = (self.carried, before) {
+            let factor = b.constant(ty(1), power.factor);
+            let shift_before = b.scalar(Scalar::Mul, &[before, factor]);
+            let change = b.scalar(Scalar::Add, &[shift_before, shift]);
+            let factor = power.raise(b, change);
+            b.store(carried.largest, here, [], largest);
+            b.store(carried.factors, [t], [], factor);
+        }
+    }
+
+    fn column(&self, panel: &Dim, tile: &KeyTile) -> Dim {
+        &(&(panel * self.width as i64) - &tile.base) + &lane(1)
+    }
+
+    /// Exponentials of some rows, and their sums.
+    fn exponentials(&self, b: &mut Builder, row: &Dim, first: &Dim, n_rows: u64, tile: &KeyTile) {
+        let ty = |width: u64| Type::new(self.of.score.plan.dtype, [n_rows, width]);
+        let power = self.of.power();
+        let t = &(first + &lane(0));
+        let shift = b.load(self.shifts, [n_rows, 1], [t], [], 0.0);
         let zero = b.constant(ty(self.width), 0.0);
         let sum = self.each_strip(b, "e", &tile.panels, zero, &mut |b, panel, width, sum| {
-            let at = column(panel);
+            let at = self.column(panel, tile);
             let score = b.load(self.scores, [n_rows, width], [t, &at], [], 0.0);
-            let shift = b.broadcast(largest, [n_rows, width]);
-            let shifted = b.scalar(Scalar::Sub, &[score, shift]);
-            let e = exponentials::below_zero(b, shifted, self.of.scale);
+            let factor = b.constant(ty(width), power.factor);
+            let shift = b.broadcast(shift, [n_rows, width]);
+            let exponent = b.scalar(Scalar::Fma, &[score, factor, shift]);
+            let e = power.raise(b, exponent);
             match self.weights {
                 Some(weights) => {
                     let rounded = b.cast(e, DType::BF16);
@@ -141,14 +171,11 @@ impl Item<'_> {
             self.with_narrow(b, Scalar::Add, sum, e)
         });
         let mut sum = b.reduce(Scalar::Add, sum, 1);
-        if let (Some(carried), Some(before)) = (self.carried, before) {
-            let change = b.scalar(Scalar::Sub, &[before, largest]);
-            let factor = exponentials::below_zero(b, change, self.of.scale);
-            let sum_before = b.load(self.sums, [n_rows, 1], here, [], 0.0);
-            let scaled = b.scalar(Scalar::Mul, &[sum_before, factor]);
-            sum = b.scalar(Scalar::Add, &[scaled, sum]);
-            b.store(carried.largest, here, [], largest);
-            b.store(carried.factors, [t], [], factor);
+        let here = [&(row + t)];
+        if let Some(carried) = self.carried {
+            let factor = b.load(carried.factors, [n_rows, 1], [t], [], 0.0);
+            let before = b.load(self.sums, [n_rows, 1], here, [], 0.0);
+            sum = b.scalar(Scalar::Fma, &[before, factor, sum]);
         }
         b.store(self.sums, here, [], sum);
     }

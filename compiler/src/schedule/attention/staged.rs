@@ -9,7 +9,7 @@
 //! beyond the end are computed of anything and not stored.
 
 use super::Attention;
-use super::emit::LOWEST;
+use super::LOWEST;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
 use crate::schedule::contraction::stretches::{self, FINISHED, Left, STRETCH, Stretches, divides, words_of};

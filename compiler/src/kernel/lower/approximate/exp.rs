@@ -1,7 +1,8 @@
 //! exp and expm1: with n the integer nearest to x / ln 2 and r = x - n·ln 2, exp(x) = 2^n · exp(r), |r| <= 0.35. exp2: with
-//! n the integer nearest to x, 2^x = 2^n · 2^(x - n); so exp too where an instruction multiplies by 2^n.
+//! n the integer nearest to x, 2^x = 2^n · 2^(x - n); so exp too where an instruction multiplies by 2^n. There exp2 takes
+//! the integer below x for n, which the same instruction finds.
 //!
-//! The polynomials for (exp(r) - 1 - r) / r² err by 3e-9 and 2e-10 of exp(r), that for (2^r - 1) / r by 9e-8 of 2^r. Without
+//! The polynomials for (exp(r) - 1 - r) / r² err by 3e-9 and 2e-10 of exp(r), those for (2^r - 1) / r by 9e-8 of 2^r. Without
 //! that instruction 2^n is added to the exponent in integers: below the range the sum is negative and becomes zero, and
 //! beyond it another value is taken; results that are denormal are some number below the least normal one.
 
@@ -27,12 +28,21 @@ const EXPM1: [f64; 6] = [
     0.001_393_388_141_877_949_2,
     0.000_198_912_472_114_894_7,
 ];
+/// For |r| <= 1/2.
 const EXP2: [f64; 5] = [
     0.693_147_003_650_665_3,
     0.240_222_409_367_561_34,
     0.055_507_350_713_014_6,
     0.009_671_619_161_963_463,
     0.001_326_459_110_714_495_2,
+];
+/// For r from 0 to 1.
+const EXP2_OF_FRACTION: [f64; 5] = [
+    0.693_151_311_804_626_5,
+    0.240_164_450_154_901_1,
+    0.055_799_913_104_210_67,
+    0.009_017_030_321_955_742,
+    0.001_867_130_070_054_67,
 ];
 /// 1 / ln 2 as a sum of two numbers of f32.
 const LOG2_E_PARTS: [f64; 2] = [1.442_695_021_629_333_5, 1.925_963_033_500_597_7e-8];
@@ -64,21 +74,16 @@ impl Lower<'_> {
 
     pub(super) fn exp2(&mut self, x: Value) -> Value {
         if self.has_scalb(x) {
-            let n = self.op(Scalar::Round, &[x]);
-            let r = self.op(Scalar::Sub, &[x, n]);
-            // Of infinities the difference is NaN, and any number does.
-            let one = self.like(x, 1.0);
-            let is_below = self.op(Scalar::Lt, &[r, one]);
-            let r = self.select(is_below, r, one);
-            let power = self.power_of_fraction(r);
-            return self.op(Scalar::Scalb, &[power, n]);
+            let fraction = self.op(Scalar::Fract, &[x]);
+            let power = self.power(fraction, &EXP2_OF_FRACTION);
+            return self.op(Scalar::Scalb, &[power, x]);
         }
         let least = self.like(x, LEAST_EXPONENT);
         let above = self.op(Scalar::Gt, &[x, least]);
         let bounded = self.select(above, x, least);
         let (n, exponent) = self.exponent(bounded, 1.0);
         let r = self.op(Scalar::Sub, &[bounded, n]);
-        let power = self.power_of_fraction(r);
+        let power = self.power(r, &EXP2);
         let result = self.raised(power, exponent);
         self.inside(x, GREATEST_EXPONENT, result)
     }
@@ -86,19 +91,18 @@ impl Lower<'_> {
     /// x = (n + r)·ln 2, where the product in r is not rounded; NaN stays.
     fn exp_by_scalb(&mut self, x: Value) -> Value {
         let x = self.clamp(x, LEAST, GREATEST + 1.0);
-        let product = self.with(Scalar::Mul, x, LOG2_E_PARTS[0]);
-        let n = self.op(Scalar::Round, &[product]);
+        let (n, _) = self.exponent(x, LOG2_E);
         let negative = self.op(Scalar::Neg, &[n]);
         let parts = LOG2_E_PARTS.map(|part| self.like(x, part));
         let r = self.fma(x, parts[0], negative);
         let r = self.fma(x, parts[1], r);
-        let power = self.power_of_fraction(r);
+        let power = self.power(r, &EXP2);
         self.op(Scalar::Scalb, &[power, n])
     }
 
-    /// 2^r for |r| <= 1/2.
-    fn power_of_fraction(&mut self, r: Value) -> Value {
-        let q = self.polynomial(r, &EXP2);
+    /// 2^r by the polynomial for (2^r - 1) / r.
+    fn power(&mut self, r: Value, coefficients: &[f64]) -> Value {
+        let q = self.polynomial(r, coefficients);
         let one = self.like(r, 1.0);
         self.fma(q, r, one)
     }

@@ -95,7 +95,7 @@ impl Lower<'_> {
         (float, self.op(Scalar::Sub, &[bits, origin]))
     }
 
-    /// Whether values like this one are multiplied by powers of two in one instruction.
+    /// Whether values like this one are multiplied by powers of two in one instruction, and one gives their fractions.
     pub(super) fn has_scalb(&self, x: Value) -> bool {
         self.target.scalb && *self.type_of(x) == Type::new(DType::F32, [u64::from(self.lanes)])
     }
