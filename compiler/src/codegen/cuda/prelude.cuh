@@ -28,6 +28,12 @@ template <class T> __device__ __forceinline__ T shl(T a, T by) {
   return (T)((U)a << (U)by);
 }
 
+// Of the sign of the divisor.
+__device__ __forceinline__ float floor_mod(float a, float b) {
+  float r = fmodf(a, b);
+  return r != 0.0f && (r < 0.0f) != (b < 0.0f) ? r + b : r;
+}
+
 // NaN where either is.
 __device__ __forceinline__ float least(float a, float b) { return b != b || b < a ? b : a; }
 __device__ __forceinline__ float greatest(float a, float b) { return b != b || b > a ? b : a; }

@@ -55,7 +55,7 @@ static CALLS: &[(Scalar, &str)] = &[
     (Scalar::Asin, "asinf"), (Scalar::Acos, "acosf"), (Scalar::Atan, "atanf"), (Scalar::Sinh, "sinhf"),
     (Scalar::Cosh, "coshf"), (Scalar::Asinh, "asinhf"), (Scalar::Acosh, "acoshf"), (Scalar::Atanh, "atanhf"),
     (Scalar::Tanh, "tanhf"), (Scalar::Erf, "erff"), (Scalar::Log1p, "log1pf"), (Scalar::Expm1, "expm1f"),
-    (Scalar::Exp2, "exp2f"), (Scalar::Pow, "powf"), (Scalar::Atan2, "atan2f"),
+    (Scalar::Exp2, "exp2f"), (Scalar::Pow, "powf"), (Scalar::Atan2, "atan2f"), (Scalar::Modulo, "floor_mod"),
 ];
 
 impl Printer<'_> {

@@ -1,8 +1,9 @@
 //! Every scalar function that backends print, on every type that has it.
 
 use super::*;
+use crate::codegen::{CodegenError, Unit};
 use crate::graph::scalar::{DEFS, Signature};
-use crate::kernel::{Op, Rights};
+use crate::kernel::{Builder, Op, Rights, TargetDesc, lane, lower};
 
 const N: usize = 1024;
 
@@ -27,6 +28,37 @@ fn older_cpus_agree() {
         let all = DEFS.iter().flat_map(|def| DTYPES.map(|dtype| case(def.scalar, dtype, lanes)));
         all.flatten().collect()
     });
+}
+
+#[test]
+fn gpus_have_every_function() {
+    let mut n_printed = 0;
+    for def in DEFS.iter().filter(|def| def.signature != Signature::Select) {
+        for dtype in [DType::F32, DType::I32, DType::Bool] {
+            let operands = vec![dtype; def.arity];
+            let Ok(result) = def.scalar.result(&operands) else { continue };
+            let mut b = Builder::new("function");
+            let shape = || [Dim::constant(64)];
+            let from: Vec<Memory> =
+                (0..def.arity).map(|idx| b.buffer(format!("x{idx}"), dtype, shape(), Rights::Read)).collect();
+            let to = b.buffer("y", result, shape(), Rights::Write);
+            let place = lane(0);
+            let loaded: Vec<Value> = from.iter().map(|&x| b.load(x, [64], [&place], [], 0.0)).collect();
+            let value = b.scalar(def.scalar, &loaded);
+            b.store(to, [&place], [], value);
+            let tiles = b.finish();
+            for (desc, print) in [
+                (TargetDesc::BLOCKS, super::super::wgsl::print as fn(&[Unit]) -> Result<String, CodegenError>),
+                (TargetDesc::CUDA, super::super::cuda::print),
+            ] {
+                let kernel = lower(&tiles, &desc).unwrap_or_else(|error| panic!("{}: {error:?}", def.name));
+                print(&[Unit { symbol: "function", kernel: &kernel }])
+                    .unwrap_or_else(|error| panic!("{} of {dtype}: {error}", def.name));
+                n_printed += 1;
+            }
+        }
+    }
+    assert!(n_printed > 100, "only {n_printed} texts");
 }
 
 fn case(scalar: Scalar, dtype: DType, lanes: u32) -> Option<Case> {

@@ -1,7 +1,7 @@
 //! Scalar functions, casts and literals as expressions of WGSL.
 //!
 //! Invariant: results are those of the table in `graph::scalar` as far as the language promises it: quotients, roots and
-//! fused multiply-adds may be less exact. Integers of 8 bits are wrapped after each operation that may leave their range.
+//! fused multiply-adds may be less exact, and so remainders of large quotients. Integers of 8 bits are wrapped after each operation that may leave their range.
 
 use super::print::{Printer, Wgsl};
 use super::wide::may_leave;
@@ -35,6 +35,12 @@ static HELPERS: &[(&str, &str)] = &[
   let bits = bitcast<u32>(x);
   if (is_nan(x)) { return bitcast<f32>((bits & 0xffff0000u) | 0x400000u); }
   return bitcast<f32>((bits + 0x7fffu + ((bits >> 16u) & 1u)) & 0xffff0000u);
+}"),
+    ("floor_mod", "fn floor_mod(a: f32, b: f32) -> f32 {
+  if ((bitcast<u32>(b) & 0x7fffffffu) == 0x7f800000u) { return select(a + b, a, a == 0.0 || (a < 0.0) == (b < 0.0)); }
+  let r = fma(-floor(a / b), b, a);
+  if (r != 0.0 && (r < 0.0) != (b < 0.0)) { return r + b; }
+  return select(r, r - b, abs(r) >= abs(b));
 }"),
     ("power", "fn power(x: f32, y: f32) -> f32 {
   if (y == 0.0) { return 1.0; }
@@ -112,6 +118,7 @@ static CALLS: &[(Scalar, &str)] = &[
     (Scalar::Asin, "asin"), (Scalar::Acos, "acos"), (Scalar::Atan, "atan"), (Scalar::Sinh, "sinh"),
     (Scalar::Cosh, "cosh"), (Scalar::Asinh, "asinh"), (Scalar::Acosh, "acosh"), (Scalar::Atanh, "atanh"),
     (Scalar::Tanh, "tanh"), (Scalar::Pow, "power"), (Scalar::Atan2, "atan2"),
+    (Scalar::Modulo, "floor_mod"),
 ];
 
 impl Printer<'_> {
