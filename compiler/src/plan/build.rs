@@ -111,7 +111,7 @@ impl Planner<'_, '_> {
     /// A fused group is one kernel; if it cannot be, its nodes are steps of their own.
     fn group(&mut self, site: Site, steps: &mut Vec<Step>) -> Result<Vec<ValueId>, PlanError> {
         let node = site.node();
-        if node.types.len() == 1 {
+        if node.types.len() == 1 || node.regions.len() == 1 {
             match self.kernels.of_node(site.graph, site.id) {
                 Ok(_) => return self.launch(site, steps),
                 Err(problem) => {

@@ -43,19 +43,13 @@ pub struct Launch {
     pub in_place: Vec<InPlace>,
 }
 
-/// A way to write the result over an operand that nobody needs afterwards.
+/// A way to write a result over an operand that nobody needs afterwards; both are numbers of arguments.
 #[derive(Clone)]
 pub struct InPlace {
     pub operand: usize,
-    /// The kernel to use then, and which of the arguments it takes: the result last, but not the operand.
+    pub result: usize,
+    /// The kernel to use then. It takes all arguments but the operand.
     pub kernel: Rc<Kernel>,
-    pub args: Vec<usize>,
-}
-
-impl Launch {
-    pub fn result(&self) -> ValueId {
-        *self.args.last().expect("a launch has a result")
-    }
 }
 
 impl Draft {

@@ -7,6 +7,7 @@
 use tilewright_runtime::program::{Storage, ValueId};
 
 use super::draft::{Action, Draft, InPlace, Step};
+use super::in_place;
 use super::uses::Uses;
 
 pub fn forward_copies(draft: &mut Draft) {
@@ -17,7 +18,7 @@ pub fn forward_copies(draft: &mut Draft) {
         match can_forward(draft, &uses, copy, from, to) {
             Some(definition) => {
                 let (from, to) = (draft.root(from), draft.root(to));
-                apply_in_place(draft, definition, to);
+                apply_in_place(draft, definition, (from, to));
                 draft.merge(from, to);
                 remove(&mut draft.steps, copy);
                 at = copy;
@@ -65,41 +66,45 @@ fn can_forward(draft: &Draft, uses: &Uses, copy: usize, from: ValueId, to: Value
         return None;
     }
     let between = uses.of_root(to).iter().filter(|u| (first..copy).contains(&u.step));
-    let in_the_way = between.filter(|u| u.step != first || u.writes || !overwrites(draft, first, to)).count();
+    let in_the_way = between.filter(|u| u.step != first || u.writes || !overwrites(draft, first, (from, to))).count();
     let changed_later = uses.of_root(to).iter().any(|u| u.writes && u.step > copy && u.step <= last);
     // A value that has become a carried one is written again, and what was copied from it before is not.
     let moves_on = uses.of_root(from).iter().any(|u| u.writes && u.step > copy);
     (in_the_way == 0 && !changed_later && !moves_on).then_some(first)
 }
 
-/// Whether step `number` is a launch that may write its result over `operand`, which it reads.
-fn overwrites(draft: &Draft, number: usize, operand: ValueId) -> bool {
+/// Whether step `number` is a launch that may write a result over an operand, which it reads.
+fn overwrites(draft: &Draft, number: usize, pair: (ValueId, ValueId)) -> bool {
     let mut found = false;
     visit_step(&draft.steps, number, &mut |step| {
         if let Action::Launch(launch) = &step.action {
-            found = way_over(draft, &launch.args, &launch.in_place, operand).is_some();
+            found = way_over(draft, &launch.args, &launch.in_place, pair).is_some();
         }
     });
     found
 }
 
-/// The way to run a launch with its result over `operand`, if that is read once and in place.
-pub fn way_over<'a>(draft: &Draft, args: &[ValueId], ways: &'a [InPlace], operand: ValueId) -> Option<&'a InPlace> {
-    let operands = &args[..args.len() - 1];
-    let reads = || operands.iter().enumerate().filter(|&(_, &arg)| draft.root(arg) == operand);
-    let (idx, _) = reads().next().filter(|_| reads().count() == 1)?;
-    ways.iter().find(|way| way.operand == idx)
+/// The way to run a launch with a result over an operand, if that is read once and in place.
+pub fn way_over<'a>(
+    draft: &Draft,
+    args: &[ValueId],
+    ways: &'a [InPlace],
+    (result, operand): (ValueId, ValueId),
+) -> Option<&'a InPlace> {
+    let lies_at = |idx: usize, value: ValueId| draft.root(args[idx]) == value;
+    let n_uses = (0..args.len()).filter(|&idx| lies_at(idx, operand)).count();
+    ways.iter().find(|way| n_uses == 1 && lies_at(way.operand, operand) && lies_at(way.result, result))
 }
 
-/// Chooses the kernel for a result that lies where `over` does, at a step that may read it.
-pub fn apply_in_place(draft: &mut Draft, number: usize, over: ValueId) {
+/// Chooses the kernel for a result that lies where an operand does, at a step that may read it.
+pub fn apply_in_place(draft: &mut Draft, number: usize, pair: (ValueId, ValueId)) {
     let mut steps = std::mem::take(&mut draft.steps);
     visit_step_mut(&mut steps, number, &mut |step| {
         let Action::Launch(launch) = &mut step.action else { return };
-        if let Some(way) = way_over(draft, &launch.args, &launch.in_place, over).cloned() {
-            launch.args = way.args.into_iter().map(|idx| launch.args[idx]).collect();
+        if let Some(way) = way_over(draft, &launch.args, &launch.in_place, pair).cloned() {
+            launch.args.remove(way.operand);
+            launch.in_place = in_place::ways_after(&way, &launch.in_place);
             launch.kernel = way.kernel;
-            launch.in_place.clear();
         }
     });
     draft.steps = steps;

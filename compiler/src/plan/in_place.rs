@@ -14,43 +14,61 @@ use crate::kernel::{self, Access, Block, Builder, Kernel, Memory, Op, Rights, la
 /// The ways to run a node in place, given its kernel.
 pub fn ways(graph: &Graph, id: NodeId, kernel: &Kernel) -> Vec<InPlace> {
     let node = graph.node(id);
-    let over = |operand: usize, kernel: Kernel| {
-        let args = (0..=kernel.buffers.len()).filter(|&idx| idx != operand).collect();
-        InPlace { operand, kernel: Rc::new(kernel), args }
-    };
+    let n_operands = graph.operands(id).len();
+    let over = |operand: usize, kernel: Kernel| InPlace { operand, result: n_operands, kernel: Rc::new(kernel) };
     match node.op.name {
         "update" if piece_fits(graph, id) => return vec![over(0, update_kernel(graph, id))],
         "update" => return Vec::new(),
-        "scatter" => return joined(kernel, 0).map(|joined| over(0, without_copies(joined))).into_iter().collect(),
+        "scatter" => {
+            let joined = joined(kernel, 0, n_operands);
+            return joined.map(|joined| over(0, without_copies(joined))).into_iter().collect();
+        }
         _ => {}
     }
-    let operands = 0..graph.operands(id).len();
-    let straight = |&operand: &usize| match (node.op.name, node.regions.as_slice()) {
+    let straight = |operand: usize, nth: usize| match (node.op.name, node.regions.as_slice()) {
         ("fused", [region]) => {
-            let argument = region.arguments()[operand].value;
-            reaches_in_place(region, argument) || is_read_in_rows(region, argument)
+            let (argument, result) = (region.arguments()[operand].value, region.outputs()[nth].value);
+            reaches_in_place(region, argument, result) || is_read_in_rows(region, argument)
         }
         _ => reads_in_place(graph, id, operand),
     };
-    operands.filter(straight).filter_map(|operand| Some(over(operand, joined(kernel, operand)?))).collect()
+    let mut ways = Vec::new();
+    for nth in 0..node.types.len() {
+        for operand in (0..n_operands).filter(|&operand| straight(operand, nth)) {
+            let result = n_operands + nth;
+            let kernel = joined(kernel, operand, result);
+            ways.extend(kernel.map(|kernel| InPlace { operand, result, kernel: Rc::new(kernel) }));
+        }
+    }
+    ways
 }
 
-/// The kernel with one buffer for an operand and the result: the last, which it reads and writes.
-fn joined(kernel: &Kernel, operand: usize) -> Option<Kernel> {
-    let last = kernel.buffers.len() - 1;
-    let (from, to) = (&kernel.buffers[operand], &kernel.buffers[last]);
-    if (from.dtype, &from.shape) != (to.dtype, &to.shape) || may_store_twice(kernel, last as u32) {
+/// The ways that are left once one has been taken: other results over other operands.
+pub fn ways_after(taken: &InPlace, ways: &[InPlace]) -> Vec<InPlace> {
+    let renumbered = |at: usize| if at > taken.operand { at - 1 } else { at };
+    let others = ways.iter().filter(|way| way.operand != taken.operand && way.result != taken.result);
+    let others = others.filter_map(|way| {
+        let (operand, result) = (renumbered(way.operand), renumbered(way.result));
+        Some(InPlace { operand, result, kernel: Rc::new(joined(&taken.kernel, operand, result)?) })
+    });
+    others.collect()
+}
+
+/// The kernel with one buffer for an operand and a result: the latter, which it reads and writes.
+fn joined(kernel: &Kernel, operand: usize, result: usize) -> Option<Kernel> {
+    let (from, to) = (&kernel.buffers[operand], &kernel.buffers[result]);
+    if (from.dtype, &from.shape) != (to.dtype, &to.shape) || may_store_twice(kernel, result as u32) {
         return None;
     }
     let mut joined = kernel.clone();
-    joined.buffers[last].rights = Rights::ReadWrite;
+    joined.buffers[result].rights = Rights::ReadWrite;
     // The caches have what was just read.
-    joined.buffers[last].streamed = false;
+    joined.buffers[result].streamed = false;
     joined.buffers.remove(operand);
     let renumber = |memory: &mut Memory| {
         if let Memory::Buffer(at) = memory {
             *at = match *at as usize {
-                at if at == operand => last as u32 - 1,
+                at if at == operand => result as u32 - 1,
                 at if at > operand => at as u32 - 1,
                 at => at as u32,
             };
@@ -138,10 +156,9 @@ fn loads_straight(nest: &Nest, operands: &[usize]) -> bool {
     })
 }
 
-/// Whether everything that depends on an argument of a fused region is elementwise, up to the result.
-fn reaches_in_place(region: &Graph, argument: Value) -> bool {
-    let [output] = region.outputs() else { return false };
-    if region.type_of(argument) != region.type_of(output.value) {
+/// Whether everything that depends on an argument of a fused region is elementwise, up to a result of its type.
+fn reaches_in_place(region: &Graph, argument: Value, result: Value) -> bool {
+    if region.type_of(argument) != region.type_of(result) {
         return false;
     }
     let mut reached = vec![argument];

@@ -6,7 +6,7 @@
 
 use tilewright_runtime::program::{Storage, ValueId};
 
-use super::draft::{Action, Draft, InPlace, Launch, Step};
+use super::draft::{Action, Draft, InPlace, Step};
 use super::forward::{apply_in_place, way_over};
 use super::uses::Uses;
 use crate::seeded::{Fault, is};
@@ -16,13 +16,16 @@ pub fn reuse_operands(draft: &mut Draft) {
     collect(&draft.steps, &mut 0, &mut found);
     let mut uses = Uses::of(draft);
     for (number, launch) in found {
-        let result = draft.root(launch.result);
-        let mut dying = launch.in_place.iter().map(|in_place| draft.root(launch.args[in_place.operand]));
-        let chosen = dying.find(|&operand| can_overwrite(draft, &uses, number, &launch, operand, result));
-        if let Some(operand) = chosen {
-            apply_in_place(draft, number, operand);
-            draft.merge(result, operand);
-            uses.merge(result, operand);
+        let mut merged: Vec<ValueId> = Vec::new();
+        for way in &launch.in_place {
+            let pair @ (result, operand) = (draft.root(launch.args[way.result]), draft.root(launch.args[way.operand]));
+            let is_taken = [result, operand].iter().any(|value| merged.contains(value));
+            if !is_taken && can_overwrite(draft, &uses, number, &launch, pair) {
+                apply_in_place(draft, number, pair);
+                draft.merge(result, operand);
+                uses.merge(result, operand);
+                merged.push(operand);
+            }
         }
     }
 }
@@ -30,7 +33,6 @@ pub fn reuse_operands(draft: &mut Draft) {
 struct Candidate {
     args: Vec<ValueId>,
     in_place: Vec<InPlace>,
-    result: ValueId,
 }
 
 fn collect(steps: &[Step], next: &mut usize, found: &mut Vec<(usize, Candidate)>) {
@@ -38,15 +40,11 @@ fn collect(steps: &[Step], next: &mut usize, found: &mut Vec<(usize, Candidate)>
         if let Action::Launch(launch) = &step.action
             && !launch.in_place.is_empty()
         {
-            found.push((*next, candidate(launch)));
+            found.push((*next, Candidate { args: launch.args.clone(), in_place: launch.in_place.clone() }));
         }
         *next += 1;
         step.action.blocks().into_iter().for_each(|block| collect(block, next, found));
     }
-}
-
-fn candidate(launch: &Launch) -> Candidate {
-    Candidate { args: launch.args.clone(), in_place: launch.in_place.clone(), result: launch.result() }
 }
 
 fn can_overwrite(
@@ -54,14 +52,13 @@ fn can_overwrite(
     uses: &Uses,
     number: usize,
     launch: &Candidate,
-    operand: ValueId,
-    result: ValueId,
+    pair @ (result, operand): (ValueId, ValueId),
 ) -> bool {
     let in_arena = |id: ValueId| draft.slot(id).storage == Storage::Arena;
     if operand == result || !in_arena(operand) || !in_arena(result) || !draft.same_bytes(operand, result) {
         return false;
     }
-    let has_way = way_over(draft, &launch.args, &launch.in_place, operand).is_some();
+    let has_way = way_over(draft, &launch.args, &launch.in_place, pair).is_some();
     let (Some((first, last)), Some((born, _))) = (uses.lifetime(operand), uses.lifetime(result)) else { return false };
     let loops = &uses.places[number].loops;
     let dies = last == number || is(Fault::OverwritesTheLiving);

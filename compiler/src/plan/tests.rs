@@ -191,6 +191,27 @@ fn what_is_scattered_onto_a_state_leaves_the_rest_where_it_lies() {
 }
 
 #[test]
+fn several_states_are_updated_by_one_kernel_where_they_lie() {
+    let plan = agrees(
+        r#"graph @step(%0 "g": data f32[6], %1 "m": state f32[6], %2 "w": state f32[6]) {
+          %3, %4, %5: (f32[6], f32[6], f32[6]) = fused(%0, %1, %2)
+            @fused(%0 "x0": data f32[6], %1 "x1": data f32[6], %2 "x2": data f32[6]) {
+              %3: f32[6] = add(%0, %1)
+              %4: f32[6] = mul(%3, %3)
+              %5: f32[6] = sub(%2, %4)
+              %6: f32[6] = exp(%4)
+              return %3 "y": data, %5 "y1": data, %6 "y2": data
+            }
+          %7: f32[6] = neg(%5)
+          return %3 "m": state, %4 "w": state, %7 "y": data
+        }"#,
+        &[numbers(&[6], 1.0)],
+        3,
+    );
+    insta::assert_snapshot!(plan);
+}
+
+#[test]
 fn an_old_state_that_is_read_later_is_kept_until_then() {
     let text = r#"graph @step(%0 "x": data f32[4], %1 "a": state f32[4], %2 "b": state f32[4]) {
       %3: f32[4] = add(%1, %0)

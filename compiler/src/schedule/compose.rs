@@ -24,13 +24,10 @@ pub fn compose_region(region: &Graph, sizes: &Ranges) -> Result<Loops, ScheduleE
 
 /// The same, given the values that are operands.
 pub fn compose_from(region: &Graph, sizes: &Ranges, operands: &[Value]) -> Result<Loops, ScheduleError> {
-    let [output] = region.outputs() else {
-        return Err(ScheduleError::new("a group has one result"));
-    };
+    let results: Vec<Value> = region.outputs().iter().map(|output| output.value).collect();
     let captures = operands.iter().enumerate().map(|(idx, &value)| (value, idx)).collect();
     let operands: Vec<Type> = operands.iter().map(|&value| region.type_of(value).clone()).collect();
-    let result = region.type_of(output.value).clone();
-    Composer::new(region, sizes, captures).finish(output.value, operands, result)
+    Composer::new(region, sizes, captures).finish(&results, operands)
 }
 
 /// Composes a single node, whose operands are the captures.
@@ -73,7 +70,9 @@ impl<'g> Composer<'g> {
         Composer { graph, captures, nests, stages, ranges: sizes.clone(), body, round: None, memo }
     }
 
-    fn finish(mut self, root: Value, operands: Vec<Type>, result: Type) -> Result<Loops, ScheduleError> {
+    fn finish(mut self, results: &[Value], operands: Vec<Type>) -> Result<Loops, ScheduleError> {
+        let [root, more @ ..] = results else { return Err(ScheduleError::new("a group has a result")) };
+        let (root, result) = (*root, self.graph.type_of(*root).clone());
         let captured = |id: &NodeId| self.captures.contains_key(&Value { node: *id, result: 0 });
         let members = self.graph.node_ids().filter(|id| !captured(id)).collect();
         let rows = Rows::of(self.graph, root, &members).map_err(ScheduleError::new)?;
@@ -84,9 +83,15 @@ impl<'g> Composer<'g> {
         let stages = (0..self.stages.len()).map(|idx| self.stage(idx)).collect::<Result<Vec<Reduce>, _>>()?;
         let at: Vec<Position> = rows.start.into_iter().map(Position::Dim).collect();
         let stored = self.value(root, &at, &[])?;
+        let has_shape = |value: &Value| self.graph.type_of(*value).shape == result.shape;
+        if !more.is_empty() && !(self.stages.is_empty() && more.iter().all(has_shape)) {
+            return Err(ScheduleError::new("several results of a group have one shape, and nothing is reduced"));
+        }
+        let more = more.iter().map(|&value| self.value(value, &at, &[])).collect::<Result<Vec<TermId>, _>>()?;
         let Rows { axes, n_parallel, inner, .. } = rows;
         let result = result.with_shape(axes[..n_parallel].to_vec());
-        Ok(Loops { axes, n_parallel, inner, operands, result, body: self.body, stages, stored, ranges: self.ranges })
+        let (body, ranges) = (self.body, self.ranges);
+        Ok(Loops { axes, n_parallel, inner, operands, result, body, stages, stored, more, ranges })
     }
 
     pub fn stage(&mut self, idx: usize) -> Result<Reduce, ScheduleError> {

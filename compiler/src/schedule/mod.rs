@@ -48,6 +48,8 @@ pub struct Loops {
     pub stages: Vec<Reduce>,
     /// What is stored: over the parallel axes, with `Term::Reduced` for the results of the stages.
     pub stored: TermId,
+    /// Further results of the same shape, each stored where the first is; only where nothing is reduced.
+    pub more: Vec<TermId>,
     /// Sizes, then the axes.
     pub ranges: Ranges,
 }
@@ -59,8 +61,7 @@ impl Loops {
         use Scalar::{Eq, Ge, Gt, Le, Lt, Max, Min, Ne};
         let extremes = self.stages.iter().filter(|stage| matches!(stage.combine, Max | Min));
         let mut roots: Vec<TermId> = extremes.map(|stage| stage.element).collect();
-        let results: Vec<TermId> = self.stages.iter().map(|stage| stage.element).chain([self.stored]).collect();
-        for id in self.body.needed(&results) {
+        for id in self.body.needed(&self.roots()) {
             if let Term::Apply(Eq | Ne | Lt | Le | Gt | Ge, sides) = self.body.term(id) {
                 roots.extend(sides);
             }
@@ -140,14 +141,21 @@ impl Loops {
 
     /// Every term that is computed somewhere.
     pub fn roots(&self) -> Vec<TermId> {
-        self.stages.iter().map(|stage| stage.element).chain([self.stored]).collect()
+        self.stages.iter().map(|stage| stage.element).chain(self.results()).collect()
+    }
+
+    /// What is stored.
+    pub fn results(&self) -> Vec<TermId> {
+        [self.stored].iter().chain(&self.more).copied().collect()
     }
 
     fn set_roots(&mut self, roots: &[TermId]) {
-        for (stage, &root) in self.stages.iter_mut().zip(roots) {
-            stage.element = root;
+        let (elements, results) = roots.split_at(self.stages.len());
+        for (stage, &element) in self.stages.iter_mut().zip(elements) {
+            stage.element = element;
         }
-        self.stored = roots[roots.len() - 1];
+        self.stored = results[0];
+        self.more.copy_from_slice(&results[1..]);
     }
 
     /// Every element of a row is stored, not one for the row.

@@ -4,7 +4,7 @@ use super::emit::{Tile, begin};
 use super::tiles::{Machine, each_tile, segments};
 use super::{Loops, order, residues, stream, transpose};
 use crate::graph::Dim;
-use crate::kernel::{Builder, Kernel, lane};
+use crate::kernel::{Builder, Kernel, Memory, Rights, Value, lane};
 
 /// Elements of the inner axis that one item of the grid handles.
 const CHUNK: i64 = 4096;
@@ -16,20 +16,24 @@ pub fn chunk_size(machine: &Machine) -> i64 {
 }
 
 pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
-    if let Some(plan) = residues::find(loops) {
-        return residues::kernel(&plan, machine);
-    }
     let inner = order::vector_axis(loops, machine);
-    if let Some(plan) = inner.and_then(|inner| transpose::find(loops, inner, machine)) {
-        return transpose::kernel(loops, &plan, machine);
+    if loops.more.is_empty() {
+        if let Some(plan) = residues::find(loops) {
+            return residues::kernel(&plan, machine);
+        }
+        if let Some(plan) = inner.and_then(|inner| transpose::find(loops, inner, machine)) {
+            return transpose::kernel(loops, &plan, machine);
+        }
     }
     let (mut b, operands, result) = begin(loops);
-    stream::stream(&mut b, result, loops, machine);
+    let mut results = vec![result];
+    results.extend(loops.more.iter().enumerate().map(|(idx, &id)| {
+        b.buffer(format!("out{}", idx + 1), loops.body.dtype(id), loops.result.shape.clone(), Rights::Write)
+    }));
+    results.iter().for_each(|&result| stream::stream(&mut b, result, loops, machine));
     let mut at = grid(&mut b, loops, inner);
     let Some(inner) = inner else {
-        let mut tile = Tile::new(loops, &operands, at, vec![1], Vec::new());
-        let value = tile.full(&mut b, loops.stored);
-        tile.store(&mut b, result, value);
+        store(&mut b, Tile::new(loops, &operands, at, vec![1], Vec::new()), &results);
         return b.finish();
     };
     let extent = loops.axes[inner].clone();
@@ -37,12 +41,18 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
         at[inner] = &(&start + base) + &lane(0);
         let guards = if segment.guarded { vec![Builder::below(&at[inner], &extent)] } else { Vec::new() };
-        let mut tile = Tile::new(loops, &operands, at.clone(), vec![segment.width], guards);
-        let value = tile.full(b, loops.stored);
-        tile.store(b, result, value);
+        store(b, Tile::new(loops, &operands, at.clone(), vec![segment.width], guards), &results);
         Vec::new()
     });
     b.finish()
+}
+
+/// Stores the results of a tile after all have been computed: one may lie over an operand that another reads.
+fn store(b: &mut Builder, mut tile: Tile, results: &[Memory]) {
+    let values: Vec<Value> = tile.loops.results().into_iter().map(|id| tile.full(b, id)).collect();
+    for (&result, value) in results.iter().zip(values) {
+        tile.store(b, result, value);
+    }
 }
 
 /// More than any axis has.

@@ -33,7 +33,9 @@ const MAX_POSITIONS: usize = 8;
 
 pub struct Group {
     pub root: NodeId,
-    /// In the order of the graph; the root is the last.
+    /// The roots of groups that have joined this one and keep their results.
+    pub others: Vec<NodeId>,
+    /// In the order of the graph.
     pub members: BTreeSet<NodeId>,
     /// What did not join, and why.
     pub refused: Vec<(NodeId, &'static str)>,
@@ -41,7 +43,16 @@ pub struct Group {
 
 impl Group {
     pub fn alone(root: NodeId) -> Group {
-        Group { root, members: BTreeSet::from([root]), refused: Vec::new() }
+        Group { root, others: Vec::new(), members: BTreeSet::from([root]), refused: Vec::new() }
+    }
+
+    /// The nodes whose values are stored.
+    pub fn results(&self) -> impl Iterator<Item = NodeId> {
+        [self.root].into_iter().chain(self.others.iter().copied())
+    }
+
+    pub fn last(&self) -> NodeId {
+        self.members.last().copied().unwrap_or(self.root)
     }
 
     /// The values from outside, in the order of their first use.

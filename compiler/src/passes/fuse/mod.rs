@@ -6,17 +6,20 @@
 //! A group has one result, its root, and grows from there towards its operands. `grow` has the rules; in short: pointwise
 //! work and movement join where that repeats nothing; cheap work joins although it is repeated; one reduction joins, of
 //! which everything after it takes element by element. Then `join` makes one group of those that reduce along the same
-//! rows. Nodes are judged by their nests, never by name.
+//! rows, and `several` one of those that read the same memory element by element; these keep a result each. Nodes are
+//! judged by their nests, never by name.
 //!
-//! **Groups are convex** (so the graph of groups has no cycle): each member but the root is a private copy, or has all its
-//! users inside; a group that joins another has no other reader. A path that leaves the group therefore leaves from the root; were it to return, it would enter a member,
-//! from which the root is reached again: a cycle through the root in a graph that has none.
+//! **The graph of groups has no cycle**: in a group of one result each member but the root is a private copy, or has all
+//! its users inside; a group that joins another has no other reader. A path that leaves the group therefore leaves from
+//! the root; were it to return, it would enter a member, from which the root is reached again: a cycle through the root in
+//! a graph that has none. Groups with several results are made of such groups, never of two with another between them.
 //!
 //! Reshapes are views. One stays outside unless what it reshapes is inside; a lone one costs nothing. Dense constants and
 //! arguments are captured; constants of one element are copied inside. Control stays outside; its regions are fused apart.
 
 mod grow;
 mod join;
+mod several;
 
 use super::facts::{Facts, only_splits};
 use super::rebuild::Rebuild;
@@ -24,7 +27,7 @@ use super::{Context, Pass, PassError, op};
 use crate::graph::{Attrs, Graph, Meaning, NodeId, Role, Value};
 pub use grow::CHEAP;
 use grow::{Group, Growth};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub static PASS: Pass = Pass { name: "fuse", doc: "Groups nodes that become one kernel.", run };
 
@@ -123,24 +126,45 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         groups.insert(id, group);
     }
     join::join(&survey, &mut groups);
+    several::join(&survey, &mut groups);
     remark_refusals(graph, &groups, context);
     let mut rebuild = Rebuild::new(graph);
-    for id in live {
-        match groups.get(&id) {
-            Some(group) if group.members.len() > 1 => emit(&mut rebuild, group, context)?,
+    for group in in_order(graph, &groups) {
+        let id = group.root;
+        match group.members.len() {
+            2.. => emit(&mut rebuild, group, context)?,
             // What is a group already stays as it is.
-            Some(_) if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) => {
+            _ if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) => {
                 rebuild.copy(id, graph.node(id).regions.clone());
             }
-            Some(_) => {
+            _ => {
                 let regions = graph.node(id).regions.iter().map(|region| run(region, context));
                 let regions = regions.collect::<Result<_, _>>()?;
                 rebuild.copy(id, regions);
             }
-            None => {}
         }
     }
     Ok(rebuild.finish())
+}
+
+/// Groups after those whose results they read, else in the order of the graph.
+fn in_order<'g>(graph: &Graph, groups: &'g FxHashMap<NodeId, Group>) -> Vec<&'g Group> {
+    let makers: FxHashMap<NodeId, &Group> =
+        groups.values().flat_map(|group| group.results().map(move |result| (result, group))).collect();
+    let mut results: Vec<&NodeId> = makers.keys().collect();
+    results.sort_unstable_by(|a, b| b.cmp(a));
+    let mut todo: Vec<(&Group, bool)> = results.into_iter().map(|result| (makers[result], false)).collect();
+    let (mut begun, mut order) = (FxHashSet::default(), Vec::new());
+    while let Some((group, is_ready)) = todo.pop() {
+        if is_ready {
+            order.push(group);
+        } else if begun.insert(group.root) {
+            todo.push((group, true));
+            let before = group.captures(graph).into_iter().filter_map(|value| makers.get(&value.node));
+            todo.extend(before.map(|&maker| (maker, false)));
+        }
+    }
+    order
 }
 
 /// Says what stayed apart, and why: the last reason is the one that counted.
@@ -175,13 +199,18 @@ fn emit(rebuild: &mut Rebuild, group: &Group, context: &Context) -> Result<(), P
         let node = region.push(graph.node(member).clone(), &operands);
         inside.insert(Value { node: member, result: 0 }, Value { node, result: 0 });
     }
-    region.add_output("y", Role::Data, inside[&Value { node: group.root, result: 0 }]);
+    for (idx, node) in group.results().enumerate() {
+        let name = if idx == 0 { "y".to_string() } else { format!("y{idx}") };
+        region.add_output(name, Role::Data, inside[&Value { node, result: 0 }]);
+    }
     let origin = &graph.node(group.root).origin;
     let names: Vec<&str> = group.members.iter().map(|&member| graph.node(member).op.name).collect();
     context.remark(PASS.name, origin, format!("one kernel: {}", names.join(", ")));
     let operands: Vec<Value> = captures.iter().map(|&value| rebuild.get(value)).collect();
     let fused = op(FUSED).and_then(|op| rebuild.new.apply(op, &operands, &Attrs::none(), vec![region], origin));
     let node = fused.map_err(PassError::at(PASS.name, origin))?;
-    rebuild.set(group.root, vec![Value { node, result: 0 }]);
+    for (idx, result) in group.results().enumerate() {
+        rebuild.set(result, vec![Value { node, result: idx as u32 }]);
+    }
     Ok(())
 }

@@ -141,8 +141,18 @@ impl Parts<'_> {
         let result = flat.type_of(flat.outputs()[0].value).clone();
         let (round, stored) = (space.len(), next[0]);
         let (body, ranges) = (composer.body, composer.ranges);
-        let loops =
-            Loops { axes, n_parallel: round, inner: short.clone(), operands, result, body, stages, stored, ranges };
+        let loops = Loops {
+            axes,
+            n_parallel: round,
+            inner: short.clone(),
+            operands,
+            result,
+            body,
+            stages,
+            stored,
+            more: Vec::new(),
+            ranges,
+        };
         Ok(Recurrence { loops, round, short, carries, next, outputs, roots })
     }
 }
