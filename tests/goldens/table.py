@@ -184,24 +184,24 @@ def mobilenet_v2(name: str, batch: int, size: int, names: bool = False) -> Golde
 
 
 def shufflenet_v2(
-    name: str, preset: str, batch: int, size: int, published: int | None = None, **config: Any
+    name: str, preset: str, batch: int, size: int, published: int | None = None, gain: float = 1.0, **config: Any
 ) -> Golden:
     pixels = Input("pixels", "f32", (batch, 3, size, size), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/shufflenet_v2.tw", "ShuffleNetV2", preset, config,
         lambda: models.shufflenet_v2(**config), "torchvision",
-        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, names=preset == "tiny",
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=gain, names=preset == "tiny",
     )  # fmt: skip
 
 
 def efficientnet(
-    name: str, preset: str, batch: int, published: int | None = None, **config: Any
+    name: str, preset: str, batch: int, published: int | None = None, gain: float = 1.6, **config: Any
 ) -> Golden:
     pixels = Input("pixels", "f32", (batch, 3, config["image"], config["image"]), {"key": f"input:{name}"})
     return Golden(
         name, "specs/vision/efficientnet.tw", "EfficientNet", preset, config,
         lambda: models.efficient(config["width"], config["depth"], config["classes"]), "torchvision",
-        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=1.6, names=preset == "tiny",
+        (Call("call", (pixels,), (WHOLE,)),), run_plain, published, gain=gain, names=preset == "tiny",
     )  # fmt: skip
 
 
@@ -329,10 +329,10 @@ def goldens() -> list[Golden]:
         resnet("resnet50_64", "50", 2, 64, 25_557_032, blocks=[3, 4, 6, 3], bottleneck=True),
         mobilenet_v2("mobilenet_v2", 1, 224, names=True),
         mobilenet_v2("mobilenet_v2_64", 2, 64),
-        shufflenet_v2("shufflenet_v2", "x10", 1, 224, 2_278_604, **SHUFFLENET),
+        shufflenet_v2("shufflenet_v2", "x10", 1, 224, 2_278_604, gain=1.2, **SHUFFLENET),
         shufflenet_v2("shufflenet_v2_tiny", "tiny", 2, 48, widths=[16, 24, 32], repeats=[2, 3, 1], top=48, classes=10),
         efficientnet(
-            "efficientnet_b0", "b0", 1, 5_288_548, width=1.0, depth=1.0, image=224, classes=1000
+            "efficientnet_b0", "b0", 1, 5_288_548, gain=1.55, width=1.0, depth=1.0, image=224, classes=1000
         ),
         efficientnet("efficientnet_tiny", "tiny", 2, width=0.25, depth=0.5, image=64, classes=10),
         gpt2(
