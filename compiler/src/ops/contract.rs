@@ -57,7 +57,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (a, b) = (call.operand(0).dtype, call.operand(1).dtype);
     if !may_multiply(call) {
         let message = format!("a contraction takes numbers of one type, found {a} and {b}");
-        return Err(OpError::operand(1, message).help("cast one of them"));
+        return Err(OpError::operand(1, message).help(how_to_multiply(call)));
     }
     let shape = axes.result.iter().map(|name| sizes[name].clone()).collect();
     Ok(vec![call.operand(0).with_shape(shape).with_dtype(result_dtype(call)?)])
@@ -69,6 +69,14 @@ pub fn may_multiply(call: &Call) -> bool {
     match call.attrs.get("result") {
         Some(_) if a.is_float() => b.is_float(),
         _ => a == b && a != DType::Bool,
+    }
+}
+
+/// What to do where they may not be multiplied.
+pub fn how_to_multiply(call: &Call) -> &'static str {
+    match [0, 1].iter().all(|&operand| call.operand(operand).dtype.is_float()) {
+        true => "cast one of them, or say with `result` what their products sum to",
+        false => "cast one of them",
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod gradient;
 
-use super::contract::{may_multiply, result_dtype, summed_dtype};
+use super::contract::{how_to_multiply, may_multiply, result_dtype, summed_dtype};
 use crate::graph::interpret::matrix::{multiply, permuted};
 use crate::graph::interpret::{evaluate_nest, n_elements};
 use crate::graph::{
@@ -117,7 +117,8 @@ impl Layout {
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (x, w, groups) = (call.operand(0), call.operand(1), call.attrs.int("groups"));
     if !may_multiply(call) {
-        return Err(OpError::operand(1, format!("`x` is {x} and `w` is {w}: both must be numbers of one type")));
+        return Err(OpError::operand(1, format!("`x` is {x} and `w` is {w}: both must be numbers of one type"))
+            .help(how_to_multiply(call)));
     }
     if x.rank() < 2 || w.rank() != x.rank() {
         let help = "`x` is [batch, channels, …] and `w` is [channels out, channels in / groups, …]";
