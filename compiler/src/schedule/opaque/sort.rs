@@ -71,7 +71,10 @@ impl Row {
                 },
                 |_| Vec::new(),
             );
-            vec![b.scalar(Scalar::Mul, &[run, quadruple])]
+            // What is longer than a row does not grow: some devices have integers of 32 bits.
+            let longer = b.scalar(Scalar::Mul, &[run, quadruple]);
+            let unfinished = b.reshape(unfinished, [1]);
+            vec![b.scalar(Scalar::Select, &[unfinished, longer, run])]
         });
     }
 
