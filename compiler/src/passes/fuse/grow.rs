@@ -51,10 +51,6 @@ impl Group {
         [self.root].into_iter().chain(self.others.iter().copied())
     }
 
-    pub fn last(&self) -> NodeId {
-        self.members.last().copied().unwrap_or(self.root)
-    }
-
     /// The values from outside, in the order of their first use.
     pub fn captures(&self, graph: &Graph) -> Vec<Value> {
         let mut captures: Vec<Value> = Vec::new();

@@ -12,7 +12,7 @@
 //! **The graph of groups has no cycle**: in a group of one result each member but the root is a private copy, or has all
 //! its users inside; a group that joins another has no other reader. A path that leaves the group therefore leaves from
 //! the root; were it to return, it would enter a member, from which the root is reached again: a cycle through the root in
-//! a graph that has none. Groups with several results are made of such groups, never of two with another between them.
+//! a graph that has none. Groups with several results are made of such groups, where both can run at one moment.
 //!
 //! Reshapes are views. One stays outside unless what it reshapes is inside; a lone one costs nothing. Dense constants and
 //! arguments are captured; constants of one element are copied inside. Control stays outside; its regions are fused apart.

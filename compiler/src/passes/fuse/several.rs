@@ -8,7 +8,7 @@
 //! | neither reduces nor only moves, and their results have one shape | one kernel visits each point once |
 //! | what they read that is as large as their results, they read element by element | each point reads and writes its own place alone, in any order |
 //! | both read such a value, or one the result of the other | memory is read once instead of twice, which is all that is gained |
-//! | no other group lies between them | the graph of groups has no cycle |
+//! | one of them can wait for the other, or run as early | the graph of groups has no cycle |
 //! | they are neighbours in the graph | no result lives long before it is needed |
 //! | together they have few members, operands and results | registers hold them |
 
@@ -59,35 +59,42 @@ struct Found<'a> {
     survey: &'a Survey<'a>,
     /// What each group that can join others reads element by element, and is as large as its results.
     straight: BTreeMap<NodeId, BTreeSet<Value>>,
-    /// The group that makes a value, by the main root, for groups of several results.
+    /// The main root of the group that makes a value, and those of the groups that read it.
     makers: FxHashMap<NodeId, NodeId>,
-    /// Main roots of the groups that read such a value.
-    readers: BTreeMap<Value, BTreeSet<NodeId>>,
+    readers: FxHashMap<NodeId, BTreeSet<NodeId>>,
+    /// An order of the groups: each comes after those that it needs.
+    moments: FxHashMap<NodeId, usize>,
 }
 
 impl<'a> Found<'a> {
     fn new(survey: &'a Survey<'a>, groups: &FxHashMap<NodeId, Group>) -> Found<'a> {
-        let (straight, makers, readers) = Default::default();
-        let mut found = Found { survey, straight, makers, readers };
+        let (straight, makers, readers, moments) = Default::default();
+        let mut found = Found { survey, straight, makers, readers, moments };
         for group in groups.values() {
+            found.makers.insert(group.root, group.root);
+            found.moments.insert(group.root, group.root.index());
+            for value in group.captures(survey.graph) {
+                found.readers.entry(value.node).or_default().insert(group.root);
+            }
             if let Some(values) = straight_reads(survey, group) {
-                for &value in &values {
-                    found.readers.entry(value).or_default().insert(group.root);
-                }
                 found.straight.insert(group.root, values);
             }
         }
         found
     }
 
-    /// The nearest group that joins this one.
+    /// The first group that joins this one.
     fn partner(&self, group: &Group, groups: &FxHashMap<NodeId, Group>) -> Option<NodeId> {
         let own = group.results().map(|node| Value { node, result: 0 });
         let values = self.straight[&group.root].iter().copied().chain(own);
-        let readers: BTreeSet<NodeId> =
-            values.filter_map(|value| self.readers.get(&value)).flatten().copied().collect();
+        let sharing = |value: Value| {
+            let readers = self.readers.get(&value.node).into_iter().flatten();
+            readers.filter(move |reader| self.straight.get(reader).is_some_and(|values| values.contains(&value)))
+        };
+        let readers: BTreeSet<NodeId> = values.flat_map(sharing).copied().collect();
         readers.into_iter().find(|other| {
-            groups.get(other).is_some_and(|other| self.fit(group, other) && !self.is_between(group, other, groups))
+            let other = groups.get(other);
+            other.is_some_and(|other| self.fit(group, other) && self.moment(group, other).is_some())
         })
     }
 
@@ -96,13 +103,13 @@ impl<'a> Found<'a> {
         let shape = |group: &Group| &graph.node(group.root).types[0].shape;
         let captures: BTreeSet<Value> = a.captures(graph).into_iter().chain(b.captures(graph)).collect();
         let n_streams = captures.len() + a.results().chain(b.results()).count();
-        let is_near = b.root.index().abs_diff(a.root.index()) <= NEAR;
         // What one makes and the other reads otherwise than element by element is finished before the other begins.
         let is_straight = |group: &Group, of: &Group| {
-            let reads = group.captures(graph).into_iter().filter(|value| of.results().any(|node| node == value.node));
-            reads.into_iter().all(|value| self.straight[&group.root].contains(&value))
+            let mut reads =
+                group.captures(graph).into_iter().filter(|value| of.results().any(|node| node == value.node));
+            reads.all(|value| self.straight[&group.root].contains(&value))
         };
-        is_near
+        b.root.index().abs_diff(a.root.index()) <= NEAR
             && shape(a) == shape(b)
             && n_streams <= MAX_STREAMS
             && a.members.len() + b.members.len() <= MAX_MEMBERS
@@ -110,45 +117,39 @@ impl<'a> Found<'a> {
             && is_straight(b, a)
     }
 
-    /// Whether some other group needs one of these and is needed by the other.
-    fn is_between(&self, a: &Group, b: &Group, groups: &FxHashMap<NodeId, Group>) -> bool {
-        self.leads(a, b, groups) || self.leads(b, a, groups)
-    }
-
-    /// Whether `to` needs `from` through other groups.
-    fn leads(&self, from: &Group, to: &Group, groups: &FxHashMap<NodeId, Group>) -> bool {
-        let graph = self.survey.graph;
-        let first = from.results().min().unwrap_or(from.root);
-        let maker = |value: Value| self.makers.get(&value.node).copied().unwrap_or(value.node);
-        let mut seen = BTreeSet::from([from.root, to.root]);
-        let mut todo: Vec<NodeId> = to.captures(graph).into_iter().map(maker).collect();
-        while let Some(id) = todo.pop() {
-            // What ends before `from` begins does not need it.
-            let Some(group) = groups.get(&id).filter(|group| group.last() > first && seen.insert(id)) else { continue };
-            let captures = group.captures(graph);
-            if captures.iter().any(|&value| maker(value) == from.root) {
-                return true;
-            }
-            todo.extend(captures.into_iter().map(maker));
+    /// When both can run as one: with the earlier, if the other needs nothing that is made since, or with the later, if
+    /// nobody waits for the earlier one.
+    fn moment(&self, a: &Group, b: &Group) -> Option<usize> {
+        let at = |root: &NodeId| self.moments[root];
+        let (early, late) = if at(&a.root) < at(&b.root) { (a, b) } else { (b, a) };
+        let captures = late.captures(self.survey.graph);
+        let mut needed = captures.iter().filter_map(|value| self.makers.get(&value.node));
+        if needed.all(|maker| *maker == early.root || at(maker) < at(&early.root)) {
+            return Some(at(&early.root));
         }
-        false
+        let mut waiting = early.results().filter_map(|node| self.readers.get(&node)).flatten();
+        waiting.all(|reader| *reader == late.root || at(reader) > at(&late.root)).then(|| at(&late.root))
     }
 
     fn merge(&mut self, group: &mut Group, other: Group) {
-        let own: BTreeSet<NodeId> = group.results().chain(other.results()).collect();
-        let reads = self.straight.remove(&other.root).unwrap_or_default();
-        for value in &reads {
-            let readers = self.readers.entry(*value).or_default();
+        let moment = self.moment(group, &other);
+        self.moments.extend(moment.map(|moment| (group.root, moment)));
+        for value in other.captures(self.survey.graph) {
+            let readers = self.readers.entry(value.node).or_default();
             readers.remove(&other.root);
             readers.insert(group.root);
         }
         self.makers.extend(other.results().map(|result| (result, group.root)));
-        let straight = self.straight.entry(group.root).or_default();
-        straight.extend(reads);
-        straight.retain(|value| !own.contains(&value.node));
+        let reads = self.straight.remove(&other.root).unwrap_or_default();
         group.others.extend(other.results());
         group.members.extend(other.members);
         group.refused.extend(other.refused);
+        let straight = self.straight.entry(group.root).or_default();
+        straight.extend(reads);
+        straight.retain(|value| !group.members.contains(&value.node));
+        for result in group.results() {
+            self.readers.entry(result).or_default().remove(&group.root);
+        }
     }
 }
 
