@@ -4,7 +4,7 @@
 
 use super::op;
 use crate::graph::{
-    self, Attrs, DType, Dim, Graph, Nest, NestIndex, OpError, Origin, Scalar, ScalarNode, Symbol, Value,
+    self, Attrs, DType, Dim, Graph, Nest, NestIndex, NodeId, OpError, Origin, Scalar, ScalarNode, Symbol, Value,
 };
 
 /// A factor of the summed product.
@@ -69,6 +69,14 @@ impl Factor<'_> {
     }
 }
 
+/// Whether a node cuts a value into one panel, which is the value itself and need not be copied.
+pub fn is_whole(graph: &Graph, id: NodeId) -> bool {
+    let node = graph.node(id);
+    let width = || graph.with_call(id, |call| call.attrs.int("width"));
+    let columns = || graph.type_of(graph.operands(id)[0]).shape.last().cloned();
+    node.op.name == "pack" && node.attrs.get("depth").is_none() && columns().is_some_and(|n| n.is(width()))
+}
+
 fn axis_symbol(axis: usize) -> Option<Symbol> {
     graph::axis(axis).as_symbol().cloned()
 }
@@ -92,14 +100,8 @@ impl Panels {
         Panels { order, columns, width, depth: None }
     }
 
-    /// One panel is the factor itself, which need not be copied.
     pub fn cut(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
         let value = self.in_order(graph, value, origin)?;
-        if self.depth.is_none() && self.columns.is(self.width as i64) {
-            let rest = graph.type_of(value).shape.clone();
-            let shape = [Dim::constant(1)].into_iter().chain(rest).collect::<Vec<Dim>>();
-            return apply(graph, "reshape", value, Attrs::none().with("shape", shape), origin);
-        }
         let attrs = self.deep(Attrs::none().with("width", self.width as i64));
         apply(graph, "pack", value, attrs, origin)
     }

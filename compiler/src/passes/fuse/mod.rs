@@ -22,9 +22,10 @@ mod join;
 mod several;
 
 use super::facts::{Facts, only_splits};
+use super::panels::is_whole;
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
-use crate::graph::{Attrs, Graph, Meaning, NodeId, Role, Value};
+use crate::graph::{Attrs, Graph, Meaning, NodeId, OpError, Role, Value};
 pub use grow::CHEAP;
 use grow::{Group, Growth};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -137,6 +138,9 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             _ if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) => {
                 rebuild.copy(id, graph.node(id).regions.clone());
             }
+            _ if is_whole(graph, id) => {
+                reshaped(&mut rebuild, id).map_err(PassError::at(PASS.name, &graph.node(id).origin))?
+            }
             _ => {
                 let regions = graph.node(id).regions.iter().map(|region| run(region, context));
                 let regions = regions.collect::<Result<_, _>>()?;
@@ -145,6 +149,15 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         }
     }
     Ok(rebuild.finish())
+}
+
+/// A copy that moves nothing, as a view.
+fn reshaped(rebuild: &mut Rebuild, id: NodeId) -> Result<(), OpError> {
+    let node = rebuild.old.node(id);
+    let shape = Attrs::none().with("shape", node.types[0].shape.clone());
+    let node = rebuild.new.apply(op("reshape")?, &rebuild.operands(id), &shape, Vec::new(), &node.origin)?;
+    rebuild.set(id, vec![Value { node, result: 0 }]);
+    Ok(())
 }
 
 /// Groups after those whose results they read, else in the order of the graph.
