@@ -76,8 +76,8 @@ pub static TABLE: &[&OpDef] = &[
     &e::ADD, &e::SUB, &e::MUL, &e::DIV, &e::FLOOR_DIV, &e::MODULO, &e::FMA, &e::NEG, &e::ABS, &e::SIGN, &e::MIN, &e::MAX,
     &e::SQRT, &e::FLOOR, &e::CEIL, &e::ROUND, &e::TRUNC, &e::EXP, &e::LOG, &e::SIN, &e::COS, &e::TAN, &e::ASIN, &e::ACOS,
     &e::ATAN, &e::SINH, &e::COSH, &e::ASINH, &e::ACOSH, &e::ATANH, &e::TANH, &e::ERF, &e::LOG1P, &e::EXPM1, &e::EXP2,
-    &e::POW, &e::ATAN2, &e::SCALB, &e::FRACT, &e::EQ, &e::NE, &e::LT, &e::LE, &e::GT, &e::GE, &e::AND, &e::OR, &e::XOR, &e::NOT,
-    &e::SHL, &e::SHR, &e::SELECT, &cast::OP,
+    &e::POW, &e::ATAN2, &e::SCALB, &e::FRACT, &e::EQ, &e::NE, &e::LT, &e::LE, &e::GT, &e::GE, &e::AND, &e::OR, &e::XOR,
+    &e::NOT, &e::SHL, &e::SHR, &e::SELECT, &cast::OP,
     // movement
     &broadcast::OP, &reshape::OP, &permute::OP, &slice::OP, &pad::OP, &concat::OP, &pack::PACK, &pack::UNPACK,
     &quantize::QUANTIZE, &quantize::DEQUANTIZE,

@@ -72,9 +72,7 @@ impl Factor<'_> {
 /// Whether a node cuts a value into one panel, which is the value itself and need not be copied.
 pub fn is_whole(graph: &Graph, id: NodeId) -> bool {
     let node = graph.node(id);
-    let width = || graph.with_call(id, |call| call.attrs.int("width"));
-    let columns = || graph.type_of(graph.operands(id)[0]).shape.last().cloned();
-    node.op.name == "pack" && node.attrs.get("depth").is_none() && columns().is_some_and(|n| n.is(width()))
+    node.op.name == "pack" && node.types[0].shape[1..] == graph.type_of(graph.operands(id)[0]).shape
 }
 
 fn axis_symbol(axis: usize) -> Option<Symbol> {

@@ -34,7 +34,7 @@ __device__ __forceinline__ float floor_mod(float a, float b) {
   return r != 0.0f && (r < 0.0f) != (b < 0.0f) ? r + b : r;
 }
 
-// NaN where either is.
+// NaN where either is, and the first of equals.
 __device__ __forceinline__ float least(float a, float b) { return b != b || b < a ? b : a; }
 __device__ __forceinline__ float greatest(float a, float b) { return b != b || b > a ? b : a; }
 template <class T> __device__ __forceinline__ T smaller(T a, T b) { return a < b ? a : b; }

@@ -3,6 +3,7 @@
 //! Invariant: the pairwise tree, in which the upper half is combined into the lower until one element is left.
 
 use super::print::{Printer, element, lanes_of, text_of, with_lanes};
+use super::scalar::{Form, form_of};
 use crate::codegen::CodegenError;
 use crate::graph::Scalar;
 use crate::kernel::types::{Type, Value};
@@ -14,10 +15,8 @@ impl Printer<'_> {
         if !lanes_of(&ty).is_power_of_two() {
             return Err(CodegenError::new(format!("a reduction of {ty}: the lanes are no power of two")));
         }
-        let predicate = match scalar {
-            Scalar::Min if ty.dtype.is_float() => "olt",
-            Scalar::Max if ty.dtype.is_float() => "ogt",
-            _ => return self.tree(&vector, &ty, |own, ty, [low, high]| own.scalar_of(scalar, ty, &[low, high])),
+        let Form::Pick(predicate) = form_of(scalar, ty.dtype) else {
+            return self.tree(&vector, &ty, |own, ty, [low, high]| own.scalar_of(scalar, ty, &[low, high]));
         };
         let has_nan = self.has_nan(&vector, &ty)?;
         let result = self.tree(&vector, &ty, |own, ty, [low, high]| own.picked(predicate, ty, [&low, &high]))?;

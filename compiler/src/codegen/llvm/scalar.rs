@@ -9,7 +9,7 @@ use crate::graph::{DType, Scalar};
 use crate::kernel::{Type, Value};
 
 #[derive(Clone, Copy)]
-enum Form {
+pub enum Form {
     /// An instruction with its operands.
     Plain(&'static str),
     /// The same, behind a fence where it has lanes: from lanes of zeros on both sides LLVM's x86 selection concludes that
@@ -136,7 +136,7 @@ impl Printer<'_> {
     }
 }
 
-fn form_of(scalar: Scalar, dtype: DType) -> Form {
+pub fn form_of(scalar: Scalar, dtype: DType) -> Form {
     let Some(row) = ROWS.iter().find(|row| row.scalar == scalar) else { return NONE };
     match dtype {
         DType::F64 | DType::F32 => row.float,

@@ -1,7 +1,7 @@
 //! Every scalar function that backends print, on every type that has it.
 
 use super::*;
-use crate::codegen::{CodegenError, Unit};
+use crate::codegen::{CodegenError, Unit, cuda, wgsl};
 use crate::graph::scalar::{DEFS, Signature};
 use crate::kernel::{Builder, Op, Rights, TargetDesc, lane, lower};
 
@@ -48,8 +48,8 @@ fn gpus_have_every_function() {
             b.store(to, [&place], [], value);
             let tiles = b.finish();
             for (desc, print) in [
-                (TargetDesc::BLOCKS, super::super::wgsl::print as fn(&[Unit]) -> Result<String, CodegenError>),
-                (TargetDesc::CUDA, super::super::cuda::print),
+                (TargetDesc::BLOCKS, wgsl::print as fn(&[Unit]) -> Result<String, CodegenError>),
+                (TargetDesc::CUDA, cuda::print),
             ] {
                 let kernel = lower(&tiles, &desc).unwrap_or_else(|error| panic!("{}: {error:?}", def.name));
                 print(&[Unit { symbol: "function", kernel: &kernel }])

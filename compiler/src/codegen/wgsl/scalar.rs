@@ -1,7 +1,8 @@
 //! Scalar functions, casts and literals as expressions of WGSL.
 //!
 //! Invariant: results are those of the table in `graph::scalar` as far as the language promises it: quotients, roots and
-//! fused multiply-adds may be less exact, and so remainders of large quotients. Integers of 8 bits are wrapped after each operation that may leave their range.
+//! fused multiply-adds may be less exact, and so remainders of large quotients. Integers of 8 bits are wrapped after each
+//! operation that may leave their range.
 
 use super::print::{Printer, Wgsl};
 use super::wide::may_leave;
