@@ -68,7 +68,7 @@ fn run_case(name: &str, text: &str) -> String {
     let pass: Option<&Pass> = pipeline::find(name);
     let passes = pass.as_ref().map_or(pipeline::PIPELINE, std::slice::from_ref);
     let mut context = Context::default();
-    context.panel = Some(&|_, _| PANEL);
+    context.panel = Some(&|_, _, _| PANEL);
     let says = |word: &str| text.lines().any(|line| line.strip_prefix("// ") == Some(word));
     context.narrowing = match name {
         "quantize" => Narrowing::Scaled { bits: if says("int4") { 4 } else { 8 }, group: 8 },

@@ -67,7 +67,7 @@ pub fn run(campaign: &Campaign) -> Outcome {
 fn narrowed(mut case: Case, narrow_products: bool) -> Option<Case> {
     add_layers(&mut case.graph);
     let mut context = Context::default();
-    context.panel = Some(&|_, _| PANEL);
+    context.panel = Some(&|_, _, _| PANEL);
     (context.narrowing, context.narrow_products) = (Narrowing::Factors(DType::BF16), narrow_products);
     let before = pipeline::PIPELINE.iter().take_while(|pass| pass.name != "pack").copied();
     let graph = run_pipeline(&case.graph, &before.collect::<Vec<_>>(), &context).ok()?;

@@ -222,7 +222,7 @@ fn check_passes(
 ) -> Result<(), String> {
     let mut context = Context::default();
     context.verify = false;
-    context.panel = Some(&|_, _| PANEL);
+    context.panel = Some(&|_, _, _| PANEL);
     let (mut graph, mut references) = (case.graph.clone(), references);
     for pass in pipeline::PIPELINE {
         if pass.name == phases::PASS.name {

@@ -58,7 +58,7 @@ pub fn lower_watched(
     watch: Option<&dyn Fn(&'static str, &Graph)>,
 ) -> Result<Lowered, CompileError> {
     let machine = machine(options.backend, &options.target, options.n_threads());
-    let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
+    let panel = |columns: &Dim, dtype: DType, rows: Option<i64>| machine.panel_width(columns, dtype, rows);
     let mut context = Context::default();
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);

@@ -35,7 +35,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use crate::graph::verify::{Violation, verify};
-use crate::graph::{DType, Dim, Graph, OpDef, OpError, Origin};
+use crate::graph::{DType, Graph, OpDef, OpError, Origin};
 use crate::ops;
 
 pub use calibration::Calibration;
@@ -58,9 +58,8 @@ pub struct Context<'a> {
     pub narrowing: Narrowing,
     /// What scales of integers are computed from.
     pub calibration: Calibration,
-    /// How many columns of a contraction lie in a panel, given how many there are and what is summed in. Without it
-    /// weights stay as they are.
-    pub panel: Option<&'a dyn Fn(&Dim, DType) -> u64>,
+    /// How many columns of a contraction lie in a panel. Without it weights stay as they are.
+    pub panel: Option<&'a pack::Width<'a>>,
     /// Factors pass through memory that threads share, so that what is computed at run time need not be packed.
     pub staged: bool,
     /// Convolutions are not replaced by faster algorithms that round more.

@@ -27,6 +27,8 @@ const SMALL: i64 = 64;
 /// So often a panel may be packed by the kernel that reads it, once for all rows.
 const FEW_PLACES: i64 = 12;
 const FEW_ROWS: i64 = 3;
+/// Sums of so many products have panels that no first-level cache holds.
+const DEEP: i64 = 256;
 /// Along so many neighbours turning a factor is little beside multiplying it.
 const LONG: i64 = 64;
 
@@ -43,8 +45,9 @@ struct Packing<'a> {
     f16_pairs: bool,
 }
 
-/// How wide panels are, given how many columns there are and what is summed in.
-pub type Width<'a> = dyn Fn(&Dim, DType) -> u64 + 'a;
+/// How wide panels are, given how many columns there are, what is summed in, and how many rows read a panel before others
+/// do, where that is known and the panel is large.
+pub type Width<'a> = dyn Fn(&Dim, DType, Option<i64>) -> u64 + 'a;
 
 fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], packing: &Packing) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
@@ -127,7 +130,7 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     let columns = nest.axes[column].clone();
     let width = match is_shared {
         true => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
-        false => panel(&columns, dtype),
+        false => panel(&columns, dtype, rows_of_line(&nest, &weight, &other, column)),
     };
     let panels = Panels::new(&axes, column, columns, width);
     // Only the order of the axes matters where both factors have the columns.
@@ -141,6 +144,16 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     let rows = Dim::product((0..column).filter(|&axis| !weight.mentions(axis)).map(|axis| &nest.axes[axis]));
     let rows = rows.as_constant();
     Ok(Weight { operand: weight.operand, panels, is_shared, pairs, is_of_matrices, rows })
+}
+
+/// The places of a line of an image that a convolution slides along; none where the points of the window are few, so that
+/// a panel of its kernel stays in the first-level cache.
+fn rows_of_line(nest: &Nest, weight: &Factor, other: &Factor, column: usize) -> Option<i64> {
+    let depth = Dim::product(&nest.axes[nest.n_parallel..]).as_constant()?;
+    let is_place = |axis: &usize| other.mentions(*axis) && !weight.mentions(*axis);
+    let line =
+        (0..column).rev().filter(is_place).find(|&axis| nest.axes[axis].as_constant().is_none_or(|n| n > FEW_ROWS))?;
+    (other.plain_axes(nest).is_none() && depth >= DEEP).then(|| nest.axes[line].as_constant()).flatten()
 }
 
 /// The kernel of a convolution that changes from call to call: its own kernel would pack a panel anew for each row of

@@ -38,7 +38,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
-    let bytes = |columns: &Dim, _: DType| panel(columns, DType::I8);
+    let bytes = |columns: &Dim, _: DType, _: Option<i64>| panel(columns, DType::I8, None);
     let mut pass = Quantize {
         rebuild: Rebuild::new(graph),
         bits,

@@ -16,7 +16,7 @@ mod scaled;
 mod staged;
 pub mod stretches;
 
-use self::block::Block;
+use self::block::{Block, Lines};
 use self::depth::Depth;
 use self::grid::Grid;
 use self::scaled::Scaled;
@@ -220,12 +220,13 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         machine,
         operands: &operands,
         result,
-        at,
         width,
         row_start,
         n_rows,
         depth,
         panel,
+        lines: if n_blocks.is(1) { grid.lines(&at) } else { Lines { count: 1, number: Dim::constant(0) } },
+        at,
         next_panel: next_panel(columns, &column, width as i64),
         partial,
     };

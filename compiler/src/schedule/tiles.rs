@@ -39,6 +39,10 @@ const REGISTER_TILES: &[(u64, &[RegisterTile])] = &[
     (1, &[tile(2, 4), tile(4, 1)]),
 ];
 
+/// Lanes for each row of a tile that hide what a vector of the panel takes from the second-level cache: 24 bytes a cycle,
+/// against two products.
+const PANEL_ROWS: u64 = 3;
+
 /// The same for integers with scales: sums of integers beside those of floats, and the sums of the rows.
 const SCALED_TILES: &[(u64, &[RegisterTile])] =
     &[(16, &[tile(4, 2), tile(6, 1)]), (4, &[tile(2, 2), tile(3, 1)]), (1, &[tile(2, 4), tile(2, 1)])];
@@ -60,14 +64,25 @@ impl Machine {
 
     /// The register tile that wastes the fewest columns; the widest of those.
     pub fn contraction_tile(&self, columns: &Dim, dtype: DType) -> RegisterTile {
+        self.tile_for(columns, None, dtype)
+    }
+
+    /// The same where each run of so many rows reads the panel anew from the second-level cache: tiles of few rows wait
+    /// for it.
+    fn tile_for(&self, columns: &Dim, rows: Option<i64>, dtype: DType) -> RegisterTile {
         let tiles = self.tiles(dtype);
-        let waste = |tile: &RegisterTile| match columns.as_constant() {
-            Some(columns) => (columns as u64).next_multiple_of(tile.vectors * self.lanes),
-            None => 0,
+        let Some(columns) = columns.as_constant() else { return for_dtype(tiles[0], dtype, self.lanes) };
+        // Thousandths of what the columns take at full speed.
+        let cost = |tile: &RegisterTile| {
+            let taken = 1000 * (columns as u64).next_multiple_of(tile.vectors * self.lanes);
+            match rows.filter(|&rows| rows > 0).map(|rows| rows as u64) {
+                Some(rows) => taken.max(taken * rows.div_ceil(tile.rows) * self.lanes / (PANEL_ROWS * rows)),
+                None => taken,
+            }
         };
         let mut best = tiles[0];
         for tile in &tiles[1..] {
-            if waste(tile) < waste(&best) {
+            if cost(tile) < cost(&best) {
                 best = *tile;
             }
         }
@@ -87,9 +102,10 @@ impl Machine {
         fits.unwrap_or(&table[table.len() - 1]).1
     }
 
-    /// How many columns of a contraction are packed together, and handled by one register tile.
-    pub fn panel_width(&self, columns: &Dim, dtype: DType) -> u64 {
-        self.contraction_tile(columns, dtype).vectors * self.lanes
+    /// How many columns of a contraction are packed together, and handled by one register tile. `rows` is known where each
+    /// run of so many of them reads a panel anew that no first-level cache holds.
+    pub fn panel_width(&self, columns: &Dim, dtype: DType, rows: Option<i64>) -> u64 {
+        self.tile_for(columns, rows, dtype).vectors * self.lanes
     }
 
     /// Whether the lanes are the threads of a block: more than any vector has.

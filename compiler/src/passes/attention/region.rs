@@ -40,7 +40,8 @@ impl Columns {
             let column = nest.n_parallel - 1;
             let axes = factor.plain_axes(&nest)?;
             let columns = nest.axes[column].clone();
-            let width = panel(&columns, factor.cast.unwrap_or(graph.type_of(graph.operands(id)[operand]).dtype));
+            let dtype = factor.cast.unwrap_or(graph.type_of(graph.operands(id)[operand]).dtype);
+            let width = panel(&columns, dtype, None);
             let is_single = nest.axes.len() == nest.n_parallel + 1;
             let has_pairs = is_single && other.falls_into_pairs(&nest);
             Some((Panels::new(&axes, column, columns, width), has_pairs))

@@ -22,7 +22,7 @@ impl Block<'_> {
     /// After how many steps along the last axis one more position of the next stretch is asked for, so that all of them are
     /// when the rows of the block are through: otherwise the first tile of rows would wait for memory.
     pub(super) fn rounds(&self, k: &Stretch, n_rows: u64) -> Option<i64> {
-        let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64;
+        let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64 * self.lines.count;
         let (_, _, length) = k.last_axis()?;
         let is_asked_for = self.next_panel.is_some()
             && self.plan.is_packed
@@ -31,8 +31,8 @@ impl Block<'_> {
         is_asked_for.then_some(n_tiles)
     }
 
-    /// Asks for the columns of the next stretch at one position: the tile of rows says which part of the last axis is its
-    /// own.
+    /// Asks for the columns of the next stretch at one position: the tile of rows, and the line that it lies in, say which
+    /// part of the last axis is its own.
     pub(super) fn ask_for_next(
         &self,
         b: &mut Builder,
@@ -47,9 +47,11 @@ impl Block<'_> {
             return;
         };
         let rows = self.plan.tile.rows as i64;
-        let share = length / (n_rows / rows);
+        let n_tiles = n_rows / rows;
+        let share = length / (n_tiles * self.lines.count);
+        let tile = &(&self.lines.number * n_tiles) + &row.floor_div(&Dim::constant(rows));
         let mut at = at.to_vec();
-        at[axis] = &(&start + &(&row.floor_div(&Dim::constant(rows)) * share)) + round;
+        at[axis] = &(&start + &(&tile * share)) + round;
         self.ask_for(b, self.plan.column_factor, &at, &panel);
     }
 

@@ -14,6 +14,13 @@ use crate::schedule::tiles::Machine;
 use crate::schedule::{Loops, Reduce};
 use crate::seeded::{Fault, is};
 
+/// Of how many equal blocks of rows, which pass by a panel one after the other, this is one, and which.
+#[derive(Clone)]
+pub struct Lines {
+    pub count: i64,
+    pub number: Dim,
+}
+
 /// One panel against one block of rows.
 #[derive(Clone)]
 pub struct Block<'a> {
@@ -33,6 +40,8 @@ pub struct Block<'a> {
     pub panel: Option<Memory>,
     /// The first column of the panel after this one, or of the last one.
     pub next_panel: Option<Dim>,
+    /// The blocks of rows of other lines pass by the panel as well.
+    pub lines: Lines,
     /// Sums of the k-blocks so far, when K does not fit one panel.
     pub partial: Option<Memory>,
 }

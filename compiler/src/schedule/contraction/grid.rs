@@ -4,6 +4,7 @@
 //!
 //! Invariant: each panel meets each block of rows once.
 
+use super::block::Lines;
 use super::{Plan, mentions};
 use crate::graph::{Dim, Type};
 use crate::kernel::Builder;
@@ -63,6 +64,22 @@ impl Grid<'_> {
         let share = b.grid("h", Dim::constant(shares));
         let panel = panel(b);
         (panel, &(&share * &per_share) + &block(b, &per_share))
+    }
+
+    /// The lines that pass by a panel before the next one is read.
+    pub fn lines(&self, at: &[Dim]) -> Lines {
+        let mut lines = Lines { count: 1, number: Dim::constant(0) };
+        let stays = |axis: &usize| !mentions(self.loops, self.plan.column_factor, *axis);
+        if self.order() != Order::Panels || !self.plan.outer_axes(self.loops).all(|axis| stays(&axis)) {
+            return lines;
+        }
+        for axis in self.plan.outer_axes(self.loops) {
+            // Of an open size panels come after it.
+            if let Some(extent) = self.loops.axes[axis].as_constant() {
+                lines = Lines { count: lines.count * extent, number: &(&lines.number * extent) + &at[axis] };
+            }
+        }
+        lines
     }
 
     fn order(&self) -> Order {

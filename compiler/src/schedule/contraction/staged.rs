@@ -7,7 +7,7 @@
 //! Invariant: each element is summed in the order of k; rows and columns beyond the end are not stored.
 
 use super::Plan;
-use super::block::Block;
+use super::block::{Block, Lines};
 use super::depth::Depth;
 use super::stretches::{self, FINISHED, Left, STRETCH, Stretches, divides, words_of};
 use crate::graph::{DType, Dim};
@@ -133,6 +133,7 @@ impl Staged<'_> {
             row_start,
             depth: Depth::whole(loops),
             panel: None,
+            lines: Lines { count: 1, number: Dim::constant(0) },
             next_panel: None,
             partial: None,
         };

@@ -4,6 +4,7 @@ use super::groups::check_graph;
 use super::*;
 use crate::graph::parse::{Library, parse};
 use crate::ops;
+use crate::passes::pack::Width;
 use crate::passes::pipeline::PIPELINE;
 use crate::passes::{Context, Narrowing, run_pipeline};
 
@@ -75,10 +76,8 @@ fn check_text(text: &str, sizes: &[i64]) {
 fn check_narrowed(text: &str, sizes: &[i64], narrowing: Narrowing) {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     for machine in MACHINES {
-        let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
-        for (panel, staged) in
-            [(None, false), (Some(&width as &dyn Fn(&Dim, DType) -> u64), false), (Some(&width), true)]
-        {
+        let width = |columns: &Dim, dtype, rows| machine.panel_width(columns, dtype, rows);
+        for (panel, staged) in [(None, false), (Some(&width as &Width), false), (Some(&width), true)] {
             let mut context = Context::default();
             (context.panel, context.narrowing) = (panel, narrowing);
             context.staged = staged && machine.is_block();
@@ -156,7 +155,7 @@ fn few_rows_read_keys_as_they_lie() {
             let text = text(&Scores { rows, keys, steps }, depth, "2");
             let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).expect(&text);
             for machine in MACHINES.into_iter().filter(|machine| !machine.is_block()) {
-                let width = |columns: &Dim, dtype| machine.panel_width(columns, dtype);
+                let width = |columns: &Dim, dtype, rows| machine.panel_width(columns, dtype, rows);
                 let mut context = Context::default();
                 context.panel = Some(&width);
                 let lowered = run_pipeline(&graph, PIPELINE, &context).expect(&text);

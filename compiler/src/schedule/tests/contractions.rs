@@ -216,7 +216,7 @@ fn checked_kernels(
 
 fn kernels_in(set: &dyn Fn(&mut Context), text: &str, n: i64, machine: &Machine) -> Vec<Kernel> {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
-    let panel = |columns: &Dim, dtype: DType| machine.panel_width(columns, dtype);
+    let panel = |columns: &Dim, dtype: DType, rows: Option<i64>| machine.panel_width(columns, dtype, rows);
     let mut context = Context::default();
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
@@ -279,6 +279,23 @@ fn what_comes_next_is_asked_for() {
     assert!(asked("64", "210", "192", Narrowing::None).is_some_and(|line| line.contains("n + 1")));
     assert_eq!(asked("1", "64", "140", Narrowing::None), None);
     assert!(asked("1", "64", "140", Narrowing::Factors(DType::BF16)).is_some());
+}
+
+/// Each line of an image asks for its part of the next panel, which is narrower where lines are short.
+#[test]
+fn lines_share_out_what_comes_next() {
+    let text = r#"graph @call(%0 "x": data f32[1, 40, 9, 9], %1 "w": param f32[512, 40, 3, 3]) {
+      %2: f32[1, 512, 7, 7] = convolve(%0, %1) {stride = [1, 1]}
+      %3: f32[1, 512, 7, 7] = tanh(%2)
+      return %3 "y": data
+    }"#;
+    let exact = |context: &mut Context| context.exact = true;
+    let kernels = kernels_in(&exact, text, 1, &MACHINES[0]).iter().map(kernel::print).collect::<Vec<_>>();
+    let asks = |text: &&String| text.lines().any(|line| line.contains("prefetch") && line.contains("5*g0"));
+    let asking = kernels.iter().find(asks).unwrap_or_else(|| panic!("{}", kernels.join("")));
+    assert!(asking.contains("f32[16, 3, 3, 40, 32]"), "{asking}");
+    let width = |rows: i64| MACHINES[0].panel_width(&Dim::constant(512), DType::F32, Some(rows));
+    assert_eq!([7, 14, 28, 56].map(width), [32, 32, 64, 64]);
 }
 
 /// Rows, columns and depths that fill tiles of blocks, and that leave edges.
