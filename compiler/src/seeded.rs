@@ -41,6 +41,7 @@ faults! {
     MaxStartsAtZero "schedule: a maximum starts from zero"
     WindowsLeaveTheRest "schedule: windows after the last full tile are not computed"
     NeighboursTakeTheFirst "schedule: all members of a group of neighbours are the first"
+    BandsStartLate "schedule: the piece that a tile needs starts one line late"
     AttentionTakesPadding "schedule: attention counts what lies in the last panel beyond the keys"
     RecurrenceForgetsRounds "schedule: each round of a recurrence starts from the first"
     LifetimeTooShort "plan: a value dies one step before its last use"

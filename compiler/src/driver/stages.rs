@@ -63,6 +63,7 @@ pub fn lower_watched(
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
+    context.threads = machine.threads;
     context.narrowing = options.narrowing;
     context.narrow_products = options.narrow_products();
     // GPUs have other limits than those that the pass weighs.

@@ -8,6 +8,7 @@ pub mod model;
 mod nest;
 mod op;
 pub mod parse;
+pub mod pieces;
 pub mod print;
 pub mod reads;
 pub mod rows;

@@ -18,25 +18,10 @@ pub static OP: OpDef = OpDef {
     sample: None,
 };
 
-/// How many of the captures the scores take.
-pub fn n_score_captures(call: &Call) -> usize {
-    call.regions.first().map_or(0, |score| score.arguments().len()).min(call.operands.len())
-}
-
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
-    region::count(call, 2)?;
-    let (score, mix) = call.operands.split_at(n_score_captures(call));
-    let mut arguments = region::results(call, 0, score)?;
-    if arguments.len() != 1 {
-        return Err(OpError::new(format!("`attend`: its first region has one result, found {}", arguments.len())));
-    }
-    arguments.extend_from_slice(mix);
-    region::results(call, 1, &arguments)
+    region::in_turn(call)
 }
 
 fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
-    let (score, mix) = eval.operands.split_at(n_score_captures(eval.call));
-    let mut arguments = eval.region(0, score.to_vec())?;
-    arguments.extend_from_slice(mix);
-    eval.region(1, arguments)
+    region::eval_in_turn(eval)
 }

@@ -4,6 +4,7 @@
 pub mod activation;
 pub mod argmax;
 pub mod attend;
+pub mod banded;
 pub mod broadcast;
 pub mod cast;
 pub mod clip;
@@ -98,7 +99,7 @@ pub static TABLE: &[&OpDef] = &[
     // gradients
     &stop_gradient::OP, &stop_gradient::STRAIGHT_THROUGH, &vjp::OP,
     // control
-    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP, &recomputed::OP,
+    &r#loop::OP, &r#while::OP, &scan::OP, &cond::OP, &fused::OP, &attend::OP, &banded::OP, &recomputed::OP,
 ];
 
 /// The op of this name.

@@ -5,7 +5,9 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{ARGUMENT, Builder, Call, Gradient, Graph, Node, NodeId, OpError, Role, Type, Value};
+use crate::graph::{
+    ARGUMENT, Builder, Call, Eval, EvalError, Gradient, Graph, Node, NodeId, OpError, Role, Tensor, Type, Value,
+};
 
 /// The result types of a region, after checking that it takes these arguments.
 pub fn results(call: &Call, region: usize, arguments: &[Type]) -> Result<Vec<Type>, OpError> {
@@ -15,6 +17,32 @@ pub fn results(call: &Call, region: usize, arguments: &[Type]) -> Result<Vec<Typ
     let found: Vec<Type> = graph.arguments().iter().map(|argument| graph.type_of(argument.value).clone()).collect();
     agree(call, "the arguments of its body", arguments, &found)?;
     Ok(graph.outputs().iter().map(|output| graph.type_of(output.value).clone()).collect())
+}
+
+/// The result types of an op with two regions: the first takes the first operands, the second its one result and the
+/// other operands.
+pub fn in_turn(call: &Call) -> Result<Vec<Type>, OpError> {
+    count(call, 2)?;
+    let (first, others) = call.operands.split_at(n_first_captures(call));
+    let mut arguments = results(call, 0, first)?;
+    if arguments.len() != 1 {
+        let message = format!("`{}`: its first region has one result, found {}", call.op.name, arguments.len());
+        return Err(OpError::new(message));
+    }
+    arguments.extend_from_slice(others);
+    results(call, 1, &arguments)
+}
+
+/// What such an op means.
+pub fn eval_in_turn(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
+    let (first, others) = eval.operands.split_at(n_first_captures(eval.call));
+    let mut arguments = eval.region(0, first.to_vec())?;
+    arguments.extend_from_slice(others);
+    eval.region(1, arguments)
+}
+
+fn n_first_captures(call: &Call) -> usize {
+    call.regions.first().map_or(0, |first| first.arguments().len()).min(call.operands.len())
 }
 
 /// That there are exactly so many regions.

@@ -62,6 +62,8 @@ pub struct Context<'a> {
     pub panel: Option<&'a pack::Width<'a>>,
     /// Factors pass through memory that threads share, so that what is computed at run time need not be packed.
     pub staged: bool,
+    /// How many threads share the work of a kernel.
+    pub threads: u64,
     /// Convolutions are not replaced by faster algorithms that round more.
     pub exact: bool,
     /// The machine loses nothing by multiplying numbers as narrow as `narrowing` says. Otherwise only weights are
@@ -94,6 +96,7 @@ impl std::default::Default for Context<'_> {
             calibration: Calibration::None,
             panel: None,
             staged: false,
+            threads: 1,
             exact: false,
             narrow_products: true,
             f16_pairs: false,

@@ -65,8 +65,8 @@ fn joined(kernel: &Kernel, operand: usize, result: usize) -> Option<Kernel> {
     // The caches have what was just read.
     joined.buffers[result].streamed = false;
     joined.buffers.remove(operand);
-    let renumber = |memory: &mut Memory| {
-        if let Memory::Buffer(at) = memory {
+    let mut renumber = |access: &mut Access| {
+        if let Memory::Buffer(at) = &mut access.memory {
             *at = match *at as usize {
                 at if at == operand => result as u32 - 1,
                 at if at > operand => at as u32 - 1,
@@ -74,7 +74,7 @@ fn joined(kernel: &Kernel, operand: usize, result: usize) -> Option<Kernel> {
             };
         }
     };
-    each_memory(&mut joined.body, &renumber);
+    joined.body.for_each_access(&mut renumber);
     Some(joined)
 }
 
@@ -116,18 +116,6 @@ fn stores_on_a_path(block: &Block, result: u32) -> usize {
         _ => op.blocks().into_iter().map(|inner| stores_on_a_path(inner, result)).max().unwrap_or(0),
     };
     block.stmts.iter().map(|stmt| stores(&stmt.op)).sum()
-}
-
-fn each_memory(block: &mut Block, change: &dyn Fn(&mut Memory)) {
-    for stmt in &mut block.stmts {
-        match &mut stmt.op {
-            Op::Load(access, _) | Op::Store(access, _) | Op::Accumulate(access, _) | Op::Prefetch(access) => {
-                change(&mut access.memory);
-            }
-            _ => {}
-        }
-        stmt.op.blocks_mut().into_iter().for_each(|inner| each_memory(inner, change));
-    }
 }
 
 /// Whether the node reads an operand only where it writes.

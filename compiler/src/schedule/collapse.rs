@@ -10,11 +10,8 @@ use super::body::{Load, Position, Term};
 use crate::graph::{Atom, Dim, Symbol};
 
 /// Collapses as far as possible.
-pub fn collapse(mut loops: Loops) -> Loops {
-    while let Some(axis) = (0..loops.axes.len()).find(|&axis| loops.axes[axis].is(1)) {
-        loops = without_axis(&loops, axis);
-    }
-    loops = without_unit_dims(loops);
+pub fn collapse(loops: Loops) -> Loops {
+    let mut loops = without_units(loops);
     let mut axis = loops.axes.len();
     while axis > 1 {
         axis -= 1;
@@ -26,6 +23,17 @@ pub fn collapse(mut loops: Loops) -> Loops {
         }
     }
     loops
+}
+
+/// The same without merging: operands and the result keep their axes but those of size one.
+pub fn without_units(mut loops: Loops) -> Loops {
+    let is_idle = |loops: &Loops, axis: usize| {
+        loops.axes[axis].is(1) && loops.result.shape.get(axis).is_none_or(|extent| extent.is(1))
+    };
+    while let Some(axis) = (0..loops.axes.len()).find(|&axis| is_idle(&loops, axis)) {
+        loops = without_axis(&loops, axis);
+    }
+    without_unit_dims(loops)
 }
 
 /// Renames axes, all at once; one is gone.
@@ -56,6 +64,7 @@ fn without_axis(loops: &Loops, gone: usize) -> Loops {
     });
     if gone < loops.n_parallel {
         collapsed.result.shape.remove(gone);
+        collapsed.start.remove(gone);
     }
     collapsed
 }
@@ -90,7 +99,8 @@ fn edit_loads(mut loops: Loops, operand: usize, edit: impl Fn(&mut Load)) -> Loo
 /// Merges axis `at` with the next one, where every access allows it.
 fn merge(loops: &Loops, at: usize) -> Option<Loops> {
     let is_inner = |axis: usize| loops.inner.contains(&axis);
-    if at + 1 == loops.n_parallel || is_inner(at) != is_inner(at + 1) {
+    let is_part = at + 1 < loops.n_parallel && loops.result.shape[at + 1] != loops.axes[at + 1];
+    if at + 1 == loops.n_parallel || is_inner(at) != is_inner(at + 1) || is_part {
         return None;
     }
     let (outer, inner) = (Loops::symbol(at), Loops::symbol(at + 1));
@@ -115,7 +125,10 @@ fn merge(loops: &Loops, at: usize) -> Option<Loops> {
     });
     if at < loops.n_parallel {
         let inner_extent = merged.result.shape.remove(at + 1);
-        merged.result.shape[at] = &merged.result.shape[at] * &inner_extent;
+        merged.start.remove(at + 1);
+        for size in [&mut merged.result.shape[at], &mut merged.start[at]] {
+            *size = &*size * &inner_extent;
+        }
     }
     for (operand, place) in places {
         let Some(place) = place else { continue };

@@ -91,7 +91,8 @@ impl<'g> Composer<'g> {
         let Rows { axes, n_parallel, inner, .. } = rows;
         let result = result.with_shape(axes[..n_parallel].to_vec());
         let (body, ranges) = (self.body, self.ranges);
-        Ok(Loops { axes, n_parallel, inner, operands, result, body, stages, stored, more, ranges })
+        let start = vec![Dim::constant(0); n_parallel];
+        Ok(Loops { axes, n_parallel, inner, operands, result, start, body, stages, stored, more, ranges })
     }
 
     pub fn stage(&mut self, idx: usize) -> Result<Reduce, ScheduleError> {

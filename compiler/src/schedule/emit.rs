@@ -316,8 +316,7 @@ impl<'a> Tile<'a> {
 
     /// Stores a value of the whole tile at the position of the tile in the result.
     pub fn store(&self, b: &mut Builder, result: Memory, value: Value) {
-        let index = self.at[..self.loops.n_parallel].to_vec();
-        b.store(result, index, self.guards.clone(), value);
+        b.store(result, self.loops.place(&self.at), self.guards.clone(), value);
     }
 }
 
@@ -370,7 +369,13 @@ pub fn declare_sizes(b: &mut Builder, ranges: &Ranges, is_used: &dyn Fn(&Symbol)
 
 /// Whether a size occurs in the shapes, or in what these terms need.
 pub fn is_used(loops: &Loops, roots: &[TermId], symbol: &Symbol) -> bool {
-    let shapes = loops.operands.iter().flat_map(|ty| &ty.shape).chain(&loops.result.shape).chain(&loops.axes);
+    let shapes = loops
+        .operands
+        .iter()
+        .flat_map(|ty| &ty.shape)
+        .chain(&loops.result.shape)
+        .chain(&loops.start)
+        .chain(&loops.axes);
     shapes.into_iter().any(|dim| dim.mentions(symbol))
         || loops.body.needed(roots).into_iter().any(|id| loops.body.term(id).mentions(symbol))
 }

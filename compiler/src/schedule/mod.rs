@@ -4,11 +4,13 @@
 //! different layers, give equal text, so that each is compiled once.
 
 mod attention;
+mod bands;
 pub mod body;
 mod collapse;
 pub mod compose;
 mod contraction;
 mod emit;
+mod epilogue;
 mod exponentials;
 mod keep;
 mod opaque;
@@ -41,6 +43,8 @@ pub struct Loops {
     pub n_parallel: usize,
     pub operands: Vec<Type>,
     pub result: Type,
+    /// Where the result's first element lies along each of its axes: it is a part of what is stored.
+    pub start: Vec<Dim>,
     pub body: Body,
     /// In ascending order.
     pub inner: Vec<usize>,
@@ -103,6 +107,9 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
     let node = graph.node(id);
     let loops = match (node.op.meaning, node.regions.as_slice()) {
         (Meaning::Group { .. }, [region]) => compose::compose_region(region, &graph.sizes)?,
+        (Meaning::Group { .. }, [produce, consume]) if node.op.name == "banded" => {
+            return bands::schedule([produce, consume], &node.attrs.ints("tile"), &graph.sizes, machine);
+        }
         (Meaning::Group { .. }, [score, mix]) => return attention::schedule(score, mix, &graph.sizes, machine),
         (Meaning::Control { .. }, [region]) if node.op.name == "scan" => {
             return recurrence::schedule(graph, id, region, machine);
@@ -115,8 +122,16 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
+    schedule_nest(collapse::collapse(prepared(loops, machine)), machine)
+}
+
+fn prepared(loops: Loops, machine: &Machine) -> Loops {
     let loops = if machine.is_block() { loops } else { exponentials::by_powers_of_two(loops) };
-    let loops = collapse::collapse(sums::in_memory_order(loops));
+    epilogue::with_one_rounding(sums::in_memory_order(loops))
+}
+
+/// The kernel of a nest as it is.
+fn schedule_nest(loops: Loops, machine: &Machine) -> Kernel {
     if let Some(kernel) = contraction::kernel_of_words(&loops, machine) {
         return kernel;
     }
@@ -147,6 +162,11 @@ impl Loops {
     /// What is stored.
     pub fn results(&self) -> Vec<TermId> {
         [self.stored].iter().chain(&self.more).copied().collect()
+    }
+
+    /// Where the result of these positions along the axes is stored.
+    fn place(&self, at: &[Dim]) -> Vec<Dim> {
+        self.start.iter().zip(at).map(|(start, at)| start + at).collect()
     }
 
     fn set_roots(&mut self, roots: &[TermId]) {

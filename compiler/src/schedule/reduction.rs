@@ -323,9 +323,9 @@ impl<'a> Rows<'a> {
         }
         let per_line = LINE / self.loops.result.dtype.size_of() as u64;
         for first in (0..width).step_by(per_line as usize) {
-            let mut at = self.at[..self.loops.n_parallel].to_vec();
+            let mut at = self.at.clone();
             at[lanes] = base + first as i64;
-            b.prefetch(self.result, at);
+            b.prefetch(self.result, self.loops.place(&at));
         }
     }
 

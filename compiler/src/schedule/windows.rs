@@ -25,6 +25,9 @@ const MAX_POINTS: i64 = 64;
 const UNROLLED: i64 = 25;
 /// Channels that one item of the grid handles.
 const CHUNK: i64 = 512;
+/// Bytes of the lines that the windows along an axis have in common with those of the next line: they should stay in the
+/// first-level cache until then.
+const LINES_BYTES: i64 = 44 << 10;
 
 /// What lies where: windows follow each other along `along`, and lanes run along `lanes`.
 pub struct Plan {
@@ -58,6 +61,11 @@ fn slides(loops: &Loops, load: &Load, axis: usize) -> bool {
 
 pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
+    let tile = machine.window_tile();
+    let few = channels_of_lines(loops, plan, (tile.vectors * machine.lanes) as i64);
+    let lanes = &loops.axes[plan.lanes];
+    // Few channels pass by all lines before the next ones do.
+    let first = few.filter(|_| !machine.is_block()).map(|few| chunk(&mut b, lanes, few));
     let is_grid = |axis: usize| axis != plan.lanes && axis != plan.along && !loops.inner.contains(&axis);
     let at: Vec<Dim> = (0..loops.axes.len())
         .map(|axis| match is_grid(axis) {
@@ -65,8 +73,7 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
             false => Dim::constant(0),
         })
         .collect();
-    let (start, length) = chunk(&mut b, &loops.axes[plan.lanes], CHUNK);
-    let tile = machine.window_tile();
+    let (start, length) = first.unwrap_or_else(|| chunk(&mut b, lanes, CHUNK));
     let channels = segments_of(&length, tile.vectors * machine.lanes, machine);
     let mut windows = Windows { loops, plan, operands: &operands, result, at };
     let loads = loops.body.loads(&[loops.stages[0].element]);
@@ -81,6 +88,25 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
         });
     }
     b.finish()
+}
+
+/// So many channels of the lines that a window reads stay in the first-level cache, if not all of them do and a tile of
+/// this width does.
+fn channels_of_lines(loops: &Loops, plan: &Plan, width: i64) -> Option<i64> {
+    let stage = &loops.stages[0];
+    let loads = loops.body.loads(&[stage.element]);
+    let load = loads.into_iter().find(|load| slides(loops, load, plan.along))?;
+    let operand = &loops.operands[load.operand];
+    let is =
+        |position: &Position, axis: usize| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(axis)));
+    let along = load.index.iter().position(|position| is(position, plan.along))?;
+    // Lines are the points of the window that do not lie along them.
+    let across = loops.inner.iter().filter(|&&axis| !is(&load.index[along], axis));
+    let n_lines = Dim::product(across.map(|&axis| &loops.axes[axis])).as_constant()?;
+    let bytes = operand.shape[along].as_constant()?.checked_mul(n_lines)?.checked_mul(operand.dtype.size_of() as i64)?;
+    let fit = LINES_BYTES / bytes.max(1) / width * width;
+    let all = loops.axes[plan.lanes].as_constant()?;
+    (n_lines > 1 && fit > 0 && fit < all).then_some(fit)
 }
 
 /// Covers an axis by tiles of `width` windows, and a narrower one. Where windows reach over the edges, the first tile and

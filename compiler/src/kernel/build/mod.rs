@@ -22,6 +22,7 @@
 //! ```
 
 mod blocks;
+mod inline;
 mod loops;
 mod tiles;
 

@@ -156,6 +156,26 @@ impl Kernel {
     }
 }
 
+impl Block {
+    /// What the statements touch in memory, those of inner blocks too. Tile level only.
+    pub fn for_each_access(&mut self, visit: &mut dyn FnMut(&mut Access)) {
+        for stmt in &mut self.stmts {
+            match &mut stmt.op {
+                Op::Load(access, _) | Op::Store(access, _) | Op::Accumulate(access, _) | Op::Prefetch(access) => {
+                    visit(access);
+                }
+                _ => {}
+            }
+            stmt.op.blocks_mut().into_iter().for_each(|inner| inner.for_each_access(visit));
+        }
+    }
+
+    /// The values that are defined, used or yielded, those of inner blocks too.
+    pub fn for_each_value(&mut self, visit: &mut dyn FnMut(&mut Value)) {
+        rename(self, visit);
+    }
+}
+
 fn number_definitions(block: &mut Block, define: &mut dyn FnMut(Value)) {
     for stmt in &mut block.stmts {
         stmt.results.iter().for_each(|&value| define(value));

@@ -39,11 +39,19 @@ pub struct Group {
     pub members: BTreeSet<NodeId>,
     /// What did not join, and why.
     pub refused: Vec<(NodeId, &'static str)>,
+    /// A group whose result this one reads piece by piece.
+    pub before: Option<Box<Before>>,
+}
+
+/// A group before another, and the tiles in which that one takes its result.
+pub struct Before {
+    pub group: Group,
+    pub tile: Vec<i64>,
 }
 
 impl Group {
     pub fn alone(root: NodeId) -> Group {
-        Group { root, others: Vec::new(), members: BTreeSet::from([root]), refused: Vec::new() }
+        Group { root, others: Vec::new(), members: BTreeSet::from([root]), refused: Vec::new(), before: None }
     }
 
     /// The nodes whose values are stored.
@@ -51,8 +59,15 @@ impl Group {
         [self.root].into_iter().chain(self.others.iter().copied())
     }
 
-    /// The values from outside, in the order of their first use.
+    /// The values from outside, in the order of their first use; those of the group before it come first.
     pub fn captures(&self, graph: &Graph) -> Vec<Value> {
+        let Some(before) = &self.before else { return self.operands(graph) };
+        let others = self.operands(graph).into_iter().filter(|value| value.node != before.group.root);
+        before.group.operands(graph).into_iter().chain(others).collect()
+    }
+
+    /// What its own region takes.
+    pub fn operands(&self, graph: &Graph) -> Vec<Value> {
         let mut captures: Vec<Value> = Vec::new();
         for value in self.members.iter().flat_map(|&member| graph.operands(member)) {
             if !self.members.contains(&value.node) && !captures.contains(&value) {

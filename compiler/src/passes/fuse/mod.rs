@@ -6,17 +6,19 @@
 //! A group has one result, its root, and grows from there towards its operands. `grow` has the rules; in short: pointwise
 //! work and movement join where that repeats nothing; cheap work joins although it is repeated; one reduction joins, of
 //! which everything after it takes element by element. Then `join` makes one group of those that reduce along the same
-//! rows, and `several` one of those that read the same memory element by element; these keep a result each. Nodes are
-//! judged by their nests, never by name.
+//! rows, `several` one of those that read the same memory element by element, which keep a result each, and `bands` puts
+//! a group before one that takes its result window by window. Nodes are judged by their nests, never by name.
 //!
 //! **The graph of groups has no cycle**: in a group of one result each member but the root is a private copy, or has all
-//! its users inside; a group that joins another has no other reader. A path that leaves the group therefore leaves from
-//! the root; were it to return, it would enter a member, from which the root is reached again: a cycle through the root in
-//! a graph that has none. Groups with several results are made of such groups, where both can run at one moment.
+//! its users inside; a group that joins another, or is put before it, has no other reader. A path that leaves the group
+//! therefore leaves from the root; were it to return, it would enter a member, from which the root is reached again: a
+//! cycle through the root in a graph that has none. Groups with several results are made of such groups, where both can
+//! run at one moment.
 //!
 //! Reshapes are views. One stays outside unless what it reshapes is inside; a lone one costs nothing. Dense constants and
 //! arguments are captured; constants of one element are copied inside. Control stays outside; its regions are fused apart.
 
+mod bands;
 mod grow;
 mod join;
 mod several;
@@ -128,11 +130,13 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     }
     join::join(&survey, &mut groups);
     several::join(&survey, &mut groups);
+    bands::join(&survey, &mut groups, context);
     remark_refusals(graph, &groups, context);
     let mut rebuild = Rebuild::new(graph);
     for group in in_order(graph, &groups) {
         let id = group.root;
         match group.members.len() {
+            _ if group.before.is_some() => emit_in_bands(&mut rebuild, group, context)?,
             2.. => emit(&mut rebuild, group, context)?,
             // What is a group already stays as it is.
             _ if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) => {
@@ -197,10 +201,39 @@ fn remark_refusals(graph: &Graph, groups: &FxHashMap<NodeId, Group>, context: &C
     }
 }
 
+/// The op of two groups, one before the other.
+const BANDED: &str = "banded";
+
 /// Builds the region of a group and the node around it.
 fn emit(rebuild: &mut Rebuild, group: &Group, context: &Context) -> Result<(), PassError> {
+    let origin = &rebuild.old.node(group.root).origin;
+    context.remark(PASS.name, origin, format!("one kernel: {}", names(rebuild.old, group).join(", ")));
+    let region = region(rebuild.old, group, &group.operands(rebuild.old));
+    around(rebuild, group, FUSED, &Attrs::none(), vec![region])
+}
+
+/// The same of a group and the one before it.
+fn emit_in_bands(rebuild: &mut Rebuild, group: &Group, context: &Context) -> Result<(), PassError> {
+    let Some(before) = &group.before else { return emit(rebuild, group, context) };
     let graph = rebuild.old;
-    let captures = group.captures(graph);
+    let origin = &graph.node(group.root).origin;
+    let (first, second) = (names(graph, &before.group).join(", "), names(graph, group).join(", "));
+    let message = format!("one kernel, in tiles of {:?}: {first}, and what takes it by windows: {second}", before.tile);
+    context.remark(PASS.name, origin, message);
+    let passed = Value { node: before.group.root, result: 0 };
+    let mut operands = group.operands(graph);
+    operands.retain(|&value| value != passed);
+    operands.insert(0, passed);
+    let regions = vec![region(graph, &before.group, &before.group.operands(graph)), region(graph, group, &operands)];
+    around(rebuild, group, BANDED, &Attrs::none().with("tile", before.tile.clone()), regions)
+}
+
+fn names<'g>(graph: &'g Graph, group: &Group) -> Vec<&'g str> {
+    group.members.iter().map(|&member| graph.node(member).op.name).collect()
+}
+
+/// What a group computes, given what it takes from outside.
+fn region(graph: &Graph, group: &Group, captures: &[Value]) -> Graph {
     let mut region = Graph::new("fused");
     region.sizes = graph.sizes.clone();
     let mut inside: FxHashMap<Value, Value> = FxHashMap::default();
@@ -216,12 +249,22 @@ fn emit(rebuild: &mut Rebuild, group: &Group, context: &Context) -> Result<(), P
         let name = if idx == 0 { "y".to_string() } else { format!("y{idx}") };
         region.add_output(name, Role::Data, inside[&Value { node, result: 0 }]);
     }
-    let origin = &graph.node(group.root).origin;
-    let names: Vec<&str> = group.members.iter().map(|&member| graph.node(member).op.name).collect();
-    context.remark(PASS.name, origin, format!("one kernel: {}", names.join(", ")));
+    region
+}
+
+/// The node of a group around its regions.
+fn around(
+    rebuild: &mut Rebuild,
+    group: &Group,
+    name: &str,
+    attrs: &Attrs,
+    regions: Vec<Graph>,
+) -> Result<(), PassError> {
+    let origin = &rebuild.old.node(group.root).origin;
+    let captures = group.captures(rebuild.old);
     let operands: Vec<Value> = captures.iter().map(|&value| rebuild.get(value)).collect();
-    let fused = op(FUSED).and_then(|op| rebuild.new.apply(op, &operands, &Attrs::none(), vec![region], origin));
-    let node = fused.map_err(PassError::at(PASS.name, origin))?;
+    let node = op(name).and_then(|op| rebuild.new.apply(op, &operands, attrs, regions, origin));
+    let node = node.map_err(PassError::at(PASS.name, origin))?;
     for (idx, result) in group.results().enumerate() {
         rebuild.set(result, vec![Value { node, result: idx as u32 }]);
     }

@@ -146,6 +146,7 @@ impl Parts<'_> {
             n_parallel: round,
             inner: short.clone(),
             operands,
+            start: vec![Dim::constant(0); round],
             result,
             body,
             stages,

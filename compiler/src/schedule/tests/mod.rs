@@ -2,6 +2,7 @@
 //! every kind of machine.
 
 mod attention;
+mod bands;
 mod contractions;
 mod groups;
 mod ops;
