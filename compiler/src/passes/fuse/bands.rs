@@ -25,7 +25,8 @@ use crate::passes::Context;
 const PIECE_BYTES: i64 = 640 << 10;
 /// Points of a short window.
 const MAX_POINTS: i64 = 64;
-/// How much more of the value may be made than it has, because neighbouring tiles share it: 5 / 4.
+/// How much more of the value the threads may make than it has, because neighbouring tiles share it, or make while others
+/// have nothing left to do: 5 / 4.
 const MAX_REPEATED: (i64, i64) = (5, 4);
 
 pub fn join(survey: &Survey, groups: &mut FxHashMap<NodeId, Group>, context: &Context) {
@@ -158,11 +159,12 @@ impl Window {
         // One batch's worth.
         let whole: Vec<i64> = self.of.shape.iter().map(|extent| extent.as_constant().unwrap_or(1)).collect();
         let whole = whole.iter().try_fold(1i64, |all, &n| all.checked_mul(n))?;
-        let made = elements.checked_mul(items)?;
+        let rounds = (items as u64).div_ceil(threads) as i64;
+        let cost = rounds.checked_mul(elements)?;
         let fits = elements.checked_mul(self.of.dtype.size_of() as i64)? <= PIECE_BYTES;
+        let made = cost.checked_mul(threads as i64)?;
         let is_cheap = made.checked_mul(MAX_REPEATED.1)? <= whole.checked_mul(MAX_REPEATED.0)?;
-        let rounds = (items as u64).div_ceil(threads.max(1)) as i64;
-        (fits && is_cheap).then(|| Cut { cost: rounds.saturating_mul(elements), tile })
+        (fits && is_cheap).then_some(Cut { cost, tile })
     }
 }
 
