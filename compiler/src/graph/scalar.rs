@@ -63,6 +63,7 @@ pub enum Scalar {
     Shl,
     Shr,
     Select,
+    Recip,
 }
 
 /// Which operand types a function takes, and what it returns.
@@ -171,6 +172,8 @@ pub static DEFS: &[ScalarDef] = &[
     def(Shl, "shl", 2, S::Int, None, Some(|a, b, _| if (0..64).contains(&b) { a << b } else { 0 })),
     def(Shr, "shr", 2, S::Int, None, Some(|a, b, _| if (0..64).contains(&b) { a >> b } else if a < 0 { -1 } else { 0 })),
     def(Select, "select", 3, S::Select, None, None),
+    // Of kernels alone, where what is inverted is rounded anyway: off by an ulp or two, and more where it is denormal.
+    def(Recip, "recip", 1, S::Float, Some(|a, _, _| 1.0 / a), None),
 ];
 
 fn int_floor_div(a: i64, b: i64) -> i64 {
@@ -282,7 +285,7 @@ mod tests {
             assert_eq!(def.scalar as usize, idx, "{}", def.name);
             assert_eq!(Scalar::from_name(def.name), Some(def.scalar));
         }
-        assert_eq!(DEFS.len(), Scalar::Select as usize + 1);
+        assert_eq!(DEFS.len(), Scalar::Recip as usize + 1);
     }
 
     #[test]

@@ -70,7 +70,7 @@ scalar_ops! {
     SELECT Select "`b` where `a` is true, else `c`; the other side is not touched.",
 }
 
-/// The op of a scalar function.
+/// The op of a scalar function that is not of kernels alone.
 pub fn of(scalar: Scalar) -> &'static OpDef {
     ALL[scalar as usize]
 }

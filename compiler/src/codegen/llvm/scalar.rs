@@ -30,6 +30,8 @@ pub enum Form {
     Scale,
     /// x86's difference to the integer below, of whole vectors.
     Fraction,
+    /// x86's estimate of 1 / x, of whole vectors, with one step of Newton's method.
+    Reciprocal,
     /// Every bit flipped.
     Flip,
     None,
@@ -49,6 +51,8 @@ const fn row(scalar: Scalar, float: Form, signed: Form, unsigned: Form) -> Row {
 }
 
 const NONE: Form = Form::None;
+/// NaN, zero, infinity and denormals, as x86's classification names them.
+const SPECIAL: u32 = 0xbf;
 
 #[rustfmt::skip]
 static ROWS: &[Row] = &[
@@ -68,6 +72,7 @@ static ROWS: &[Row] = &[
     row(Scalar::Trunc, Intrinsic("trunc"), NONE, NONE),
     row(Scalar::Scalb, Form::Scale, NONE, NONE),
     row(Scalar::Fract, Form::Fraction, NONE, NONE),
+    row(Scalar::Recip, Form::Reciprocal, NONE, NONE),
     row(Scalar::Eq, Compare("fcmp oeq"), Compare("icmp eq"), Compare("icmp eq")),
     row(Scalar::Ne, Compare("fcmp une"), Compare("icmp ne"), Compare("icmp ne")),
     row(Scalar::Lt, Compare("fcmp olt"), Compare("icmp slt"), Compare("icmp ult")),
@@ -90,6 +95,21 @@ impl Printer<'_> {
         let ty = self.kernel.type_of(operands[0]).clone();
         let operands: Vec<String> = operands.iter().map(|&value| self.operand(value)).collect();
         self.scalar_of(scalar, &ty, &operands)
+    }
+
+    /// The step is left out where the estimate is zero, infinite, denormal or NaN: there it gives NaN.
+    fn reciprocal(&mut self, text: &str, a: &str) -> String {
+        let one = "splat (float 1.0)";
+        let estimate =
+            self.temp(format!("call {text} @llvm.x86.avx512.rcp14.ps.512({text} {a}, {text} zeroinitializer, i16 -1)"));
+        let negated = self.temp(format!("fneg {text} {a}"));
+        let fma =
+            |a: &str, b: &str, c: &str| format!("call {text} @llvm.fma.v16f32({text} {a}, {text} {b}, {text} {c})");
+        let rest = self.temp(fma(&negated, &estimate, one));
+        let better = self.temp(fma(&estimate, &rest, &estimate));
+        let special =
+            self.temp(format!("call <16 x i1> @llvm.x86.avx512.fpclass.ps.512({text} {estimate}, i32 {SPECIAL})"));
+        format!("select <16 x i1> {special}, {text} {estimate}, {text} {better}")
     }
 
     /// The function on operands of one type.
@@ -124,6 +144,7 @@ impl Printer<'_> {
                     "call {text} @llvm.x86.avx512.mask.reduce.ps.512({text} {a}, i32 1, {text} poison, i16 -1, i32 4)"
                 )
             }
+            (Form::Reciprocal, [a]) if *ty == Type::new(DType::F32, [16]) => self.reciprocal(&text, a),
             (Form::Negate, [a]) => format!("sub {text} {}, {a}", zero(ty)),
             (Form::Absolute, [a]) => format!("call {text} @llvm.abs.{}({text} {a}, i1 false)", mangled(ty)?),
             (Form::Same, [a]) => format!("or {text} {a}, {}", zero(ty)),

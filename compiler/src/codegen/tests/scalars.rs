@@ -109,6 +109,12 @@ fn case(scalar: Scalar, dtype: DType, lanes: u32) -> Option<Case> {
         let exact = (0..N).map(|at| at as f32 - 32.625);
         buffers[0].chunks_exact_mut(4).zip(exact).for_each(|(x, exact)| x.copy_from_slice(&exact.to_ne_bytes()));
     }
+    if scalar == Scalar::Recip {
+        let special = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.0, -0.0];
+        let powers = (0..N as i32).map(|at| (2f32).powi(at % 120 - 60));
+        let exact = special.into_iter().chain(powers);
+        buffers[0].chunks_exact_mut(4).zip(exact).for_each(|(x, exact)| x.copy_from_slice(&exact.to_ne_bytes()));
+    }
     if scalar == Scalar::Scalb {
         let infinite = [f32::INFINITY, f32::NEG_INFINITY].map(f32::to_ne_bytes);
         buffers[1]
@@ -118,6 +124,41 @@ fn case(scalar: Scalar, dtype: DType, lanes: u32) -> Option<Case> {
     }
     buffers.push(vec![0; N * result.size_of()]);
     Some(Case { kernel, sizes: Vec::new(), buffers })
+}
+
+/// x · (1 / x) is 1 up to two units of the last place.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn reciprocals_are_nearly_exact() {
+    let case = || {
+        let kernel = vector_kernel(
+            "near_one",
+            16,
+            (N as u32 / 16).into(),
+            |b| {
+                let shape = [Dim::constant(N as i64)];
+                vec![
+                    b.buffer("in", DType::F32, shape.clone(), Rights::Read),
+                    b.buffer("out", DType::Bool, shape, Rights::Write),
+                ]
+            },
+            |b, memories, offset| {
+                let ty = vector(DType::F32, 16);
+                let x = b.load_at(at(memories[0], offset), ty.clone());
+                let inverse = b.scalar(Scalar::Recip, &[x]);
+                let product = b.scalar(Scalar::Mul, &[x, inverse]);
+                let [one, bound] = [1.0, 2.5e-7].map(|value| b.constant(ty.clone(), value));
+                let off = b.scalar(Scalar::Sub, &[product, one]);
+                let off = b.scalar(Scalar::Abs, &[off]);
+                let near = b.scalar(Scalar::Lt, &[off, bound]);
+                b.store_at(at(memories[1], offset), near);
+            },
+        );
+        let x = |at: usize| (1.0 + at as f32 / N as f32) * (2f32).powi(at as i32 % 200 - 100);
+        let x: Vec<u8> = (0..N).flat_map(|at| x(at).to_ne_bytes()).collect();
+        Case { kernel, sizes: Vec::new(), buffers: vec![x, vec![0; N]] }
+    };
+    check_levels(|lanes| if lanes == 16 { vec![case()] } else { Vec::new() });
 }
 
 #[test]

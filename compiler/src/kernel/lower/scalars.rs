@@ -27,6 +27,11 @@ impl Lower<'_> {
                 self.op(Add, &[product, operands[2]])
             }
             Fract => self.fraction(a),
+            Recip if !self.has_scalb(a) => {
+                let one = self.like(a, 1.0);
+                self.op(Div, &[one, a])
+            }
+            Recip => self.op(Recip, operands),
             Scalb if self.has_scalb(a) => {
                 // To the instruction NaN times an infinite power is that power.
                 let (product, is_number) = (self.op(scalar, operands), self.op(Eq, &[a, a]));

