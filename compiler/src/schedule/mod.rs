@@ -12,6 +12,7 @@ mod contraction;
 mod emit;
 mod epilogue;
 mod exponentials;
+mod interleave;
 mod keep;
 mod opaque;
 mod order;

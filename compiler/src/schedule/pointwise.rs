@@ -2,7 +2,7 @@
 
 use super::emit::{Tile, begin};
 use super::tiles::{Machine, each_tile, segments};
-use super::{Loops, order, residues, stream, transpose};
+use super::{Loops, interleave, order, residues, stream, transpose};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, Memory, Rights, Value, lane};
 
@@ -18,6 +18,9 @@ pub fn chunk_size(machine: &Machine) -> i64 {
 pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
     let inner = order::vector_axis(loops, machine);
     if loops.more.is_empty() {
+        if let Some(plan) = interleave::find(loops, machine) {
+            return interleave::kernel(&plan, machine);
+        }
         if let Some(plan) = residues::find(loops) {
             return residues::kernel(&plan, machine);
         }

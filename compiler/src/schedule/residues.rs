@@ -127,7 +127,7 @@ fn beyond(loops: &Loops, group: &[i64], within: &[i64], at: &[Dim]) -> Vec<Dim> 
 }
 
 /// The element at these positions: tests that they decide are gone. It may be `missing`, where one of those is negative.
-fn specialised(loops: &Loops, body: &mut Body, at: &[Dim], ranges: &Ranges, missing: &[Dim]) -> TermId {
+pub fn specialised(loops: &Loops, body: &mut Body, at: &[Dim], ranges: &Ranges, missing: &[Dim]) -> TermId {
     let axis_of = crate::graph::rows::axis_of;
     let placed = |dim: &Dim| ranges.simplify(&dim.substitute(&|symbol| at.get(axis_of(symbol)?).cloned()));
     let specialise = |body: &mut Body, id: TermId, mut term: Term| {

@@ -196,6 +196,18 @@ impl Printer<'_> {
         Ok(self.builder.ins().insertlane(vector, element, lane_of(lane)?))
     }
 
+    /// Halves of two vectors of four lanes in turns.
+    pub fn zip(&mut self, a: Value, b: Value, high: bool) -> Result<ir::Value, CodegenError> {
+        let (mut vector, b) = (self.value(a)?, self.value(b)?);
+        let (a, first) = (vector, if high { 2 } else { 0 });
+        for lane in 0..4 {
+            let from = if lane % 2 == 0 { a } else { b };
+            let element = self.builder.ins().extractlane(from, first + lane / 2);
+            vector = self.builder.ins().insertlane(vector, element, lane);
+        }
+        Ok(vector)
+    }
+
     /// The pairwise tree of four lanes: (0 with 2) with (1 with 3).
     pub fn reduce(&mut self, scalar: Scalar, value: Value) -> Result<ir::Value, CodegenError> {
         let ty = self.kernel.type_of(value).clone();

@@ -167,3 +167,24 @@ fn lanes_move_by_extract_insert_and_broadcast() {
     }
     check(&cases);
 }
+
+#[test]
+fn lanes_of_two_vectors_take_turns() {
+    let mut cases = Vec::new();
+    let numbers = DTYPES.into_iter().filter(|&dtype| dtype != DType::Bool);
+    for (dtype, lanes) in numbers.flat_map(|dtype| [4, 8, 16].map(|lanes| (dtype, lanes))) {
+        for high in [false, true] {
+            cases.push(single(&format!("zip_{dtype}_{lanes}_{high}"), lanes, dtype, 64, |b, x, y, size| {
+                let zero = int(b, 0);
+                b.value_loop((zero, size, i64::from(lanes)), &[], |b, i, _| {
+                    let (first, second) =
+                        (b.load_at(at(x, i), vector(dtype, lanes)), b.load_at(at(x, zero), vector(dtype, lanes)));
+                    let turns = b.zip(first, second, high);
+                    b.store_at(at(y, i), turns);
+                    Vec::new()
+                });
+            }));
+        }
+    }
+    check(&cases);
+}

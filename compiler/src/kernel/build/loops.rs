@@ -30,6 +30,12 @@ impl Builder {
         self.push(Op::Insert { value, lane, scalar }, ty)
     }
 
+    /// Lanes of two vectors in turns: those of their low halves, or of their high ones.
+    pub fn zip(&mut self, a: Value, b: Value, high: bool) -> Value {
+        let ty = self.type_of(a).clone();
+        self.push(Op::Zip { a, b, high }, ty)
+    }
+
     pub fn quotient(&mut self, a: Value, b: Value) -> Value {
         let ty = self.type_of(a).clone();
         self.push(Op::Quotient(a, b), ty)

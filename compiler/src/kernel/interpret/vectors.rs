@@ -21,6 +21,12 @@ impl Thread<'_> {
                 numbers[*lane as usize] = self.get(*scalar)?[0];
                 Ok(numbers)
             }
+            Op::Zip { a, b, high } => {
+                let (a, b) = (self.get(*a)?, self.get(*b)?);
+                let half = a.len() / 2;
+                let first = if *high { half } else { 0 };
+                Ok((first..first + half).flat_map(|lane| [a[lane], b[lane]]).collect())
+            }
             Op::Quotient(a, b) => {
                 let (a, b) = (self.int(*a)?, self.int(*b)?);
                 let quotient = a.checked_div(b).ok_or_else(|| format!("{a} / {b} has no quotient"))?;

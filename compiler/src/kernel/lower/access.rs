@@ -91,7 +91,7 @@ impl Lower<'_> {
     }
 
     /// By how many elements neighbouring lanes are apart, where that is one constant.
-    fn lane_slope(&self, access: &Access, part: &Part) -> Option<i64> {
+    pub(super) fn lane_slope(&self, access: &Access, part: &Part) -> Option<i64> {
         self.along(access, part).map(|(_, slope)| slope)
     }
 

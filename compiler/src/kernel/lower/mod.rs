@@ -16,6 +16,7 @@ mod emit;
 mod exchange;
 mod hazard;
 mod integers;
+mod interleave;
 mod layout;
 mod owner;
 mod product;
@@ -125,8 +126,13 @@ struct Lower<'k> {
 impl Lower<'_> {
     fn block(&mut self, block: &Block) -> Vec<Value> {
         let n_symbols = self.symbols.len();
-        for stmt in &block.stmts {
-            self.stmt(stmt);
+        let mut stmts = block.stmts.as_slice();
+        while let [stmt, others @ ..] = stmts {
+            let n_together = self.store_interleaved(stmts);
+            if n_together == 0 {
+                self.stmt(stmt);
+            }
+            stmts = if n_together == 0 { others } else { &stmts[n_together..] };
         }
         self.symbols.truncate(n_symbols);
         block.yields.iter().flat_map(|&value| self.tile(value).parts).collect()

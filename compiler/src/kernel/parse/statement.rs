@@ -93,6 +93,15 @@ impl<'a> Parser<'a> {
                 self.cursor.expect(",")?;
                 Ok(Op::Insert { value, lane, scalar: self.use_value()? })
             }
+            "zip" => {
+                let high = !self.cursor.eat("low");
+                if high {
+                    self.cursor.expect("high")?;
+                }
+                let a = self.use_value()?;
+                self.cursor.expect(",")?;
+                Ok(Op::Zip { a, b: self.use_value()?, high })
+            }
             "quotient" => {
                 let a = self.use_value()?;
                 self.cursor.expect(",")?;

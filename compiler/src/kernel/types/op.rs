@@ -74,6 +74,12 @@ pub enum Op {
         lane: u32,
         scalar: Value,
     },
+    /// Lanes of a and of b in turns: those of their low halves, or of their high ones.
+    Zip {
+        a: Value,
+        b: Value,
+        high: bool,
+    },
     Quotient(Value, Value),
     Call(Scalar, Vec<Value>),
     LoadAt(Place),

@@ -64,6 +64,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | Lanes
         | Extract { .. }
         | Insert { .. }
+        | Zip { .. }
         | Quotient(..)
         | Call(..)
         | LoadAt(_)
@@ -137,6 +138,10 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
         Op::Insert { value, lane, scalar } => {
             same_type(of(value), ty)?;
             in_vector(kernel, ty, *lane, of(scalar))
+        }
+        Op::Zip { a, b, .. } => {
+            same_type(of(a), ty).and_then(|()| same_type(of(b), ty))?;
+            require(!ty.is_scalar() && ty.dtype != DType::Bool, || "it takes vectors of numbers".into())
         }
         Op::Quotient(a, b) => {
             same_type(of(a), ty).and_then(|()| same_type(of(b), ty))?;

@@ -6,6 +6,7 @@ mod bands;
 mod contractions;
 mod exponentials;
 mod groups;
+mod interleave;
 mod ops;
 mod recurrence;
 mod residues;

@@ -1,0 +1,86 @@
+//! Stores whose elements alternate in memory, as whole vectors.
+//!
+//! Invariant: the same elements are stored; stores that follow each other touch none that another of them does.
+
+use super::Lower;
+use super::block::Spot;
+use super::layout::{Part, parts};
+use crate::graph::DType;
+use crate::kernel::types::*;
+
+/// So many stores at once.
+const COUNTS: [usize; 2] = [4, 2];
+
+impl Lower<'_> {
+    /// Lowers the stores that a block begins with, if the elements of each lie between those of the others; how many these
+    /// are.
+    pub(super) fn store_interleaved(&mut self, stmts: &[Stmt]) -> usize {
+        if self.lanes == 1 || self.is_block() {
+            return 0;
+        }
+        let found = COUNTS.into_iter().find(|&count| stmts.len() >= count && self.alternates(&stmts[..count]));
+        let Some(count) = found else { return 0 };
+        let stores: Vec<(&Access, Value)> = stmts[..count].iter().filter_map(store_of).collect();
+        let tiles: Vec<_> = stores.iter().map(|(_, value)| self.tile(*value)).collect();
+        for (idx, part) in parts(&tiles[0].shape, self.lanes).iter().enumerate() {
+            let (place, truth) = self.locate(stores[0].0, &Spot::One(&part.index), true);
+            let vectors = self.in_turns(tiles.iter().map(|tile| tile.parts[idx]).collect());
+            for (number, vector) in vectors.into_iter().enumerate() {
+                let place = Place { plus: place.plus + number as i64 * i64::from(self.lanes), ..place.clone() };
+                self.when(truth, |lower| lower.b.store_at(place, vector));
+            }
+        }
+        count
+    }
+
+    /// Vectors whose lanes are those of the given ones in turns: of two each, if they are four, first.
+    fn in_turns(&mut self, vectors: Vec<Value>) -> Vec<Value> {
+        let half = vectors.len() / 2;
+        let (mut first, mut second) = (vectors[..half].to_vec(), vectors[half..].to_vec());
+        if half > 1 {
+            (first, second) =
+                (self.in_turns(vec![vectors[0], vectors[2]]), self.in_turns(vec![vectors[1], vectors[3]]));
+        }
+        let ty = self.type_of(first[0]).clone();
+        let pairs: Vec<(Value, Value)> = first.into_iter().zip(second).collect();
+        let zip = |lower: &mut Self, (a, b), high| lower.pure(Op::Zip { a, b, high }, ty.clone());
+        pairs.into_iter().flat_map(|pair| [false, true].map(|high| zip(self, pair, high))).collect()
+    }
+
+    /// Whether these are stores of whole vectors, each one element after the one before, with the others between
+    /// neighbours.
+    fn alternates(&self, stmts: &[Stmt]) -> bool {
+        let stores: Option<Vec<(&Access, Value)>> = stmts.iter().map(store_of).collect();
+        let Some(stores) = stores else { return false };
+        let (first, value) = stores[0];
+        let ty = self.source.type_of(value);
+        let parts = parts(&ty.shape, self.lanes);
+        let is_whole = |part: &Part| {
+            part.vector && part.valid == self.lanes && self.lane_slope(first, part) == Some(stmts.len() as i64)
+        };
+        let is_plain =
+            ty.dtype != DType::Bool && ty.dtype.size_of() == 4 && first.guards.is_empty() && parts.iter().all(is_whole);
+        is_plain
+            && stores.iter().enumerate().all(|(number, (access, value))| {
+                let follows = |(idx, (at, from)): (usize, (&Index, &Index))| match (at, from) {
+                    (Index::Dim(at), Index::Dim(from)) => {
+                        let step = if idx + 1 == first.index.len() { number as i64 } else { 0 };
+                        (at - from).as_constant() == Some(step)
+                    }
+                    _ => false,
+                };
+                access.memory == first.memory
+                    && access.guards.is_empty()
+                    && self.source.type_of(*value) == ty
+                    && access.index.len() == first.index.len()
+                    && access.index.iter().zip(&first.index).enumerate().all(follows)
+            })
+    }
+}
+
+fn store_of(stmt: &Stmt) -> Option<(&Access, Value)> {
+    match &stmt.op {
+        Op::Store(access, value) => Some((access, *value)),
+        _ => None,
+    }
+}

@@ -1,0 +1,73 @@
+//! Results whose last axis is short: vectors of several are stored as whole vectors.
+
+use super::groups::{check_graph, lowered};
+use super::*;
+use crate::kernel::{TargetDesc, lower, print};
+
+/// Whether a kernel takes elements of several vectors in turns; each is right on every machine.
+fn takes_turns(text: &str, n: i64) -> bool {
+    let graph = lowered(text);
+    check_graph(&graph, n, &MACHINES[..4]);
+    let has_kernel =
+        |id: &NodeId| matches!(graph.node(*id).op.meaning, Meaning::Structured { .. } | Meaning::Group { .. });
+    let mut kernels =
+        graph.node_ids().filter(has_kernel).map(|id| schedule(&graph, id, &MACHINES[0]).expect("a kernel"));
+    kernels.any(|kernel| print(&lower(&kernel, &TargetDesc::AVX512).expect("a loop kernel")).contains(" = zip low "))
+}
+
+/// As in ShuffleNet: the channels of two images alternate.
+#[test]
+fn channels_alternate() {
+    for channels in [16, 37, 64] {
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[N, 5, 2, {channels}]) where N in 1.. {{
+              %1: f32[N, 5, {channels}, 2] = permute(%0) {{axes = [0, 1, 3, 2]}}
+              return %1 "y": data
+            }}"#
+        );
+        assert!(takes_turns(&text, 2), "{channels}");
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[N, 7, {channels}], %1 "z": data f32[N, 7, {channels}]) where N in 1.. {{
+              %2: f32[N, 7, {channels}] = tanh(%1)
+              %3: f32[N, 7, {channels}, 2] = stack(%0, %2) {{axis = 3}}
+              return %3 "y": data
+            }}"#
+        );
+        assert!(takes_turns(&text, 2), "{channels}");
+    }
+}
+
+#[test]
+fn four_alternate() {
+    let text = r#"graph @call(%0 "x": data f32[3, 4, 40]) {
+      %1: f32[3, 40, 4] = permute(%0) {axes = [0, 2, 1]}
+      return %1 "y": data
+    }"#;
+    assert!(takes_turns(text, 1));
+}
+
+/// Fewer than a vector, or three, as before.
+#[test]
+fn others_are_stored_one_by_one() {
+    for (count, channels) in [(2, 9), (3, 40)] {
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[6, {count}, {channels}]) {{
+              %1: f32[6, {channels}, {count}] = permute(%0) {{axes = [0, 2, 1]}}
+              return %1 "y": data
+            }}"#
+        );
+        assert!(!takes_turns(&text, 1), "{count} {channels}");
+    }
+}
+
+/// More than one item of the grid handles, with a rest.
+#[test]
+fn long_rows_alternate() {
+    let text = r#"graph @call(%0 "x": data f32[2, N]) where N in 1.. {
+      %1: f32[N, 2] = permute(%0) {axes = [1, 0]}
+      return %1 "y": data
+    }"#;
+    for n in [3, 64, 5000] {
+        assert!(takes_turns(text, n), "{n}");
+    }
+}
