@@ -24,6 +24,7 @@ static HIDDEN: &[&str] = &[
     "cond",
     "fused",
     "attend",
+    "banded",
     "broadcast",
     "winograd_image",
     "winograd_kernel",

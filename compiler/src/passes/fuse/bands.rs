@@ -21,8 +21,10 @@ use crate::graph::pieces::{Piece, Tiles};
 use crate::graph::{Dim, Meaning, Nest, NestIndex, NodeId, Ranges, Scalar, ScalarNode, Symbol, Type, Value, axis};
 use crate::passes::Context;
 
-/// Bytes of a piece: it shares the second-level cache with what it is made of.
-const PIECE_BYTES: i64 = 640 << 10;
+/// Bytes of a piece: it shares the second-level cache, and the memory of a thread, with what it is made of.
+const PIECE_BYTES: i64 = 512 << 10;
+/// Lines of a tile: more of any image do not fit.
+const MAX_LINES: i64 = 1 << 12;
 /// Points of a short window.
 const MAX_POINTS: i64 = 64;
 /// How much more of the value the threads may make than it has, because neighbouring tiles share it, or make while others
@@ -121,18 +123,17 @@ impl Window {
     /// The best cut of the result, if one is good.
     fn tile(&self, panel: Option<i64>, threads: u64) -> Option<Vec<i64>> {
         let shape = &self.result.shape;
-        let (last, extent) =
-            (shape.len().checked_sub(1).filter(|&last| last >= 2)?, |axis: usize| shape[axis].as_constant());
+        let last = shape.len().checked_sub(1).filter(|&last| last >= 2)?;
         let mut whole: Vec<i64> = vec![1; shape.len()];
-        for (axis, size) in whole.iter_mut().enumerate().skip(1) {
-            *size = extent(axis).filter(|&extent| extent > 0)?;
+        for (size, extent) in whole.iter_mut().zip(shape).skip(1) {
+            *size = extent.as_constant().filter(|&extent| extent > 0)?;
         }
         // What is made of a panel of columns needs that panel alone.
         if let Some(width) = panel.filter(|&width| self.is_read_in_place(last) && whole[last] % width == 0) {
             whole[last] = width;
         }
         let lines = whole[1];
-        let cuts = (1..=lines).filter(|size| lines % size == 0).filter_map(|size| {
+        let cuts = (1..=lines.min(MAX_LINES)).filter(|size| lines % size == 0).filter_map(|size| {
             whole[1] = size;
             self.cut(whole.clone(), threads)
         });
@@ -153,12 +154,11 @@ impl Window {
         let pieces = self.positions.iter().zip(&self.of.shape);
         let pieces = pieces.map(|(positions, extent)| tiles.piece(&positions.iter().collect::<Vec<_>>(), extent));
         let pieces = pieces.collect::<Option<Vec<Piece>>>()?;
-        let elements: i64 = pieces.iter().map(|piece| piece.extent).try_fold(1i64, |all, n| all.checked_mul(n))?;
-        let count = |axis: usize| tiles.count(axis).as_constant().unwrap_or(1);
-        let items: i64 = (0..tile.len()).map(count).product();
-        // One batch's worth.
-        let whole: Vec<i64> = self.of.shape.iter().map(|extent| extent.as_constant().unwrap_or(1)).collect();
-        let whole = whole.iter().try_fold(1i64, |all, &n| all.checked_mul(n))?;
+        // Of an open batch, one image.
+        let known = |extent: &Dim| extent.as_constant().unwrap_or(1);
+        let elements = product(pieces.iter().map(|piece| piece.extent))?;
+        let items = product((0..tile.len()).map(|axis| known(&tiles.count(axis))))?;
+        let whole = product(self.of.shape.iter().map(known))?;
         let rounds = (items as u64).div_ceil(threads) as i64;
         let cost = rounds.checked_mul(elements)?;
         let fits = elements.checked_mul(self.of.dtype.size_of() as i64)? <= PIECE_BYTES;
@@ -166,6 +166,11 @@ impl Window {
         let is_cheap = made.checked_mul(MAX_REPEATED.1)? <= whole.checked_mul(MAX_REPEATED.0)?;
         (fits && is_cheap).then_some(Cut { cost, tile })
     }
+}
+
+/// None if it is too large.
+fn product(mut of: impl Iterator<Item = i64>) -> Option<i64> {
+    of.try_fold(1i64, |all, n| all.checked_mul(n))
 }
 
 /// One way to cut the result into tiles.
