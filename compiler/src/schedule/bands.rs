@@ -29,6 +29,9 @@ pub fn schedule(
     if producer.result.shape != consumer.operands[0].shape || consumer.n_parallel != tile.len() {
         return Err(ScheduleError::new("a group in bands has axes of its own"));
     }
+    if producer.stores_rows() || consumer.stores_rows() {
+        return Err(ScheduleError::new("a row in bands would be cut"));
+    }
     let (n_first, n_others) = (producer.operands.len(), consumer.operands.len() - 1);
     // The items are shared out; each runs on one thread.
     let one = Machine { threads: 1, ..*machine };

@@ -108,3 +108,25 @@ fn what_is_read_twice_stays_apart() {
     }"#;
     assert_eq!(tiles(dense, 1, 1, &MACHINES[0]), Vec::<Vec<i64>>::new());
 }
+
+/// Such graphs come from files alone: a row that is reduced as a whole has no tiles.
+#[test]
+fn rows_are_not_cut() {
+    let text = r#"graph @call(%0 "x": data f32[4, 8], %1 "w": param f32[8, 8]) {
+      %2: f32[4, 8] = banded(%0, %1) {tile = [4, 4]}
+        @fused(%0 "x0": data f32[4, 8], %1 "x1": data f32[8, 8]) {
+          %2: f32[4, 8] = contract(%0, %1) {pattern = "m k, k n -> m n"}
+          return %2 "y": data
+        }
+        @fused(%0 "x0": data f32[4, 8]) {
+          %1: f32[4, 1] = reduce_sum(%0) {axes = [1], keep = true}
+          %2: f32[4, 8] = broadcast(%1) {shape = [4, 8]}
+          %3: f32[4, 8] = sub(%0, %2)
+          return %3 "y": data
+        }
+      return %2 "y": data
+    }"#;
+    let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
+    let id = graph.node_ids().find(|&id| graph.node(id).op.name == "banded").expect("a node");
+    assert!(schedule(&graph, id, &MACHINES[0]).is_err());
+}
