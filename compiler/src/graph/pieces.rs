@@ -5,6 +5,7 @@
 //!
 //! Invariant: every position inside the operand that a tile reads lies in its piece.
 
+use super::rows::axis_of;
 use super::{Dim, Ranges, Symbol, axis};
 
 /// The number of a tile along an axis.
@@ -49,7 +50,7 @@ impl Tiles<'_> {
     /// A position of the nest, by the number of the tile and the position within it.
     pub fn within(&self, dim: &Dim) -> Dim {
         dim.substitute(&|symbol| {
-            let idx = (0..self.sizes.len()).find(|&idx| Some(symbol) == axis(idx).as_symbol())?;
+            let idx = axis_of(symbol)?;
             self.is_cut(idx).then(|| &self.start(idx) + &axis(idx))
         })
     }
@@ -71,10 +72,7 @@ impl Tiles<'_> {
         let mut ranges = Ranges::default();
         self.declare(&mut ranges);
         let first = self.within(positions.first()?);
-        let base = first.substitute(&|symbol| {
-            let is_axis = (0..self.axes.len()).any(|idx| Some(symbol) == axis(idx).as_symbol());
-            is_axis.then(|| Dim::constant(0))
-        });
+        let base = first.substitute(&|symbol| axis_of(symbol).map(|_| Dim::constant(0)));
         let mut bounds: Option<(i64, i64)> = None;
         for position in positions {
             let beyond = &self.within(position) - &base;

@@ -1,7 +1,7 @@
 //! `attend(captures…)`: attention whose scores are never stored as a whole.
 
 use super::region;
-use crate::graph::{Call, Eval, EvalError, Gradient, Meaning, OpDef, OpError, Operands, Tensor, Type};
+use crate::graph::{Gradient, Meaning, OpDef, Operands};
 
 pub static OP: OpDef = OpDef {
     name: "attend",
@@ -11,17 +11,9 @@ pub static OP: OpDef = OpDef {
           masked by its position does not count, even if its value is infinite or NaN.",
     operands: Operands::Variadic(&[], "capture"),
     attrs: &[],
-    infer,
-    meaning: Meaning::Group { eval },
+    infer: region::in_turn,
+    meaning: Meaning::Group { eval: region::eval_in_turn },
     gradient: Gradient::None("is written after gradients are"),
     aliases: &[],
     sample: None,
 };
-
-fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
-    region::in_turn(call)
-}
-
-fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
-    region::eval_in_turn(eval)
-}

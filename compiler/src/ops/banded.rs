@@ -1,9 +1,7 @@
 //! `banded(captures…)`: two groups, the second of which reads what the first makes, piece by piece.
 
 use super::region;
-use crate::graph::{
-    AttrKind, Call, Default, Eval, EvalError, Gradient, Meaning, OpDef, OpError, Operands, Tensor, Type, attr,
-};
+use crate::graph::{AttrKind, Call, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Type, attr};
 
 pub static OP: OpDef = OpDef {
     name: "banded",
@@ -14,7 +12,7 @@ pub static OP: OpDef = OpDef {
     operands: Operands::Variadic(&[], "capture"),
     attrs: &[attr("tile", AttrKind::Ints, Default::Required)],
     infer,
-    meaning: Meaning::Group { eval },
+    meaning: Meaning::Group { eval: region::eval_in_turn },
     gradient: Gradient::None("is written after gradients are"),
     aliases: &[],
     sample: None,
@@ -24,15 +22,11 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let results = region::in_turn(call)?;
     let tile = call.attrs.ints("tile");
     let [result] = results.as_slice() else { return Err(OpError::new("`banded` has one result")) };
-    let divides = |(extent, &size): (&crate::graph::Dim, &i64)| {
+    let divides = |(extent, &size): (&Dim, &i64)| {
         size == 1 || extent.as_constant().is_some_and(|extent| size > 0 && extent % size == 0)
     };
     match tile.len() == result.rank() && result.shape.iter().zip(tile.iter()).all(divides) {
         true => Ok(results),
         false => Err(OpError::attr("tile", format!("{tile:?} does not divide {result}"))),
     }
-}
-
-fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
-    region::eval_in_turn(eval)
 }

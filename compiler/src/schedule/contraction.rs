@@ -225,7 +225,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         n_rows,
         depth,
         panel,
-        lines: if n_blocks.is(1) { grid.lines(&at) } else { Lines { count: 1, number: Dim::constant(0) } },
+        lines: if n_blocks.is(1) { grid.lines(&at) } else { Lines::one() },
         at,
         next_panel: next_panel(columns, &column, width as i64),
         partial,

@@ -97,11 +97,11 @@ fn channels_of_lines(loops: &Loops, plan: &Plan, width: i64) -> Option<i64> {
     let loads = loops.body.loads(&[stage.element]);
     let load = loads.into_iter().find(|load| slides(loops, load, plan.along))?;
     let operand = &loops.operands[load.operand];
-    let is =
+    let moves =
         |position: &Position, axis: usize| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(axis)));
-    let along = load.index.iter().position(|position| is(position, plan.along))?;
+    let along = load.index.iter().position(|position| moves(position, plan.along))?;
     // Lines are the points of the window that do not lie along them.
-    let across = loops.inner.iter().filter(|&&axis| !is(&load.index[along], axis));
+    let across = loops.inner.iter().filter(|&&axis| !moves(&load.index[along], axis));
     let n_lines = Dim::product(across.map(|&axis| &loops.axes[axis])).as_constant()?;
     let bytes = operand.shape[along].as_constant()?.checked_mul(n_lines)?.checked_mul(operand.dtype.size_of() as i64)?;
     let fit = LINES_BYTES / bytes.max(1) / width * width;

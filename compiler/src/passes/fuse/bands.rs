@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 use super::grow::{Before, Group};
 use super::{Kind, Survey};
 use crate::graph::pieces::{Piece, Tiles};
+use crate::graph::rows::axis_of;
 use crate::graph::{Dim, Meaning, Nest, NestIndex, NodeId, Ranges, Scalar, ScalarNode, Symbol, Type, Value, axis};
 use crate::passes::Context;
 
@@ -194,10 +195,7 @@ fn positions(nest: &Nest, operand: usize) -> Option<Vec<Vec<Dim>>> {
     for (idx, extent) in nest.axes.iter().enumerate() {
         ranges.declare(Symbol::new(format!("i{idx}")), Dim::constant(0), Some(extent - 1));
     }
-    let idle = |symbol: &Symbol| {
-        let idx = (0..nest.axes.len()).find(|&idx| axis(idx).as_symbol() == Some(symbol))?;
-        nest.axes[idx].is(1).then(|| Dim::constant(0))
-    };
+    let idle = |symbol: &Symbol| nest.axes.get(axis_of(symbol)?)?.is(1).then(|| Dim::constant(0));
     let mut positions: Vec<Vec<Dim>> = Vec::new();
     for index in loads {
         positions.resize(index.len(), Vec::new());

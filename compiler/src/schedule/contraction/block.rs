@@ -21,6 +21,12 @@ pub struct Lines {
     pub number: Dim,
 }
 
+impl Lines {
+    pub fn one() -> Lines {
+        Lines { count: 1, number: Dim::constant(0) }
+    }
+}
+
 /// One panel against one block of rows.
 #[derive(Clone)]
 pub struct Block<'a> {

@@ -68,7 +68,7 @@ impl Grid<'_> {
 
     /// The lines that pass by a panel before the next one is read.
     pub fn lines(&self, at: &[Dim]) -> Lines {
-        let mut lines = Lines { count: 1, number: Dim::constant(0) };
+        let mut lines = Lines::one();
         let stays = |axis: &usize| !mentions(self.loops, self.plan.column_factor, *axis);
         if self.order() != Order::Panels || !self.plan.outer_axes(self.loops).all(|axis| stays(&axis)) {
             return lines;

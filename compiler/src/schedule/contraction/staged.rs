@@ -133,7 +133,7 @@ impl Staged<'_> {
             row_start,
             depth: Depth::whole(loops),
             panel: None,
-            lines: Lines { count: 1, number: Dim::constant(0) },
+            lines: Lines::one(),
             next_panel: None,
             partial: None,
         };
