@@ -55,22 +55,20 @@ impl Tiles<'_> {
         })
     }
 
-    /// The numbers of tiles, and the positions within them, beside what else is known.
-    pub fn declare(&self, ranges: &mut Ranges) {
-        for idx in 0..self.axes.len() {
-            let symbol = Symbol::new(format!("i{idx}"));
-            ranges.remove(&symbol);
-            ranges.declare(symbol, Dim::constant(0), Some(&self.extent(idx) - 1));
-            if self.is_cut(idx) {
-                ranges.declare(tile_symbol(idx), Dim::constant(0), Some(&self.count(idx) - 1));
-            }
+    /// The numbers of tiles, beside what else is known.
+    pub fn declare_numbers(&self, ranges: &mut Ranges) {
+        for axis in (0..self.sizes.len()).filter(|&axis| self.is_cut(axis)) {
+            ranges.declare(tile_symbol(axis), Dim::constant(0), Some(&self.count(axis) - 1));
         }
     }
 
     /// The piece of an axis of this extent that is read at these positions; none if it is not known how long it is.
     pub fn piece(&self, positions: &[&Dim], extent: &Dim) -> Option<Piece> {
         let mut ranges = Ranges::default();
-        self.declare(&mut ranges);
+        self.declare_numbers(&mut ranges);
+        for axis in 0..self.axes.len() {
+            ranges.declare(Symbol::new(format!("i{axis}")), Dim::constant(0), Some(&self.extent(axis) - 1));
+        }
         let first = self.within(positions.first()?);
         let base = first.substitute(&|symbol| axis_of(symbol).map(|_| Dim::constant(0)));
         let mut bounds: Option<(i64, i64)> = None;

@@ -11,7 +11,7 @@ use super::emit::declare_sizes;
 use super::tiles::Machine;
 use super::{Loops, ScheduleError, collapse, compose, prepared, schedule_nest};
 use crate::graph::pieces::{Piece, Tiles, tile_symbol};
-use crate::graph::rows::axis_of;
+use crate::graph::rows::position;
 use crate::graph::{Dim, Graph, Ranges, Symbol, Type};
 use crate::kernel::{Builder, Kernel, Memory, Rights, SizeParam};
 use crate::seeded::{Fault, is};
@@ -69,11 +69,9 @@ fn for_pieces(producer: &Loops, tiles: &Tiles, pieces: &[Piece]) -> Loops {
     let mut axes = producer.axes.clone();
     axes[..pieces.len()].clone_from_slice(&extents(pieces));
     let mut ranges = producer.ranges.clone();
-    tiles.declare(&mut ranges);
-    for (axis, extent) in axes.iter().enumerate() {
-        ranges.remove(&Loops::symbol(axis));
-        ranges.declare(Loops::symbol(axis), Dim::constant(0), Some(extent - 1));
-    }
+    tiles.declare_numbers(&mut ranges);
+    let nest = Loops { ranges: ranges.clone(), ..producer.clone() };
+    Loops::declare(&mut ranges, &axes);
     let is_inside =
         |place: &Dim, extent: &Dim| ranges.proves_le(&Dim::constant(0), place) && ranges.proves_lt(place, extent);
     let places: Vec<Dim> = pieces
@@ -81,41 +79,25 @@ fn for_pieces(producer: &Loops, tiles: &Tiles, pieces: &[Piece]) -> Loops {
         .enumerate()
         .map(|(axis, piece)| {
             let late = i64::from(is(Fault::BandsStartLate) && !piece.start.is(0));
-            let (place, extent) = (&(&piece.start + &Dim::from(&Loops::symbol(axis))) + late, &producer.axes[axis]);
+            let (place, extent) = (&(&piece.start + &position(axis, &axes[axis])) + late, &producer.axes[axis]);
             match is_inside(&place, extent) {
                 true => place,
                 false => place.greatest(&Dim::constant(0)).least(&(extent - 1)),
             }
         })
         .collect();
-    let mut nest = producer.moved(axes, ranges, &|axis| places.get(axis).cloned());
+    let mut nest = nest.over(axes, &|axis| places.get(axis).cloned());
     nest.result = producer.result.with_shape(extents(pieces));
     nest
 }
 
-impl Loops {
-    /// The same nest over other axes, whose positions `place` gives by those of the new ones.
-    fn moved(&self, axes: Vec<Dim>, ranges: Ranges, place: &dyn Fn(usize) -> Option<Dim>) -> Loops {
-        let idle = |symbol: &Symbol| axes.get(axis_of(symbol)?).filter(|extent| extent.is(1)).map(|_| Dim::constant(0));
-        let moved = |dim: &Dim| {
-            let placed = dim.substitute(&|symbol| place(axis_of(symbol)?));
-            ranges.simplify(&placed.substitute(&idle))
-        };
-        let mut roots = self.roots();
-        let body = self.body.rewrite(&mut roots, &moved, &|_| {});
-        let mut nest = Loops { axes: axes.clone(), body, ranges: ranges.clone(), ..self.clone() };
-        nest.set_roots(&roots);
-        nest
-    }
-}
-
 /// The nest that makes one tile from its pieces.
 fn for_tile(consumer: &Loops, tiles: &Tiles, pieces: &[Piece]) -> Loops {
-    let mut ranges = consumer.ranges.clone();
-    tiles.declare(&mut ranges);
-    let axes = (0..tiles.axes.len()).map(|axis| tiles.extent(axis)).collect();
-    let place = |axis: usize| tiles.is_cut(axis).then(|| &tiles.start(axis) + &Dim::from(&Loops::symbol(axis)));
-    let mut nest = consumer.moved(axes, ranges, &place);
+    let mut nest = consumer.clone();
+    tiles.declare_numbers(&mut nest.ranges);
+    let axes: Vec<Dim> = (0..tiles.axes.len()).map(|axis| tiles.extent(axis)).collect();
+    let place = |axis: usize| axes.get(axis).map(|extent| &tiles.start(axis) + &position(axis, extent));
+    let mut nest = nest.over(axes.clone(), &place);
     nest.start = (0..tiles.sizes.len()).map(|axis| tiles.start(axis)).collect();
     nest.operands[0] = consumer.operands[0].with_shape(extents(pieces));
     let mut roots = nest.roots();

@@ -40,18 +40,8 @@ pub fn without_units(mut loops: Loops) -> Loops {
 fn rename(loops: &Loops, axes: Vec<Dim>, gone: usize, to: impl Fn(usize) -> Dim) -> Loops {
     let n_parallel = loops.n_parallel - usize::from(gone < loops.n_parallel);
     let inner = loops.inner.iter().filter(|&&axis| axis != gone).map(|&axis| axis - usize::from(axis > gone)).collect();
-    let map: FxHashMap<Symbol, Dim> = (0..loops.axes.len()).map(|idx| (Loops::symbol(idx), to(idx))).collect();
-    let mut ranges = loops.ranges.clone();
-    (0..loops.axes.len()).for_each(|idx| ranges.remove(&Loops::symbol(idx)));
-    for (idx, extent) in axes.iter().enumerate() {
-        ranges.declare(Loops::symbol(idx), Dim::constant(0), Some(extent - 1));
-    }
-    let mut roots = loops.roots();
-    let substitute = |dim: &Dim| ranges.simplify(&dim.substitute(&|symbol| map.get(symbol).cloned()));
-    let body = loops.body.rewrite(&mut roots, &substitute, &|_| {});
-    let mut renamed = Loops { axes, n_parallel, inner, body, ranges: ranges.clone(), ..loops.clone() };
-    renamed.set_roots(&roots);
-    renamed
+    let n_old = loops.axes.len();
+    Loops { n_parallel, inner, ..loops.over(axes, &|axis| (axis < n_old).then(|| to(axis))) }
 }
 
 fn without_axis(loops: &Loops, gone: usize) -> Loops {

@@ -31,6 +31,7 @@ mod windows;
 use std::fmt;
 
 use self::body::{Body, Number, Term, TermId};
+use crate::graph::rows::axis_of;
 use crate::graph::{Dim, Graph, Meaning, NodeId, Ranges, Scalar, Symbol, Type};
 use crate::kernel::Kernel;
 
@@ -163,6 +164,26 @@ impl Loops {
     /// What is stored.
     pub fn results(&self) -> Vec<TermId> {
         [self.stored].iter().chain(&self.more).copied().collect()
+    }
+
+    /// The same nest over other axes: `place` says where an old one lies, by the new ones.
+    fn over(&self, axes: Vec<Dim>, place: &dyn Fn(usize) -> Option<Dim>) -> Loops {
+        let mut ranges = self.ranges.clone();
+        (0..self.axes.len()).for_each(|axis| ranges.remove(&Loops::symbol(axis)));
+        Loops::declare(&mut ranges, &axes);
+        let moved = |dim: &Dim| ranges.simplify(&dim.substitute(&|symbol| place(axis_of(symbol)?)));
+        let mut roots = self.roots();
+        let body = self.body.rewrite(&mut roots, &moved, &|_| {});
+        let mut nest = Loops { axes, body, ranges: ranges.clone(), ..self.clone() };
+        nest.set_roots(&roots);
+        nest
+    }
+
+    fn declare(ranges: &mut Ranges, axes: &[Dim]) {
+        for (axis, extent) in axes.iter().enumerate() {
+            ranges.remove(&Loops::symbol(axis));
+            ranges.declare(Loops::symbol(axis), Dim::constant(0), Some(extent - 1));
+        }
     }
 
     /// Where the result of these positions along the axes is stored.

@@ -3,10 +3,8 @@
 //!
 //! Invariant: the nest has the same points, and each sum the same terms, perhaps in another order.
 
-use rustc_hash::FxHashMap;
-
 use super::{Loops, order};
-use crate::graph::{Dim, Scalar, Symbol};
+use crate::graph::{Dim, Scalar};
 
 /// The nest with its summed axes from the widest steps to the narrowest, if all steps are known.
 pub fn in_memory_order(loops: Loops) -> Loops {
@@ -37,18 +35,6 @@ pub fn in_memory_order(loops: Loops) -> Loops {
 
 /// `old` says which axis stands at each place.
 fn reordered(loops: &Loops, old: &[usize]) -> Loops {
-    let map: FxHashMap<Symbol, Dim> =
-        old.iter().enumerate().map(|(new, &old)| (Loops::symbol(old), Dim::from(&Loops::symbol(new)))).collect();
-    let axes: Vec<Dim> = old.iter().map(|&axis| loops.axes[axis].clone()).collect();
-    let mut ranges = loops.ranges.clone();
-    for (axis, extent) in axes.iter().enumerate() {
-        ranges.remove(&Loops::symbol(axis));
-        ranges.declare(Loops::symbol(axis), Dim::constant(0), Some(extent - 1));
-    }
-    let mut roots = loops.roots();
-    let renamed = |dim: &Dim| dim.substitute(&|symbol| map.get(symbol).cloned());
-    let body = loops.body.rewrite(&mut roots, &renamed, &|_| {});
-    let mut loops = Loops { axes, body, ranges, ..loops.clone() };
-    loops.set_roots(&roots);
-    loops
+    let axes = old.iter().map(|&axis| loops.axes[axis].clone()).collect();
+    loops.over(axes, &|axis| old.iter().position(|&old| old == axis).map(|new| Dim::from(&Loops::symbol(new))))
 }
