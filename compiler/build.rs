@@ -1,4 +1,4 @@
-//! Gives the code cache a hash of the sources that decide what machine code a kernel becomes.
+//! Gives the cache hashes of the sources that decide what machine code a kernel becomes, and what program a model.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -6,12 +6,18 @@ use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 fn main() {
+    name("TILEWRIGHT_CODE_HASH", &["src/kernel", "src/codegen"]);
+    name("TILEWRIGHT_SOURCE_HASH", &["src", "../runtime/src/program"]);
+}
+
+/// Those folders that there are: a published crate has its own alone, and depends on one version of the other.
+fn name(variable: &str, folders: &[&str]) {
     let mut hasher = DefaultHasher::new();
-    for folder in ["src/kernel", "src/codegen"] {
-        println!("cargo::rerun-if-changed={folder}");
-        hash_folder(Path::new(folder), &mut hasher);
+    for folder in folders.iter().map(Path::new).filter(|folder| folder.exists()) {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        hash_folder(folder, &mut hasher);
     }
-    println!("cargo::rustc-env=TILEWRIGHT_CODE_HASH={:016x}", hasher.finish());
+    println!("cargo::rustc-env={variable}={:016x}", hasher.finish());
 }
 
 fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) {

@@ -55,6 +55,35 @@ fn packed_weights_are_kept_and_used_again() {
 }
 
 #[test]
+fn programs_that_are_damaged_or_of_another_spec_are_compiled_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    run(&cache, &[]);
+    let expected = logits(&cache);
+    let files = || fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let contents: Vec<(PathBuf, Vec<u8>)> = files().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let (program, whole) = contents.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    for broken in [&whole[..whole.len() / 2], &whole[1..], b""] {
+        fs::write(program, broken).unwrap();
+        run(&cache, &[]);
+        assert_eq!(logits(&cache), expected);
+        assert_eq!(fs::read(program).unwrap(), *whole);
+    }
+    // Neither what is asked for nor what the spec says is mistaken for the program that there is.
+    let n_files = files().count();
+    run(&cache, &["--precision", "bf16"]);
+    assert!(files().count() > n_files);
+    let spec = folder.path().join("line.tw");
+    for (factor, result) in [("2.0", "2.000000 .. 4.000000"), ("3.0", "3.000000 .. 6.000000")] {
+        fs::write(&spec, format!("model Line() {{\n  fn call(x: [N]) -> [N] {{ {factor} * x }}\n}}\n")).unwrap();
+        let args = ["run", spec.to_str().unwrap(), "--input", "x=[1.0, 2.0]"];
+        let said = said(command(&args).env("TILEWRIGHT_CACHE", &cache).output().unwrap());
+        assert_eq!(said.code, 0, "{}", said.all());
+        assert!(said.out.contains(result), "{}", said.all());
+    }
+}
+
+#[test]
 fn other_weights_are_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");

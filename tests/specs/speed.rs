@@ -29,6 +29,8 @@ fn vit_b16_compiles_quickly_and_is_cached() {
         println!("    cold {:?}\n    warm {:?}", executable.times, again.times);
         println!("    {} kernels", executable.program.kernels.len());
         assert!(cold < GENEROUS, "{cold:?}");
+        assert_eq!(again.program, executable.program);
+        assert_eq!(again.remarks, executable.remarks);
         assert!(again.times.codegen * 2 < executable.times.codegen.max(Duration::from_millis(20)));
         // Twelve equal blocks are compiled once.
         assert!(executable.program.kernels.len() < 60, "{} kernels", executable.program.kernels.len());

@@ -5,6 +5,7 @@
 
 mod initial;
 mod interpreter;
+mod kept;
 mod machine;
 mod stages;
 
@@ -102,7 +103,7 @@ pub struct Compiled {
 pub struct Times {
     pub passes: Duration,
     pub plan: Duration,
-    /// Lowering of kernels and making code of them, where the cache has none.
+    /// Lowering of kernels and making code of them, where the cache has none; reading the whole program, where it has that.
     pub codegen: Duration,
 }
 
@@ -112,8 +113,20 @@ impl Times {
     }
 }
 
-/// Compiles the entries of a model.
+/// Compiles the entries of a model, or finds what was compiled of an equal one.
 pub fn compile(model: &Model, options: &Options) -> Result<Compiled, CompileError> {
+    let key = kept::key(model, options);
+    if let Some(compiled) = key.as_ref().and_then(|key| kept::find(key, options)) {
+        return Ok(compiled);
+    }
+    let compiled = compile_anew(model, options)?;
+    if let Some(key) = &key {
+        kept::keep(key, &compiled, options);
+    }
+    Ok(compiled)
+}
+
+fn compile_anew(model: &Model, options: &Options) -> Result<Compiled, CompileError> {
     let mut times = Times::default();
     let lowered = timed(&mut times.passes, || lower_entries(model, options))?;
     let planned = timed(&mut times.plan, || plan_entries(model, &lowered, options))?;

@@ -14,7 +14,7 @@ use crate::files;
 /// Names the directory, or is `off`.
 pub const VARIABLE: &str = "TILEWRIGHT_CACHE";
 const LIMIT: u64 = 256 << 20;
-/// More than an object of one kernel ever has.
+/// More than an object of one kernel ever has; what is larger is not kept.
 const MAX_ENTRY: u64 = 64 << 20;
 
 #[derive(Clone, Debug)]
@@ -70,7 +70,8 @@ impl Cache {
     }
 
     pub fn put(&self, key: &str, object: &[u8]) {
-        if let Some(dir) = &self.dir {
+        let fits = (object.len() + blake3::OUT_LEN) as u64 <= MAX_ENTRY;
+        if let Some(dir) = self.dir.as_ref().filter(|_| fits) {
             let _ = write(dir, key, object);
         }
     }
