@@ -9,6 +9,8 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use memmap2::MmapMut;
+
 /// Gives memory that was freed back to the system, which allocators keep otherwise: after compiling, it is most of a heap.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -21,9 +23,15 @@ pub fn give_back() {
 /// A cache line, and the widest vector.
 pub const ALIGN: usize = 64;
 
+/// From so many bytes on memory is mapped, in large pages where the system has them: otherwise finding the pages takes a
+/// part of the time of whatever reads them.
+const LARGE: usize = 2 << 20;
+
 pub struct AlignedBytes {
     start: NonNull<u8>,
     len: usize,
+    /// What `start` points to, if it was not allocated.
+    mapping: Option<MmapMut>,
 }
 
 // SAFETY: the buffer is owned and plain bytes; access follows Rust's borrow rules.
@@ -40,10 +48,23 @@ impl AlignedBytes {
         if len == 0 {
             return Ok(AlignedBytes::default());
         }
+        if len >= LARGE {
+            return AlignedBytes::mapped(len).ok_or(OutOfMemory(len));
+        }
         let layout = Layout::from_size_align(len, ALIGN).map_err(|_| OutOfMemory(len))?;
         // SAFETY: the layout has a size above zero.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(OutOfMemory(len))?;
-        Ok(AlignedBytes { start, len })
+        Ok(AlignedBytes { start, len, mapping: None })
+    }
+
+    /// Pages that no one has touched are zeros and take no room.
+    fn mapped(len: usize) -> Option<AlignedBytes> {
+        let mut mapping = MmapMut::map_anon(len).ok()?;
+        #[cfg(target_os = "linux")]
+        // A system without large pages refuses, and the memory is as good as any.
+        let _ = mapping.advise(memmap2::Advice::HugePage);
+        let start = NonNull::new(mapping.as_mut_ptr())?;
+        Some(AlignedBytes { start, len, mapping: Some(mapping) })
     }
 
     pub fn copy_of(bytes: &[u8]) -> Result<AlignedBytes, OutOfMemory> {
@@ -65,7 +86,7 @@ impl Default for AlignedBytes {
     /// No bytes, at an aligned address.
     fn default() -> AlignedBytes {
         let start = NonNull::<Line>::dangling().cast();
-        AlignedBytes { start, len: 0 }
+        AlignedBytes { start, len: 0, mapping: None }
     }
 }
 
@@ -75,7 +96,7 @@ struct Line;
 
 impl Drop for AlignedBytes {
     fn drop(&mut self) {
-        if self.len > 0 {
+        if self.len > 0 && self.mapping.is_none() {
             // SAFETY: this is the layout that `zeroed` allocated with.
             unsafe {
                 let layout = Layout::from_size_align_unchecked(self.len, ALIGN);

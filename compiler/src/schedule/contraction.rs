@@ -188,19 +188,20 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let limit = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
     let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
     let one_panel = depth.is_one_stretch();
+    let grid = Grid { loops, plan, machine };
+    let kept_rows = grid.kept_rows(&n_panels).filter(|_| one_panel && !fills_panel && !machine.is_block());
     let most = match one_panel {
         _ if machine.is_block() => THREADS_ROW_BLOCK,
-        true => ROW_BLOCK,
+        true => kept_rows.unwrap_or(ROW_BLOCK),
         false => SMALL_ROW_BLOCK,
     };
-    let grid = Grid { loops, plan, machine };
     let wanted = |limit: i64| wanted_blocks(loops, plan, width, machine, limit).max(grid.shares().min(limit));
     // A panel that has to be filled must serve many rows.
     let least = if fills_panel { 8 * plan.tile.rows } else { 2 * plan.tile.rows } as i64;
     let block_rows = row_block(rows, plan, [least, most], &wanted);
     let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
     let mut at = vec![Dim::constant(0); loops.axes.len()];
-    let (column, row_block) = grid.item(&mut b, [&n_panels, &n_blocks], &mut at);
+    let (column, row_block) = grid.item(&mut b, [&n_panels, &n_blocks], kept_rows.is_some(), &mut at);
     let row_start = &row_block * block_rows;
     let last_rows = rows.as_constant().filter(|&rows| rows > 0);
     let last_rows = last_rows.map(|rows| rows - (rows - 1) / block_rows * block_rows);
@@ -227,7 +228,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         panel,
         lines: if n_blocks.is(1) { grid.lines(&at) } else { Lines::one() },
         at,
-        next_panel: next_panel(columns, &column, width as i64),
+        next_panel: next_panel(&n_panels, &column, kept_rows.is_some()).map(|next| &next * width as i64),
         partial,
     };
     // Blocks of rows are equal, but for a last one that is lower.
@@ -290,10 +291,12 @@ fn at_most(dim: &Dim, limit: i64) -> bool {
     dim.as_constant().is_some_and(|size| size <= limit)
 }
 
-/// The first column of the panel after this one, if there are several; the last panel is its own next.
-fn next_panel(columns: &Dim, panel: &Dim, width: i64) -> Option<Dim> {
-    let n_panels = columns.as_constant().map(|columns| (columns + width - 1) / width).filter(|&n| n > 1)?;
-    Some(&(panel + 1).least(&Dim::constant(n_panels - 1)) * width)
+/// The panel after this one, if there are several. The last is followed by the first, if they pass by once more, or is its
+/// own next.
+fn next_panel(n_panels: &Dim, panel: &Dim, again: bool) -> Option<Dim> {
+    let last = n_panels.as_constant().filter(|&n| n > 1)? - 1;
+    let next = panel + 1;
+    Some(if again { next.modulo(n_panels) } else { next.least(&Dim::constant(last)) })
 }
 
 /// Rows of one item: all of them if they are few, else blocks of equal size. `wanted` says how many blocks there should be

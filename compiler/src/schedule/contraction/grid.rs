@@ -14,6 +14,8 @@ use crate::schedule::tiles::Machine;
 
 /// Bytes of a factor that stays in the last cache, beside all else.
 const CACHE_BYTES: i64 = 16 << 20;
+/// Bytes of rows that stay in the second-level cache, beside a panel and the one after it.
+const BLOCK_BYTES: i64 = 768 << 10;
 /// A factor that one thread wrote and another reads costs as much as so many that were only read.
 const WRITTEN: i64 = 2;
 
@@ -34,8 +36,9 @@ enum Order {
 }
 
 impl Grid<'_> {
-    /// Where an item lies: its panel and its block of rows; along the other axes it is written into `at`.
-    pub fn item(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], at: &mut [Dim]) -> (Dim, Dim) {
+    /// Where an item lies: its panel and its block of rows; along the other axes it is written into `at`. Blocks that are
+    /// `kept` stay in the second-level cache while all panels pass by.
+    pub fn item(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], kept: bool, at: &mut [Dim]) -> (Dim, Dim) {
         let order = self.order();
         let panel = |b: &mut Builder| b.grid("n", panels.clone());
         let block =
@@ -56,14 +59,30 @@ impl Grid<'_> {
             return (panel(b), block);
         }
         let shares = self.shares();
-        let per_share = blocks.as_constant().filter(|blocks| blocks % shares == 0 && shares > 1);
+        let per_share = blocks.as_constant().filter(|blocks| blocks % shares == 0 && (shares > 1 || kept));
         let Some(per_share) = per_share.map(|blocks| Dim::constant(blocks / shares)) else {
             let panel = first.unwrap_or_else(|| panel(b));
             return (panel, block(b, blocks));
         };
-        let share = b.grid("h", Dim::constant(shares));
+        let share = if shares > 1 { b.grid("h", Dim::constant(shares)) } else { Dim::constant(0) };
+        let earlier = kept.then(|| block(b, &per_share));
         let panel = panel(b);
-        (panel, &(&share * &per_share) + &block(b, &per_share))
+        let block = earlier.unwrap_or_else(|| block(b, &per_share));
+        (panel, &(&share * &per_share) + &block)
+    }
+
+    /// Rows of a block, where blocks are kept: the weight is read anew for each of them, but the rows once, not for each of
+    /// so many panels.
+    pub fn kept_rows(&self, n_panels: &Dim) -> Option<i64> {
+        let (rows, n_panels) = (self.plan.rows(self.loops).as_constant()?, n_panels.as_constant()?);
+        let (bytes, weight) = (self.bytes_of_rows()?, self.bytes(self.plan.column_factor)?);
+        if !self.plan.is_packed || self.order() != Order::Rows {
+            return None;
+        }
+        let of_share = self.shares() * BLOCK_BYTES;
+        let n_blocks = (bytes + of_share - 1) / of_share * self.shares();
+        let is_better = bytes.checked_mul(n_panels - 1)? > weight.checked_mul(n_blocks - 1)?;
+        (bytes > of_share && is_better).then(|| (rows + n_blocks - 1) / n_blocks)
     }
 
     /// The lines that pass by a panel before the next one is read.

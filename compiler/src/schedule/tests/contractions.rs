@@ -221,16 +221,25 @@ fn kernels_in(set: &dyn Fn(&mut Context), text: &str, n: i64, machine: &Machine)
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
     set(&mut context);
-    let context = &context;
+    let graphs = grouped(&graph, &context);
+    graphs.iter().for_each(|graph| check_graph(graph, n, std::slice::from_ref(machine)));
+    kernels_of(&graphs, machine)
+}
+
+/// A graph and the one that prepares its weights, after all passes.
+fn grouped(graph: &Graph, context: &Context) -> Vec<Graph> {
     let (whole, grouping) = pipeline::parts();
-    let whole = run_pipeline(&graph, whole, context).expect("passes");
+    let whole = run_pipeline(graph, whole, context).expect("passes");
     let split = prepare::split(vec![whole], context).expect("passes");
+    let graphs = split.entries.iter().chain(&split.prepared);
+    graphs.map(|graph| run_pipeline(graph, grouping, context).expect("passes")).collect()
+}
+
+fn kernels_of(graphs: &[Graph], machine: &Machine) -> Vec<Kernel> {
     let mut kernels = Vec::new();
-    for graph in split.entries.iter().chain(&split.prepared) {
-        let graph = run_pipeline(graph, grouping, context).expect("passes");
-        check_graph(&graph, n, std::slice::from_ref(machine));
+    for graph in graphs {
         let fused = graph.node_ids().filter(|&id| graph.node(id).op.name == "fused");
-        kernels.extend(fused.map(|id| schedule(&graph, id, machine).expect("a kernel")));
+        kernels.extend(fused.map(|id| schedule(graph, id, machine).expect("a kernel")));
     }
     kernels
 }
@@ -262,6 +271,27 @@ fn narrow_weights_are_widened() {
             }
         }
     }
+}
+
+/// Rows that the second-level cache does not hold fall into blocks, so that it need not take them anew for each panel; after
+/// the last panel the first comes again.
+#[test]
+fn blocks_of_rows_stay_while_panels_pass() {
+    let kernel = |m: &str, k: &str, n: &str| {
+        let graph = parse(&product_in_a_group(m, k, n), Library::of_ops(&|name| ops::find(name))).expect("a graph");
+        let panel = |columns: &Dim, dtype, rows| MACHINES[0].panel_width(columns, dtype, rows);
+        let mut context = Context::default();
+        context.panel = Some(&panel);
+        let kernels = kernels_of(&grouped(&graph, &context), &MACHINES[0]);
+        kernels.into_iter().find(|kernel| kernel::print(kernel).contains(" = contract ")).expect("a product")
+    };
+    let kept = kernel("2400", "200", "320");
+    assert_eq!(axes_of(&kept), "h m n");
+    assert!(kernel::print(&kept).contains("prefetch a0[mod(n + 1, 5)"), "{}", kernel::print(&kept));
+    // All fit, or one panel is all there is, or the weight is larger.
+    assert_eq!(axes_of(&kernel("1200", "200", "320")), "h n");
+    assert_eq!(axes_of(&kernel("2400", "200", "64")), "n m");
+    assert_eq!(axes_of(&kernel("1200", "1000", "6400")), "n m");
 }
 
 /// What comes next is asked for: the stretch after this one, and after the last the next panel's first; or what lies ahead
