@@ -8,6 +8,8 @@ use crate::schedule::Loops;
 
 /// A loop of at most so many steps is written out.
 const UNROLLED: i64 = 4;
+/// Of a longer one, over the last axis, so many steps are, the first of these numbers that divides it.
+const AT_ONCE: [i64; 2] = [8, 4];
 
 /// Axes outside of a stretch, perhaps one axis that is cut into chunks, and axes that a stretch covers whole.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,19 +202,41 @@ impl Visit<'_, '_, '_> {
                 if let Some(between) = &mut self.between {
                     (between.body)(b, &at, round);
                 }
-                b.for_loop(Span::new(&name, 0, every, 1), carried, |b, position, carried| {
+                some_at_once(b, &name, every, carried, &mut |b, position, carried| {
                     step(self, b, &mut at, &(&(round * every) + position), carried)
                 })
             });
-            return b.for_loop(
-                Span::new(&format!("{name}r"), 0, known - rounds * every, 1),
-                &carried,
-                |b, position, carried| step(self, b, &mut at, &(position + rounds * every), carried),
-            );
+            let left = known - rounds * every;
+            return some_at_once(b, &format!("{name}r"), left, &carried, &mut |b, position, carried| {
+                step(self, b, &mut at, &(position + rounds * every), carried)
+            });
         }
-        let unroll = known.is_some_and(|steps| steps <= UNROLLED);
-        b.for_loop(Span { unroll, ..Span::new(&name, 0, steps, 1) }, inits, |b, position, carried| {
-            step(self, b, &mut at, position, carried)
-        })
+        let step = &mut |b: &mut Builder, position: &Dim, carried: &[Value]| step(self, b, &mut at, position, carried);
+        match known.filter(|_| rest.is_empty()) {
+            Some(known) => some_at_once(b, &name, known, inits, step),
+            None => b.for_loop(Span { unroll: is_short(known), ..Span::new(&name, 0, steps, 1) }, inits, step),
+        }
     }
+}
+
+fn is_short(steps: Option<i64>) -> bool {
+    steps.is_some_and(|steps| steps <= UNROLLED)
+}
+
+/// A loop that says less often whether it goes on: a core that foresees that otherwise misses the end of many short ones.
+fn some_at_once(
+    b: &mut Builder,
+    name: &str,
+    steps: i64,
+    inits: &[Value],
+    step: &mut dyn FnMut(&mut Builder, &Dim, &[Value]) -> Vec<Value>,
+) -> Vec<Value> {
+    let Some(some) = AT_ONCE.into_iter().find(|&some| steps > UNROLLED && steps % some == 0) else {
+        return b.for_loop(Span { unroll: is_short(Some(steps)), ..Span::new(name, 0, steps, 1) }, inits, step);
+    };
+    b.for_loop(Span::new(&format!("{name}s"), 0, steps / some, 1), inits, |b, round, carried| {
+        b.for_loop(Span { unroll: true, ..Span::new(name, 0, some, 1) }, carried, |b, position, carried| {
+            step(b, &(&(round * some) + position), carried)
+        })
+    })
 }
