@@ -35,7 +35,7 @@ pub fn worthwhile(loops: &Loops) -> Vec<Keep> {
                 continue;
             }
             let stage = first_needed(id).filter(|&stage| stage < pass);
-            match stage.filter(|_| cost(&loops.body, id, &varying) > CHEAP) {
+            match stage.filter(|_| cost(&loops.body, id, &varying, &|_| false) > CHEAP) {
                 Some(stage) => kept.push(Keep { term: id, stage }),
                 None => loops.body.term(id).for_each_operand(&mut |operand| wanted.push(operand)),
             }
@@ -46,10 +46,22 @@ pub fn worthwhile(loops: &Loops) -> Vec<Keep> {
     kept
 }
 
-/// The work of computing a term at a point, without what is the same along the row.
-fn cost(body: &Body, root: TermId, varying: &rustc_hash::FxHashMap<TermId, bool>) -> u32 {
-    let terms = body.needed_until(&[root], &|id| !varying[&id]);
+/// The work of computing a term at a point, in additions, where some terms are at hand.
+pub fn work(loops: &Loops, root: TermId, is_kept: &dyn Fn(TermId) -> bool) -> u32 {
+    let inner: Vec<_> = loops.inner.iter().map(|&axis| Loops::symbol(axis)).collect();
+    cost(&loops.body, root, &loops.body.varying(&[root], &inner), is_kept)
+}
+
+/// The same, without what is the same along the row.
+fn cost(
+    body: &Body,
+    root: TermId,
+    varying: &rustc_hash::FxHashMap<TermId, bool>,
+    is_kept: &dyn Fn(TermId) -> bool,
+) -> u32 {
+    let terms = body.needed_until(&[root], &|id| !varying[&id] || is_kept(id));
     let each = terms.into_iter().filter(|id| varying[id]).map(|id| match body.term(id) {
+        _ if is_kept(id) => 1,
         Term::Apply(scalar, _) => scalar.work(),
         Term::RandomBits { .. } => 32,
         Term::Load(_) | Term::Cast(_) | Term::Test(_) => 1,

@@ -8,15 +8,16 @@
 //!
 //! Invariant: results do not depend on the number of threads: a reduction is never split over items of the grid.
 
+mod ahead;
+
 use rustc_hash::FxHashMap;
 
-use super::body::{Load, Position, Term, TermId};
+use super::body::{Term, TermId};
 use super::emit::{Inverse, Kept, Tile, begin, number};
 use super::keep::{self, Keep};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, segments};
 use super::{Loops, order, stream};
-use crate::graph::rows::axis_of;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Condition, Kernel, Memory, Span, Type, Value, lane};
 use crate::seeded::{Fault, is};
@@ -25,8 +26,6 @@ use crate::seeded::{Fault, is};
 const CHUNK: i64 = 512;
 /// A loop of at most so many steps is written out.
 const UNROLLED: i64 = 4;
-/// Bytes that come from memory at once.
-const LINE: u64 = 64;
 /// A row of so few points is divided faster than its divisor is inverted.
 const FEW_POINTS: i64 = 8;
 
@@ -282,70 +281,6 @@ impl<'a> Rows<'a> {
         let (room, zero) = (b.index([width], inside), number(b, Type::new(DType::I64, [width]), 0.0));
         let takes_part = b.scalar(Scalar::Ge, &[room, zero]);
         b.scalar(Scalar::Select, &[takes_part, next, gathered])
-    }
-
-    /// Asks for the part of the next row that lies where this tile does: it comes while this row is worked on. The first
-    /// pass reads it; the lines of a tile are shared out among the others.
-    fn prefetch(&self, b: &mut Builder, pass: usize, lanes: usize, base: &Dim, width: u64) {
-        if pass == 0 {
-            return;
-        }
-        let Some((row, loads)) = self.next_row(lanes) else { return };
-        let next = &self.at[row] + 1;
-        let room = Builder::below(&next, &self.loops.axes[row]);
-        let n_sharing = self.n_passes() - 1;
-        let ask = |b: &mut Builder| {
-            for load in &loads {
-                let bytes = self.loops.operands[load.operand].dtype.size_of() as u64;
-                let lines = (0..(width * bytes).div_ceil(LINE)).filter(|line| *line as usize % n_sharing == pass - 1);
-                for line in lines {
-                    let mut at = self.at.clone();
-                    (at[row], at[lanes]) = (next.clone(), base + (line * LINE / bytes) as i64);
-                    let place = |position: &Position| match position {
-                        Position::Dim(dim) => Some(dim.substitute(&|symbol| at.get(axis_of(symbol)?).cloned())),
-                        Position::Term(_) => None,
-                    };
-                    if let Some(index) = load.index.iter().map(place).collect::<Option<Vec<Dim>>>() {
-                        b.prefetch(self.operands[load.operand], index);
-                    }
-                }
-            }
-            Vec::new()
-        };
-        b.if_else(Condition::Guards(vec![room]), ask, |_| Vec::new());
-    }
-
-    /// Asks for what the row will be written to, in the pass before: a line is read before it is written.
-    fn prefetch_result(&self, b: &mut Builder, pass: usize, lanes: usize, base: &Dim, width: u64) {
-        let is_streamed = stream::is_worthwhile(self.loops, self.machine);
-        if pass == 0 || pass + 1 != self.loops.stages.len() || !self.loops.stores_rows() || is_streamed {
-            return;
-        }
-        let per_line = LINE / self.loops.result.dtype.size_of() as u64;
-        for first in (0..width).step_by(per_line as usize) {
-            let mut at = self.at.clone();
-            at[lanes] = base + first as i64;
-            b.prefetch(self.result, self.loops.place(&at));
-        }
-    }
-
-    fn n_passes(&self) -> usize {
-        self.loops.stages.len() + usize::from(self.loops.stores_rows())
-    }
-
-    /// The outer axis along which items follow each other, and what the first pass reads one after the other that is
-    /// different in the next row.
-    fn next_row(&self, lanes: usize) -> Option<(usize, Vec<&Load>)> {
-        let is_outer = |axis: &usize| !self.loops.inner.contains(axis);
-        let row = (0..self.loops.axes.len()).rev().find(is_outer)?;
-        let is_read = |load: &&Load| {
-            load.guards.is_empty()
-                && load.mentions(&Loops::symbol(row))
-                && order::stride(self.loops, load, lanes) == order::Stride::One
-        };
-        let loads = self.loops.body.loads(&[self.loops.stages.first()?.element]);
-        let loads: Vec<&Load> = loads.into_iter().filter(is_read).collect();
-        (self.n_passes() > 1 && !loads.is_empty()).then_some((row, loads))
     }
 
     fn store_row(&mut self, b: &mut Builder) {

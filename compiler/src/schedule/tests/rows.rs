@@ -49,6 +49,22 @@ fn results_that_no_cache_holds_stream() {
     }
 }
 
+/// The passes over a row share out the lines of the next one, by the work that they have: neighbours stay together.
+#[test]
+fn passes_share_out_the_next_row() {
+    let text = r#"graph @call(%0 "x": data f32[8, 4096]) {
+      %1: f32[8, 4096] = softmax(%0) {axis = -1}
+      return %1 "y": data
+    }"#;
+    let kernel = one_kernel(text, &[]);
+    let asked = |pass: &str| {
+        let lines = pass.lines().filter_map(|line| line.trim().strip_prefix("prefetch a0[g0 + 1, "));
+        lines.map(|line| line.trim_end_matches(']').split(" + ").nth(1).unwrap_or("0").to_string()).collect()
+    };
+    let passes: Vec<Vec<String>> = kernel.split("for ").skip(1).map(asked).collect();
+    assert_eq!(passes, [&[][..], &["0", "16"], &["32", "48"]], "{kernel}");
+}
+
 #[test]
 fn rows_across_the_lanes() {
     for shape in ["2, C, 5, 7", "C, 2, 50, 3"] {
