@@ -171,7 +171,7 @@ pub fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
 }
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {
-    let plan = &plan.with_even_rows(loops);
+    let plan = &plan.with_even_rows(loops, Grid { loops, plan, machine }.shares());
     if let Some(rows) = staged::rows_of_tile(loops, plan, machine) {
         return staged::kernel(loops, reduce, plan, machine, rows);
     }
@@ -270,12 +270,14 @@ impl Plan {
         self.widened(loops).or(has_words.then_some(self.column_factor))
     }
 
-    /// Register tiles of nearly equal heights.
-    fn with_even_rows(&self, loops: &Loops) -> Plan {
+    /// Register tiles of nearly equal heights, which fill each of so many shares of the rows.
+    fn with_even_rows(&self, loops: &Loops, shares: i64) -> Plan {
         let mut plan = self.clone();
         if let Some(rows) = self.rows(loops).as_constant().filter(|&rows| rows > 0) {
-            let n_tiles = (rows as u64).div_ceil(self.tile.rows);
-            plan.tile.rows = (rows as u64).div_ceil(n_tiles);
+            let rows = (rows as u64).div_ceil(shares.max(1) as u64);
+            let most = self.tile.rows.min(rows);
+            let time = |height: &u64| rows.div_ceil(*height) * (2 * height + 1);
+            plan.tile.rows = (most / 2 + 1..=most).rev().min_by_key(time).unwrap_or(most);
         }
         plan
     }

@@ -12,27 +12,39 @@ use crate::schedule::emit::Tile;
 /// Fewer tiles of rows do not hide a panel's way from memory; of more, the first one is a small part.
 const FEWEST_TILES: i64 = 4;
 const MOST_TILES: i64 = 128;
+/// Steps between two rounds of asking, at least, and of what they are a multiple: they are written out together.
+const STEPS: [i64; 2] = [8, 4];
 /// Bytes that come from memory at once.
 const LINE: u64 = 64;
 /// So far ahead a single tile of rows asks. Prefetchers of hardware stay nearer, and so do instructions that wait, if many
 /// are needed for a line.
 const AHEAD: i64 = 3 << 10;
 
+/// One position is asked for in as many steps as there are tiles, or more often.
+fn steps_of_round(n_tiles: i64) -> i64 {
+    (n_tiles - n_tiles % STEPS[1]).max(STEPS[0])
+}
+
 impl Block<'_> {
-    /// After how many steps along the last axis one more position of the next stretch is asked for, so that all of them are
+    /// After how many steps along the last axis some positions of the next stretch are asked for, so that all of them are
     /// when the rows of the block are through: otherwise the first tile of rows would wait for memory.
     pub(super) fn rounds(&self, k: &Stretch, n_rows: u64) -> Option<i64> {
-        let n_tiles = self.n_rows.as_constant()? / self.plan.tile.rows as i64 * self.lines.count;
+        let n_tiles = self.n_tiles()?;
         let (_, _, length) = k.last_axis()?;
         let is_asked_for = self.next_panel.is_some()
             && self.plan.is_packed
             && n_rows == self.plan.tile.rows
             && (FEWEST_TILES..=MOST_TILES.min(length)).contains(&n_tiles);
-        is_asked_for.then_some(n_tiles)
+        is_asked_for.then(|| steps_of_round(n_tiles).min(length))
     }
 
-    /// Asks for the columns of the next stretch at one position: the tile of rows, and the line that it lies in, say which
-    /// part of the last axis is its own.
+    /// Tiles of rows that pass by a panel, those of other lines too.
+    fn n_tiles(&self) -> Option<i64> {
+        Some(self.n_rows.as_constant()? / self.plan.tile.rows as i64 * self.lines.count)
+    }
+
+    /// Asks for the columns of the next stretch at a few positions: the tile of rows, and the line that it lies in, say
+    /// which part of the last axis is its own.
     pub(super) fn ask_for_next(
         &self,
         b: &mut Builder,
@@ -41,18 +53,20 @@ impl Block<'_> {
         row: &Dim,
         round: &Dim,
     ) {
-        let (Some((panel, start)), Some((axis, _, length)), Some(n_rows)) =
-            (self.next_stretch(k, column), k.last_axis(), self.n_rows.as_constant())
+        let (Some((panel, start)), Some((axis, _, length)), Some(n_tiles)) =
+            (self.next_stretch(k, column), k.last_axis(), self.n_tiles())
         else {
             return;
         };
         let rows = self.plan.tile.rows as i64;
-        let n_tiles = n_rows / rows;
-        let share = length / (n_tiles * self.lines.count);
-        let tile = &(&self.lines.number * n_tiles) + &row.floor_div(&Dim::constant(rows));
-        let mut at = at.to_vec();
-        at[axis] = &(&start + &(&tile * share)) + round;
-        self.ask_for(b, self.plan.column_factor, &at, &panel);
+        let tile = &(&self.lines.number * (n_tiles / self.lines.count)) + &row.floor_div(&Dim::constant(rows));
+        let n_positions = (steps_of_round(n_tiles) + n_tiles - 1) / n_tiles;
+        let first = &(&start + &(&tile * (length / n_tiles))) + &(round * n_positions);
+        for position in 0..n_positions {
+            let mut at = at.to_vec();
+            at[axis] = &first + position;
+            self.ask_for(b, self.plan.column_factor, &at, &panel);
+        }
     }
 
     /// The first column of the stretch after one, and where it starts along the last axis: after the last, in the next

@@ -273,18 +273,31 @@ fn narrow_weights_are_widened() {
     }
 }
 
+/// The kernel of a product whose weight comes in panels.
+fn packed_product(m: &str, k: &str, n: &str) -> Kernel {
+    let graph = parse(&product_in_a_group(m, k, n), Library::of_ops(&|name| ops::find(name))).expect("a graph");
+    let panel = |columns: &Dim, dtype, rows| MACHINES[0].panel_width(columns, dtype, rows);
+    let mut context = Context::default();
+    context.panel = Some(&panel);
+    let kernels = kernels_of(&grouped(&graph, &context), &MACHINES[0]);
+    kernels.into_iter().find(|kernel| kernel::print(kernel).contains(" = contract ")).expect("a product")
+}
+
+/// Each of two threads has as many tiles of rows, and none of them is nearly empty.
+#[test]
+fn tiles_of_rows_fill_the_shares_of_threads() {
+    for (m, n, tile) in [("196", "16", "f32<14x16>"), ("196", "48", "f32<7x48>"), ("50", "64", "f32<5x64>")] {
+        let text = kernel::print(&packed_product(m, "40", n));
+        let sums: Vec<&str> = text.lines().filter(|line| line.contains(" = contract ")).collect();
+        assert!(!sums.is_empty() && sums.iter().all(|line| line.contains(tile)), "{text}");
+    }
+}
+
 /// Rows that the second-level cache does not hold fall into blocks, so that it need not take them anew for each panel; after
 /// the last panel the first comes again.
 #[test]
 fn blocks_of_rows_stay_while_panels_pass() {
-    let kernel = |m: &str, k: &str, n: &str| {
-        let graph = parse(&product_in_a_group(m, k, n), Library::of_ops(&|name| ops::find(name))).expect("a graph");
-        let panel = |columns: &Dim, dtype, rows| MACHINES[0].panel_width(columns, dtype, rows);
-        let mut context = Context::default();
-        context.panel = Some(&panel);
-        let kernels = kernels_of(&grouped(&graph, &context), &MACHINES[0]);
-        kernels.into_iter().find(|kernel| kernel::print(kernel).contains(" = contract ")).expect("a product")
-    };
+    let kernel = packed_product;
     let kept = kernel("2400", "200", "320");
     assert_eq!(axes_of(&kept), "h m n");
     assert!(kernel::print(&kept).contains("prefetch a0[mod(n + 1, 5)"), "{}", kernel::print(&kept));
