@@ -1,6 +1,6 @@
 # `make run` and `make test` work from a fresh clone on a machine with Rust's toolchain.
 
-.PHONY: run test test-gpu test-cuda-on-cpu test-without-llvm bench bench-peers bench-learning docs llvm
+.PHONY: run test lint test-gpu test-cuda-on-cpu test-without-llvm bench bench-peers bench-learning docs llvm
 
 # LLVM is looked for, then installed, then done without: `tools/llvm.sh` prints the flags and environment for cargo.
 LLVM := $(shell sh tools/llvm.sh)
@@ -15,6 +15,10 @@ run:
 
 test:
 	$(CARGO) test --release --workspace $(FLAGS)
+
+lint:
+	cargo fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets $(FLAGS) -- --deny warnings
 
 # The pure-Rust build, as on a machine without LLVM.
 test-without-llvm:

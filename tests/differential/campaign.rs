@@ -116,7 +116,7 @@ fn suits_shaders(case: &Case) -> bool {
     let text = case.graph.to_string();
     let calls = |name: &&str| text.contains(&format!(" {name}("));
     let shifts_far = text.lines().any(|line| line.contains(": i64") && line.contains(" shl("));
-    !case.has_specials && !shifts_far && !text.contains("f64") && !LOOSE.iter().any(|name| calls(&name))
+    !case.has_specials && !shifts_far && !text.contains("f64") && !LOOSE.iter().any(calls)
 }
 
 fn serve(campaign: &Campaign, thread: usize, next: &AtomicU64, outcome: &Mutex<Outcome>) {

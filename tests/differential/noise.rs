@@ -100,7 +100,7 @@ fn with_noisy_terms(graph: &mut Graph, value: Value, n: f64, seed: i64, key: &mu
 /// Elements that go into one of a reduction, one for other ops.
 fn n_summed(graph: &Graph, value: Value) -> f64 {
     let Meaning::Structured { nest, .. } = graph.node(value.node).op.meaning else { return 1.0 };
-    let nest = graph.with_call(value.node, |call| nest(call));
+    let nest = graph.with_call(value.node, nest);
     graph.sizes.upper_bound(&Dim::product(&nest.axes[nest.n_parallel..])).map_or(1.0, |n| n.max(1) as f64)
 }
 

@@ -12,7 +12,7 @@ pub struct Reads<'g> {
 impl<'g> Reads<'g> {
     pub fn nest(&self, value: Value) -> Option<Nest> {
         match self.graph.node(value.node).op.meaning {
-            Meaning::Structured { nest, .. } => Some(self.graph.with_call(value.node, |call| nest(call))),
+            Meaning::Structured { nest, .. } => Some(self.graph.with_call(value.node, nest)),
             _ => None,
         }
     }

@@ -178,7 +178,7 @@ pub fn divides(dim: &Dim) -> bool {
 
 fn nest_of(graph: &Graph, id: NodeId) -> Nest {
     match graph.node(id).op.meaning {
-        Meaning::Structured { nest, .. } => graph.with_call(id, |call| nest(call)),
+        Meaning::Structured { nest, .. } => graph.with_call(id, nest),
         _ => Nest::pointwise(&[]),
     }
 }

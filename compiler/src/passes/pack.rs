@@ -101,7 +101,7 @@ pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Resu
 fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return Err(None) };
-    let nest = graph.with_call(id, |call| nest(call));
+    let nest = graph.with_call(id, nest);
     let [a, b] = factors(&nest).ok_or(None)?;
     let column = nest.n_parallel.checked_sub(1).ok_or("it has a single result")?;
     let (weight, other, is_shared) = match (a.mentions(column), b.mentions(column)) {
@@ -124,7 +124,7 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     let axes = weight.plain_axes(&nest).ok_or("its weight is not read axis by axis")?;
     let ty = graph.type_of(value);
     let dtype = weight.cast.unwrap_or(ty.dtype);
-    if !ty.n_elements().as_constant().is_some_and(|size| size >= SMALL) || !dtype.is_float() {
+    if ty.n_elements().as_constant().is_none_or(|size| size < SMALL) || !dtype.is_float() {
         return Err(Some("its weight is small"));
     }
     let columns = nest.axes[column].clone();
@@ -171,7 +171,7 @@ fn slides_often(nest: &Nest, weight: &Factor, other: &Factor, column: usize) -> 
 /// holds all positions of the last summed axis.
 fn turned_rows(graph: &Graph, id: NodeId) -> Option<(usize, Panels)> {
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
-    let nest = graph.with_call(id, |call| nest(call));
+    let nest = graph.with_call(id, nest);
     let [a, b] = factors(&nest)?;
     let column = nest.n_parallel.checked_sub(1)?;
     let rows = match (a.mentions(column), b.mentions(column)) {

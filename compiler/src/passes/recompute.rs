@@ -173,7 +173,7 @@ fn row_in(graph: &Graph, id: NodeId, operand: usize, own: usize) -> Option<Optio
             (0..from.len()).find(same).map(Some)
         }
         Meaning::Structured { nest, .. } => {
-            let nest = graph.with_call(id, |call| nest(call));
+            let nest = graph.with_call(id, nest);
             let mut found: Option<Option<usize>> = None;
             for scalar in &nest.body {
                 match scalar {

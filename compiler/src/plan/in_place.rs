@@ -126,7 +126,7 @@ fn reads_in_place(graph: &Graph, id: NodeId, operand: usize) -> bool {
 
 fn reads_straight(graph: &Graph, id: NodeId, operands: &[usize]) -> bool {
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return false };
-    let nest = graph.with_call(id, |call| nest(call));
+    let nest = graph.with_call(id, nest);
     let (sources, shape) = (graph.operands(id), &graph.node(id).types[0].shape);
     let same_shape = operands.iter().all(|&operand| graph.type_of(sources[operand]).shape == *shape);
     nest.reduce.is_none() && same_shape && loads_straight(&nest, operands)

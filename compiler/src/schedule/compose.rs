@@ -63,7 +63,7 @@ impl<'g> Composer<'g> {
         let mut nests = FxHashMap::default();
         for id in graph.node_ids() {
             if let Meaning::Structured { nest, .. } = graph.node(id).op.meaning {
-                nests.insert(id, graph.with_call(id, |call| nest(call)));
+                nests.insert(id, graph.with_call(id, nest));
             }
         }
         let (stages, body, memo) = Default::default();

@@ -75,10 +75,11 @@ fn tested(loops: &Loops) -> Vec<&Dim> {
     for id in body.needed(&[loops.stored]) {
         match body.term(id) {
             Term::Test(tests) => dims.extend(tests),
-            Term::Apply(Scalar::Ge, sides) => match [sides[0], sides[1]].map(|side| body.term(side)) {
-                [Term::Index(dim), Term::Const(_)] => dims.push(dim),
-                _ => {}
-            },
+            Term::Apply(Scalar::Ge, sides) => {
+                if let [Term::Index(dim), Term::Const(_)] = [sides[0], sides[1]].map(|side| body.term(side)) {
+                    dims.push(dim)
+                }
+            }
             _ => {}
         }
     }

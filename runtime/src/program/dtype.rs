@@ -149,7 +149,7 @@ mod tests {
             Some(std::cmp::Ordering::Less) => below.1,
             Some(std::cmp::Ordering::Greater) => above.1,
             _ => {
-                if below.1 % 2 == 0 {
+                if below.1.is_multiple_of(2) {
                     below.1
                 } else {
                     above.1

@@ -48,7 +48,7 @@ fn count(graph: &Graph, times: &Dim, macs: &mut BTreeMap<String, Dim>) {
     for id in graph.node_ids() {
         let node = graph.node(id);
         if let ("contract" | "convolve", Meaning::Structured { nest, .. }) = (node.op.name, node.op.meaning) {
-            let points = Dim::product(&graph.with_call(id, |call| nest(call)).axes);
+            let points = Dim::product(&graph.with_call(id, nest).axes);
             let sum = macs.entry(node.origin.path.to_string()).or_insert_with(|| Dim::constant(0));
             *sum = &*sum + &(&points * times);
         }

@@ -116,7 +116,7 @@ impl<'a> Elaborator<'a> {
         if found == dtype {
             return Ok(wire);
         }
-        let adopts = wire.flexible && !(dtype == DType::Bool);
+        let adopts = wire.flexible && dtype != DType::Bool;
         if adopts || found.is_float() && dtype.is_float() {
             return self.cast(wire, dtype, span);
         }

@@ -189,10 +189,7 @@ impl<'a> Value<'a> {
 
     /// A tensor, or what becomes one where it is used.
     pub fn is_tensor(&self) -> bool {
-        match self {
-            Value::Wire(_) | Value::Constant(_) | Value::Slot(_) => true,
-            _ => false,
-        }
+        matches!(self, Value::Wire(_) | Value::Constant(_) | Value::Slot(_))
     }
 
     pub fn is_callable(&self) -> bool {

@@ -60,7 +60,7 @@ fn reduction(survey: &Survey, group: &Group) -> Option<(NodeId, Nest)> {
     let (id, None) = (reductions.next()?, reductions.next()) else { return None };
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return None };
     let has_its_shape = graph.node(id).types[0].shape == graph.node(group.root).types[0].shape;
-    (has_its_shape && group.others.is_empty()).then(|| (id, graph.with_call(id, |call| nest(call))))
+    (has_its_shape && group.others.is_empty()).then(|| (id, graph.with_call(id, nest)))
 }
 
 /// Whether a group makes sums of products, for each element of its result one.

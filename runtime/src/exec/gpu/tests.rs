@@ -73,7 +73,7 @@ impl Queue for Host {
     }
 
     fn write(&mut self, to: Span, contents: &[u8]) -> Result<(), RunError> {
-        assert!(to.offset % 4 == 0 && contents.len() as u64 == to.bytes, "{to:?}");
+        assert!(to.offset.is_multiple_of(4) && contents.len() as u64 == to.bytes, "{to:?}");
         self.device.written.fetch_add(to.bytes, Ordering::Relaxed);
         let whole = Span { bytes: to.bytes.next_multiple_of(4), ..to };
         let words = self.bytes(whole);
