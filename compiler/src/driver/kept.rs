@@ -11,7 +11,7 @@ use tilewright_runtime::program::file::Trust;
 
 use super::machine::machine;
 use super::{Compiled, Options, Times, initial_states};
-use crate::graph::{Member, Model};
+use crate::graph::Model;
 
 /// A hash of the sources that make programs: those of another version of them are not ours.
 const SOURCES: &str = env!("TILEWRIGHT_SOURCE_HASH");
@@ -34,11 +34,10 @@ pub fn key(model: &Model, options: &Options) -> Option<String> {
     add(&format!("{} {} {target} {desc:?} {machine:?}", backend.name(), backend.version()));
     add(&format!("{float} {narrowing:?} {exact} {calibration:?} {entries:?}"));
     add(&model.name);
-    let mut declare = |member: &Member| add(&format!("{} {}", member.path, member.ty));
-    model.params.iter().for_each(&mut declare);
-    add("states");
-    let mut declare = |member: &Member| add(&format!("{} {}", member.path, member.ty));
-    model.states.iter().for_each(&mut declare);
+    for members in [&model.params, &model.states] {
+        add(&members.len().to_string());
+        members.iter().for_each(|member| add(&format!("{} {}", member.path, member.ty)));
+    }
     model.entries.iter().chain(&initial_states(model)).for_each(|graph| add(&graph.to_string()));
     Some(hasher.finalize().to_hex().to_string())
 }

@@ -270,7 +270,8 @@ impl Plan {
         self.widened(loops).or(has_words.then_some(self.column_factor))
     }
 
-    /// Register tiles of nearly equal heights, which fill each of so many shares of the rows.
+    /// Register tiles that fill each of so many shares of the rows: a tile takes as long as it is high, even if it is the
+    /// last and has few rows, and half a row longer.
     fn with_even_rows(&self, loops: &Loops, shares: i64) -> Plan {
         let mut plan = self.clone();
         if let Some(rows) = self.rows(loops).as_constant().filter(|&rows| rows > 0) {
