@@ -23,6 +23,26 @@ fn logits(cache: &Path) -> Vec<f64> {
     arrays[0].1.view().to_f64()
 }
 
+/// A cache that one run has filled, and what that run computed.
+fn filled() -> (tempfile::TempDir, PathBuf, Vec<f64>) {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    run(&cache, &[]);
+    let expected = logits(&cache);
+    (folder, cache, expected)
+}
+
+/// What is visibly not what was written is made again.
+fn damage(cache: &Path, file: &Path, expected: &[f64]) {
+    let whole = fs::read(file).unwrap();
+    for broken in [&whole[1..], &whole[..200], &whole[..whole.len() / 2], b""] {
+        fs::write(file, broken).unwrap();
+        run(cache, &[]);
+        assert_eq!(logits(cache), expected);
+        assert_eq!(fs::read(file).unwrap(), whole);
+    }
+}
+
 #[test]
 fn packed_weights_are_kept_and_used_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -44,31 +64,16 @@ fn packed_weights_are_kept_and_used_again() {
     fs::write(&files[0], &other).unwrap();
     run(&cache, &[]);
     assert_ne!(logits(&cache), expected);
-
-    // What is visibly not what was written is made again.
-    for broken in [&whole[1..], &whole[..200], b""] {
-        fs::write(&files[0], broken).unwrap();
-        run(&cache, &[]);
-        assert_eq!(logits(&cache), expected);
-        assert_eq!(fs::read(&files[0]).unwrap(), whole);
-    }
+    fs::write(&files[0], &whole).unwrap();
+    damage(&cache, &files[0], &expected);
 }
 
 #[test]
 fn programs_that_are_damaged_or_of_another_spec_are_compiled_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = folder.path().join("cache");
-    run(&cache, &[]);
-    let expected = logits(&cache);
+    let (folder, cache, expected) = filled();
     let files = || fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    let contents: Vec<(PathBuf, Vec<u8>)> = files().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    let (program, whole) = contents.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
-    for broken in [&whole[..whole.len() / 2], &whole[1..], b""] {
-        fs::write(program, broken).unwrap();
-        run(&cache, &[]);
-        assert_eq!(logits(&cache), expected);
-        assert_eq!(fs::read(program).unwrap(), *whole);
-    }
+    let program = files().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    damage(&cache, &program, &expected);
     // Neither what is asked for nor what the spec says is mistaken for the program that there is.
     let n_files = files().count();
     run(&cache, &["--precision", "bf16"]);
@@ -85,10 +90,7 @@ fn programs_that_are_damaged_or_of_another_spec_are_compiled_anew() {
 
 #[test]
 fn other_weights_are_other_files() {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = folder.path().join("cache");
-    run(&cache, &[]);
-    let expected = logits(&cache);
+    let (folder, cache, expected) = filled();
     let copy = folder.path().join("copy.safetensors").to_string_lossy().into_owned();
     fs::copy(DIGITS_WEIGHTS, &copy).unwrap();
     // A file that was written a moment ago is not remembered: it may change again without a trace.

@@ -46,13 +46,14 @@ pub fn worthwhile(loops: &Loops) -> Vec<Keep> {
     kept
 }
 
-/// The work of computing a term at a point, in additions, where some terms are at hand.
+/// The work of computing a term at a point, in additions: without what is the same along the row, and where some terms
+/// are at hand.
 pub fn work(loops: &Loops, root: TermId, is_kept: &dyn Fn(TermId) -> bool) -> u32 {
     let inner: Vec<_> = loops.inner.iter().map(|&axis| Loops::symbol(axis)).collect();
     cost(&loops.body, root, &loops.body.varying(&[root], &inner), is_kept)
 }
 
-/// The same, without what is the same along the row.
+/// The same, where it is known what changes along the row.
 fn cost(
     body: &Body,
     root: TermId,

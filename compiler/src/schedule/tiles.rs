@@ -3,6 +3,9 @@
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Span, Value};
 
+/// Bytes that come from memory at once.
+pub const LINE: u64 = 64;
+
 /// What schedules need to know of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {

@@ -8,14 +8,13 @@ use crate::graph::Dim;
 use crate::kernel::Builder;
 use crate::schedule::body::{Term, TermId};
 use crate::schedule::emit::Tile;
+use crate::schedule::tiles::LINE;
 
 /// Fewer tiles of rows do not hide a panel's way from memory; of more, the first one is a small part.
 const FEWEST_TILES: i64 = 4;
 const MOST_TILES: i64 = 128;
 /// Steps between two rounds of asking, at least, and of what they are a multiple: they are written out together.
 const STEPS: [i64; 2] = [8, 4];
-/// Bytes that come from memory at once.
-const LINE: u64 = 64;
 /// So far ahead a single tile of rows asks. Prefetchers of hardware stay nearer, and so do instructions that wait, if many
 /// are needed for a line.
 const AHEAD: i64 = 3 << 10;

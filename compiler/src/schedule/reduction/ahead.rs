@@ -1,16 +1,15 @@
 //! Asking for the next row while one is worked on, so that memory rests less.
 //!
-//! Invariant: what is asked for is a hint; each line of a row is asked for once, by one of the passes over the row before.
+//! Invariant: what is asked for is a hint; no line of a row is asked for by two of the passes over the row before.
 
 use super::Rows;
 use crate::graph::Dim;
 use crate::graph::rows::axis_of;
 use crate::kernel::{Builder, Condition};
 use crate::schedule::body::{Load, Position, TermId};
+use crate::schedule::tiles::LINE;
 use crate::schedule::{Loops, keep, order, stream};
 
-/// Bytes that come from memory at once.
-const LINE: u64 = 64;
 /// Lines that some cores take together: asked for by two passes, they come twice.
 const NEIGHBOURS: usize = 2;
 /// The work of storing an element, in additions.
