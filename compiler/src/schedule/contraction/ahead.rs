@@ -1,13 +1,15 @@
-//! Asking for panels before they are read, so that no tile of rows waits for memory.
+//! Asking for panels before they are read, and for what sums meet and where they go before they are made, so that no tile
+//! of rows waits for memory.
 //!
-//! Invariant: what is asked for is a hint; it may lie beyond a panel, and beyond the factor.
+//! Invariant: what is asked for is a hint; it may lie beyond a panel or a tile, and beyond the memory.
 
 use super::block::Block;
 use super::depth::Stretch;
-use crate::graph::Dim;
+use crate::graph::{DType, Dim};
 use crate::kernel::Builder;
-use crate::schedule::body::{Term, TermId};
+use crate::schedule::body::{Load, Term, TermId};
 use crate::schedule::emit::Tile;
+use crate::schedule::order::{self, Stride};
 use crate::schedule::tiles::LINE;
 
 /// Fewer tiles of rows do not hide a panel's way from memory; of more, the first one is a small part.
@@ -15,6 +17,8 @@ const FEWEST_TILES: i64 = 4;
 const MOST_TILES: i64 = 128;
 /// Steps between two rounds of asking, at least, and of what they are a multiple: they are written out together.
 const STEPS: [i64; 2] = [8, 4];
+/// What sums of more steps meet comes early enough without.
+const DEEP: i64 = 512;
 /// So far ahead a single tile of rows asks. Prefetchers of hardware stay nearer, and so do instructions that wait, if many
 /// are needed for a line.
 const AHEAD: i64 = 3 << 10;
@@ -64,7 +68,7 @@ impl Block<'_> {
         for position in 0..n_positions {
             let mut at = at.to_vec();
             at[axis] = &first + position;
-            self.ask_for(b, self.plan.column_factor, &at, &panel);
+            self.ask_for_columns(b, self.plan.column_factor, &at, &panel);
         }
     }
 
@@ -76,6 +80,41 @@ impl Block<'_> {
         let number = &k.number + 1;
         let is_beyond = number.floor_div(&k.count);
         Some((column + &(&is_beyond * &(next - column)), &number.modulo(&k.count) * chunk))
+    }
+
+    /// Asks for some lines of what the sums of a tile of rows meet row by row, and of where they go: a line is read before
+    /// it is written. `round` is one of those in which columns are asked for, after so many steps.
+    pub(super) fn ask_for_rest(
+        &self,
+        b: &mut Builder,
+        k: &Stretch,
+        (row, n_rows): (&Dim, u64),
+        column: &Dim,
+        (round, steps): (&Dim, i64),
+    ) {
+        let (Some(axis), Some((_, _, length))) = (self.plan.row_axis, k.last_axis()) else { return };
+        if length > DEEP || !k.is_one_axis() || self.partial.is_some() {
+            return;
+        }
+        let lines = |dtype: DType| {
+            let columns_of_line = (LINE / dtype.size_of() as u64) as i64;
+            let of_row = self.width as i64 / columns_of_line.min(self.width as i64);
+            let of_round = (n_rows as i64 * of_row + length / steps - 1) / (length / steps);
+            (0..of_round).map(move |number| {
+                let line = &(round * of_round) + number;
+                let mut at = self.at.clone();
+                at[axis] = &(&self.row_start + row) + &line.floor_div(&Dim::constant(of_row));
+                at[self.plan.column_axis] = column + &(&line.modulo(&Dim::constant(of_row)) * columns_of_line);
+                at
+            })
+        };
+        for load in self.loops.body.loads(&[self.loops.stored]) {
+            let stride = |axis| order::stride(self.loops, load, axis);
+            if stride(axis) == Stride::Other && stride(self.plan.column_axis) == Stride::One {
+                lines(self.loops.operands[load.operand].dtype).for_each(|at| self.ask_for(b, load, at));
+            }
+        }
+        lines(self.loops.result.dtype).for_each(|at| b.prefetch(self.result, self.loops.place(&at)));
     }
 
     /// Where a single tile of rows reads panels of narrow numbers: asks for what lies some way after a position along the
@@ -91,11 +130,11 @@ impl Block<'_> {
         let bytes = self.width as i64 * n_steps * self.loops.body.dtype(panels).size_of() as i64;
         let mut at = at.to_vec();
         at[last] = &at[last] + (AHEAD / bytes).max(1);
-        self.ask_for(b, panels, &at, column);
+        self.ask_for_columns(b, panels, &at, column);
     }
 
     /// Asks for all columns of a panel at one position, from its first on.
-    fn ask_for(&self, b: &mut Builder, factor: TermId, at: &[Dim], first: &Dim) {
+    fn ask_for_columns(&self, b: &mut Builder, factor: TermId, at: &[Dim], first: &Dim) {
         let body = &self.loops.body;
         for id in body.needed(&[factor]) {
             let Term::Load(load) = body.term(id) else { continue };
@@ -103,11 +142,15 @@ impl Block<'_> {
             for column in (0..self.width).step_by(columns_of_line as usize) {
                 let mut at = at.to_vec();
                 at[self.plan.column_axis] = first + column as i64;
-                let tile = Tile::new(self.loops, self.operands, at, vec![1, 1], Vec::new());
-                if let Some(index) = tile.places(load) {
-                    b.prefetch(self.operands[load.operand], index);
-                }
+                self.ask_for(b, load, at);
             }
+        }
+    }
+
+    fn ask_for(&self, b: &mut Builder, load: &Load, at: Vec<Dim>) {
+        let tile = Tile::new(self.loops, self.operands, at, vec![1, 1], Vec::new());
+        if let Some(index) = tile.places(load) {
+            b.prefetch(self.operands[load.operand], index);
         }
     }
 }

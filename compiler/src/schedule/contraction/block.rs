@@ -261,9 +261,12 @@ impl Block<'_> {
             return self.multiply_scaled(b, scaled, (row, n_rows), (column_start, guarded), k, sum);
         }
         let dropped = i64::from(is(Fault::ContractionDropsAProduct));
-        let ask =
-            &mut |b: &mut Builder, at: &[Dim], round: &Dim| self.ask_for_next(b, (at, k), column_start, row, round);
-        let between = self.rounds(k, n_rows).map(|steps| Between { steps, body: ask });
+        let steps = self.rounds(k, n_rows);
+        let ask = &mut |b: &mut Builder, at: &[Dim], round: &Dim| {
+            self.ask_for_next(b, (at, k), column_start, row, round);
+            self.ask_for_rest(b, k, (row, n_rows), column_start, (round, steps.unwrap_or(1)));
+        };
+        let between = steps.map(|steps| Between { steps, body: ask });
         let sums = k.each_with(b, between, dropped, &[sum], &mut |b, at, p, carried| {
             self.ask_ahead(b, n_rows, at, column_start, 1);
             let mut at = at.to_vec();

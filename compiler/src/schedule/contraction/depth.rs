@@ -161,6 +161,11 @@ impl Stretch {
         Visit { name: "k", dropped, between, body }.nest(b, &self.loops, &self.at, &Dim::constant(0), inits)
     }
 
+    /// Whether no axis but the last has several positions.
+    pub fn is_one_axis(&self) -> bool {
+        self.loops.split_last().is_some_and(|(_, others)| others.iter().all(|(_, _, length)| length.is(1)))
+    }
+
     /// The last axis and how many positions it has in this stretch, if that is known.
     pub fn last_axis(&self) -> Option<(usize, Dim, i64)> {
         let (axis, start, length) = self.loops.last()?;

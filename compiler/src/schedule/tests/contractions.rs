@@ -293,6 +293,29 @@ fn tiles_of_rows_fill_the_shares_of_threads() {
     }
 }
 
+/// What sums meet row by row is asked for while they are made, and where they go; but for deep sums.
+#[test]
+fn what_sums_meet_is_asked_for() {
+    let asked = |depth: &str| {
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[96, {depth}], %1 "w": param f32[{depth}, 192], %2 "b": param f32[192],
+                           %3 "r": data f32[96, 192]) {{
+              %4: f32[96, 192] = contract(%0, %1) {{pattern = "m k, k n -> m n"}}
+              %5: f32[96, 192] = broadcast(%2) {{shape = [96, 192]}}
+              %6: f32[96, 192] = add(%4, %5)
+              %7: f32[96, 192] = add(%6, %3)
+              return %7 "y": data
+            }}"#
+        );
+        let kernels = checked_kernels(&text, Narrowing::None, Calibration::None, 1, &MACHINES[0]);
+        let texts = kernels.iter().map(kernel::print).collect::<Vec<_>>().join("");
+        let asked = texts.lines().filter_map(|line| Some(line.split_once("prefetch ")?.1.split_once('[')?.0));
+        asked.map(str::to_string).collect::<std::collections::BTreeSet<String>>().len()
+    };
+    // The weight, the residual and the result.
+    assert_eq!([256, 1000].map(|depth: i64| asked(&depth.to_string())), [3, 1]);
+}
+
 /// Rows that the second-level cache does not hold fall into blocks, so that it need not take them anew for each panel; after
 /// the last panel the first comes again.
 #[test]
