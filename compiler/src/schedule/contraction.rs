@@ -20,8 +20,9 @@ use self::block::{Block, Lines};
 use self::depth::Depth;
 use self::grid::Grid;
 use self::scaled::Scaled;
-use super::body::{Position, Term, TermId};
+use super::body::{Load, Position, Term, TermId};
 use super::emit::begin;
+use super::order;
 use super::reduction::accumulator;
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
@@ -44,6 +45,10 @@ const MANY_ITEMS: i64 = 8;
 const BUSY: f64 = 0.9;
 /// So few rows are not worth packing a panel for: the factor is read where it lies.
 const FEW_ROWS: i64 = 3;
+/// Bytes apart from which on all lines fall into the same set of the first-level cache, and so many that stay in a set
+/// beside those of a panel that pass by.
+const WAY: i64 = 4 << 10;
+const COLLIDING_ROWS: u64 = 8;
 /// So few tiles of rows are not worth widening a panel for: its numbers are widened by each tile.
 const FEW_TILES: i64 = 2;
 
@@ -274,13 +279,27 @@ impl Plan {
     /// last and has few rows, and half a row longer.
     fn with_even_rows(&self, loops: &Loops, shares: i64) -> Plan {
         let mut plan = self.clone();
+        if self.rows_collide(loops) {
+            plan.tile.rows = plan.tile.rows.min(COLLIDING_ROWS);
+        }
         if let Some(rows) = self.rows(loops).as_constant().filter(|&rows| rows > 0) {
             let rows = (rows as u64).div_ceil(shares.max(1) as u64);
-            let most = self.tile.rows.min(rows);
+            let most = plan.tile.rows.min(rows);
             let time = |height: &u64| rows.div_ceil(*height) * (2 * height + 1);
             plan.tile.rows = (most / 2 + 1..=most).rev().min_by_key(time).unwrap_or(most);
         }
         plan
+    }
+
+    /// Whether rows lie so that all of a tile take the same few places of the first-level cache.
+    fn rows_collide(&self, loops: &Loops) -> bool {
+        let Some(axis) = self.row_axis else { return false };
+        let bytes = |load: &&Load| {
+            let step = order::step(loops, load, axis)?.as_constant()?;
+            step.checked_mul(loops.operands[load.operand].dtype.size_of() as i64)
+        };
+        let loads = loops.body.loads(&[self.row_factor]);
+        loads.iter().filter_map(bytes).any(|bytes| bytes != 0 && bytes % WAY == 0)
     }
 
     /// Parallel axes that are neither rows nor columns.

@@ -75,9 +75,11 @@ impl Machine {
     fn tile_for(&self, columns: &Dim, rows: Option<i64>, dtype: DType) -> RegisterTile {
         let tiles = self.tiles(dtype);
         let Some(columns) = columns.as_constant() else { return for_dtype(tiles[0], dtype, self.lanes) };
-        // Thousandths of what the columns take at full speed.
+        // Thousandths of what the columns take at full speed. As many vectors are read at once as are multiplied.
         let cost = |tile: &RegisterTile| {
-            let taken = 1000 * (columns as u64).next_multiple_of(tile.vectors * self.lanes);
+            let (read, multiplied) = (tile.rows + tile.vectors, tile.rows * tile.vectors);
+            let columns = (columns as u64).next_multiple_of(tile.vectors * self.lanes);
+            let taken = 1000 * columns * read.max(multiplied) / multiplied;
             match rows.filter(|&rows| rows > 0).map(|rows| rows as u64) {
                 Some(rows) => taken.max(taken * rows.div_ceil(tile.rows) * self.lanes / (PANEL_ROWS * rows)),
                 None => taken,

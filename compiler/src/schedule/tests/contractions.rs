@@ -293,6 +293,22 @@ fn tiles_of_rows_fill_the_shares_of_threads() {
     }
 }
 
+/// Rows a multiple of 4096 bytes apart meet in one set of the first-level cache: fewer of them make a tile.
+#[test]
+fn rows_that_collide_make_low_tiles() {
+    for (depth, tile) in [("1000", "f32<14x16>"), ("1024", "f32<7x16>")] {
+        let text = kernel::print(&packed_product("196", depth, "16"));
+        assert!(text.lines().any(|line| line.contains(" = contract ") && line.contains(tile)), "{text}");
+    }
+}
+
+/// A tile of one vector reads more than it multiplies: it must save columns.
+#[test]
+fn panels_are_narrow_where_that_saves_columns() {
+    let width = |columns: i64| MACHINES[0].panel_width(&Dim::constant(columns), DType::F32, None);
+    assert_eq!([80, 112, 208, 272, 1040].map(width), [16, 16, 16, 48, 48]);
+}
+
 /// What sums meet row by row is asked for while they are made, and where they go; but for deep sums.
 #[test]
 fn what_sums_meet_is_asked_for() {
