@@ -11,7 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dim, Graph, Meaning, Nest, NestIndex, NodeId, Ranges, ScalarNode, Symbol, Value, axis, reshape_index};
+use super::{
+    Atom, Dim, Graph, Meaning, Nest, NestIndex, NodeId, Ranges, ScalarNode, Symbol, Value, axis, reshape_index,
+};
 
 /// A group reads no value at more positions than this.
 const MAX_POSITIONS: usize = 256;
@@ -170,9 +172,33 @@ pub fn axis_of(symbol: &Symbol) -> Option<usize> {
     symbol.name().strip_prefix('i')?.parse().ok()
 }
 
+/// What a symbol is divided by, wherever one of these mentions it, if they say nothing else of it.
+pub fn divisor<'d>(dims: impl IntoIterator<Item = &'d Dim>, symbol: &Symbol) -> Option<i64> {
+    let mut divisor = None;
+    for (monomial, _) in dims.into_iter().flat_map(Dim::terms) {
+        for (atom, _) in monomial {
+            match atom {
+                Atom::FloorDiv(of, by) if of.as_symbol() == Some(symbol) => {
+                    let by = by.as_constant()?;
+                    if *divisor.get_or_insert(by) != by {
+                        return None;
+                    }
+                }
+                Atom::Symbol(other) if other == symbol => return None,
+                Atom::FloorDiv(a, b) | Atom::Mod(a, b) | Atom::Min(a, b) | Atom::Max(a, b)
+                    if a.mentions(symbol) || b.mentions(symbol) =>
+                {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+    }
+    divisor
+}
+
 /// Whether a quotient or remainder occurs in it.
 pub fn divides(dim: &Dim) -> bool {
-    use super::Atom;
     dim.terms().any(|(monomial, _)| monomial.iter().any(|(atom, _)| matches!(atom, Atom::FloorDiv(..) | Atom::Mod(..))))
 }
 

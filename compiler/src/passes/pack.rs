@@ -128,9 +128,10 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
         return Err(Some("its weight is small"));
     }
     let columns = nest.axes[column].clone();
-    let width = match is_shared {
-        true => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
-        false => panel(&columns, dtype, rows_of_line(&nest, &weight, &other, column)),
+    let width = match (is_shared, other.columns_of_group(column)) {
+        (true, Some(group)) if fills_vectors(group, dtype, panel) => width_in_group(group, dtype, panel),
+        (true, _) => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
+        (false, _) => panel(&columns, dtype, rows_of_line(&nest, &weight, &other, column)),
     };
     let panels = Panels::new(&axes, column, columns, width);
     // Only the order of the axes matters where both factors have the columns.
@@ -144,6 +145,17 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     let rows = Dim::product((0..column).filter(|&axis| !weight.mentions(axis)).map(|axis| &nest.axes[axis]));
     let rows = rows.as_constant();
     Ok(Weight { operand: weight.operand, panels, is_shared, pairs, is_of_matrices, rows })
+}
+
+/// Whether the columns of a group fill half a vector, the narrowest panel, at least.
+fn fills_vectors(group: i64, dtype: DType, panel: &Width) -> bool {
+    2 * group as u64 >= panel(&Dim::constant(1), dtype, None)
+}
+
+/// Panels of a group, if they divide it, or all of it.
+fn width_in_group(group: i64, dtype: DType, panel: &Width) -> u64 {
+    let (group, width) = (group as u64, panel(&Dim::constant(group), dtype, None));
+    if group % width == 0 { width } else { group }
 }
 
 /// The places of a line of an image that a convolution slides along; none where the points of the window are few, so that

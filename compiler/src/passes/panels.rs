@@ -3,6 +3,7 @@
 //! Invariant: `whole` after `cut` is the value itself; both are movement.
 
 use super::op;
+use crate::graph::rows::divisor;
 use crate::graph::{
     self, Attrs, DType, Dim, Graph, Nest, NestIndex, NodeId, OpError, Origin, Scalar, ScalarNode, Symbol, Value,
 };
@@ -38,6 +39,12 @@ impl Factor<'_> {
     pub fn mentions(&self, axis: usize) -> bool {
         let moves = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
         self.index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if moves(dim)))
+    }
+
+    /// Of how many columns each group is, if it is read by the number of the group along this axis.
+    pub fn columns_of_group(&self, axis: usize) -> Option<i64> {
+        let dims = self.index.iter().filter_map(|at| if let NestIndex::Affine(dim) = at { Some(dim) } else { None });
+        divisor(dims, &axis_symbol(axis)?)
     }
 
     /// Along this axis of the nest it is read element after element.

@@ -245,7 +245,11 @@ impl Term {
 
 impl Load {
     pub fn mentions(&self, symbol: &Symbol) -> bool {
-        self.guards.iter().any(|guard| guard.mentions(symbol))
-            || self.index.iter().any(|position| matches!(position, Position::Dim(dim) if dim.mentions(symbol)))
+        self.guards.iter().chain(self.dims()).any(|dim| dim.mentions(symbol))
+    }
+
+    /// The positions that no term says.
+    pub fn dims(&self) -> impl Iterator<Item = &Dim> {
+        self.index.iter().filter_map(|position| if let Position::Dim(dim) = position { Some(dim) } else { None })
     }
 }

@@ -85,6 +85,13 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
     is_known.then(|| kernel(&loops, reduce, &plan, machine))
 }
 
+/// The kernel of a nest that is a contraction worth packing for.
+pub fn kernel_of_sums(loops: &Loops, machine: &Machine) -> Option<Kernel> {
+    let ([reduce], false) = (loops.stages.as_slice(), loops.stores_rows()) else { return None };
+    let plan = find(loops, reduce, machine)?;
+    Some(kernel(loops, reduce, &plan, machine))
+}
+
 /// Recognises a contraction worth packing for; anything else is left to the general reduction.
 pub fn find(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let plan = plan(loops, reduce, machine)?;
@@ -125,7 +132,8 @@ pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
     }
-    Some(plan(machine.contraction_tile(&loops.axes[column_axis], dtype), false))
+    let tile = machine.contraction_tile(&loops.axes[column_axis], dtype);
+    Some(plan(tile, is_narrow_panel(loops, factors[column], column_axis, tile.vectors * machine.lanes)))
 }
 
 /// The innermost axis that is known to fill a tile, or else one that may, or else the longest: rows that lie close
@@ -166,8 +174,25 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     };
     let size = Dim::constant(width);
     let simplified = |dim: &Dim| loops.ranges.simplify(dim);
-    let is_panel = simplified(&column.floor_div(&size)) == *panel && simplified(&column.modulo(&size)) == *within;
+    // The panels of a group are some of all.
+    let follows = |dim: &Dim, own: Dim| !(dim - &simplified(&own)).mentions(&Loops::symbol(column_axis));
+    let is_panel = follows(panel, column.floor_div(&size)) && follows(within, column.modulo(&size));
     (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
+}
+
+/// Whether all columns fit a tile of this width and lie side by side, position after position of the sum: a panel that is not
+/// filled up, as that of a small group.
+fn is_narrow_panel(loops: &Loops, factor: TermId, column_axis: usize, width: u64) -> bool {
+    let Term::Load(load) = loops.body.term(factor) else { return false };
+    let [before @ .., Position::Dim(row), Position::Dim(within)] = load.index.as_slice() else { return false };
+    let (column, extent) = (Loops::symbol(column_axis), &loops.axes[column_axis]);
+    at_most(extent, width as i64)
+        && load.guards.is_empty()
+        && within.as_symbol() == Some(&column)
+        && loops.operands[load.operand].shape.last() == Some(extent)
+        && row.mentions(&Loops::symbol(loops.axes.len() - 1))
+        && !row.mentions(&column)
+        && !before.iter().any(|position| matches!(position, Position::Dim(dim) if dim.mentions(&column)))
 }
 
 pub fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {

@@ -12,6 +12,7 @@ mod contraction;
 mod emit;
 mod epilogue;
 mod exponentials;
+mod groups;
 mod interleave;
 mod keep;
 mod opaque;
@@ -124,7 +125,12 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
-    schedule_nest(collapse::collapse(prepared(loops, machine)), machine)
+    let loops = collapse::collapse(prepared(loops, machine));
+    let apart = groups::apart(&loops, machine);
+    match apart.as_ref().and_then(|nest| contraction::kernel_of_sums(nest, machine)) {
+        Some(kernel) => kernel,
+        None => schedule_nest(loops, machine),
+    }
 }
 
 fn prepared(loops: Loops, machine: &Machine) -> Loops {
@@ -140,10 +146,8 @@ fn schedule_nest(loops: Loops, machine: &Machine) -> Kernel {
     if loops.stages.is_empty() {
         return pointwise::kernel(&loops, machine);
     }
-    if let ([reduce], false) = (loops.stages.as_slice(), loops.stores_rows())
-        && let Some(plan) = contraction::find(&loops, reduce, machine)
-    {
-        return contraction::kernel(&loops, reduce, &plan, machine);
+    if let Some(kernel) = contraction::kernel_of_sums(&loops, machine) {
+        return kernel;
     }
     match windows::find(&loops, machine) {
         Some(plan) => windows::kernel(&loops, &plan, machine),

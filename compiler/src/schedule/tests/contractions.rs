@@ -185,6 +185,27 @@ fn convolutions() {
     }
 }
 
+/// A convolution of groups that fill vectors is a product for each group.
+#[test]
+fn groups_are_products_of_their_own() {
+    for (n_groups, columns, is_product) in [(2, 32, true), (2, 48, true), (3, 24, true), (2, 160, true), (4, 16, false)]
+    {
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[2, {}, 6, 9], %1 "w": param f32[{columns}, 6, 3, 2]) {{
+              %3: f32[2, {columns}, 4, 8] = convolve(%0, %1) {{stride = [1, 1], groups = {n_groups}}}
+              %4: f32[2, {columns}, 4, 8] = tanh(%3)
+              return %4 "y": data
+            }}"#,
+            6 * n_groups
+        );
+        check_text(&text, &[1], &MACHINES);
+        let kernels = checked_kernels(&text, Narrowing::None, Calibration::None, 1, &MACHINES[0]);
+        let texts = kernels.iter().map(kernel::print).collect::<Vec<_>>().join("");
+        assert_eq!(texts.contains(" = contract "), is_product, "{texts}");
+        checked_kernels(&text, Narrowing::Factors(DType::BF16), Calibration::None, 1, &MACHINES[0]);
+    }
+}
+
 #[test]
 fn one_row_sums_as_many_as_there_are() {
     for n in ["8", "16", "64"] {
