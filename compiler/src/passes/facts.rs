@@ -1,6 +1,7 @@
 //! What passes know of a node, read from its record and its nest, never from its name.
 
-use crate::graph::{DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, Value, axes};
+use crate::graph::rows::divides;
+use crate::graph::{DType, Dim, Graph, Meaning, Nest, NestIndex, NodeId, ScalarNode, Type, Value, axes, axis};
 
 const RANDOM_BITS: u32 = 32;
 const MANY: usize = 8;
@@ -13,6 +14,10 @@ pub struct Read {
     pub is_identity: bool,
     /// At a position that is affine in the axes, always within the operand.
     pub is_plain: bool,
+    /// Neighbours along the last axis are read elsewhere than side by side.
+    pub is_turned: bool,
+    /// Neighbours along some axis are read at one place.
+    pub is_tiled: bool,
 }
 
 /// A nest in short.
@@ -71,6 +76,8 @@ impl Facts {
                     operand: *operand,
                     is_identity: guards.is_empty() && *index == here && operands[*operand].shape == nest.axes,
                     is_plain: guards.is_empty() && index.iter().all(|at| matches!(at, NestIndex::Affine(_))),
+                    is_tiled: index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if divides(dim))),
+                    is_turned: nest.n_parallel > 0 && !runs_along(index, &axis(nest.n_parallel - 1)),
                 }),
                 ScalarNode::Apply { scalar, .. } => facts.arithmetic += scalar.work(),
                 ScalarNode::Cast { .. } => facts.casts += 1,
@@ -85,7 +92,7 @@ impl Facts {
 
     /// Of a view: no work, read once.
     pub fn movement() -> Facts {
-        let reads = vec![Read { operand: 0, is_identity: false, is_plain: true }];
+        let reads = vec![Read { operand: 0, is_identity: false, is_plain: true, is_turned: false, is_tiled: false }];
         let domain = Dim::constant(0);
         let (narrows, widens) = (false, false);
         Facts { reduces: false, domain, reads, arithmetic: 0, casts: 0, uses_position: false, narrows, widens }
@@ -100,6 +107,13 @@ impl Facts {
     pub fn is_elementwise(&self) -> bool {
         !self.reduces && self.reads.iter().all(|read| read.is_identity)
     }
+}
+
+/// Neighbours along an axis lie side by side.
+pub fn runs_along(index: &[NestIndex], own: &Dim) -> bool {
+    let Some((NestIndex::Affine(last), before)) = index.split_last() else { return false };
+    let mentions = |dim: &Dim| own.as_symbol().is_some_and(|symbol| dim.mentions(symbol));
+    !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - own))
 }
 
 /// Bytes are read at each place, and besides only what is known to have fewer elements than the result.

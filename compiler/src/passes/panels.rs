@@ -2,6 +2,7 @@
 //!
 //! Invariant: `whole` after `cut` is the value itself; both are movement.
 
+use super::facts::runs_along;
 use super::op;
 use crate::graph::rows::divisor;
 use crate::graph::{
@@ -49,10 +50,7 @@ impl Factor<'_> {
 
     /// Along this axis of the nest it is read element after element.
     pub fn runs_along(&self, axis: usize) -> bool {
-        let Some((NestIndex::Affine(last), before)) = self.index.split_last() else { return false };
-        let own = graph::axis(axis);
-        let mentions = |dim: &Dim| axis_symbol(axis).is_some_and(|symbol| dim.mentions(&symbol));
-        !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - &own))
+        runs_along(self.index, &graph::axis(axis))
     }
 
     /// Neighbours along the last axis of the nest lie side by side in it, and their number is even.
@@ -103,6 +101,17 @@ impl Panels {
         let mut order: Vec<usize> = (0..axes.len()).collect();
         order.sort_by_key(|&axis| (axes[axis] == column, axes[axis]));
         Panels { order, columns, width, depth: None }
+    }
+
+    /// Whether all columns lie in one.
+    pub fn is_one(&self) -> bool {
+        self.columns.is(self.width as i64)
+    }
+
+    /// The same in one panel, if the number of columns is known.
+    pub fn one(self) -> Panels {
+        let width = self.columns.as_constant().map_or(self.width, |columns| columns as u64);
+        Panels { width, ..self }
     }
 
     pub fn cut(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {

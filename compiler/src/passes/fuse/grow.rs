@@ -7,7 +7,7 @@
 //! | reduction | all its uses are inside; the group has no reduction yet, and no member that shares much with its neighbours; from p to the root every read is at the same position, and the shapes are equal |
 //! | pointwise or view, computed once | all its uses are inside, it is read at one position, and the group visits no more points than p has elements |
 //! | pointwise or view, repeated | its work, with that of what it is repeated for, costs at most `CHEAP`; into a reduction that reads it more than once per element, only plain movement and one cast |
-//! | the same, made of many elements that its neighbours are made of too | never beside a reduction |
+//! | the same, made of many elements that its neighbours are made of too | never beside a reduction, nor where what stores it runs across its tiles |
 //! | the same, making floats of bytes | if nothing asks for its value |
 //! | the same, a cast to fewer bytes | not where that is repeated, if what it casts can store them |
 //! | the same, ending the work on a reduction's result | never: it is done once, in the kernel of the reduction |
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Kind, Survey};
 use crate::graph::{Dim, Graph, NodeId, Value};
-use crate::passes::facts::Facts;
+use crate::passes::facts::{Facts, Read};
 
 /// Work, in additions, that is rather repeated than stored and loaded.
 pub const CHEAP: u32 = 8;
@@ -85,6 +85,7 @@ struct Use {
     operand: usize,
     is_identity: bool,
     is_plain: bool,
+    is_turned: bool,
 }
 
 /// What is known of a member.
@@ -96,6 +97,8 @@ struct Member {
     in_reduction: bool,
     /// Every read between it and the reduction, or the root, is plain.
     is_plain: bool,
+    /// Some read between it and the reduction, or the root, takes neighbours from elsewhere than side by side.
+    is_turned: bool,
     /// All its uses are inside.
     is_private: bool,
     /// The work that is repeated with it.
@@ -149,13 +152,14 @@ impl<'a> Growth<'a> {
                 member.in_reduction = true;
                 facts.reads.clone()
             }
-            Kind::Split => vec![crate::passes::facts::Read { operand: 0, is_identity: false, is_plain: true }],
+            Kind::Split => Facts::movement().reads,
             Kind::Number | Kind::Alone => Vec::new(),
         };
         for (operand, value) in graph.operands(id).into_iter().enumerate() {
             for read in reads.iter().filter(|read| read.operand == operand) {
-                let (is_identity, is_plain) = (read.is_identity, read.is_plain);
-                self.candidates.entry(value.node).or_default().push(Use { user: id, operand, is_identity, is_plain });
+                let Read { is_identity, is_plain, is_turned, .. } = *read;
+                let uses = self.candidates.entry(value.node).or_default();
+                uses.push(Use { user: id, operand, is_identity, is_plain, is_turned });
             }
         }
         self.members.insert(id, member);
@@ -190,6 +194,7 @@ impl<'a> Growth<'a> {
             member.in_reduction |= user.in_reduction;
             member.is_private &= user.is_private;
             member.is_plain &= use_.is_plain && (user.is_plain || self.is_reduction(use_.user));
+            member.is_turned |= use_.is_turned || user.is_turned;
             member.repeated = member.repeated.max(user.repeated);
             match use_.is_identity {
                 true => member.positions.extend(&user.positions),
@@ -230,6 +235,9 @@ impl<'a> Growth<'a> {
         let work = facts.arithmetic + facts.casts;
         if facts.is_shared() && self.reduction.is_some() {
             return Err(Some(APART));
+        }
+        if facts.is_shared() && member.is_turned && facts.reads.iter().any(|read| read.is_tiled) {
+            return Err(Some("tiles of it share what they read, and would be taken apart"));
         }
         if member.positions.len() > MAX_POSITIONS {
             return Err(Some("it is read at too many positions"));
