@@ -4,7 +4,7 @@
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
 //! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its
-//! neighbours lie in a panel as the register tile is wide, or all of them if both factors have that axis. Where both factors
+//! neighbours lie in a panel as the register tile is wide; if both factors have that axis, all of them, or those of a group. Where both factors
 //! are of bf16, or of f16 and a machine multiplies pairs of them, numbers lie in pairs along the last summed axis, if the
 //! other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
 //!
@@ -36,13 +36,15 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let Some(panel) = context.panel else { return Ok(graph.clone()) };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
-    packed(graph, live, &is_frozen, &Packing { panel, f16_pairs: context.f16_pairs })
+    packed(graph, live, &is_frozen, &Packing { panel, f16_pairs: context.f16_pairs, cuts_groups: !context.staged })
 }
 
 /// How the machine wants weights.
 struct Packing<'a> {
     panel: &'a Width<'a>,
     f16_pairs: bool,
+    /// Each group is multiplied by itself.
+    cuts_groups: bool,
 }
 
 /// How wide panels are, given how many columns there are, what is summed in, and how many rows read a panel before others
@@ -61,7 +63,9 @@ fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], packing: &Packin
             let [a, b] = [0, 1].map(|operand| graph.type_of(graph.operands(id)[operand]).dtype);
             let has_pairs = a == b && (a == DType::BF16 || a == DType::F16 && packing.f16_pairs);
             let is_deep = weight.pairs && has_pairs;
-            (weight.operand, Panels { depth: is_deep.then_some(2), ..weight.panels })
+            let is_whole = weight.is_shared && !packing.cuts_groups;
+            let panels = if is_whole { weight.panels.one() } else { weight.panels };
+            (weight.operand, Panels { depth: is_deep.then_some(2), ..panels })
         });
         let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
         match cuts.is_empty() {
@@ -135,7 +139,7 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     };
     let panels = Panels::new(&axes, column, columns, width);
     // Only the order of the axes matters where both factors have the columns.
-    if is_shared && panels.order.is_sorted() {
+    if is_shared && panels.is_one() && panels.order.is_sorted() {
         return Err(Some("its weight lies in the right order"));
     }
     let last = nest.axes.len() - 1;
