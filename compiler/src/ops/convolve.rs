@@ -326,7 +326,9 @@ fn positions(mut idx: usize, shape: &[usize]) -> Vec<usize> {
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
     let n_axes = sampler.int(1, 2) as usize;
     let groups = sampler.int(1, 2);
-    let (channels, out) = (sampler.int(1, 3), groups * sampler.int(1, 3));
+    // Groups of few columns, of half a vector, and of more.
+    let of_group = [1, 2, 3, 8, 11][sampler.int(0, 4) as usize];
+    let (channels, out) = (sampler.int(1, 3), groups * of_group);
     let mut ints = |low: i64, high: i64| (0..n_axes).map(|_| sampler.int(low, high)).collect::<Vec<i64>>();
     let (x, w, low, high) = (ints(3, 7), ints(1, 3), ints(-1, 2), ints(0, 2));
     let (stride, dilation, base) = (ints(1, 3), ints(1, 2), ints(1, 2));
