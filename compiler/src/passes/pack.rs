@@ -4,9 +4,10 @@
 //! y = contract(x, w)   =>   y = contract(x, unpack(pack(w)))
 //! ```
 //! `w` is the factor that has the last axis of the result; it is frozen, or the kernel of a convolution. As many of its
-//! neighbours lie in a panel as the register tile is wide; if both factors have that axis, all of them, or those of a group. Where both factors
-//! are of bf16, or of f16 and a machine multiplies pairs of them, numbers lie in pairs along the last summed axis, if the
-//! other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel of the contraction.
+//! neighbours lie in a panel as the register tile is wide; if both factors have that axis, all of them, or those of a group.
+//! Where both factors are of bf16, or of f16 and a machine multiplies pairs of them, numbers lie in pairs along the last
+//! summed axis, if the other factor is read along it. Both sides are equal, and `unpack` is movement, which joins the kernel
+//! of the contraction.
 //!
 //! Of a frozen weight `pack` is computed once, when the weights are loaded (`prepare`); of another, by a kernel of its own.
 //! The other factor, where its rows lie side by side and what is summed lies far apart, as in the gradient of a weight, is

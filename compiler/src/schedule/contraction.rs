@@ -45,8 +45,8 @@ const MANY_ITEMS: i64 = 8;
 const BUSY: f64 = 0.9;
 /// So few rows are not worth packing a panel for: the factor is read where it lies.
 const FEW_ROWS: i64 = 3;
-/// Bytes apart from which on all lines fall into the same set of the first-level cache, and so many that stay in a set
-/// beside those of a panel that pass by.
+/// Lines so many bytes apart fall into one set of the first-level cache, and so many of them stay there while those of a
+/// panel pass by.
 const WAY: i64 = 4 << 10;
 const COLLIDING_ROWS: u64 = 8;
 /// So few tiles of rows are not worth widening a panel for: its numbers are widened by each tile.
