@@ -60,13 +60,11 @@ fn packed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], packing: &Packin
             packed(region, Rebuild::live(region), &is_frozen, packing)
         };
         let regions = graph.node(id).regions.iter().map(inside).collect::<Result<Vec<Graph>, _>>()?;
-        let weight = factor(graph, id, is_frozen, packing.panel).ok().map(|weight| {
+        let weight = factor(graph, id, is_frozen, packing).ok().map(|weight| {
             let [a, b] = [0, 1].map(|operand| graph.type_of(graph.operands(id)[operand]).dtype);
             let has_pairs = a == b && (a == DType::BF16 || a == DType::F16 && packing.f16_pairs);
             let is_deep = weight.pairs && has_pairs;
-            let is_whole = weight.is_shared && !packing.cuts_groups;
-            let panels = if is_whole { weight.panels.one() } else { weight.panels };
-            (weight.operand, Panels { depth: is_deep.then_some(2), ..panels })
+            (weight.operand, Panels { depth: is_deep.then_some(2), ..weight.panels })
         });
         let cuts: Vec<(usize, Panels)> = weight.into_iter().chain(turned_rows(graph, id)).collect();
         match cuts.is_empty() {
@@ -95,7 +93,7 @@ const NO_WEIGHT: &str = "the factor with its columns is no weight";
 
 /// The frozen weight of a contraction that is worth packing; or why there is none, where the node is a contraction.
 pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
-    let found = factor(graph, id, frozen, panel)?;
+    let found = factor(graph, id, frozen, &Packing { panel, f16_pairs: false, cuts_groups: false })?;
     match frozen[graph.operands(id)[found.operand].node.index()] {
         true => Ok(found),
         false => Err(Some(NO_WEIGHT)),
@@ -103,7 +101,7 @@ pub fn weight(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Resu
 }
 
 /// The same, or what else is worth packing.
-fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<Weight, Option<&'static str>> {
+fn factor(graph: &Graph, id: NodeId, frozen: &[bool], packing: &Packing) -> Result<Weight, Option<&'static str>> {
     let is_frozen = |operand: usize| frozen[graph.operands(id)[operand].node.index()];
     let Meaning::Structured { nest, .. } = graph.node(id).op.meaning else { return Err(None) };
     let nest = graph.with_call(id, nest);
@@ -132,8 +130,9 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], panel: &Width) -> Result<W
     if ty.n_elements().as_constant().is_none_or(|size| size < SMALL) || !dtype.is_float() {
         return Err(Some("its weight is small"));
     }
-    let columns = nest.axes[column].clone();
-    let width = match (is_shared, other.columns_of_group(column)) {
+    let (columns, panel) = (nest.axes[column].clone(), packing.panel);
+    let group = other.columns_of_group(column).filter(|_| packing.cuts_groups);
+    let width = match (is_shared, group) {
         (true, Some(group)) if fills_vectors(group, dtype, panel) => width_in_group(group, dtype, panel),
         (true, _) => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
         (false, _) => panel(&columns, dtype, rows_of_line(&nest, &weight, &other, column)),

@@ -108,12 +108,6 @@ impl Panels {
         self.columns.is(self.width as i64)
     }
 
-    /// The same in one panel, if the number of columns is known.
-    pub fn one(self) -> Panels {
-        let width = self.columns.as_constant().map_or(self.width, |columns| columns as u64);
-        Panels { width, ..self }
-    }
-
     pub fn cut(&self, graph: &mut Graph, value: Value, origin: &Origin) -> Result<Value, OpError> {
         let value = self.in_order(graph, value, origin)?;
         let attrs = self.deep(Attrs::none().with("width", self.width as i64));
