@@ -15,6 +15,10 @@ pub enum Stride {
     Other,
 }
 
+/// How much more storing here and there costs than loading from there: many loads wait at once, and blocks of them are
+/// turned.
+const SCATTER: f64 = 1.5;
+
 /// What one vector of a load costs, in vector loads.
 fn cost(stride: Stride, machine: &Machine) -> f64 {
     match stride {
@@ -69,7 +73,7 @@ pub fn best_axis(loops: &Loops, machine: &Machine, axes: impl IntoIterator<Item 
         let reading: f64 = loads.iter().map(|load| cost(stride(loops, load, axis), machine)).sum();
         let writing = match (axis < loops.n_parallel, axis + 1 == loops.n_parallel) {
             (true, true) => 1.0,
-            (true, false) => cost(Stride::Other, machine),
+            (true, false) => SCATTER * cost(Stride::Other, machine),
             (false, _) => 0.0,
         };
         // Lanes along a row are combined at its end.

@@ -11,9 +11,9 @@ use super::emit::{Tile, begin};
 use super::order::{self, Stride};
 use super::pointwise::chunk;
 use super::tiles::{Machine, Segment, each_tile, segments};
-use super::{Loops, pointwise};
-use crate::graph::Dim;
+use super::{Loops, pointwise, stream};
 use crate::graph::rows::divides;
+use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span, lane};
 
 /// Lines that stay in the first-level cache, and how far those are apart that share a set of it, in bytes.
@@ -71,16 +71,21 @@ pub fn find(loops: &Loops, inner: usize, machine: &Machine) -> Option<Plan> {
 
 pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
+    stream::stream(&mut b, result, loops, machine);
     let mut at: Vec<Dim> = (0..loops.axes.len())
         .map(|axis| match axis == plan.inner || axis == plan.outer {
             true => Dim::constant(0),
             false => b.grid(&format!("g{axis}"), loops.axes[axis].clone()),
         })
         .collect();
-    let lanes = machine.lanes as i64;
+    let squares = plan.turns_in_registers(loops, machine);
+    let lanes = Dim::constant(machine.lanes as i64);
     let outer = &loops.axes[plan.outer];
-    let block = &b.grid("t", outer.ceil_div(&Dim::constant(lanes))) * lanes;
-    let n_outer = (outer - &block).least(&Dim::constant(lanes));
+    // Some lines of each row at once: memory gives neighbours sooner.
+    let size = Dim::constant(if squares { machine.strip() } else { machine.lanes } as i64);
+    let block = &b.grid("t", outer.ceil_div(&size)) * &size;
+    let has_whole = |size: &Dim| outer.as_constant().zip(size.as_constant()).is_some_and(|(n, size)| n % size == 0);
+    let n_outer = if has_whole(&size) { size.clone() } else { (outer - &block).least(&size) };
     let extent = loops.axes[plan.inner].clone();
     let (start, length) = chunk(&mut b, &extent, pointwise::chunk_size(machine));
     let locals: Vec<Memory> = plan
@@ -94,13 +99,27 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
         .collect();
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
         let first = &start + base;
-        let turn = Turn { loops, plan, operands: &operands, locals: &locals, first: &first, extent: &extent };
-        at[plan.outer] = &block + &lane(0);
-        turn.read(b, &at, segment, (outer, machine.lanes));
-        b.for_loop(Span::new("o", 0, n_outer.clone(), 1), &[], |b, o, _| {
-            at[plan.outer] = &block + o;
-            let (value, tile) = turn.take(b, &at, segment, o);
-            tile.store(b, result, value);
+        let turn = Turn { loops, plan, operands: &operands, result, locals: &locals, first: &first, extent: &extent };
+        let is_whole = squares && segment.width % machine.lanes == 0 && !segment.guarded;
+        let n_squares = if is_whole { n_outer.floor_div(&lanes) } else { Dim::constant(0) };
+        if is_whole {
+            turn.squares(b, &mut at, (&block, &n_squares), segment, machine.lanes);
+        }
+        if is_whole && has_whole(&lanes) {
+            return Vec::new();
+        }
+        let left = (&n_outer - &(&n_squares * &lanes)).ceil_div(&lanes);
+        b.for_loop(Span::new("w", 0, left, 1), &[], |b, w, _| {
+            let block = &block + &(&(&n_squares + w) * &lanes);
+            at[plan.outer] = &block + &lane(0);
+            turn.read(b, &at, segment, (outer, machine.lanes));
+            let n_outer = (outer - &block).least(&lanes);
+            b.for_loop(Span::new("o", 0, n_outer, 1), &[], |b, o, _| {
+                at[plan.outer] = &block + o;
+                let (value, tile) = turn.take(b, &at, segment, o);
+                tile.store(b, result, value);
+                Vec::new()
+            });
             Vec::new()
         });
         Vec::new()
@@ -108,11 +127,21 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
     b.finish()
 }
 
+impl Plan {
+    /// Lowering turns loads of as many rows as lanes, if their numbers are of the usual width.
+    fn turns_in_registers(&self, loops: &Loops, machine: &Machine) -> bool {
+        let is_usual = |id: &TermId| loops.body.dtype(*id) != DType::Bool && loops.body.dtype(*id).size_of() == 4;
+        let is_plain = |id: &TermId| matches!(loops.body.term(*id), Term::Load(load) if load.guards.is_empty());
+        !machine.is_block() && self.loads.iter().all(|id| is_usual(id) && is_plain(id))
+    }
+}
+
 /// One block on its way.
 struct Turn<'a> {
     loops: &'a Loops,
     plan: &'a Plan,
     operands: &'a [Memory],
+    result: Memory,
     locals: &'a [Memory],
     /// Along the inner axis.
     first: &'a Dim,
@@ -120,6 +149,22 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
+    /// Turns square after square in registers.
+    fn squares(&self, b: &mut Builder, at: &mut [Dim], (block, count): (&Dim, &Dim), segment: &Segment, lanes: u64) {
+        let (inner, outer) = (self.plan.inner, self.plan.outer);
+        b.for_loop(Span::new("i", 0, (segment.width / lanes) as i64, 1), &[], |b, i, _| {
+            at[inner] = &(self.first + &(i * lanes as i64)) + &lane(1);
+            b.for_loop(Span::new("s", 0, count.clone(), 1), &[], |b, s, _| {
+                at[outer] = &(block + &(s * lanes as i64)) + &lane(0);
+                let mut tile = Tile::new(self.loops, self.operands, at.to_vec(), vec![lanes, lanes], Vec::new());
+                let value = tile.full(b, self.loops.stored);
+                tile.store(b, self.result, value);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+
     /// Reads the block: lanes along the outer axis.
     fn read(&self, b: &mut Builder, at: &[Dim], segment: &Segment, (outer, lanes): (&Dim, u64)) {
         let width = Dim::constant(segment.width as i64);

@@ -21,6 +21,9 @@ struct Participants {
 impl Lower<'_> {
     pub(super) fn load(&mut self, access: &Access, otherwise: Literal, ty: &Type) -> Tile {
         let access = &self.without_proved_guards(access, &ty.shape);
+        if let Some(tile) = self.load_turned(access, otherwise, ty) {
+            return tile;
+        }
         let part_type = self.part_type(ty);
         let parts = parts(&ty.shape, self.lanes);
         let width = self.source.neighbours(access.memory, ty).unwrap_or(1) as i64;
@@ -161,7 +164,7 @@ impl Lower<'_> {
         (Truth::Always, Some(mask), Place { offset, ..place })
     }
 
-    fn load_row(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
+    pub(super) fn load_row(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
         let Some(found) = self.participants(access, part).filter(|found| found.mask.is_none() || self.target.masks)
         else {
             return self.load_lanes(access, part, otherwise, ty);

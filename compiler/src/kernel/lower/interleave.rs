@@ -33,14 +33,14 @@ impl Lower<'_> {
         count
     }
 
-    /// Vectors whose lanes are those of the given ones in turns: of two each, if they are four, first.
-    fn in_turns(&mut self, vectors: Vec<Value>) -> Vec<Value> {
-        let half = vectors.len() / 2;
-        let (mut first, mut second) = (vectors[..half].to_vec(), vectors[half..].to_vec());
-        if half > 1 {
-            (first, second) =
-                (self.in_turns(vec![vectors[0], vectors[2]]), self.in_turns(vec![vectors[1], vectors[3]]));
+    /// Vectors whose lanes are those of the given ones in turns, of which there are a power of two: those of every other one
+    /// take turns first.
+    pub(super) fn in_turns(&mut self, vectors: Vec<Value>) -> Vec<Value> {
+        if vectors.len() == 1 {
+            return vectors;
         }
+        let every_other = |start: usize| vectors.iter().copied().skip(start).step_by(2).collect();
+        let (first, second) = (self.in_turns(every_other(0)), self.in_turns(every_other(1)));
         let ty = self.type_of(first[0]).clone();
         let pairs: Vec<(Value, Value)> = first.into_iter().zip(second).collect();
         let zip = |lower: &mut Self, (a, b), high| lower.pure(Op::Zip { a, b, high }, ty.clone());

@@ -25,6 +25,7 @@ mod scalars;
 mod shapes;
 mod sharing;
 mod target;
+mod turn;
 mod version;
 
 pub use target::TargetDesc;

@@ -37,6 +37,13 @@ pub fn check_graph(graph: &Graph, n: i64, machines: &[Machine]) {
     }
 }
 
+/// The kernels of a graph's nodes.
+pub fn kernels_in(graph: &Graph, machine: &Machine) -> Vec<Kernel> {
+    let has_kernel =
+        |id: &NodeId| matches!(graph.node(*id).op.meaning, Meaning::Structured { .. } | Meaning::Group { .. });
+    graph.node_ids().filter(has_kernel).map(|id| schedule(graph, id, machine).expect("a kernel")).collect()
+}
+
 /// The node in a graph of its own.
 fn alone(graph: &Graph, id: NodeId) -> (Graph, NodeId) {
     let mut one = Graph::new("one");

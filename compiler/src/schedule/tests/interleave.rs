@@ -1,6 +1,6 @@
 //! Results whose last axis is short: vectors of several are stored as whole vectors.
 
-use super::groups::{check_graph, lowered};
+use super::groups::{check_graph, kernels_in, lowered};
 use super::*;
 use crate::kernel::{TargetDesc, lower, print};
 
@@ -8,11 +8,8 @@ use crate::kernel::{TargetDesc, lower, print};
 fn takes_turns(text: &str, n: i64) -> bool {
     let graph = lowered(text);
     check_graph(&graph, n, &MACHINES[..4]);
-    let has_kernel =
-        |id: &NodeId| matches!(graph.node(*id).op.meaning, Meaning::Structured { .. } | Meaning::Group { .. });
-    let mut kernels =
-        graph.node_ids().filter(has_kernel).map(|id| schedule(&graph, id, &MACHINES[0]).expect("a kernel"));
-    kernels.any(|kernel| print(&lower(&kernel, &TargetDesc::AVX512).expect("a loop kernel")).contains(" = zip low "))
+    let lowered = |kernel: &Kernel| print(&lower(kernel, &TargetDesc::AVX512).expect("a loop kernel"));
+    kernels_in(&graph, &MACHINES[0]).iter().any(|kernel| lowered(kernel).contains(" = zip low "))
 }
 
 /// As in ShuffleNet: the channels of two images alternate.

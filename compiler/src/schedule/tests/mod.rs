@@ -12,6 +12,7 @@ mod recurrence;
 mod residues;
 mod rows;
 mod tiles;
+mod transpose;
 mod windows;
 
 use super::*;
