@@ -15,8 +15,9 @@ pub mod pairs;
 mod scaled;
 mod staged;
 pub mod stretches;
+mod taps;
 
-use self::block::{Block, Lines};
+use self::block::{Block, Lines, Partial};
 use self::depth::Depth;
 use self::grid::Grid;
 use self::scaled::Scaled;
@@ -63,6 +64,8 @@ pub struct Plan {
     pub dtype: DType,
     /// The column factor lies in panels as wide as the tile.
     pub is_packed: bool,
+    /// Outer axes whose positions take turns at each stretch of a panel.
+    taps: Vec<usize>,
     /// Both factors are integers with scales.
     scaled: Option<Scaled>,
 }
@@ -126,8 +129,8 @@ pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let row_axis = row_axis(loops, rows);
     let plan = |tile: RegisterTile, is_packed: bool| {
         let (row_factor, column_factor) = (factors[1 - column], factors[column]);
-        let scaled = None;
-        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, scaled }
+        let (taps, scaled) = (Vec::new(), None);
+        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, taps, scaled }
     };
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
@@ -201,7 +204,7 @@ pub fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
 }
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {
-    let plan = &plan.with_even_rows(loops, Grid { loops, plan, machine }.shares());
+    let plan = &plan.with_taps(loops, machine).with_even_rows(loops, Grid { loops, plan, machine }.shares());
     if let Some(rows) = staged::rows_of_tile(loops, plan, machine) {
         return staged::kernel(loops, reduce, plan, machine, rows);
     }
@@ -211,11 +214,13 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let columns = &loops.axes[plan.column_axis];
     let n_panels = columns.ceil_div(&Dim::constant(width as i64));
     // Where one register tile has all rows nothing is read again, and the sums stay in it.
-    let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64);
+    let n_taps = plan.n_taps(loops);
+    let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64) && n_taps == 1;
     let has_few_tiles = at_most(rows, FEW_TILES * plan.tile.rows as i64);
     let widens_panel = !machine.is_block() && plan.widened(loops).is_some() && !has_few_tiles;
     let fills_panel = !plan.is_packed || widens_panel;
-    let limit = (PANEL_BYTES / (width * plan.dtype.size_of() as u64)) as i64;
+    let panel_bytes = if n_taps > 1 { taps::PANEL_BYTES } else { PANEL_BYTES };
+    let limit = (panel_bytes / (width * plan.dtype.size_of() as u64)) as i64;
     let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
     let one_panel = depth.is_one_stretch();
     let grid = Grid { loops, plan, machine };
@@ -223,11 +228,13 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let most = match one_panel {
         _ if machine.is_block() => THREADS_ROW_BLOCK,
         true => kept_rows.unwrap_or(ROW_BLOCK),
+        false if n_taps > 1 => (taps::ROW_BLOCK / n_taps).max(ENOUGH_ROWS),
         false => SMALL_ROW_BLOCK,
     };
     let wanted = |limit: i64| wanted_blocks(loops, plan, width, machine, limit).max(grid.shares().min(limit));
     // A panel that has to be filled must serve many rows.
-    let least = if fills_panel { 8 * plan.tile.rows } else { 2 * plan.tile.rows } as i64;
+    let n_tiles = if fills_panel { (8 / n_taps).max(1) } else { 2 };
+    let least = n_tiles * plan.tile.rows as i64;
     let block_rows = row_block(rows, plan, [least, most], &wanted);
     let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
     let mut at = vec![Dim::constant(0); loops.axes.len()];
@@ -242,7 +249,11 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         None => (rows - &row_start).least(&Dim::constant(block_rows)),
     };
     let panel = fills_panel.then(|| b.local("panel", plan.dtype, [depth.n_rows as u64, width]));
-    let partial = (!one_panel).then(|| b.local("partial", plan.dtype, [block_rows as u64, width]));
+    let partial = (!one_panel).then(|| Partial {
+        memory: b.local("partial", plan.dtype, [(n_taps * block_rows) as u64, width]),
+        block_rows,
+        start: Dim::constant(0),
+    });
     let start = &column * width as i64;
     let block = Block {
         loops,
@@ -327,10 +338,10 @@ impl Plan {
         loads.iter().filter_map(bytes).any(|bytes| bytes != 0 && bytes % WAY == 0)
     }
 
-    /// Parallel axes that are neither rows nor columns.
-    fn outer_axes(&self, loops: &Loops) -> impl Iterator<Item = usize> + use<> {
-        let (row, column) = (self.row_axis, self.column_axis);
-        (0..loops.n_parallel).filter(move |&axis| Some(axis) != row && axis != column)
+    /// Parallel axes that are neither rows nor columns nor take turns.
+    fn outer_axes<'a>(&'a self, loops: &Loops) -> impl Iterator<Item = usize> + 'a {
+        let is_outer = |axis: &usize| Some(*axis) != self.row_axis && *axis != self.column_axis;
+        (0..loops.n_parallel).filter(is_outer).filter(|axis| !self.taps.contains(axis))
     }
 }
 

@@ -27,6 +27,21 @@ impl Lines {
     }
 }
 
+/// Sums so far, of each tap.
+#[derive(Clone)]
+pub struct Partial {
+    pub memory: Memory,
+    pub block_rows: i64,
+    /// The first row of the tap whose turn it is.
+    pub start: Dim,
+}
+
+impl Partial {
+    fn index(&self, row: &Dim) -> [Dim; 2] {
+        [&(&self.start + row) + &lane(0), lane(1)]
+    }
+}
+
 /// One panel against one block of rows.
 #[derive(Clone)]
 pub struct Block<'a> {
@@ -49,7 +64,7 @@ pub struct Block<'a> {
     /// The blocks of rows of other lines pass by the panel as well.
     pub lines: Lines,
     /// Sums of the k-blocks so far, when K does not fit one panel.
-    pub partial: Option<Memory>,
+    pub partial: Option<Partial>,
 }
 
 impl Block<'_> {
@@ -147,10 +162,35 @@ impl Block<'_> {
         if let Some(panel) = self.panel {
             self.pack(b, panel, column_start, guarded, k);
         }
+        self.each_tap(b, &self.plan.taps, k, &mut |block, b, k| block.rows_of(b, column_start, guarded, k));
+    }
+
+    /// Runs `body` for each position along the axes whose positions take turns.
+    fn each_tap(
+        &self,
+        b: &mut Builder,
+        axes: &[usize],
+        k: &Stretch,
+        body: &mut dyn FnMut(&Self, &mut Builder, &Stretch),
+    ) {
+        let Some((&axis, rest)) = axes.split_first() else { return body(self, b, k) };
+        let extent = &self.loops.axes[axis];
+        b.for_loop(Span::new(&format!("s{axis}"), 0, extent.clone(), 1), &[], |b, position, _| {
+            let mut block = self.clone();
+            block.at[axis] = position.clone();
+            if let Some(partial) = &mut block.partial {
+                partial.start = &(&partial.start * extent) + &(position * partial.block_rows);
+            }
+            block.each_tap(b, rest, &k.at(axis, position), body);
+            Vec::new()
+        });
+    }
+
+    fn rows_of(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
         self.each_rows(b, &mut |b, row, n_rows| {
             let sum = self.sum_before(b, row, n_rows, k);
             let sum = self.multiply(b, (row, n_rows), (column_start, guarded), k, sum);
-            match self.partial {
+            match &self.partial {
                 None => self.finish(b, row, n_rows, column_start, guarded, sum),
                 Some(partial) => {
                     let last = &(&k.number + 1) - &k.count;
@@ -161,7 +201,7 @@ impl Block<'_> {
                             Vec::new()
                         },
                         |b| {
-                            b.store(partial, [&(row + &lane(0)), &lane(1)], [], sum);
+                            b.store(partial.memory, partial.index(row), [], sum);
                             Vec::new()
                         },
                     );
@@ -237,13 +277,12 @@ impl Block<'_> {
 
     fn sum_before(&self, b: &mut Builder, row: &Dim, n_rows: u64, k: &Stretch) -> Value {
         let ty = Type::new(self.plan.dtype, [n_rows, self.width]);
-        match self.partial {
+        match &self.partial {
             None => b.constant(ty, self.reduce.initial.value()),
             Some(partial) => {
                 let later = Condition::Guards(vec![&k.number - 1]);
-                let index = [&(row + &lane(0)), &lane(1)];
-                let shape = ty.shape.clone();
-                let load = |b: &mut Builder| vec![b.load(partial, shape, index, [], 0.0)];
+                let (index, shape) = (partial.index(row), ty.shape.clone());
+                let load = |b: &mut Builder| vec![b.load(partial.memory, shape, index, [], 0.0)];
                 b.if_else(later, load, |b| vec![b.constant(ty, self.reduce.initial.value())])[0]
             }
         }

@@ -161,6 +161,13 @@ impl Stretch {
         Visit { name: "k", dropped, between, body }.nest(b, &self.loops, &self.at, &Dim::constant(0), inits)
     }
 
+    /// The same stretch at this position along an axis that is not summed.
+    pub fn at(&self, axis: usize, position: &Dim) -> Stretch {
+        let mut stretch = self.clone();
+        stretch.at[axis] = position.clone();
+        stretch
+    }
+
     /// Whether no axis but the last has several positions.
     pub fn is_one_axis(&self) -> bool {
         self.loops.split_last().is_some_and(|(_, others)| others.iter().all(|(_, _, length)| length.is(1)))

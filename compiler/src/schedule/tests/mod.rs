@@ -11,6 +11,7 @@ mod ops;
 mod recurrence;
 mod residues;
 mod rows;
+mod taps;
 mod tiles;
 mod transpose;
 mod windows;
