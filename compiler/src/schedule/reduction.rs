@@ -24,6 +24,8 @@ use crate::seeded::{Fault, is};
 
 /// Rows that one item of the grid handles where they lie along the lanes: each costs a whole reduction.
 const CHUNK: i64 = 512;
+/// Numbers of four bytes in a line.
+const LANES_OF_LINE: u64 = 16;
 /// A loop of at most so many steps is written out.
 const UNROLLED: i64 = 4;
 /// A row of so few points is divided faster than its divisor is inverted.
@@ -78,7 +80,7 @@ impl<'a> Rows<'a> {
     /// Lanes along an outer axis: every inner axis is a loop.
     fn across(&mut self, b: &mut Builder, lanes: usize) {
         let extent = self.loops.axes[lanes].clone();
-        let (start, length) = chunk(b, &extent, CHUNK);
+        let (start, length) = chunk(b, &extent, self.chunk_size(lanes));
         let segments = segments(&length, self.machine);
         each_tile(b, "j", &segments, &[], &mut |b, base, segment, _| {
             self.at[lanes] = &(&start + base) + &lane(0);
@@ -86,6 +88,16 @@ impl<'a> Rows<'a> {
             self.tile(b, segment.width, guards);
             Vec::new()
         });
+    }
+
+    /// How many rows an item handles: fewer where there would not be an item for each thread, but whole lines of them.
+    fn chunk_size(&self, lanes: usize) -> i64 {
+        let others = (0..self.loops.axes.len()).filter(|axis| !self.loops.inner.contains(axis) && *axis != lanes);
+        let items: i64 = others.filter_map(|axis| self.loops.axes[axis].as_constant()).product();
+        let share = (self.machine.threads as i64 / items.max(1)).max(1);
+        let even = self.loops.axes[lanes].as_constant().map_or(CHUNK, |extent| (extent + share - 1) / share);
+        let line = self.machine.lanes.max(LANES_OF_LINE) as i64;
+        ((even + line - 1) / line * line).min(CHUNK)
     }
 
     /// One tile of rows, one in each lane.
