@@ -215,6 +215,7 @@ passes! {
     precision "precision"
     quantize "quantize"
     running "running"
+    split "split"
     winograd "winograd"
     whole_pipeline "pipeline"
 }

@@ -32,6 +32,11 @@ const fn op(name: &'static str, doc: &'static str) -> OpDef {
     }
 }
 
+/// Whether this is one of them.
+pub fn is(op: &OpDef) -> bool {
+    [&SUM, &PROD, &MAX, &MIN, &ANY, &ALL].into_iter().any(|reduction| std::ptr::eq(reduction, op))
+}
+
 /// The scalar function that combines, and what nothing combines to.
 fn combine(op: &OpDef) -> (Scalar, f64) {
     match op.name {

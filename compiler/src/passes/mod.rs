@@ -29,6 +29,7 @@ pub mod quantize;
 mod rebuild;
 mod recompute;
 pub mod running;
+pub mod split;
 pub mod winograd;
 
 use std::cell::RefCell;

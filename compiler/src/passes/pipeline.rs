@@ -6,7 +6,7 @@
 
 use super::{
     Pass, ahead, attention, canonicalize, cse, dce, differentiate, expand, fold, fuse, hoist, layout, narrow, pack,
-    phases, precision, quantize, running, winograd,
+    phases, precision, quantize, running, split, winograd,
 };
 
 pub static PIPELINE: &[&Pass] = &[
@@ -29,6 +29,7 @@ pub static PIPELINE: &[&Pass] = &[
     &narrow::PASS,
     &quantize::PASS,
     &pack::PASS,
+    &split::PASS,
     &hoist::PASS,
     &cse::PASS,
     &dce::PASS,
@@ -44,7 +45,7 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
     &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &phases::PASS, &layout::PASS,
-    &ahead::PASS, &attention::PASS, &winograd::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &hoist::PASS, &fuse::PASS,
+    &ahead::PASS, &attention::PASS, &winograd::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &split::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

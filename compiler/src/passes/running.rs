@@ -5,7 +5,7 @@
 //! cumulate(x, f) {exclusive}  =>   the same with (c', c)
 //! cumulate(x, f) {reverse}    =>   reversed(the same on reversed(x))
 //! ```
-//! for floats, along axes of at least `LONG` elements and such whose number is open. Each value is combined in the order
+//! for numbers, along axes of at least `LONG` elements and such whose number is open. Each value is combined in the order
 //! in which it stands; narrow floats are carried in f32 and rounded where they are read.
 
 use super::rebuild::Rebuild;
@@ -39,7 +39,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
 fn along(graph: &Graph, id: NodeId) -> Option<usize> {
     let node = graph.node(id);
     let ty = &node.types[0];
-    if node.op.name != "cumulate" || !ty.dtype.is_float() {
+    if node.op.name != "cumulate" {
         return None;
     }
     let axis = graph.with_call(id, |call| call.axis("axis", ty.rank())).ok()?;

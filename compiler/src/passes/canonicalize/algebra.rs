@@ -34,7 +34,7 @@ pub static RULES: &[Rule] = &[
         rewrite: |s| Some(apply("add", vec![Old(s.operands[0]), Old(inner(s, s.operands[1], "neg")?)])) },
     Rule { name: "neg-neg", equation: "-(-x) => x", exact: "always", ops: &["neg"],
         rewrite: |s| inner(s, s.operands[0], "neg").map(Old) },
-    Rule { name: "neg-sub", equation: "-(a - b) => b - a", exact: "floats, but for the sign of a zero; integers wrap alike",
+    Rule { name: "neg-sub", equation: "-(a - b) => b - a", exact: "integers wrap alike; a float difference of zero would change its sign",
         ops: &["neg"], rewrite: neg_sub },
     Rule { name: "not-not", equation: "not not x => x", exact: "always", ops: &["not"],
         rewrite: |s| inner(s, s.operands[0], "not").map(Old) },
@@ -97,7 +97,8 @@ fn add_negated(site: &Site) -> Option<Expr> {
 }
 
 fn neg_sub(site: &Site) -> Option<Expr> {
-    let sub = site.defined_by(site.operands[0], "sub").filter(|_| site.n_uses(site.operands[0]) == 1)?;
+    let is_sole = site.ty().dtype.is_int() && site.n_uses(site.operands[0]) == 1;
+    let sub = site.defined_by(site.operands[0], "sub").filter(|_| is_sole)?;
     let (first, second) = if is(Fault::NegSubKeepsOrder) { (0, 1) } else { (1, 0) };
     Some(apply("sub", vec![Old(sub.operands[first]), Old(sub.operands[second])]))
 }

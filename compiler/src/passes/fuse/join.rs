@@ -11,7 +11,7 @@
 //! | none reads narrow numbers that lie in words: those are multiplied word by word, each sum on its own | its numbers lie in words, … |
 //! | the result of c is read at one place, and computed no more often than it has elements | it would be computed many times over |
 //! | no member is made of many elements that its neighbours are made of too | neighbours share what it reads, … |
-//! | rows are known to be short enough for the cache, or their length is not known; long ones are many | its rows are too long for the cache, too few |
+//! | rows are known to be short enough for the cache, or their length is not known, or one operand has all that is read along them; long ones are many | its rows are too long for the cache, too few |
 //! | what would be computed again in later stages is cheap, or can be kept | it costs too much to compute again |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,7 +126,7 @@ fn joined(
     if reductions.iter().any(|&id| graph.operands(id).iter().any(|value| lies_in_words(graph, value.node))) {
         return Err(Some("its numbers lie in words, which a kernel of their own takes whole"));
     }
-    judge_length(&rows).map_err(Some)?;
+    judge_length(survey, &rows, &members).map_err(Some)?;
     Ok(members)
 }
 
@@ -142,9 +142,16 @@ fn at_most(survey: &Survey, a: &Dim, b: &Dim) -> bool {
     a == b || survey.graph.sizes.proves_le(a, b)
 }
 
-fn judge_length(rows: &Rows) -> Result<(), &'static str> {
+/// Where no cache holds a row, one that is read anew costs less than storing and loading what lies between, but two do not.
+fn judge_length(survey: &Survey, rows: &Rows, members: &BTreeSet<NodeId>) -> Result<(), &'static str> {
+    let graph = survey.graph;
     let Some(length) = rows.row_length().as_constant() else { return Ok(()) };
-    if length > CACHED {
+    let points = &rows.n_rows() * &rows.row_length();
+    let operands = members.iter().flat_map(|&member| graph.operands(member));
+    let is_read_along =
+        |value: &Value| !members.contains(&value.node) && at_most(survey, &points, &graph.type_of(*value).n_elements());
+    let read_along: BTreeSet<Value> = operands.filter(is_read_along).collect();
+    if length > CACHED && read_along.len() > 1 {
         return Err("its rows are too long for the cache");
     }
     match rows.n_rows().as_constant() {
