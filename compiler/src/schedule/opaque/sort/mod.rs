@@ -1,7 +1,11 @@
-//! Sorting along one axis: places are merged bottom up, between the second result and working memory of the same size.
+//! Sorting along one axis: of long rows by digits, of short ones by merging places bottom up, between the second result and
+//! working memory of the same size.
 //!
 //! Invariant: stable in either direction; NaN is greater than all numbers. Rows are independent items of the grid.
 
+mod digits;
+
+use self::digits::Half;
 use super::{Opaque, buffer};
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{self, Builder, Condition, Index, Kernel, Memory, Rights, Span, Value};
@@ -11,25 +15,48 @@ use crate::schedule::tiles::Machine;
 /// Each round makes sorted runs four times as long: enough for any row.
 const MAX_ROUNDS: i64 = 31;
 
-pub fn kernel(op: &Opaque, _: &Machine) -> Result<Kernel, ScheduleError> {
+/// Rows so short are merged sooner than the values of digits are counted.
+const SHORT: i64 = 64;
+
+pub fn kernel(op: &Opaque, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let x = op.call.operand(0);
     let axis = op.call.axis("axis", x.rank()).map_err(|error| ScheduleError::new(error.message))?;
     let shape = [Dim::product(&x.shape[..axis]), x.shape[axis].clone(), Dim::product(&x.shape[axis + 1..])];
     let mut b = op.begin();
     let keys = buffer(&mut b, "x", x, shape.clone(), Rights::Read);
     let sorted = buffer(&mut b, "sorted", x, shape.clone(), Rights::Write);
-    let places = buffer(&mut b, "places", &x.with_dtype(DType::I64), shape.clone(), Rights::ReadWrite);
-    let spare = buffer(&mut b, "spare", &x.with_dtype(DType::I64), shape.clone(), Rights::ReadWrite);
+    let working = |b: &mut Builder, name: &str, dtype: DType| {
+        buffer(b, name, &x.with_dtype(dtype), shape.clone(), Rights::ReadWrite)
+    };
+    let [places, spare] = ["places", "spare"].map(|name| working(&mut b, name, DType::I64));
+    let size = &x.shape[axis];
+    let is_short = machine.is_block() || size.as_constant().is_some_and(|size| size <= SHORT);
+    let halves = (!is_short).then(|| {
+        let keys = ["keys", "spare_keys"].map(|name| working(&mut b, name, digits::key_type(x.dtype)));
+        [Half { keys: keys[0], places }, Half { keys: keys[1], places: spare }]
+    });
     let [outer, size, inner] = shape;
     let outer = b.grid("g0", outer);
     let inner = b.grid("g1", inner);
     let row = Row { keys, dtype: x.dtype, outer, inner, size, descending: op.call.attrs.bool("descending") };
-    b.for_loop(Span::new("t", 0, row.size.clone(), 1), &[], |b, t, _| {
-        let place = b.index([1], t.clone());
-        b.store(places, row.at(t), [], place);
-        Vec::new()
-    });
-    row.sort(&mut b, places, spare);
+    match halves {
+        None => row.sort(&mut b, places, spare),
+        Some(halves) if row.size.as_constant().is_some() => digits::sort(&row, &mut b, halves),
+        Some(halves) => {
+            let is_short = Builder::at_most(&row.size, &Dim::constant(SHORT));
+            b.if_else(
+                Condition::Guards(vec![is_short]),
+                |b| {
+                    row.sort(b, places, spare);
+                    Vec::new()
+                },
+                |b| {
+                    digits::sort(&row, b, halves);
+                    Vec::new()
+                },
+            );
+        }
+    }
     b.for_loop(Span::new("u", 0, row.size.clone(), 1), &[], |b, u, _| {
         let place = b.load(places, [1], row.at(u), [], 0.0);
         let value = b.load(keys, [1], row.at(place), [], 0.0);
@@ -55,6 +82,11 @@ impl Row {
 
     /// Two merges a round, so that the places come back to where they were.
     fn sort(&self, b: &mut Builder, places: Memory, spare: Memory) {
+        b.for_loop(Span::new("t", 0, self.size.clone(), 1), &[], |b, t, _| {
+            let place = b.index([1], t.clone());
+            b.store(places, self.at(t), [], place);
+            Vec::new()
+        });
         let one = int(b, 1);
         b.for_loop(Span::new("r", 0, MAX_ROUNDS, 1), &[one], |b, _, carried| {
             let run = carried[0];
