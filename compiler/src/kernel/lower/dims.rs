@@ -217,13 +217,12 @@ impl Lower<'_> {
     pub(super) fn lanes_where(&mut self, base: &Dim, slope: i64) -> Value {
         let n_lanes = i64::from(self.lanes);
         let lanes = self.lane_numbers(DType::I32);
-        let base = self.dim(base);
-        // With a unit slope the first (or last) lane that passes is compared, in 32 bits once it is clamped.
+        // The first (or last) lane that passes is compared, in 32 bits once it is clamped.
+        let base = self.dim(&base.floor_div(&Dim::constant(slope.saturating_abs().max(1))));
         let (scalar, bound) = match slope {
-            -1 if is(Fault::GuardLacksALane) => (Scalar::Lt, base),
-            -1 => (Scalar::Le, base),
-            1 => (Scalar::Ge, self.op(Scalar::Neg, &[base])),
-            _ => return self.lanes_where_wide(base, slope),
+            ..0 if is(Fault::GuardLacksALane) => (Scalar::Lt, base),
+            ..0 => (Scalar::Le, base),
+            _ => (Scalar::Ge, self.op(Scalar::Neg, &[base])),
         };
         let (low, high) = (self.int(-1), self.int(n_lanes));
         let bound = self.op(Scalar::Max, &[bound, low]);
@@ -233,16 +232,6 @@ impl Lower<'_> {
         self.op(scalar, &[lanes, bound])
     }
 
-    fn lanes_where_wide(&mut self, base: Value, slope: i64) -> Value {
-        let scalars: Vec<Value> = (0..i64::from(self.lanes))
-            .map(|lane| {
-                let bound = self.int(slope.saturating_mul(-lane));
-                self.op(Scalar::Ge, &[base, bound])
-            })
-            .collect();
-        self.gather_lanes(&scalars)
-    }
-
     /// `index`: an expression over lanes.
     pub(super) fn index(&mut self, dim: &Dim, ty: &Type) -> Tile {
         if self.is_block() {
@@ -250,12 +239,29 @@ impl Lower<'_> {
             let parts = parts.iter().map(|part| self.dim(&Spot::of(part).at(dim))).collect();
             return Tile { shape: ty.shape.clone(), parts };
         }
-        let made = parts(&ty.shape, self.lanes).into_iter().map(|part| {
-            let lanes: Vec<Value> = (0..part.valid).map(|lane| self.dim(&at_lane(dim, &part.index, lane))).collect();
-            if part.vector { self.gather_lanes(&lanes) } else { lanes[0] }
+        let made = parts(&ty.shape, self.lanes).into_iter().map(|part| match along_lanes(dim, &part.index) {
+            Some((base, slope)) if part.vector => self.numbers(&base, slope),
+            _ => {
+                let lanes: Vec<Value> =
+                    (0..part.valid).map(|lane| self.dim(&at_lane(dim, &part.index, lane))).collect();
+                if part.vector { self.gather_lanes(&lanes) } else { lanes[0] }
+            }
         });
         let parts = made.collect();
         Tile { shape: ty.shape.clone(), parts }
+    }
+
+    /// `base + slope·lane`, for each lane.
+    fn numbers(&mut self, base: &Dim, slope: i64) -> Value {
+        let base = self.dim(base);
+        let base = self.splat(base);
+        if slope == 0 {
+            return base;
+        }
+        let (lanes, slope) = (self.lane_numbers(DType::I64), self.int(slope));
+        let slope = self.splat(slope);
+        let steps = self.op(Scalar::Mul, &[lanes, slope]);
+        self.op(Scalar::Add, &[base, steps])
     }
 }
 
