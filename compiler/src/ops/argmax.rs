@@ -2,7 +2,7 @@
 
 use super::reduction::{self, reduced_shape};
 use crate::graph::{
-    AttrDef, AttrKind, Attrs, Builder, Call, DType, Default, Gradient, Meaning, OpDef, OpError, Operands, Sample,
+    AttrDef, AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample,
     Sampler, Type, Value, attr,
 };
 
@@ -46,10 +46,15 @@ fn expand(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>
     let hit = b.eq(x, best)?;
     let nan = b.ne(x, x)?;
     let hit = b.or(hit, nan)?;
+    // Half as wide, positions are compared twice as fast.
+    let narrow = call.sizes.proves_lt(&shape[axis], &Dim::constant(i64::from(i32::MAX)));
+    let dtype = if narrow { DType::I32 } else { DType::I64 };
     let position = b.position(shape, axis)?;
     let outside = b.size_like(&shape[axis], position)?;
+    let [position, outside] = [b.cast(position, dtype)?, b.cast(outside, dtype)?];
     let candidate = b.select(hit, position, outside)?;
-    Ok(vec![b.reduce(&reduction::MIN, candidate, &[axis], call.attrs.bool("keep"))?])
+    let first = b.reduce(&reduction::MIN, candidate, &[axis], call.attrs.bool("keep"))?;
+    Ok(vec![b.cast(first, DType::I64)?])
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {

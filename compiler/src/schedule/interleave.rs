@@ -48,7 +48,7 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
 }
 
 /// A term, or the side of it that its test leaves, where what is known of the axes decides that.
-fn settle(body: &mut Body, of: &Body, id: TermId, term: Term, ranges: &Ranges) -> TermId {
+pub fn settle(body: &mut Body, of: &Body, id: TermId, term: Term, ranges: &Ranges) -> TermId {
     if let Term::Apply(Scalar::Select, args) = &term
         && let Some(holds) = holds(body, args[0], ranges)
     {

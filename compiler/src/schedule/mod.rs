@@ -17,6 +17,7 @@ mod interleave;
 mod keep;
 mod opaque;
 mod order;
+mod pieces;
 mod pointwise;
 mod recurrence;
 mod reduction;

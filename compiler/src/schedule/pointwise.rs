@@ -1,6 +1,7 @@
 //! Nests without a reduction: the grid runs over all axes but one, and tiles run along that one.
 
 use super::emit::{Tile, begin};
+use super::pieces::{self, Piece};
 use super::tiles::{Machine, each_tile, segments};
 use super::{Loops, interleave, order, residues, stream, transpose};
 use crate::graph::Dim;
@@ -39,6 +40,18 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
         store(&mut b, Tile::new(loops, &operands, at, vec![1], Vec::new()), &results);
         return b.finish();
     };
+    if let Some(pieces) = pieces::find(loops, inner, machine) {
+        for (number, Piece { start, end, loops }) in pieces.iter().enumerate() {
+            let (length, end) = (Dim::constant(end - start), Dim::constant(*end));
+            each_tile(&mut b, &format!("p{number}_"), &segments(&length, machine), &[], &mut |b, base, segment, _| {
+                at[inner] = &(base + *start) + &lane(0);
+                let guards = if segment.guarded { vec![Builder::below(&at[inner], &end)] } else { Vec::new() };
+                store(b, Tile::new(loops, &operands, at.clone(), vec![segment.width], guards), &results);
+                Vec::new()
+            });
+        }
+        return b.finish();
+    }
     let extent = loops.axes[inner].clone();
     let (start, length) = chunk(&mut b, &extent, chunk_size(machine));
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {

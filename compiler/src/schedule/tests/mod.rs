@@ -8,6 +8,7 @@ mod exponentials;
 mod groups;
 mod interleave;
 mod ops;
+mod pieces;
 mod recurrence;
 mod residues;
 mod rows;
