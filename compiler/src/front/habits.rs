@@ -152,6 +152,7 @@ impl Finder<'_> {
                     self.self_dot(at, after);
                 }
             }
+            Kind::Foreign if word == "::" && self.is_step(before, after) => self.step(at),
             Kind::Foreign | Kind::Unknown => self.foreign(at),
             Kind::OpenText => self.open_text(at),
             Kind::Operator if word == ";" => self.semicolon(at, after),
@@ -226,6 +227,18 @@ impl Finder<'_> {
         };
         self.repairs.insert(at, repair);
         self.report("E0108", message, at, help);
+    }
+
+    /// Whether two colons have no name on one side, as those before the step of a slice.
+    fn is_step(&self, before: Option<usize>, after: Option<usize>) -> bool {
+        let opens = |before| self.is(before, "[") || self.is(before, ",") || self.kind(before) == Some(Kind::Number);
+        opens(before) || self.kind(after) == Some(Kind::Number) || self.is(after, "-")
+    }
+
+    fn step(&mut self, at: usize) {
+        self.repairs.insert(at, ":".to_owned());
+        let help = "write `slice(x, starts: [0, 0], stops: [M, N], steps: [1, 2])`, or `flip(x, axes: [1])`";
+        self.report("E0108", "slices have no steps", at, help);
     }
 
     fn unknown(&mut self, at: usize) {
