@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod einops;
 mod elementwise;
+mod elsewhere;
 mod entry;
 mod expr;
 mod fixed;

@@ -137,11 +137,14 @@ impl<'a> Elaborator<'a> {
         // What a module might be called is no function, unless only the first letter is wrong.
         let likely =
             |found: &&str| !of_module || !found.starts_with(char::is_lowercase) || found.eq_ignore_ascii_case(name);
-        let suggestion = suggestion.filter(likely);
+        let written = super::elsewhere::written(name);
+        let suggestion = suggestion.filter(likely).filter(|_| written.is_none());
         let mut diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{name}`"))
             .at(span, "unknown name")
             .did_you_mean(suggestion);
-        if suggestion.is_none() {
+        if let Some(written) = written {
+            diagnostic = diagnostic.help(format!("write {written}"));
+        } else if suggestion.is_none() {
             if let Some(function) = self.function_with(name, env) {
                 diagnostic = diagnostic.help(format!("`{name}` is known within `fn {function}` only: compute there"));
             } else if let Some(part) = self.prelude_with(name) {

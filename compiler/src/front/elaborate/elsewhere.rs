@@ -1,0 +1,42 @@
+//! Names that other frameworks have for what is written otherwise here.
+//!
+//! Invariant: none of them is a name of the language.
+
+const NAMES: &[(&[&str], &str)] = &[
+    (&["transpose", "swapaxes", "movedim"], r#"`rearrange(x, "m n -> n m")`"#),
+    (&["view", "flatten"], r#"`rearrange(x, "b c h w -> b (c h w)")`, or `reshape(x, [M, N])`"#),
+    (&["unsqueeze", "expand_dims"], "`x[:, new]`"),
+    (&["squeeze"], "`x[:, 0]` where the axis is one long"),
+    (&["bmm", "mm", "tensordot"], r#"`einsum("b i k, b k j -> b i j", a, b)`"#),
+    (&["outer"], "`a[:, new] * b`"),
+    (&["cat", "concatenate", "hstack", "vstack"], "`concat(a, b, axis: 0)`"),
+    (&["chunk", "unbind"], r#"`let (a, b) = rearrange(x, "m (s n) -> s m n", s: 2)`"#),
+    (&["tile"], r#"`repeat(x, "m n -> m (r n)", r: 2)`"#),
+    (&["masked_fill"], "`select(mask, 0.0, x)`"),
+    (&["arange"], "`iota(N)`"),
+    (&["full", "zeros_like", "ones_like"], "`fill([M, N], 0.0)`"),
+    (&["clamp"], "`clip(x, 0.0, 1.0)`"),
+    (&["amax", "amin"], "`max(x, axis: 1)` or `min(x, axis: 1)`"),
+    (&["numel"], "`size(x)`"),
+    (&["one_hot"], "`onehot(labels, size: 10)`"),
+    (&["layer_norm"], "`use nn { LayerNorm }`, and in the model `norm = LayerNorm(dim)`"),
+    (&["cross_entropy"], r#"`-mean(gather("b [c], b -> b", log_softmax(logits), labels))`"#),
+];
+
+/// What to write instead.
+pub fn written(name: &str) -> Option<&'static str> {
+    NAMES.iter().find(|(names, _)| names.contains(&name)).map(|(_, written)| *written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_is_a_name_of_the_language() {
+        for name in NAMES.iter().flat_map(|(names, _)| *names) {
+            assert!(super::super::builtins::find(name).is_none(), "{name}");
+            assert!(super::super::ops::visible(name).is_none(), "{name}");
+        }
+    }
+}
