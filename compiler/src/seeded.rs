@@ -20,7 +20,6 @@ macro_rules! faults {
 faults! {
     SubZeroOnEitherSide "canonicalize: 0 - x becomes x"
     SelectNotKeepsSides "canonicalize: select(not c, a, b) becomes select(c, a, b)"
-    NegSubKeepsOrder "canonicalize: -(a - b) becomes a - b"
     PermutesComposeBackwards "canonicalize: two permutes are composed in the wrong order"
     SlicesForgetTheStep "canonicalize: the start of an outer slice is not scaled by the inner step"
     CubeIsFourthPower "canonicalize: x^3 becomes (x*x)*(x*x)"

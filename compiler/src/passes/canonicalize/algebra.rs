@@ -99,8 +99,7 @@ fn add_negated(site: &Site) -> Option<Expr> {
 fn neg_sub(site: &Site) -> Option<Expr> {
     let is_sole = site.ty().dtype.is_int() && site.n_uses(site.operands[0]) == 1;
     let sub = site.defined_by(site.operands[0], "sub").filter(|_| is_sole)?;
-    let (first, second) = if is(Fault::NegSubKeepsOrder) { (0, 1) } else { (1, 0) };
-    Some(apply("sub", vec![Old(sub.operands[first]), Old(sub.operands[second])]))
+    Some(apply("sub", vec![Old(sub.operands[1]), Old(sub.operands[0])]))
 }
 
 /// A boolean combined with a constant: the neutral one leaves it, the other one wins.
