@@ -285,7 +285,7 @@ fn with_slices(region: &Graph, products: &[Value], rounds: &Rounds) -> Result<Gr
         rebuild.set(product.node, vec![Value { node, result: 0 }]);
     }
     for id in Rebuild::live(region).into_iter().filter(|id| products.iter().all(|product| product.node != *id)) {
-        rebuild.copy(id, region.node(id).regions.clone());
+        rebuild.keep(id);
     }
     Ok(rebuild.finish())
 }

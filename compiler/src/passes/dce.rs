@@ -22,7 +22,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let graph = swept.finish();
     let mut rebuild = Rebuild::new(&graph);
     for id in Rebuild::live(&graph) {
-        rebuild.copy(id, graph.node(id).regions.clone());
+        rebuild.keep(id);
     }
     Ok(rebuild.finish())
 }
@@ -53,7 +53,7 @@ fn without_arguments(region: &Graph, unread: &[usize]) -> Graph {
     let n_arguments = region.arguments().len();
     let mut rebuild = Rebuild::without_arguments(region, &|idx| unread.contains(&(n_arguments - 1 - idx)));
     for id in Rebuild::live(region) {
-        rebuild.copy(id, region.node(id).regions.clone());
+        rebuild.keep(id);
     }
     rebuild.finish()
 }

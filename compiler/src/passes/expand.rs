@@ -38,11 +38,7 @@ fn round(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     for id in Rebuild::live(graph) {
         match graph.node(id).op.meaning {
             Meaning::Expand(expand) => open(&mut rebuild, id, expand)?,
-            _ => {
-                let regions = graph.node(id).regions.iter().map(|region| round(region, context));
-                let regions = regions.collect::<Result<_, _>>()?;
-                rebuild.copy(id, regions);
-            }
+            _ => rebuild.copy_with(id, |region| round(region, context))?,
         }
     }
     Ok(rebuild.finish())

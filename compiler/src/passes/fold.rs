@@ -47,10 +47,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
                 let new = store(&mut rebuild, id, tensor).map_err(PassError::at(PASS.name, &node.origin))?;
                 rebuild.set(id, vec![new]);
             }
-            None => {
-                let regions = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
-                rebuild.copy(id, regions);
-            }
+            None => rebuild.copy_with(id, |region| run(region, context))?,
         }
     }
     (dce::PASS.run)(&rebuild.finish(), context)

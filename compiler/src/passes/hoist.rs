@@ -181,7 +181,7 @@ fn without(region: &Graph, regions: &[Graph], taken: &[Vec<Value>], number: usiz
     }
     for id in Rebuild::live(region) {
         if !taken[number].iter().any(|value| value.node == id) {
-            rebuild.copy(id, region.node(id).regions.clone());
+            rebuild.keep(id);
         }
     }
     rebuild.finish()

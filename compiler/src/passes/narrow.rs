@@ -182,7 +182,7 @@ fn stored_once(graph: &Graph, dtype: DType) -> Result<Graph, PassError> {
             rebuild.set(id, vec![narrow]);
             continue;
         }
-        rebuild.copy(id, node.regions.clone());
+        rebuild.keep(id);
         let value = Value { node: id, result: 0 };
         if shared.contains(&value) {
             let made = rebuild.get(value);

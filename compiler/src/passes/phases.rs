@@ -25,9 +25,8 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in Rebuild::live(graph) {
         let node = graph.node(id);
-        let regions: Vec<Graph> = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
         let Some(spread) = find(graph, id) else {
-            rebuild.copy(id, regions);
+            rebuild.copy_with(id, |region| run(region, context))?;
             continue;
         };
         let operands = rebuild.operands(id);

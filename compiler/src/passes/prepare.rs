@@ -116,7 +116,7 @@ fn without(graph: &Graph, numbered: &[(Value, usize)]) -> Graph {
     }
     for id in Rebuild::live(graph) {
         if !numbered.iter().any(|(value, _)| value.node == id) {
-            rebuild.copy(id, graph.node(id).regions.clone());
+            rebuild.keep(id);
         }
     }
     rebuild.finish()

@@ -63,7 +63,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         if let Some(reason) = reason {
             context.remark(PASS.name, &node.origin, format!("`{}` stays in f32: {reason}", node.op.name));
         }
-        pass.rebuild.copy(id, node.regions.clone());
+        pass.rebuild.keep(id);
     }
     let greatest = std::mem::take(&mut pass.greatest);
     let mut new = pass.rebuild.finish();

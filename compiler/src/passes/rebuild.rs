@@ -87,6 +87,18 @@ impl<'g> Rebuild<'g> {
         new
     }
 
+    /// The same node, as it is.
+    pub fn keep(&mut self, id: NodeId) -> NodeId {
+        self.copy(id, self.old.node(id).regions.clone())
+    }
+
+    /// The same node, with its regions rewritten.
+    pub fn copy_with<E>(&mut self, id: NodeId, rewrite: impl Fn(&Graph) -> Result<Graph, E>) -> Result<(), E> {
+        let regions = self.old.node(id).regions.iter().map(rewrite).collect::<Result<_, _>>()?;
+        self.copy(id, regions);
+        Ok(())
+    }
+
     /// The same op on operands whose types may differ: types are inferred anew.
     pub fn reapply(&mut self, id: NodeId, attrs: &Attrs, regions: Vec<Graph>) -> Result<(), OpError> {
         let node = self.old.node(id);

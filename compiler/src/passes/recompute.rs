@@ -45,7 +45,7 @@ pub fn wrapped(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
                 context.remark(differentiate::PASS.name, origin, "the way back computes the scores again, in chunks");
                 rebuild.set(id, vec![Value { node, result: 0 }]);
             }
-            None => _ = rebuild.copy(id, graph.node(id).regions.clone()),
+            None => _ = rebuild.keep(id),
         }
     }
     Ok(rebuild.finish())

@@ -26,10 +26,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
                 let scanned = scan(&mut rebuild, id, axis).map_err(PassError::at(PASS.name, &node.origin))?;
                 rebuild.set(id, vec![scanned]);
             }
-            None => {
-                let regions = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
-                rebuild.copy(id, regions);
-            }
+            None => rebuild.copy_with(id, |region| run(region, context))?,
         }
     }
     Ok(rebuild.finish())

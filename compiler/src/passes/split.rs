@@ -37,10 +37,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
                 let reduced = reduce(&mut rebuild, id, &parts).map_err(PassError::at(PASS.name, &node.origin))?;
                 rebuild.set(id, vec![reduced]);
             }
-            None => {
-                let regions = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
-                rebuild.copy(id, regions);
-            }
+            None => rebuild.copy_with(id, |region| run(region, context))?,
         }
     }
     Ok(rebuild.finish())

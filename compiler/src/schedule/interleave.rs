@@ -5,13 +5,14 @@
 //! Invariant: elements of a last tile that lies over the one before are stored twice, with the same values.
 
 use super::Loops;
-use super::body::{Body, Term, TermId};
+use super::body::{Body, TermId};
 use super::emit::{Tile, begin};
 use super::order::{Stride, stride};
 use super::pointwise::{chunk, chunk_size};
 use super::residues::specialised;
+use super::settle::settle;
 use super::tiles::{Machine, each_tile, segments_of};
-use crate::graph::{Dim, Ranges, Scalar};
+use crate::graph::Dim;
 use crate::kernel::{Builder, Kernel, Span, Value, lane};
 
 /// Elements of the last axis; lowering makes whole vectors of as many.
@@ -45,33 +46,6 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let loads = nest.body.loads(&members);
     let is_straight = !loads.is_empty() && loads.iter().all(|load| stride(&nest, load, lanes) != Stride::Other);
     is_straight.then_some(Plan { lanes, loops: nest, members })
-}
-
-/// A term, or the side of it that its test leaves, where what is known of the axes decides that.
-pub fn settle(body: &mut Body, of: &Body, id: TermId, term: Term, ranges: &Ranges) -> TermId {
-    if let Term::Apply(Scalar::Select, args) = &term
-        && let Some(holds) = holds(body, args[0], ranges)
-    {
-        return args[if holds { 1 } else { 2 }];
-    }
-    body.add(term, of.dtype(id))
-}
-
-fn holds(body: &Body, test: TermId, ranges: &Ranges) -> Option<bool> {
-    let reaches = |dim: &Dim, least: &Dim| match ranges.proves_le(least, dim) {
-        true => Some(true),
-        false => ranges.proves_lt(dim, least).then_some(false),
-    };
-    match body.term(test) {
-        Term::Const(number) => Some(number.value() != 0.0),
-        Term::Test(dims) if dims.iter().all(|dim| reaches(dim, &Dim::constant(0)) == Some(true)) => Some(true),
-        Term::Test(dims) if dims.iter().any(|dim| reaches(dim, &Dim::constant(0)) == Some(false)) => Some(false),
-        Term::Apply(Scalar::Ge, sides) => match [sides[0], sides[1]].map(|side| body.term(side)) {
-            [Term::Index(dim), Term::Index(least)] => reaches(dim, least),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 pub fn kernel(plan: &Plan, machine: &Machine) -> Kernel {

@@ -22,6 +22,7 @@ mod pointwise;
 mod recurrence;
 mod reduction;
 mod residues;
+mod settle;
 mod stream;
 mod sums;
 #[cfg(test)]

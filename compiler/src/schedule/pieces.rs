@@ -5,7 +5,7 @@
 
 use super::Loops;
 use super::body::{Body, Term, TermId};
-use super::interleave::settle;
+use super::settle::settle;
 use super::tiles::Machine;
 use crate::graph::{Dim, Scalar};
 

@@ -9,7 +9,7 @@ const NAMES: &[(&[&str], &str)] = &[
     (&["squeeze"], "`x[:, 0]` where the axis is one long"),
     (&["bmm", "mm", "tensordot"], r#"`einsum("b i k, b k j -> b i j", a, b)`"#),
     (&["outer"], "`a[:, new] * b`"),
-    (&["cat", "concatenate", "hstack", "vstack"], "`concat(a, b, axis: 0)`"),
+    (&["cat", "concatenate", "vstack"], "`concat(a, b, axis: 0)`"),
     (&["chunk", "unbind"], r#"`let (a, b) = rearrange(x, "m (s n) -> s m n", s: 2)`"#),
     (&["tile"], r#"`repeat(x, "m n -> m (r n)", r: 2)`"#),
     (&["masked_fill"], "`select(mask, 0.0, x)`"),

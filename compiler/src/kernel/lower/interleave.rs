@@ -1,4 +1,4 @@
-//! Stores whose elements alternate in memory, as whole vectors.
+//! Vectors whose lanes take turns, and stores of what alternates in memory by them.
 //!
 //! Invariant: the same elements are stored; stores that follow each other touch none that another of them does.
 

@@ -5,7 +5,7 @@
 
 use super::Lower;
 use super::layout::{Tile, parts, row_parts};
-use crate::graph::{DType, Dim};
+use crate::graph::{DType, Dim, Symbol};
 use crate::kernel::types::*;
 
 impl Lower<'_> {
@@ -39,7 +39,7 @@ impl Lower<'_> {
     /// The access with its two axes of lanes exchanged, where all positions are known.
     fn turned(&self, access: &Access) -> Option<Access> {
         let [first, last] = [lane_symbol(0), lane_symbol(1)];
-        let exchanged = |symbol: &crate::graph::Symbol| match symbol {
+        let exchanged = |symbol: &Symbol| match symbol {
             symbol if *symbol == first => Some(Dim::from(&last)),
             symbol if *symbol == last => Some(Dim::from(&first)),
             _ => None,

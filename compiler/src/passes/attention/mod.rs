@@ -77,13 +77,11 @@ fn taken(graph: &Graph, context: &Context, rows: Rows) -> Result<Graph, PassErro
         }
         // What is a group already stays as it is.
         if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) {
-            rebuild.copy(id, graph.node(id).regions.clone());
+            rebuild.keep(id);
             continue;
         }
         let inside = if graph.node(id).op.name == "cond" { Rows::Known } else { rows };
-        let regions = graph.node(id).regions.iter().map(|region| taken(region, context, inside));
-        let regions = regions.collect::<Result<_, _>>()?;
-        rebuild.copy(id, regions);
+        rebuild.copy_with(id, |region| taken(region, context, inside))?;
     }
     (dce::PASS.run)(&rebuild.finish(), context)
 }

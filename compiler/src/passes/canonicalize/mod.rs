@@ -213,10 +213,7 @@ fn sweep(graph: &Graph, by_op: &ByOp, context: &Context) -> Result<(Graph, usize
                 n_fired += 1;
                 rebuild.set(id, vec![value]);
             }
-            None => {
-                let regions = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
-                rebuild.copy(id, regions);
-            }
+            None => rebuild.copy_with(id, |region| run(region, context))?,
         }
     }
     Ok((rebuild.finish(), n_fired))

@@ -140,16 +140,12 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
             2.. => emit(&mut rebuild, group, context)?,
             // What is a group already stays as it is.
             _ if matches!(graph.node(id).op.meaning, Meaning::Group { .. }) => {
-                rebuild.copy(id, graph.node(id).regions.clone());
+                rebuild.keep(id);
             }
             _ if is_whole(graph, id) => {
                 reshaped(&mut rebuild, id).map_err(PassError::at(PASS.name, &graph.node(id).origin))?
             }
-            _ => {
-                let regions = graph.node(id).regions.iter().map(|region| run(region, context));
-                let regions = regions.collect::<Result<_, _>>()?;
-                rebuild.copy(id, regions);
-            }
+            _ => rebuild.copy_with(id, |region| run(region, context))?,
         }
     }
     Ok(rebuild.finish())

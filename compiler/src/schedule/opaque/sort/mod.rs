@@ -40,14 +40,14 @@ pub fn kernel(op: &Opaque, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let inner = b.grid("g1", inner);
     let row = Row { keys, dtype: x.dtype, outer, inner, size, descending: op.call.attrs.bool("descending") };
     match halves {
-        None => row.sort(&mut b, places, spare),
+        None => row.sort_by_merging(&mut b, places, spare),
         Some(halves) if row.size.as_constant().is_some() => digits::sort(&row, &mut b, halves),
         Some(halves) => {
             let is_short = Builder::at_most(&row.size, &Dim::constant(SHORT));
             b.if_else(
                 Condition::Guards(vec![is_short]),
                 |b| {
-                    row.sort(b, places, spare);
+                    row.sort_by_merging(b, places, spare);
                     Vec::new()
                 },
                 |b| {
@@ -81,7 +81,7 @@ impl Row {
     }
 
     /// Two merges a round, so that the places come back to where they were.
-    fn sort(&self, b: &mut Builder, places: Memory, spare: Memory) {
+    fn sort_by_merging(&self, b: &mut Builder, places: Memory, spare: Memory) {
         b.for_loop(Span::new("t", 0, self.size.clone(), 1), &[], |b, t, _| {
             let place = b.index([1], t.clone());
             b.store(places, self.at(t), [], place);
