@@ -172,6 +172,16 @@ pub fn axis_of(symbol: &Symbol) -> Option<usize> {
     symbol.name().strip_prefix('i')?.parse().ok()
 }
 
+/// Windows of so many points are short enough to be written out, more or less.
+pub const SHORT_WINDOW: i64 = 72;
+
+/// Whether columns in groups of this size are summed group by group: a group fills more than half of a vector, or half of
+/// one where windows are long. Otherwise the lanes of a vector belong to several groups.
+pub fn fills_vectors(group: i64, lanes: i64, points: Option<i64>) -> bool {
+    let is_half = 2 * group == lanes && points.is_none_or(|points| points > SHORT_WINDOW);
+    2 * group > lanes || is_half
+}
+
 /// What a symbol is divided by, wherever one of these mentions it, if they say nothing else of it.
 pub fn divisor<'d>(dims: impl IntoIterator<Item = &'d Dim>, symbol: &Symbol) -> Option<i64> {
     let mut divisor = None;

@@ -18,6 +18,7 @@ use super::frozen::{frozen, frozen_in_region, is_unpacked};
 use super::panels::{Factor, Panels, factors};
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError};
+use crate::graph::rows::fills_vectors;
 use crate::graph::{DType, Dim, Graph, Meaning, Nest, NodeId, OpError};
 
 pub static PASS: Pass =
@@ -133,7 +134,7 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], packing: &Packing) -> Resu
     let (columns, panel) = (nest.axes[column].clone(), packing.panel);
     let group = other.columns_of_group(column).filter(|_| packing.cuts_groups);
     let width = match (is_shared, group) {
-        (true, Some(group)) if fills_vectors(group, dtype, panel) => width_in_group(group, dtype, panel),
+        (true, Some(group)) if is_apart(&nest, group, dtype, panel) => width_in_group(group, dtype, panel),
         (true, _) => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
         (false, _) => panel(&columns, dtype, rows_of_line(&nest, &weight, &other, column)),
     };
@@ -151,9 +152,10 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], packing: &Packing) -> Resu
     Ok(Weight { operand: weight.operand, panels, is_shared, pairs, is_of_matrices, rows })
 }
 
-/// Whether the columns of a group fill half a vector, the narrowest panel, at least.
-fn fills_vectors(group: i64, dtype: DType, panel: &Width) -> bool {
-    2 * group as u64 >= panel(&Dim::constant(1), dtype, None)
+/// Whether a group is summed on its own; the narrowest panel is a vector.
+fn is_apart(nest: &Nest, group: i64, dtype: DType, panel: &Width) -> bool {
+    let lanes = panel(&Dim::constant(1), dtype, None) as i64;
+    fills_vectors(group, lanes, Dim::product(&nest.axes[nest.n_parallel..]).as_constant())
 }
 
 /// Panels of a group, if they divide it, or all of it.

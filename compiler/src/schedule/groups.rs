@@ -6,14 +6,17 @@
 use super::Loops;
 use super::tiles::Machine;
 use crate::graph::Dim;
-use crate::graph::rows::divisor;
+use crate::graph::rows::{divisor, fills_vectors};
 
-/// The nest with an axis for groups, if it has any that fill half a vector.
+/// The nest with an axis for groups, if it has any that fill vectors.
 pub fn apart(loops: &Loops, machine: &Machine) -> Option<Loops> {
     let last = loops.n_parallel.checked_sub(1)?;
     let extent = loops.axes[last].as_constant()?;
     let is_whole = loops.start[last].is(0) && loops.result.shape[last].is(extent);
-    let is_group = |size: &i64| (2..extent).contains(size) && extent % size == 0 && 2 * size >= machine.lanes as i64;
+    let points = Dim::product(loops.inner.iter().map(|&axis| &loops.axes[axis])).as_constant();
+    let is_group = |size: &i64| {
+        (2..extent).contains(size) && extent % size == 0 && fills_vectors(*size, machine.lanes as i64, points)
+    };
     let mut loads = loops.body.loads(&loops.roots()).into_iter();
     let size = loads.find_map(|load| divisor(load.dims(), &Loops::symbol(last))).filter(is_group)?;
     if machine.is_block() || !is_whole || loops.stages.is_empty() || loops.stores_rows() {

@@ -15,18 +15,16 @@ use super::pointwise::chunk;
 use super::reduction::accumulator;
 use super::tiles::{Machine, Segment, each_tile, segments_of};
 use crate::graph::Dim;
-use crate::graph::rows::divides;
+use crate::graph::rows::{SHORT_WINDOW, divides};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
 use crate::seeded::{Fault, is};
 
-/// Windows of more points are no short ones.
-const MAX_POINTS: i64 = 64;
 /// Windows of so many points are written out; of larger ones, the loops around the innermost stay.
 const UNROLLED: i64 = 25;
 /// Channels that one item of the grid handles.
 const CHUNK: i64 = 512;
-/// Bytes of the lines that the windows along an axis have in common with those of the next line: they should stay in the
-/// first-level cache until then.
+/// Bytes of the lines that the windows along an axis have in common with those of the next line, and of what all windows
+/// read: they should stay in the first-level cache until then.
 const LINES_BYTES: i64 = 44 << 10;
 
 /// What lies where: windows follow each other along `along`, and lanes run along `lanes`.
@@ -37,7 +35,7 @@ pub struct Plan {
 
 pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let points = Dim::product(loops.inner.iter().map(|&axis| &loops.axes[axis])).as_constant()?;
-    if loops.stages.len() != 1 || loops.stores_rows() || !(2..=MAX_POINTS).contains(&points) {
+    if loops.stages.len() != 1 || loops.stores_rows() || !(2..=SHORT_WINDOW).contains(&points) {
         return None;
     }
     let is_outer = |axis: usize| !loops.inner.contains(&axis);
@@ -93,17 +91,28 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
 /// So many channels of the lines that a window reads stay in the first-level cache, if not all of them do and a tile of
 /// this width does.
 fn channels_of_lines(loops: &Loops, plan: &Plan, width: i64) -> Option<i64> {
-    let stage = &loops.stages[0];
-    let loads = loops.body.loads(&[stage.element]);
-    let load = loads.into_iter().find(|load| slides(loops, load, plan.along))?;
-    let operand = &loops.operands[load.operand];
+    let loads = loops.body.loads(&[loops.stages[0].element]);
+    let (sliding, others): (Vec<&Load>, Vec<&Load>) =
+        loads.into_iter().partition(|load| slides(loops, load, plan.along));
+    let load = sliding.first()?;
+    let operand = |load: &Load| &loops.operands[load.operand];
+    let element = |load: &Load| operand(load).dtype.size_of() as i64;
     let moves =
         |position: &Position, axis: usize| matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(axis)));
-    let along = load.index.iter().position(|position| moves(position, plan.along))?;
-    // Lines are the points of the window that do not lie along them.
-    let across = loops.inner.iter().filter(|&&axis| !moves(&load.index[along], axis));
-    let n_lines = Dim::product(across.map(|&axis| &loops.axes[axis])).as_constant()?;
-    let bytes = operand.shape[along].as_constant()?.checked_mul(n_lines)?.checked_mul(operand.dtype.size_of() as i64)?;
+    let place = |axis: usize| load.index.iter().position(|position| moves(position, axis));
+    let (along, channel) = (place(plan.along)?, place(plan.lanes)?);
+    // Lines are the points of the window that lie neither along them nor among the channels.
+    let is_across = |&&axis: &&usize| ![along, channel].iter().any(|&place| moves(&load.index[place], axis));
+    let n_lines = Dim::product(loops.inner.iter().filter(is_across).map(|&axis| &loops.axes[axis])).as_constant()?;
+    let line_bytes = operand(load).shape[along].as_constant()?.checked_mul(n_lines)?.checked_mul(element(load))?;
+    let each_bytes = |load: &Load| {
+        let is_read = |&&axis: &&usize| load.mentions(&Loops::symbol(axis));
+        Dim::product(loops.inner.iter().filter(is_read).map(|&axis| &loops.axes[axis]))
+            .as_constant()
+            .map(|n| n * element(load))
+    };
+    let of_channels = others.into_iter().filter(|load| load.mentions(&Loops::symbol(plan.lanes)));
+    let bytes = of_channels.map(each_bytes).try_fold(line_bytes, |sum, bytes| sum.checked_add(bytes?))?;
     let fit = LINES_BYTES / bytes.max(1) / width * width;
     let all = loops.axes[plan.lanes].as_constant()?;
     (n_lines > 1 && fit > 0 && fit < all).then_some(fit)

@@ -142,7 +142,7 @@ impl Printer<'_> {
             Op::Reduce { scalar, value, .. } => self.reduce(*scalar, *value),
             Op::Extract { value, lane } => self.extract(*value, *lane),
             Op::Insert { value, lane, scalar } => self.insert(*value, *lane, *scalar),
-            Op::Zip { a, b, high } => self.zip(*a, *b, *high),
+            Op::Shuffle { a, b, lanes } => self.shuffle(*a, *b, lanes),
             Op::Quotient(a, b) => {
                 let (a, b) = (self.value(*a)?, self.value(*b)?);
                 let ins = self.builder.ins();

@@ -196,16 +196,15 @@ impl Printer<'_> {
         Ok(self.builder.ins().insertlane(vector, element, lane_of(lane)?))
     }
 
-    /// Halves of two vectors of four lanes in turns.
-    pub fn zip(&mut self, a: Value, b: Value, high: bool) -> Result<ir::Value, CodegenError> {
-        let (mut vector, b) = (self.value(a)?, self.value(b)?);
-        let (a, first) = (vector, if high { 2 } else { 0 });
-        for lane in 0..4 {
-            let from = if lane % 2 == 0 { a } else { b };
-            let element = self.builder.ins().extractlane(from, first + lane / 2);
-            vector = self.builder.ins().insertlane(vector, element, lane);
-        }
-        Ok(vector)
+    /// Lanes of two vectors of four, taken as bytes.
+    pub fn shuffle(&mut self, a: Value, b: Value, lanes: &[u32]) -> Result<ir::Value, CodegenError> {
+        let (a, b) = (self.value(a)?, self.value(b)?);
+        let ty = self.builder.func.dfg.value_type(a);
+        let [a, b] = [a, b].map(|vector| self.lane_bits(vector, types::I8X16));
+        let bytes: Vec<u8> = lanes.iter().flat_map(|&lane| (0..4).map(move |byte| lane as u8 * 4 + byte)).collect();
+        let bytes = self.builder.func.dfg.immediates.push(bytes.into());
+        let shuffled = self.builder.ins().shuffle(a, b, bytes);
+        Ok(self.lane_bits(shuffled, ty))
     }
 
     /// The pairwise tree of four lanes: (0 with 2) with (1 with 3).

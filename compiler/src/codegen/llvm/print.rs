@@ -198,13 +198,10 @@ impl Printer<'_> {
             Op::Insert { value, lane, scalar } => {
                 Ok(format!("insertelement {}, {}, i64 {lane}", self.typed(*value)?, self.typed(*scalar)?))
             }
-            Op::Zip { a, b, high } => {
-                let lanes = ty.n_elements();
-                let first = if *high { lanes / 2 } else { 0 };
-                let turns = (first..first + lanes / 2).flat_map(|lane| [lane, lane + lanes]);
-                let mask: Vec<String> = turns.map(|lane| format!("i32 {lane}")).collect();
+            Op::Shuffle { a, b, lanes } => {
+                let mask: Vec<String> = lanes.iter().map(|lane| format!("i32 {lane}")).collect();
                 let (a, b, mask) = (self.typed(*a)?, self.typed(*b)?, mask.join(", "));
-                Ok(format!("shufflevector {a}, {b}, <{lanes} x i32> <{mask}>"))
+                Ok(format!("shufflevector {a}, {b}, <{} x i32> <{mask}>", lanes.len()))
             }
             Op::Quotient(a, b) => {
                 let opcode = if ty.dtype.is_signed() { "sdiv" } else { "udiv" };

@@ -169,18 +169,20 @@ fn lanes_move_by_extract_insert_and_broadcast() {
 }
 
 #[test]
-fn lanes_of_two_vectors_take_turns() {
+fn lanes_of_two_vectors_are_put_in_any_order() {
     let mut cases = Vec::new();
     let numbers = DTYPES.into_iter().filter(|&dtype| dtype != DType::Bool);
     for (dtype, lanes) in numbers.flat_map(|dtype| [4, 8, 16].map(|lanes| (dtype, lanes))) {
-        for high in [false, true] {
-            cases.push(single(&format!("zip_{dtype}_{lanes}_{high}"), lanes, dtype, 64, |b, x, y, size| {
+        let turns = (0..lanes).map(|lane| lane / 2 + lane % 2 * lanes).collect::<Vec<u32>>();
+        let others = (0..lanes).map(|lane| (lane * 7 + 3) % (2 * lanes)).collect();
+        for (name, order) in [("turns", turns), ("others", others)] {
+            cases.push(single(&format!("shuffle_{dtype}_{lanes}_{name}"), lanes, dtype, 64, |b, x, y, size| {
                 let zero = int(b, 0);
                 b.value_loop((zero, size, i64::from(lanes)), &[], |b, i, _| {
                     let (first, second) =
                         (b.load_at(at(x, i), vector(dtype, lanes)), b.load_at(at(x, zero), vector(dtype, lanes)));
-                    let turns = b.zip(first, second, high);
-                    b.store_at(at(y, i), turns);
+                    let shuffled = b.shuffle(first, second, order.clone());
+                    b.store_at(at(y, i), shuffled);
                     Vec::new()
                 });
             }));

@@ -30,10 +30,10 @@ impl Builder {
         self.push(Op::Insert { value, lane, scalar }, ty)
     }
 
-    /// Lanes of two vectors in turns: those of their low halves, or of their high ones.
-    pub fn zip(&mut self, a: Value, b: Value, high: bool) -> Value {
+    /// These lanes of two vectors; those of the second are numbered after those of the first.
+    pub fn shuffle(&mut self, a: Value, b: Value, lanes: Vec<u32>) -> Value {
         let ty = self.type_of(a).clone();
-        self.push(Op::Zip { a, b, high }, ty)
+        self.push(Op::Shuffle { a, b, lanes }, ty)
     }
 
     pub fn quotient(&mut self, a: Value, b: Value) -> Value {

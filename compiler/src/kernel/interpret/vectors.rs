@@ -21,11 +21,10 @@ impl Thread<'_> {
                 numbers[*lane as usize] = self.get(*scalar)?[0];
                 Ok(numbers)
             }
-            Op::Zip { a, b, high } => {
+            Op::Shuffle { a, b, lanes } => {
                 let (a, b) = (self.get(*a)?, self.get(*b)?);
-                let half = a.len() / 2;
-                let first = if *high { half } else { 0 };
-                Ok((first..first + half).flat_map(|lane| [a[lane], b[lane]]).collect())
+                let lane = |&lane: &u32| *a.iter().chain(b).nth(lane as usize).unwrap_or(&a[0]);
+                Ok(lanes.iter().map(lane).collect())
             }
             Op::Quotient(a, b) => {
                 let (a, b) = (self.int(*a)?, self.int(*b)?);

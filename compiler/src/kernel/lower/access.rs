@@ -33,7 +33,7 @@ impl Lower<'_> {
                 let scalar = self.load_element(access, &part.index, otherwise, ty);
                 self.splat(scalar)
             }
-            _ if part.vector => self.load_lanes(access, part, otherwise, ty),
+            _ if part.vector => self.load_near(access, part, otherwise, ty),
             _ => self.load_element(access, &part.index, otherwise, ty),
         });
         let parts = made.collect();
@@ -117,7 +117,7 @@ impl Lower<'_> {
         along_lanes(&flat, &part.index)
     }
 
-    fn same_for_all_lanes(&self, access: &Access, part: &Part) -> bool {
+    pub(super) fn same_for_all_lanes(&self, access: &Access, part: &Part) -> bool {
         let last = lane_symbol(part.index.len().saturating_sub(1));
         !access.guards.iter().any(|guard| guard.mentions(&last))
     }
@@ -171,9 +171,30 @@ impl Lower<'_> {
         };
         let (place, inside) = self.locate(access, &Spot::One(&part.index), false);
         let truth = self.both(found.truth, inside);
-        let (truth, mask, place) = self.masked(Participants { truth, ..found }, place);
+        self.load_masked(Participants { truth, ..found }, place, otherwise, ty)
+    }
+
+    fn load_masked(&mut self, found: Participants, place: Place, otherwise: Literal, ty: &Type) -> Value {
+        let (truth, mask, place) = self.masked(found, place);
         let mask = mask.map(|mask| Mask { mask, otherwise: Some(self.literal(ty, otherwise)) });
         self.load_when(truth, Place { mask, ..place }, ty, otherwise)
+    }
+
+    /// A vector that begins so many elements after the first lane of a part, all of whose lanes take part or none; it may
+    /// have fewer lanes than the target.
+    pub(super) fn load_from(
+        &mut self,
+        access: &Access,
+        part: &Part,
+        start: i64,
+        n_read: Option<i64>,
+        otherwise: Literal,
+        ty: &Type,
+    ) -> Value {
+        let (place, truth) = self.locate(access, &Spot::One(&part.index), true);
+        let mask = n_read.map(|n_read| self.first_lanes(n_read));
+        let place = Place { plus: place.plus + start, ..place };
+        self.load_masked(Participants { truth, mask }, place, otherwise, ty)
     }
 
     /// False if it cannot be one vector store.
@@ -203,6 +224,14 @@ impl Lower<'_> {
     fn load_element(&mut self, access: &Access, index: &[i64], otherwise: Literal, ty: &Type) -> Value {
         let (place, truth) = self.locate(access, &Spot::One(index), true);
         self.load_when(truth, place, &Type::scalar(ty.dtype), otherwise)
+    }
+
+    fn load_near(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
+        let part_type = self.part_type(ty);
+        match self.load_window(access, part, otherwise, &part_type) {
+            Some(vector) => vector,
+            None => self.load_lanes(access, part, otherwise, ty),
+        }
     }
 
     fn load_lanes(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {

@@ -43,8 +43,12 @@ impl Lower<'_> {
         let (first, second) = (self.in_turns(every_other(0)), self.in_turns(every_other(1)));
         let ty = self.type_of(first[0]).clone();
         let pairs: Vec<(Value, Value)> = first.into_iter().zip(second).collect();
-        let zip = |lower: &mut Self, (a, b), high| lower.pure(Op::Zip { a, b, high }, ty.clone());
-        pairs.into_iter().flat_map(|pair| [false, true].map(|high| zip(self, pair, high))).collect()
+        let half = self.lanes / 2;
+        let zip = |lower: &mut Self, (a, b), first: u32| {
+            let lanes = (first..first + half).flat_map(|lane| [lane, lane + 2 * half]).collect();
+            lower.pure(Op::Shuffle { a, b, lanes }, ty.clone())
+        };
+        pairs.into_iter().flat_map(|pair| [0, half].map(|first| zip(self, pair, first))).collect()
     }
 
     /// Whether these are stores of whole vectors, each one element after the one before, with the others between

@@ -27,6 +27,7 @@ mod sharing;
 mod target;
 mod turn;
 mod version;
+mod window;
 
 pub use target::TargetDesc;
 

@@ -93,14 +93,11 @@ impl<'a> Parser<'a> {
                 self.cursor.expect(",")?;
                 Ok(Op::Insert { value, lane, scalar: self.use_value()? })
             }
-            "zip" => {
-                let high = !self.cursor.eat("low");
-                if high {
-                    self.cursor.expect("high")?;
-                }
+            "shuffle" => {
                 let a = self.use_value()?;
                 self.cursor.expect(",")?;
-                Ok(Op::Zip { a, b: self.use_value()?, high })
+                let b = self.use_value()?;
+                Ok(Op::Shuffle { a, b, lanes: self.lanes()? })
             }
             "quotient" => {
                 let a = self.use_value()?;
@@ -239,6 +236,18 @@ impl<'a> Parser<'a> {
         let lane = u32::try_from(lane).map_err(|_| self.cursor.error("a lane that is too large"))?;
         self.cursor.expect("]")?;
         Ok((value, lane))
+    }
+
+    /// Numbers of lanes between brackets.
+    fn lanes(&mut self) -> Parsed<Vec<u32>> {
+        self.cursor.expect("[")?;
+        let mut lanes = Vec::new();
+        while lanes.is_empty() || self.cursor.eat(",") {
+            let lane = self.cursor.unsigned()?;
+            lanes.push(u32::try_from(lane).map_err(|_| self.cursor.error("a lane that is too large"))?);
+        }
+        self.cursor.expect("]")?;
+        Ok(lanes)
     }
 
     fn argument(&mut self) -> Parsed<Op> {

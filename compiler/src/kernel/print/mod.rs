@@ -145,7 +145,7 @@ impl Printer<'_> {
             Op::Lanes => "lanes".to_string(),
             Op::Extract { value, lane } => format!("extract {value}[{lane}]"),
             Op::Insert { value, lane, scalar } => format!("insert {value}[{lane}], {scalar}"),
-            Op::Zip { a, b, high } => format!("zip {} {a}, {b}", if *high { "high" } else { "low" }),
+            Op::Shuffle { a, b, lanes } => format!("shuffle {a}, {b} {lanes:?}"),
             Op::Quotient(a, b) => format!("quotient {a}, {b}"),
             Op::Call(scalar, operands) => format!("call {scalar} {}", list(operands)),
             Op::Mma(of, operands) => format!("mma {of} {}", list(operands)),

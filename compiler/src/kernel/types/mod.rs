@@ -38,7 +38,7 @@
 //! | `lanes` | 0, 1, … in an integer vector |
 //! | `broadcast %a` | `<>` to `<L>` |
 //! | `extract %v[n]`, `insert %v[n], %s` | one lane, n constant |
-//! | `zip low %a, %b`, `zip high %a, %b` | a₀, b₀, a₁, b₁, … of two vectors: of their low halves, or of the high ones |
+//! | `shuffle %a, %b [m, n, …]` | lanes of two vectors, of which those of b are numbered after those of a |
 //! | `cast %a`, `bitcast %a` | see below; between f32, i32 and u32, or f64 and i64 |
 //! | `reduce OP %v axis 0` | `<L>` to `<>` by the pairwise tree; add mul min max and or |
 //! | scalar functions | see below |

@@ -74,11 +74,11 @@ pub enum Op {
         lane: u32,
         scalar: Value,
     },
-    /// Lanes of a and of b in turns: those of their low halves, or of their high ones.
-    Zip {
+    /// A vector of lanes of a and of b, which are numbered after those of a.
+    Shuffle {
         a: Value,
         b: Value,
-        high: bool,
+        lanes: Vec<u32>,
     },
     Quotient(Value, Value),
     Call(Scalar, Vec<Value>),

@@ -15,7 +15,7 @@ impl Op {
             Op::Cast(a) | Op::Bitcast(a) | Op::Broadcast(a) | Op::Reshape(a) => visit(a),
             Op::Reduce { value, .. } | Op::Extract { value, .. } => visit(value),
             Op::Insert { value, scalar, .. } => [value, scalar].into_iter().for_each(visit),
-            Op::Zip { a, b, .. } => [a, b].into_iter().for_each(visit),
+            Op::Shuffle { a, b, .. } => [a, b].into_iter().for_each(visit),
             Op::Quotient(a, b) => [a, b].into_iter().for_each(visit),
             Op::Contract { acc, a, b } | Op::Dot { acc, a, b, .. } => [acc, a, b].into_iter().for_each(visit),
             Op::RandomBits(bits) => {

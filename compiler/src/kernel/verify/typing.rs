@@ -64,7 +64,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | Lanes
         | Extract { .. }
         | Insert { .. }
-        | Zip { .. }
+        | Shuffle { .. }
         | Quotient(..)
         | Call(..)
         | LoadAt(_)
@@ -139,9 +139,12 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
             same_type(of(value), ty)?;
             in_vector(kernel, ty, *lane, of(scalar))
         }
-        Op::Zip { a, b, .. } => {
+        Op::Shuffle { a, b, lanes } => {
             same_type(of(a), ty).and_then(|()| same_type(of(b), ty))?;
-            require(!ty.is_scalar() && ty.dtype != DType::Bool, || "it takes vectors of numbers".into())
+            require(!ty.is_scalar() && ty.dtype != DType::Bool, || "it takes vectors of numbers".into())?;
+            let n_lanes = ty.n_elements();
+            let is_whole = lanes.len() as u64 == n_lanes && lanes.iter().all(|&lane| u64::from(lane) < 2 * n_lanes);
+            require(is_whole, || format!("it names {n_lanes} lanes below {}", 2 * n_lanes))
         }
         Op::Quotient(a, b) => {
             same_type(of(a), ty).and_then(|()| same_type(of(b), ty))?;

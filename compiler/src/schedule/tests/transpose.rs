@@ -31,7 +31,7 @@ fn squares_are_turned_in_registers() {
         assert!(text.contains("f32<16x16> = load a0"), "{text}");
         assert_eq!(text.contains("turned0["), has_rest, "{text}");
         let loops = lower(&kernels[0], &TargetDesc::AVX512).expect("a loop kernel");
-        assert!(print(&loops).contains(" = zip low "), "{loops}");
+        assert!(print(&loops).contains(" = shuffle "), "{loops}");
     }
 }
 

@@ -40,6 +40,22 @@ fn depthwise_convolutions() {
     }
 }
 
+/// Channels in groups: of a few, whose images are read in vectors of several groups, and of as many as half a vector has.
+#[test]
+fn convolutions_of_narrow_groups() {
+    for (channels, groups, kernel, pad) in [(32, 8, 3, 1), (48, 8, 3, 1), (12, 4, 3, 1), (64, 8, 3, 1), (30, 15, 5, 2)]
+    {
+        let each = channels / groups;
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[N, 7, 9, {channels}], %1 "w": param f32[{channels}, {each}, {kernel}, {kernel}]) where N in 1.. {{
+              %2: f32[N, 7, 9, {channels}] = convolve(%0, %1) {{stride = [1, 1], low = [{pad}, {pad}], high = [{pad}, {pad}], groups = {groups}, channels_last = true}}
+              return %2 "y": data
+            }}"#
+        );
+        check_windows(&text, 2);
+    }
+}
+
 #[test]
 fn open_sizes_and_pooling() {
     check_windows(
