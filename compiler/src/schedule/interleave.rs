@@ -42,7 +42,7 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let mut members: Vec<TermId> = (0..count).map(member).collect();
     let mut settled = Body::default();
     body.map_to(&mut settled, &mut members, |settled, id, term| settle(settled, &body, id, term, &loops.ranges));
-    let nest = Loops { body: settled, stored: members[0], ..loops.clone() };
+    let nest = Loops { body: settled, stored: members[0], more: members[1..].to_vec(), ..loops.clone() };
     let loads = nest.body.loads(&members);
     let is_straight = !loads.is_empty() && loads.iter().all(|load| stride(&nest, load, lanes) != Stride::Other);
     is_straight.then_some(Plan { lanes, loops: nest, members })

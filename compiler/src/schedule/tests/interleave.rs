@@ -68,3 +68,21 @@ fn long_rows_alternate() {
         assert!(takes_turns(text, n), "{n}");
     }
 }
+
+/// One element may be made of a size that the others are not.
+#[test]
+fn sizes_of_one_element_are_declared() {
+    let text = r#"graph @call(%0 "x": data f32[N], %1 "z": data f32[N]) where N in 1.., H in 1.., W in 1.. {
+      %2: i64[] = dim() {size = H}
+      %3: f32[] = cast(%2) {to = f32}
+      %4: f32[N] = broadcast(%3) {shape = [N]}
+      %5: f32[N] = mul(%0, %4)
+      %6: i64[] = dim() {size = W}
+      %7: f32[] = cast(%6) {to = f32}
+      %8: f32[N] = broadcast(%7) {shape = [N]}
+      %9: f32[N] = mul(%1, %8)
+      %10: f32[N, 2] = stack(%5, %9) {axis = 1}
+      return %10 "y": data
+    }"#;
+    assert!(takes_turns(text, 40));
+}
