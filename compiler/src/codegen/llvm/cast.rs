@@ -40,6 +40,9 @@ impl Printer<'_> {
                     let opcode = if from.dtype.size_of() < to.dtype.size_of() { "fpext" } else { "fptrunc" };
                     format!("{opcode} {source} to {target}")
                 }
+                (true, false) if to.dtype.is_signed() && !to.is_scalar() && self.target.arch == Arch::X86_64 => {
+                    self.saturated(value, to)?
+                }
                 (true, false) => {
                     let name = if to.dtype.is_signed() { "fptosi" } else { "fptoui" };
                     format!("call {target} @llvm.{name}.sat.{}.{}({source})", mangled(to)?, mangled(&from)?)

@@ -13,6 +13,7 @@ mod memory;
 mod narrow;
 mod print;
 mod reduce;
+mod saturate;
 mod scalar;
 
 use std::fmt::Write as _;
