@@ -117,6 +117,16 @@ impl Body {
         (0..self.terms.len()).filter(|&idx| needed[idx]).map(|idx| TermId(idx as u32)).collect()
     }
 
+    /// The work of computing these terms once, in additions.
+    pub fn work(&self, roots: &[TermId]) -> u64 {
+        let each = self.needed(roots).into_iter().map(|id| match self.term(id) {
+            Term::Apply(scalar, _) => u64::from(scalar.work()),
+            Term::RandomBits { .. } => 32,
+            _ => 1,
+        });
+        each.sum()
+    }
+
     /// For each term that `roots` need, whether it changes along one of these axes.
     pub fn varying(&self, roots: &[TermId], along: &[Symbol]) -> FxHashMap<TermId, bool> {
         let mut varying: FxHashMap<TermId, bool> = FxHashMap::default();

@@ -1,8 +1,8 @@
 //! Tile loads and stores as vector accesses.
 //!
 //! Invariant: a vector access happens only where its lanes are consecutive elements, and touches only the lanes that take
-//! part: all of them, or those of a mask. What cannot be one, and on targets without masks what is partial, goes lane by
-//! lane.
+//! part: all of them, or those of a mask. What cannot be one, and on targets without masks what is partial, is gathered
+//! or goes lane by lane.
 
 use super::Lower;
 use super::block::Spot;
@@ -13,9 +13,9 @@ use crate::graph::{Dim, Scalar};
 use crate::kernel::types::*;
 
 /// The lanes that take part in a vector access.
-struct Participants {
-    truth: Truth,
-    mask: Option<Value>,
+pub(super) struct Participants {
+    pub truth: Truth,
+    pub mask: Option<Value>,
 }
 
 impl Lower<'_> {
@@ -33,7 +33,7 @@ impl Lower<'_> {
                 let scalar = self.load_element(access, &part.index, otherwise, ty);
                 self.splat(scalar)
             }
-            _ if part.vector => self.load_near(access, part, otherwise, ty),
+            _ if part.vector => self.load_apart(access, part, otherwise, ty),
             _ => self.load_element(access, &part.index, otherwise, ty),
         });
         let parts = made.collect();
@@ -122,7 +122,7 @@ impl Lower<'_> {
         !access.guards.iter().any(|guard| guard.mentions(&last))
     }
 
-    fn participants(&mut self, access: &Access, part: &Part) -> Option<Participants> {
+    pub(super) fn participants(&mut self, access: &Access, part: &Part) -> Option<Participants> {
         let mut found = Participants { truth: Truth::Always, mask: None };
         if part.valid < self.lanes {
             found.mask = Some(self.first_lanes(part.valid.into()));
@@ -226,9 +226,10 @@ impl Lower<'_> {
         self.load_when(truth, place, &Type::scalar(ty.dtype), otherwise)
     }
 
-    fn load_near(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
+    fn load_apart(&mut self, access: &Access, part: &Part, otherwise: Literal, ty: &Type) -> Value {
         let part_type = self.part_type(ty);
-        match self.load_window(access, part, otherwise, &part_type) {
+        let near = self.load_window(access, part, otherwise, &part_type);
+        match near.or_else(|| self.load_gathered(access, part, otherwise, &part_type)) {
             Some(vector) => vector,
             None => self.load_lanes(access, part, otherwise, ty),
         }

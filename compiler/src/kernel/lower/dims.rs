@@ -252,7 +252,7 @@ impl Lower<'_> {
     }
 
     /// `base + slope·lane`, for each lane.
-    fn numbers(&mut self, base: &Dim, slope: i64) -> Value {
+    pub(super) fn numbers(&mut self, base: &Dim, slope: i64) -> Value {
         let base = self.dim(base);
         let base = self.splat(base);
         if slope == 0 {

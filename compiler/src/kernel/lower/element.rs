@@ -65,8 +65,7 @@ impl Lower<'_> {
     fn in_axis(&mut self, at: Value, extent: &Dim) -> Truth {
         let (zero, extent) = (self.int(0), self.dim(extent));
         let low = self.op(Scalar::Ge, &[at, zero]);
-        let below = if is(Fault::GatherReachesOneFurther) { Scalar::Le } else { Scalar::Lt };
-        let high = self.op(below, &[at, extent]);
+        let high = self.op(below(), &[at, extent]);
         Truth::If(self.op(Scalar::And, &[low, high]))
     }
 
@@ -114,6 +113,11 @@ impl Lower<'_> {
         debug_assert_eq!(self.type_of(condition).dtype, DType::Bool);
         self.splat(condition)
     }
+}
+
+/// How an index compares with the extent of its axis.
+pub(super) fn below() -> Scalar {
+    if is(Fault::GatherReachesOneFurther) { Scalar::Le } else { Scalar::Lt }
 }
 
 /// How many elements apart neighbours along each axis are.

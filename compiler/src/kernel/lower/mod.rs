@@ -14,6 +14,7 @@ mod dims;
 mod element;
 mod emit;
 mod exchange;
+mod gather;
 mod hazard;
 mod integers;
 mod interleave;

@@ -13,6 +13,8 @@ use crate::seeded::{Fault, is};
 
 /// Rows whose exponentials are computed together.
 const ROWS_AT_ONCE: u64 = 2;
+/// Tiles of scores of more work, in additions, are not written out one after the other: that only takes longer to compile.
+const UNROLLED: u64 = 32;
 /// Vectors that hold the largest scores so far.
 const MAXIMA: u64 = 24;
 
@@ -26,7 +28,8 @@ impl Item<'_> {
         let most = plan.tile.rows.min(n_rows);
         let rows = (1..=most).rev().find(|rows| n_rows.is_multiple_of(*rows)).unwrap_or(1);
         self.each_panel(b, "p", &tile.panels, &[], &mut |b, panel, width, is_edge, _| {
-            let span = Span { unroll: true, ..Span::new("q", 0, (n_rows / rows) as i64, 1) };
+            let unroll = self.of.score.loops.body.work(&[self.of.score.loops.stored]) <= UNROLLED;
+            let span = Span { unroll, ..Span::new("q", 0, (n_rows / rows) as i64, 1) };
             b.for_loop(span, &[], |b, q, _| {
                 let first = q * rows as i64;
                 let value = self.score(b, &(&(row + &first) + &lane(0)), rows, (panel, width), is_edge);

@@ -60,7 +60,10 @@ fn lanes(recurrence: &Recurrence) -> Option<usize> {
 fn width(recurrence: &Recurrence, lanes: Option<usize>, machine: &Machine) -> Option<u64> {
     let mut short = recurrence.short.iter().map(|&axis| recurrence.loops.axes[axis].as_constant());
     let short = short.try_fold(1u64, |product, size| product.checked_mul(u64::try_from(size?).ok()?))?;
-    if short == 0 || short > MAX_VECTORS || short.saturating_mul(work(recurrence)) > MAX_WORK {
+    if short == 0
+        || short > MAX_VECTORS
+        || short.saturating_mul(recurrence.loops.body.work(&recurrence.roots)) > MAX_WORK
+    {
         return None;
     }
     let Some(lanes) = lanes else { return Some(1) };
@@ -68,17 +71,6 @@ fn width(recurrence: &Recurrence, lanes: Option<usize>, machine: &Machine) -> Op
     let is_enough = |n: &u64| extent.is_some_and(|size| size as u64 >= n * machine.lanes * 2 * machine.threads.max(1));
     let side_by_side = [SIDE_BY_SIDE, 2].into_iter().filter(|n| n * short <= SIDE_BY_SIDE).find(is_enough);
     Some(machine.lanes * side_by_side.unwrap_or(1))
-}
-
-/// The work of a round for one element.
-fn work(recurrence: &Recurrence) -> u64 {
-    let body = &recurrence.loops.body;
-    let each = body.needed(&recurrence.roots).into_iter().map(|id| match body.term(id) {
-        Term::Apply(scalar, _) => u64::from(scalar.work()),
-        Term::RandomBits { .. } => 32,
-        _ => 1,
-    });
-    each.sum()
 }
 
 fn kernel(recurrence: &Recurrence, results: &[crate::graph::Type], lanes: Option<usize>, width: u64) -> Kernel {
