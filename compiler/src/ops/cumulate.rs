@@ -121,21 +121,40 @@ impl Pass {
     }
 }
 
-/// A sum is summed the other way round; a product is divided by its factor, which must not be zero; a maximum goes back
-/// to the last place where it was met.
+/// A sum is summed the other way round; a maximum goes back to the last place where it was met.
 fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
-    let (x, g) = (pull.operands[0], pull.cotangent()?);
+    let g = pull.cotangent()?;
     let attrs = pull.call.attrs;
     let reversed = attrs.clone().with("reverse", !attrs.bool("reverse")).with("combine", "add");
     match combine(pull.call)?.0 {
         Scalar::Add => Ok(vec![Some(b.apply(&OP, &[g], reversed)?)]),
-        Scalar::Mul => {
-            let part = b.mul(g, pull.results[0])?;
-            let sum = b.apply(&OP, &[part], reversed)?;
-            Ok(vec![Some(b.div(sum, x)?)])
-        }
+        Scalar::Mul => Ok(vec![Some(to_the_factors(b, pull, g, reversed)?)]),
         _ => Ok(vec![Some(to_the_largest(b, pull, g)?)]),
     }
+}
+
+/// The products that a factor is in, divided by it. The first zero of a row gets what they were if it were one; the factors
+/// after it have no part in anything.
+fn to_the_factors(b: &mut Builder, pull: &Pull, g: Value, reversed: Attrs) -> Result<Value, OpError> {
+    let (x, attrs) = (pull.operands[0], pull.call.attrs);
+    let [zero, one] = [0.0, 1.0].map(|number| b.number(number, x));
+    let (zero, one) = (zero?, one?);
+    let is_zero = b.eq(x, zero)?;
+    let count = b.select(is_zero, one, zero)?;
+    let before = b.apply(&OP, &[count], attrs.clone().with("combine", "add").with("exclusive", true))?;
+    let none_before = b.eq(before, zero)?;
+    let is_first = b.and(is_zero, none_before)?;
+    let mended = b.select(is_first, one, x)?;
+    let products = b.apply(&OP, &[mended], attrs.clone())?;
+    let divisor = b.select(is_zero, one, x)?;
+    let mut sums = Vec::new();
+    for products in [products, pull.results[0]] {
+        let part = b.mul(g, products)?;
+        sums.push(b.apply(&OP, &[part], reversed.clone())?);
+    }
+    let quotient = b.div(sums[1], divisor)?;
+    let elsewhere = b.select(is_zero, zero, quotient)?;
+    b.select(is_first, sums[0], elsewhere)
 }
 
 fn to_the_largest(b: &mut Builder, pull: &Pull, g: Value) -> Result<Value, OpError> {

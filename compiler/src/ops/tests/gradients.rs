@@ -136,3 +136,19 @@ fn gradients_agree_with_finite_differences() {
         assert!(n_compared >= n_of_floats, "{}: only {n_compared} elements say something", op.name);
     }
 }
+
+/// The first zero of a row has a gradient, those after it have none, and no element divides by one.
+#[test]
+fn running_products_of_zeros_have_gradients() {
+    let rows = [[2.0, 0.0, 3.0, 0.5], [0.0, 4.0, 0.0, 2.0], [0.0, 0.0, 1.5, 2.0], [1.0, 2.0, 3.0, 0.0]];
+    let x = Tensor::floats(crate::graph::DType::F64, vec![4, 4], rows.concat());
+    for (exclusive, reverse, axis) in [(false, false, 1), (true, false, 1), (false, true, 1), (true, true, 0)] {
+        let attrs = Attrs::none().with("combine", "mul").with("axis", axis);
+        let attrs = attrs.with("exclusive", exclusive).with("reverse", reverse);
+        let ty = Type::new(crate::graph::DType::F64, [4, 4].map(crate::graph::Dim::constant).to_vec());
+        let graph = graph_of(&cumulate::OP, &[ty], &attrs).unwrap();
+        let place = format!("exclusive {exclusive}, reverse {reverse}");
+        let n_compared: usize = (0..8).map(|seed| agrees(&graph, std::slice::from_ref(&x), seed, &place)).sum();
+        assert!(n_compared > 16, "{place}: {n_compared}");
+    }
+}
