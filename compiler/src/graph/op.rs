@@ -1,6 +1,7 @@
 //! What an op is: one static record of facts and functions. There is no op enum and no trait object: every stage reads
 //! the record, so a new op is one file and one line of the table in `ops`.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use super::interpret::Context;
@@ -104,6 +105,8 @@ pub struct Call<'a> {
     pub operands: &'a [Type],
     pub regions: &'a [Graph],
     pub sizes: &'a Ranges,
+    /// What must not be negative, as far as the sizes leave that open: see `at_most`.
+    pub open: &'a RefCell<Vec<Dim>>,
 }
 
 /// An application with values, for the reference interpreter.
@@ -116,6 +119,16 @@ pub struct Eval<'a> {
 }
 
 impl Call<'_> {
+    /// Whether `a <= b`, unless the sizes show that it is not. What they leave open has to be asked when they are known.
+    pub fn at_most(&self, a: &Dim, b: &Dim) -> bool {
+        let room = b - a;
+        let is_sure = self.sizes.lower_bound(&room).is_some_and(|bound| bound >= 0);
+        if !is_sure {
+            self.open.borrow_mut().push(room);
+        }
+        is_sure || !self.sizes.proves_lt(b, a)
+    }
+
     pub fn operand(&self, idx: usize) -> &Type {
         &self.operands[idx]
     }

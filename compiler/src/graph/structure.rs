@@ -3,13 +3,14 @@
 //! Invariant: a graph only grows; passes build a new one. So a `Value` stays valid as long as its graph, operands always
 //! come before users, and node order is a topological order.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
 
-use super::{Attrs, Call, Gradient, Meaning, OpDef, OpError, Operands, Ranges, Type};
+use super::{Attrs, Call, Dim, Gradient, Meaning, OpDef, OpError, Operands, Ranges, Type};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(NodeIndex);
@@ -209,7 +210,8 @@ impl Graph {
         let attrs = attrs.complete(op.attrs).map_err(OpError::new)?;
         check_count(op, operands.len())?;
         let types: Vec<Type> = operands.iter().map(|&value| self.type_of(value).clone()).collect();
-        let call = Call { op, attrs: &attrs, operands: &types, regions: &regions, sizes: &self.sizes };
+        let open = &RefCell::default();
+        let call = Call { op, attrs: &attrs, operands: &types, regions: &regions, sizes: &self.sizes, open };
         let results = (op.infer)(&call)?;
         Ok(self.push(Node { op, attrs, types: results, regions, origin: origin.clone() }, operands))
     }
@@ -227,7 +229,22 @@ impl Graph {
     pub fn with_call<T>(&self, id: NodeId, f: impl FnOnce(&Call) -> T) -> T {
         let node = self.node(id);
         let types: Vec<Type> = self.operands(id).into_iter().map(|value| self.type_of(value).clone()).collect();
-        f(&Call { op: node.op, attrs: &node.attrs, operands: &types, regions: &node.regions, sizes: &self.sizes })
+        let open = &RefCell::default();
+        f(&Call { op: node.op, attrs: &node.attrs, operands: &types, regions: &node.regions, sizes: &self.sizes, open })
+    }
+
+    /// What must not be negative for a node to mean something, as far as the sizes leave that open: extents of its results
+    /// among it.
+    pub fn open_rooms(&self, id: NodeId) -> Vec<Dim> {
+        let mut rooms = self.with_call(id, |call| {
+            // Types were inferred before; an op asks on the way.
+            _ = (call.op.infer)(call);
+            call.open.take()
+        });
+        rooms.extend(self.node(id).types.iter().flat_map(|ty| ty.shape.clone()));
+        let is_open = |room: &Dim| self.sizes.lower_bound(room).is_none_or(|bound| bound < 0);
+        rooms.retain(is_open);
+        rooms
     }
 
     /// Nodes in the canonical order: arguments, then depth first from the outputs, then whatever is dead.

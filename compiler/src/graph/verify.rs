@@ -13,6 +13,7 @@
 //!
 //! It returns every violation, not the first.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -198,8 +199,14 @@ impl Verifier {
         if !fits {
             return self.report(scope, Some(node), format!("{} operands", types.len()));
         }
-        let call =
-            Call { op: node.op, attrs: &node.attrs, operands: types, regions: &node.regions, sizes: &graph.sizes };
+        let call = Call {
+            op: node.op,
+            attrs: &node.attrs,
+            operands: types,
+            regions: &node.regions,
+            sizes: &graph.sizes,
+            open: &RefCell::default(),
+        };
         match (node.op.infer)(&call) {
             Err(error) => self.report(scope, Some(node), error.message),
             Ok(inferred) if inferred != node.types => {

@@ -3,6 +3,8 @@
 //! Invariant: only float values carry cotangents, each in the type of its value; whatever is written is made of ops that
 //! can be differentiated again. It lives beside the ops, because the rules of those with regions call it.
 
+use std::cell::RefCell;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::graph::{Builder, Call, Cotangents, Expand, Gradient, Graph, Meaning, NodeId, OpError, Pull, Value};
@@ -86,7 +88,14 @@ fn of_node(b: &mut Builder, id: NodeId, operands: &[Value], given: &[Option<Valu
     let node = b.graph.node(id).clone();
     let (types, sizes) =
         (operands.iter().map(|value| b.type_of(*value).clone()).collect::<Vec<_>>(), b.graph.sizes.clone());
-    let call = Call { op: node.op, attrs: &node.attrs, operands: &types, regions: &node.regions, sizes: &sizes };
+    let call = Call {
+        op: node.op,
+        attrs: &node.attrs,
+        operands: &types,
+        regions: &node.regions,
+        sizes: &sizes,
+        open: &RefCell::default(),
+    };
     let results: Vec<Value> = b.graph.results(id).collect();
     let pull = Pull { call: &call, operands, results: &results, cotangents: given, wanted };
     match (node.op.gradient, node.op.meaning) {

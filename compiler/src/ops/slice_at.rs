@@ -41,8 +41,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (x, size) = (call.operand(0), call.attrs.dim("size"));
     let along = call.axis("axis", x.rank())?;
     check_position(call, 1)?;
-    let fits = !call.sizes.proves_lt(&x.shape[along], &size) && !call.sizes.proves_lt(&size, &Dim::constant(0));
-    if !fits {
+    if !call.at_most(&size, &x.shape[along]) || !call.at_most(&Dim::constant(0), &size) {
         return Err(OpError::attr("size", format!("axis {along} of {x} does not hold {size} elements")));
     }
     let mut shape = x.shape.clone();

@@ -61,7 +61,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
 fn infer_topk(call: &Call) -> Result<Vec<Type>, OpError> {
     let (x, k) = (call.operand(0), call.attrs.dim("k"));
     let axis = call.axis("axis", x.rank())?;
-    if call.sizes.proves_lt(&x.shape[axis], &k) || call.sizes.proves_lt(&k, &Dim::constant(0)) {
+    if !call.at_most(&k, &x.shape[axis]) || !call.at_most(&Dim::constant(0), &k) {
         return Err(OpError::attr("k", format!("axis {axis} of {x} does not hold {k} elements")));
     }
     let mut shape = x.shape.clone();

@@ -8,6 +8,8 @@
 //! (`recompute`). `vjp` nodes are taken in order, so that one may differentiate
 //! the result of another. It is exact, and runs first: other passes take values apart and together that `vjp` tells apart.
 
+use std::cell::RefCell;
+
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, recompute};
 use crate::graph::{Builder, Call, Expand, Gradient, Graph, NodeId, OpDef, OpError, Type, Value};
@@ -84,7 +86,14 @@ fn keeping(rebuild: &mut Rebuild, id: NodeId, regions: &[Graph], keep: Expand) -
     let node = rebuild.old.node(id);
     let operands = rebuild.operands(id);
     let types: Vec<Type> = operands.iter().map(|value| rebuild.new.type_of(*value).clone()).collect();
-    let call = Call { op: node.op, attrs: &node.attrs, operands: &types, regions, sizes: &rebuild.old.sizes };
+    let call = Call {
+        op: node.op,
+        attrs: &node.attrs,
+        operands: &types,
+        regions,
+        sizes: &rebuild.old.sizes,
+        open: &RefCell::default(),
+    };
     let mut b = Builder::new(&mut rebuild.new, node.origin.clone());
     let mut results = keep(&mut b, &call, &operands)?;
     results.truncate(node.types.len());

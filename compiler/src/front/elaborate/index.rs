@@ -8,7 +8,7 @@ use super::scope::Env;
 use super::value::{Value, Wire};
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::{Expr, Index, IndexKind};
-use crate::graph::{Attrs, Check, DType, Dim, Shape};
+use crate::graph::{Attrs, DType, Dim, Shape};
 
 /// What an index does with an axis of the tensor.
 enum Pick {
@@ -237,7 +237,7 @@ impl<'a> Elaborator<'a> {
                 let message = format!("{what} is out of range for an axis of size {size}");
                 return self.error("E0205", message, span, "out of range");
             }
-            self.check_at_entry(Check { not_negative: room, message: self.text(span) });
+            self.must_fit(room, span);
         }
         Ok(())
     }

@@ -80,6 +80,7 @@ impl<'a> Elaborator<'a> {
                 Ok(node) => {
                     let graph = &self.frame(span)?.graph;
                     let results: Vec<_> = graph.results(node).collect();
+                    graph.open_rooms(node).into_iter().for_each(|room| self.must_fit(room, span));
                     let mut made: Vec<Value<'a>> = results.iter().map(|value| Value::Wire(self.wire(*value))).collect();
                     return Ok(if made.len() == 1 { made.remove(0) } else { named_results(op, made) });
                 }

@@ -106,6 +106,13 @@ impl<'a> Elaborator<'a> {
     }
 
     /// Adds a check to the entry, unless it is there already.
+    /// Asks at the entry whether what stands here fits, which takes that this size is not negative.
+    pub fn must_fit(&mut self, not_negative: Dim, span: Span) {
+        let at = self.origin(span);
+        let message = format!("{}:{}: `{}` does not fit", at.file, at.line, self.text(span));
+        self.check_at_entry(Check { not_negative, message });
+    }
+
     pub fn check_at_entry(&mut self, check: Check) {
         if let Some(frame) = self.frames.first_mut()
             && !frame.graph.checks.contains(&check)
