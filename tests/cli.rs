@@ -18,6 +18,8 @@ mod help;
 mod paced;
 #[path = "cli/readme.rs"]
 mod readme;
+#[path = "cli/refused.rs"]
+mod refused;
 #[path = "cli/train.rs"]
 mod train;
 #[path = "cli/weights.rs"]

@@ -29,7 +29,8 @@ impl Calibrate {
 
     /// Refuses what would have no effect.
     pub fn check(&self, compilation: &Compilation) -> Outcome {
-        let is_used = matches!(compilation.precision, Precision::Int8 | Precision::Int4) && !compilation.interprets();
+        let is_used =
+            matches!(compilation.precision, Some(Precision::Int8 | Precision::Int4)) && !compilation.interprets();
         match self.is_asked() && !is_used {
             true => {
                 Err(Failure::Usage("`--calibrate` is for `--precision int8` and `int4` on machine code".to_string()))

@@ -16,12 +16,12 @@ pub struct Compilation {
     /// Threads for compiling and running; 0 is one per core
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub threads: usize,
-    /// What floats without a written type become
-    #[arg(long, value_enum, default_value_t = Float::F32)]
-    pub float: Float,
-    /// What contractions and convolutions with weights read; they sum in f32
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    pub precision: Precision,
+    /// What floats without a written type become [default: f32]
+    #[arg(long, value_enum)]
+    pub float: Option<Float>,
+    /// What contractions and convolutions with weights read; they sum in f32 [default: f32]
+    #[arg(long, value_enum)]
+    pub precision: Option<Precision>,
     /// Multiply and add as the spec says: no algorithm that is faster and rounds more (for convolutions: Winograd's)
     #[arg(long)]
     pub exact: bool,
@@ -111,8 +111,8 @@ impl Compilation {
         let target = Target::named(cpu).map_err(|error| Error::request(error.message))?;
         Ok(Options {
             backend,
-            float: if self.float == Float::F64 { DType::F64 } else { DType::F32 },
-            narrowing: self.precision.narrowing(self.group),
+            float: self.float(),
+            narrowing: self.precision.unwrap_or(Precision::F32).narrowing(self.group),
             exact: self.exact,
             calibration: Calibration::None,
             threads: self.threads,
@@ -124,8 +124,24 @@ impl Compilation {
         })
     }
 
+    /// What undecided floats become.
+    pub fn float(&self) -> DType {
+        if self.float == Some(Float::F64) { DType::F64 } else { DType::F32 }
+    }
+
     pub fn interprets(&self) -> bool {
         self.backend == Some(Engine::Interpreter)
+    }
+
+    /// The first choice that is made before kernels are: a compiled file has made it already.
+    pub fn fixed_in_kernels(&self) -> Option<&'static str> {
+        let given = [
+            (self.float.is_some(), "--float"),
+            (self.precision.is_some(), "--precision"),
+            (self.exact, "--exact"),
+            (self.group.is_some(), "--group"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
     }
 }
 

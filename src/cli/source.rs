@@ -83,7 +83,8 @@ impl Source {
         }
     }
 
-    fn spec_only(&self) -> Option<&'static str> {
+    /// The first argument that only a spec can take.
+    pub fn spec_only(&self) -> Option<&'static str> {
         let given = [
             (self.model.is_some(), "--model"),
             (self.preset.is_some(), "--preset"),

@@ -94,6 +94,11 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
     if compilation.interprets() {
         return Err(Failure::Usage("the interpreter runs specs, not compiled files".to_string()));
     }
+    let fixed = args.source.spec_only().or(compilation.fixed_in_kernels());
+    if let Some(what) = fixed.or(args.compare.map(|_| "--compare")) {
+        let message = format!("{what} is for specs; what `{}` computes was fixed when it was compiled", path.display());
+        return Err(Failure::Usage(message));
+    }
     let trust = if args.trust { Trust::UseObjects } else { Trust::Rebuild };
     let program = Program::read_file(path, trust)?;
     let names: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();

@@ -74,7 +74,8 @@ pub struct Args {
 
 /// The outputs of the same call with no number narrower than this.
 fn reference(args: &Args, float: Float) -> Result<Vec<(String, Tensor)>, Failure> {
-    let whole = Compilation { float, precision: Precision::F32, group: None, ..args.compilation.clone() };
+    let whole =
+        Compilation { float: Some(float), precision: Some(Precision::F32), group: None, ..args.compilation.clone() };
     let mut opened = open(args, &whole)?;
     let ports = ports(&opened.inputs, &args.inputs)?;
     opened.engine.run(&opened.entry, &ports)

@@ -1,0 +1,49 @@
+//! What cannot be done is refused with a reason; nothing that was asked for is left out without a word.
+
+use std::path::Path;
+
+use crate::command::tw;
+
+/// A folder with a spec in it, and the spec's path.
+fn folder(spec: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "model.tw");
+    std::fs::write(&file, spec).unwrap();
+    (folder, file)
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_string_lossy().into_owned()
+}
+
+/// Runs `tw`, which must fail with this code and say all of this.
+fn refused(args: &[&str], code: i32, says: &[&str]) {
+    let said = tw(args);
+    assert_eq!(said.code, code, "{args:?}: {}", said.all());
+    for text in says {
+        assert!(said.err.contains(text), "{args:?} does not say {text:?}: {}", said.err);
+    }
+}
+
+const DOUBLE: &str = "model Double(times: int = 2) {\n    fn call(x: [B]) -> [B] { times * x }\n}\n";
+
+#[test]
+fn a_compiled_file_takes_no_choices_of_a_spec() {
+    let (folder, file) = folder(DOUBLE);
+    let program = path(folder.path(), "model.twprog");
+    let said = tw(&["compile", &file, "-o", &program]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let run = ["run", &program, "--input", "x=[1, 2]"];
+    assert_eq!(tw(&run).code, 0);
+    for more in [
+        ["--set", "times=3"],
+        ["--preset", "wide"],
+        ["--model", "Double"],
+        ["--float", "f64"],
+        ["--precision", "bf16"],
+        ["--group", "16"],
+        ["--compare", "f64"],
+    ] {
+        refused(&[&run[..], &more].concat(), 2, &[more[0], "fixed when it was compiled"]);
+    }
+}
