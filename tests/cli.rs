@@ -14,6 +14,8 @@ mod errors;
 mod graphs;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/inputs.rs"]
+mod inputs;
 #[path = "cli/paced.rs"]
 mod paced;
 #[path = "cli/readme.rs"]

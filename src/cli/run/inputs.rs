@@ -8,6 +8,7 @@ use tilewright::{Error, Tensor};
 
 use super::super::options::pair;
 use super::super::term::Failure;
+use super::fit::{Origin, fit};
 
 /// One `--input`.
 #[derive(Clone, Debug)]
@@ -34,12 +35,13 @@ pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, 
                 let known = inputs.iter().map(|port| port.name.as_str());
                 let port = inputs.iter().find(|port| port.name == *name);
                 let port = port.ok_or_else(|| Error::unknown("input", name, known))?;
-                values.push((name.clone(), fit(read_value(value, port)?, port)?));
+                let (tensor, origin) = read_value(value, port)?;
+                values.push((name.clone(), fit(tensor, port, origin)?));
             }
             Given::Archive(path) => {
                 for (name, tensor) in read_npz(Path::new(path))? {
                     if let Some(port) = inputs.iter().find(|port| port.name == name) {
-                        values.push((name, fit(tensor, port)?));
+                        values.push((name, fit(tensor, port, Origin::Array)?));
                     }
                 }
             }
@@ -53,13 +55,14 @@ pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, 
     Ok(values)
 }
 
-fn read_value(text: &str, port: &Port) -> Result<Tensor, Failure> {
+fn read_value<'a>(text: &'a str, port: &Port) -> Result<(Tensor, Origin<'a>), Failure> {
     let number = text.starts_with(|c: char| c.is_ascii_digit() || "[-+.".contains(c)) && !Path::new(text).exists();
-    match text {
-        "true" | "false" => Ok(Tensor::from_slice(&[], &[u8::from(text == "true")])?),
-        _ if number => literal(text, &port.name),
-        _ => Ok(read_array(text)?),
-    }
+    Ok(match text {
+        "true" | "false" => (Tensor::from_slice(&[], &[u8::from(text == "true")])?, Origin::Literal(text)),
+        _ if number => (literal(text, &port.name)?, Origin::Literal(text)),
+        _ if is_image(Path::new(text)) => (read_array(text)?, Origin::Image),
+        _ => (read_array(text)?, Origin::Array),
+    })
 }
 
 /// A number or nested lists of numbers.
@@ -112,16 +115,23 @@ pub fn read_array(text: &str) -> Result<Tensor, Error> {
         _ => (text, None),
     };
     let path = Path::new(path);
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase();
-    match extension.as_str() {
+    match extension(path).as_str() {
         "npz" => from_archive(path, array),
         "npy" => Ok(read_npy(path)?),
-        "png" | "jpg" | "jpeg" => Ok(read_image(path, ImageLayout::ChannelsFirst)?),
+        _ if is_image(path) => Ok(read_image(path, ImageLayout::ChannelsFirst)?),
         _ => Err(Error::Request {
             message: format!("`{}` is no file of a kind that can be read", path.display()),
             help: Some("npy, npz, png and jpeg files can be, and numbers such as `5` or `[1, 2]`".to_string()),
         }),
     }
+}
+
+fn is_image(path: &Path) -> bool {
+    matches!(extension(path).as_str(), "png" | "jpg" | "jpeg")
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase()
 }
 
 fn from_archive(path: &Path, array: Option<&str>) -> Result<Tensor, Error> {
@@ -141,19 +151,4 @@ fn from_archive(path: &Path, array: Option<&str>) -> Result<Tensor, Error> {
             None => Err(Error::unknown("array", wanted, arrays.iter().map(|(name, _)| name.as_str()))),
         },
     }
-}
-
-/// Converts numbers to the port's type, and gives a single example a batch axis of one.
-fn fit(tensor: Tensor, port: &Port) -> Result<Tensor, Error> {
-    let (from, to) = (tensor.dtype(), port.dtype);
-    let widens = from == to || to.is_float() || (from.is_int() && to.is_int()) || to.size_of() == 1;
-    if !widens {
-        return Err(Error::request(format!("the input `{}` holds {to}, and the file {from}", port.name)));
-    }
-    let tensor = if from == to { tensor } else { tensor.view().cast(to)? };
-    if tensor.shape().len() + 1 == port.shape.len() && port.shape[0].as_symbol().is_some() {
-        let shape = [&[1], tensor.shape()].concat();
-        return Ok(tensor.reshaped(&shape)?);
-    }
-    Ok(tensor)
 }

@@ -1,6 +1,7 @@
 //! `tw run`: a model on real input.
 
 mod engine;
+mod fit;
 mod inputs;
 mod report;
 mod show;
@@ -39,7 +40,8 @@ pub struct Args {
     pub entry: Option<String>,
     #[command(flatten)]
     pub weights: weights::Args,
-    /// An input: NAME=FILE[:ARRAY], NAME=NUMBER or NAME=[1,2,3]; FILE.npz alone gives every input it has an array for
+    /// An input: NAME=FILE[:ARRAY], NAME=NUMBER or NAME=[1,2,3]; FILE.npz alone gives every input it has an array for; a
+    /// picture is a batch of one
     #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = parse_given)]
     pub inputs: Vec<Given>,
     /// Call the entry this often and report the median time

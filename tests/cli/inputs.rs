@@ -1,0 +1,65 @@
+//! Values for inputs: what is taken, what becomes of it, and what is refused.
+
+use std::path::Path;
+
+use tilewright::Tensor;
+use tilewright::runtime::data::{read_npz, write_npy, write_npz, write_png};
+
+use crate::command::{Said, tw};
+
+/// A folder with the spec of an identity in it.
+struct Model {
+    folder: tempfile::TempDir,
+}
+
+impl Model {
+    /// Its only input is `x`, of this type.
+    fn of(ty: &str) -> Model {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = format!("model Same() {{\n    fn call(x: {ty}) -> {ty} {{ x }}\n}}\n");
+        std::fs::write(folder.path().join("same.tw"), spec).unwrap();
+        Model { folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn run(&self, input: &str) -> Said {
+        let (spec, output) = (self.path("same.tw"), self.path("out.npz"));
+        tw(&["run", &spec, "--backend", "interpreter", "--input", input, "--output", &output])
+    }
+
+    /// What comes out, which is what went in.
+    fn takes(&self, input: &str) -> Tensor {
+        let said = self.run(input);
+        assert_eq!(said.code, 0, "{input}: {}", said.all());
+        read_npz(Path::new(&self.path("out.npz"))).unwrap().remove(0).1
+    }
+
+    fn refuses(&self, input: &str, says: &[&str]) {
+        let said = self.run(input);
+        assert_eq!(said.code, 1, "{input}: {}", said.all());
+        for text in says {
+            assert!(said.err.contains(text), "{input} does not say {text:?}: {}", said.err);
+        }
+    }
+}
+
+#[test]
+fn only_pictures_are_given_the_axis_of_a_batch() {
+    let model = Model::of("[B, N, 4]");
+    model.refuses("x=[[1, 2, 3, 4]]", &["`x` has 3 axes, [B, N, 4]", "has 2 axes, [1, 4]", "`x=[[[1, 2, 3, 4]]]`"]);
+    let array = Tensor::from_slice(&[2, 4], &[0.5f32; 8]).unwrap();
+    write_npy(Path::new(&model.path("x.npy")), array.view()).unwrap();
+    write_npz(Path::new(&model.path("x.npz")), &[("x".to_string(), array.view())]).unwrap();
+    for file in ["x.npy", "x.npz"] {
+        model.refuses(&format!("x={}", model.path(file)), &["has 2 axes, [2, 4]", "`array[None]` in NumPy"]);
+    }
+    model.refuses(&model.path("x.npz"), &["has 2 axes, [2, 4]"]);
+    Model::of("[B]").refuses("x=3", &["has 1 axis, [B]", "has 0 axes, []", "`x=[3]`"]);
+    let pictures = Model::of("[B, 3, H, W]");
+    let picture = Tensor::from_slice(&[3, 4, 5], &[0.5f32; 60]).unwrap();
+    write_png(Path::new(&pictures.path("x.png")), picture.view()).unwrap();
+    assert_eq!(pictures.takes(&format!("x={}", pictures.path("x.png"))).shape(), [1, 3, 4, 5]);
+}
