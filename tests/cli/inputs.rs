@@ -63,3 +63,28 @@ fn only_pictures_are_given_the_axis_of_a_batch() {
     write_png(Path::new(&pictures.path("x.png")), picture.view()).unwrap();
     assert_eq!(pictures.takes(&format!("x={}", pictures.path("x.png"))).shape(), [1, 3, 4, 5]);
 }
+
+#[test]
+fn numbers_out_of_an_inputs_range_are_refused() {
+    let bytes = Model::of("u8[N]");
+    bytes.refuses("x=[7, 300, -1]", &["`x` is u8, from 0 to 255: 300 is not in that range"]);
+    let wide = Tensor::from_slice(&[2], &[1i64, -1]).unwrap();
+    write_npy(Path::new(&bytes.path("x.npy")), wide.view()).unwrap();
+    bytes.refuses(&format!("x={}", bytes.path("x.npy")), &["-1 is not in that range"]);
+    bytes.refuses("x=[0.5]", &["`x` takes whole numbers, u8: 0.5 is none"]);
+    assert_eq!(bytes.takes("x=[0, 255]").as_slice::<u8>(), Some(&[0, 255][..]));
+    let floats = Tensor::from_slice(&[1], &[1.5f32]).unwrap();
+    write_npy(Path::new(&bytes.path("f.npy")), floats.view()).unwrap();
+    bytes.refuses(&format!("x={}", bytes.path("f.npy")), &["holds u8, and the array f32"]);
+}
+
+#[test]
+fn bools_and_what_is_not_finite_can_be_written_out() {
+    let bools = Model::of("bool[N]");
+    assert_eq!(bools.takes("x=[0, 1]").view().to_f64(), [0.0, 1.0]);
+    assert_eq!(bools.takes("x=[true, false]").view().to_f64(), [1.0, 0.0]);
+    bools.refuses("x=[2]", &["from 0 to 1: 2 is not"]);
+    let floats = Model::of("[N]").takes("x=[nan, inf, -inf, 1]").view().to_f64();
+    assert!(floats[0].is_nan());
+    assert_eq!(floats[1..], [f64::INFINITY, f64::NEG_INFINITY, 1.0]);
+}

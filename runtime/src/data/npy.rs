@@ -47,7 +47,9 @@ pub fn write_npy(path: &Path, tensor: TensorRef) -> Result<(), RunError> {
 pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
     let (header, data) = split_header(bytes)?;
     let (order, code) = header.descr.split_at_checked(1).unwrap_or_default();
-    let known = TYPES.iter().find(|(name, _)| *name == code);
+    // There is no u64 here: its numbers are held as i64, and those that do not fit are refused below.
+    let is_u64 = code == "u8";
+    let known = TYPES.iter().find(|(name, _)| *name == if is_u64 { "i8" } else { code });
     let Some(&(_, dtype)) = known.filter(|_| "<>|=".contains(order)) else {
         let message = format!("element type `{}` is not supported", header.descr);
         return Err(bad(message).help("convert the array with `.astype`, say to float32 or int64"));
@@ -65,6 +67,10 @@ pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
     let swapped = if cfg!(target_endian = "little") { ">" } else { "<" };
     if order == swapped {
         tensor.bytes_mut().chunks_exact_mut(dtype.size_of()).for_each(<[u8]>::reverse);
+    }
+    let unfit = tensor.as_slice::<i64>().filter(|_| is_u64).and_then(|values| values.iter().find(|&&value| value < 0));
+    if let Some(&value) = unfit {
+        return Err(bad(format!("{} is more than an i64 holds", value as u64)));
     }
     if header.fortran {
         let reversed: Vec<usize> = (0..stored.len()).rev().collect();
@@ -212,6 +218,16 @@ mod tests {
         assert_eq!(back, scalar);
         let line = Tensor::from_slice(&[2], &[2.5f32, 3.5]).unwrap();
         assert_eq!(npy_from_bytes(&npy_to_bytes(line.view()).unwrap()).unwrap(), line);
+    }
+
+    #[test]
+    fn unsigned_64_bits_are_taken_where_they_fit() {
+        let header = "{'descr': '<u8', 'fortran_order': False, 'shape': (2,), }\n";
+        let bytes = |values: [u64; 2]| file(header, &values.map(u64::to_le_bytes).concat());
+        let tensor = npy_from_bytes(&bytes([7, i64::MAX as u64])).unwrap();
+        assert_eq!(tensor.as_slice::<i64>(), Some(&[7, i64::MAX][..]));
+        let error = npy_from_bytes(&bytes([7, u64::MAX])).unwrap_err().to_string();
+        assert!(error.contains("18446744073709551615 is more than an i64 holds"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Invariant: no value changes but by rounding to the input's floats; what would change otherwise is refused.
 
 use tilewright::runtime::error::ShapeText;
-use tilewright::runtime::program::Port;
+use tilewright::runtime::program::{DType, Port};
 use tilewright::{Error, Tensor};
 
 /// Where a value comes from, which decides what a missing axis means and what may help.
@@ -18,17 +18,58 @@ pub enum Origin<'a> {
 
 /// What was given as the port's element type and with its axes.
 pub fn fit(tensor: Tensor, port: &Port, origin: Origin) -> Result<Tensor, Error> {
-    ranked(converted(tensor, port)?, port, origin)
+    ranked(converted(tensor, &port.name, port.dtype, origin)?, port, origin)
 }
 
-fn converted(tensor: Tensor, port: &Port) -> Result<Tensor, Error> {
-    let (from, to) = (tensor.dtype(), port.dtype);
-    let widens = from == to || to.is_float() || (from.is_int() && to.is_int()) || to.size_of() == 1;
-    match widens {
-        true if from == to => Ok(tensor),
-        true => Ok(tensor.view().cast(to)?),
-        false => Err(Error::request(format!("the input `{}` holds {to}, and the file {from}", port.name))),
+/// The same values as an input's element type.
+pub fn converted(tensor: Tensor, name: &str, to: DType, origin: Origin) -> Result<Tensor, Error> {
+    let from = tensor.dtype();
+    if from == to {
+        return Ok(tensor);
     }
+    if from.is_float() && to.is_int() {
+        return Err(not_whole(&tensor, name, to, origin));
+    }
+    if !to.is_float() {
+        let (low, high) = range(to);
+        if let Some(value) = first_outside(&tensor, low, high) {
+            let message = format!("the input `{name}` is {to}, from {low} to {high}: {value} is not in that range");
+            return Err(Error::request(message));
+        }
+    }
+    Ok(tensor.view().cast(to)?)
+}
+
+/// The least and the greatest of an integer type; those of bools are false and true.
+fn range(dtype: DType) -> (i64, i64) {
+    match dtype {
+        DType::Bool => (0, 1),
+        DType::I8 => (i8::MIN.into(), i8::MAX.into()),
+        DType::U8 => (0, u8::MAX.into()),
+        DType::I32 => (i32::MIN.into(), i32::MAX.into()),
+        DType::U32 => (0, u32::MAX.into()),
+        _ => (i64::MIN, i64::MAX),
+    }
+}
+
+/// The first value that is no whole number of this range. Doubles hold those of every type but i64.
+fn first_outside(tensor: &Tensor, low: i64, high: i64) -> Option<String> {
+    if let Some(values) = tensor.as_slice::<i64>() {
+        return values.iter().find(|value| !(low..=high).contains(*value)).map(i64::to_string);
+    }
+    let is_inside = |value: f64| value.fract() == 0.0 && (low as f64..=high as f64).contains(&value);
+    tensor.view().to_f64().into_iter().find(|&value| !is_inside(value)).map(|value| value.to_string())
+}
+
+fn not_whole(tensor: &Tensor, name: &str, to: DType, origin: Origin) -> Error {
+    if let Origin::Literal(_) = origin {
+        let values = tensor.view().to_f64();
+        let odd = values.iter().find(|value| value.fract() != 0.0).or(values.first());
+        let odd = odd.map_or(String::new(), |value| format!(": {value:?} is none"));
+        return Error::request(format!("the input `{name}` takes whole numbers, {to}{odd}"));
+    }
+    let help = Some("convert it with `.astype` in NumPy".to_string());
+    Error::Request { message: format!("the input `{name}` holds {to}, and the array {}", tensor.dtype()), help }
 }
 
 /// A picture is a batch of one; whatever else lacks an axis is not guessed at.

@@ -9,6 +9,7 @@ use tilewright::{Error, Tensor};
 use super::super::options::pair;
 use super::super::term::Failure;
 use super::fit::{Origin, fit};
+use super::literal;
 
 /// One `--input`.
 #[derive(Clone, Debug)]
@@ -56,56 +57,18 @@ pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, 
 }
 
 fn read_value<'a>(text: &'a str, port: &Port) -> Result<(Tensor, Origin<'a>), Failure> {
-    let number = text.starts_with(|c: char| c.is_ascii_digit() || "[-+.".contains(c)) && !Path::new(text).exists();
-    Ok(match text {
-        "true" | "false" => (Tensor::from_slice(&[], &[u8::from(text == "true")])?, Origin::Literal(text)),
-        _ if number => (literal(text, &port.name)?, Origin::Literal(text)),
-        _ if is_image(Path::new(text)) => (read_array(text)?, Origin::Image),
-        _ => (read_array(text)?, Origin::Array),
-    })
+    if is_literal(text) {
+        let bad = |reason: String| Error::request(format!("the input `{}` = `{text}`: {reason}", port.name));
+        return Ok((literal::parse(text).map_err(bad)?, Origin::Literal(text)));
+    }
+    let origin = if is_image(Path::new(text)) { Origin::Image } else { Origin::Array };
+    Ok((read_array(text)?, origin))
 }
 
-/// A number or nested lists of numbers.
-fn literal(text: &str, name: &str) -> Result<Tensor, Failure> {
-    let bad = |reason: &str| Failure::from(Error::request(format!("the input `{name}` = `{text}`: {reason}")));
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| bad(&error.to_string()))?;
-    let (mut shape, mut numbers) = (Vec::new(), Vec::new());
-    flatten(&value, 0, &mut shape, &mut numbers).map_err(|reason| bad(&reason))?;
-    let whole = numbers.iter().all(|number| number.is_i64());
-    match whole {
-        true => {
-            let ints: Vec<i64> = numbers.iter().filter_map(|number| number.as_i64()).collect();
-            Ok(Tensor::from_slice(&shape, &ints)?)
-        }
-        false => {
-            let floats: Vec<f64> = numbers.iter().filter_map(|number| number.as_f64()).collect();
-            Ok(Tensor::from_slice(&shape, &floats)?)
-        }
-    }
-}
-
-fn flatten(
-    value: &serde_json::Value,
-    depth: usize,
-    shape: &mut Vec<usize>,
-    numbers: &mut Vec<serde_json::Number>,
-) -> Result<(), String> {
-    match value {
-        serde_json::Value::Number(number) if depth == shape.len() => numbers.push(number.clone()),
-        serde_json::Value::Array(items) => {
-            match shape.get(depth) {
-                None if numbers.is_empty() => shape.push(items.len()),
-                Some(&size) if size == items.len() => {}
-                _ => return Err("the rows have different lengths".to_string()),
-            }
-            for item in items {
-                flatten(item, depth + 1, shape, numbers)?;
-            }
-        }
-        serde_json::Value::Number(_) => return Err("the rows have different depths".to_string()),
-        other => return Err(format!("{other} is no number")),
-    }
-    Ok(())
+/// Whether this is meant as numbers, right or wrong, and no file is called so.
+fn is_literal(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_digit() || "[-+.".contains(c));
+    (begins || matches!(text, "true" | "false") || text.parse::<f64>().is_ok()) && !Path::new(text).exists()
 }
 
 /// `FILE` or `FILE:ARRAY`.

@@ -3,6 +3,7 @@
 mod engine;
 mod fit;
 mod inputs;
+mod literal;
 mod report;
 mod show;
 mod weights;
@@ -14,6 +15,7 @@ use tilewright::runtime::data::write_npz;
 use tilewright::{Error, Tensor};
 
 pub use self::engine::{as_reference, wanted};
+pub use self::fit::{Origin, converted};
 pub use self::inputs::{Given, parse_given, ports};
 pub use self::report::duration;
 pub use self::weights::{WeightSource, load};

@@ -6,6 +6,7 @@ use tilewright::compiler::graph::Sampler;
 use tilewright::runtime::program::Port;
 use tilewright::{Error, Tensor};
 
+use super::super::run::{Origin, converted};
 use super::super::term::Failure;
 
 #[derive(Clone)]
@@ -58,13 +59,7 @@ impl Batches {
             .collect();
         let shape = [&[self.size], &array.shape()[1..]].concat();
         let batch = Tensor::from_bytes(array.dtype(), &shape, &bytes)?;
-        let (from, to) = (array.dtype(), port.dtype);
-        let fits = from == to || to.is_float() || (from.is_int() && to.is_int());
-        match fits {
-            true if from == to => Ok(batch),
-            true => Ok(batch.view().cast(to)?),
-            false => Err(Error::request(format!("`{}` holds {to}, and the data {from}", port.name)).into()),
-        }
+        Ok(converted(batch, &port.name, port.dtype, Origin::Array)?)
     }
 
     /// The order of the examples in an epoch.
