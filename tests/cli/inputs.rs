@@ -88,3 +88,13 @@ fn bools_and_what_is_not_finite_can_be_written_out() {
     assert!(floats[0].is_nan());
     assert_eq!(floats[1..], [f64::INFINITY, f64::NEG_INFINITY, 1.0]);
 }
+
+#[test]
+fn an_archive_without_the_input_is_asked_about_what_it_holds() {
+    let model = Model::of("[N]");
+    let array = Tensor::from_slice(&[2], &[1f32, 2.0]).unwrap();
+    let path = model.path("in.npz");
+    write_npz(Path::new(&path), &[("X".to_string(), array.view())]).unwrap();
+    model.refuses(&path, &["`x`, f32[N], is missing", "holds `X`", &format!("x={path}:X")]);
+    assert_eq!(model.takes(&format!("x={path}:X")).shape(), [2]);
+}

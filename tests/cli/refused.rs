@@ -47,3 +47,28 @@ fn a_compiled_file_takes_no_choices_of_a_spec() {
         refused(&[&run[..], &more].concat(), 2, &[more[0], "fixed when it was compiled"]);
     }
 }
+
+#[test]
+fn outputs_are_not_written_under_the_names_of_other_kinds() {
+    let (folder, file) = folder(DOUBLE);
+    for name in ["y.foo", "y.npy", "y"] {
+        let output = path(folder.path(), name);
+        refused(&["run", &file, "--input", "x=[1]", "--output", &output], 2, &["FILE.npz", "FILE.png"]);
+        assert!(!Path::new(&output).exists());
+    }
+}
+
+#[test]
+fn weights_of_other_kinds_are_answered_with_how_to_convert_them() {
+    let spec = "model Scale(n: int = 2) {\n    w = param [n] = ones\n    fn call(x: [n]) -> [n] { w * x }\n}\n";
+    let (folder, file) = folder(spec);
+    for (name, says) in [
+        ("w.npz", "safetensors.numpy.save_file(dict(numpy.load("),
+        ("w.pt", "safetensors.torch.save_file(torch.load("),
+        ("w", "read from safetensors files"),
+    ] {
+        let weights = path(folder.path(), name);
+        std::fs::write(&weights, b"PK\x03\x04 and whatever else an archive begins with").unwrap();
+        refused(&["run", &file, "--weights", &weights, "--input", "x=[1, 2]"], 1, &["no safetensors file", says]);
+    }
+}

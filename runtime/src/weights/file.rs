@@ -119,7 +119,7 @@ impl WeightFiles {
         // SAFETY: the map is read only, and the files are not cut short while it lives: see above.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| RunError::io("map", path, &error))?;
         let (header, metadata) = SafeTensors::read_metadata(&map)
-            .map_err(|error| RunError::file(path, format!("no safetensors file: {error}")))?;
+            .map_err(|error| RunError::file(path, format!("no safetensors file: {error}")).help(conversion(path)))?;
         let mut infos: Vec<_> = metadata.tensors().into_iter().collect();
         infos.sort_by_key(|(name, info)| (info.data_offsets, name.clone()));
         let start = header + 8;
@@ -147,6 +147,22 @@ impl WeightFiles {
         self.identities.push(Identity::of_file(path, &facts, map.get(..start).unwrap_or_default()));
         self.maps.push(map);
         Ok(())
+    }
+}
+
+/// How weights of a kind that is not read become those that are, in a line of Python.
+fn conversion(path: &Path) -> String {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_lowercase();
+    let (from, to) = (path.display(), path.with_extension("safetensors"));
+    let to = to.display();
+    match extension.as_str() {
+        "npz" => format!("convert it with `safetensors.numpy.save_file(dict(numpy.load('{from}')), '{to}')` in Python"),
+        "pt" | "pth" | "bin" | "ckpt" => {
+            format!("convert it with `safetensors.torch.save_file(torch.load('{from}'), '{to}')` in Python")
+        }
+        _ => {
+            "weights are read from safetensors files, which `safetensors.torch.save_file` writes in Python".to_string()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tilewright::runtime::data::{ImageLayout, read_image, read_npy, read_npz};
+use tilewright::runtime::error::ShapeText;
 use tilewright::runtime::program::Port;
 use tilewright::{Error, Tensor};
 
@@ -54,6 +55,39 @@ pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, 
         }
     }
     Ok(values)
+}
+
+/// Refuses a call that lacks an input although archives were given, and says what they hold instead.
+pub fn check_complete(inputs: &[Port], values: &[(String, Tensor)], given: &[Given]) -> Result<(), Error> {
+    let is_given = |port: &&Port| values.iter().any(|(name, _)| *name == port.name);
+    let is_made = |port: &&Port| port.name == "seed" && port.shape.is_empty();
+    let Some(port) = inputs.iter().find(|port| !is_given(port) && !is_made(port)) else { return Ok(()) };
+    for path in given.iter().filter_map(Given::archive) {
+        let arrays = read_npz(Path::new(path))?;
+        let unused = |name: &&str| !inputs.iter().any(|port| port.name == *name);
+        let unused: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).filter(unused).collect();
+        if let Some(first) = unused.first() {
+            let shape = ShapeText(&port.shape);
+            let list = unused.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "the input `{}`, {}{shape}, is missing: `{path}` holds {list}, which no input is called",
+                port.name, port.dtype
+            );
+            let help = format!("`--input {}={path}:{first}` takes an array by another name", port.name);
+            return Err(Error::Request { message, help: Some(help) });
+        }
+    }
+    // Without archives, the engine knows best what it lacks.
+    Ok(())
+}
+
+impl Given {
+    fn archive(&self) -> Option<&str> {
+        match self {
+            Given::Archive(path) => Some(path),
+            Given::Named(..) => None,
+        }
+    }
 }
 
 fn read_value<'a>(text: &'a str, port: &Port) -> Result<(Tensor, Origin<'a>), Failure> {

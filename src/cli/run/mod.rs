@@ -85,9 +85,24 @@ fn reference(args: &Args, float: Float) -> Result<Vec<(String, Tensor)>, Failure
     opened.engine.run(&opened.entry, &ports)
 }
 
+/// Refuses a file whose name promises what is not written, before anything is computed.
+fn check_output(path: &Path) -> Outcome {
+    match has_extension(path, "npz") || has_extension(path, "png") {
+        true => Ok(()),
+        false => {
+            let path = path.display();
+            Err(Failure::Usage(format!("`--output {path}`: outputs are written as FILE.npz, or as images to FILE.png")))
+        }
+    }
+}
+
+fn has_extension(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+}
+
 /// All of them as arrays, or the images among them as a picture.
 fn write_outputs(path: &Path, outputs: &[(String, Tensor)]) -> Outcome {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+    if has_extension(path, "png") {
         let Some((_, images)) = outputs.iter().find(|(_, tensor)| is_grid(tensor)) else {
             return Err(Error::request("no output is a batch of images, [B, 1, H, W] or [B, 3, H, W]").into());
         };
@@ -108,6 +123,7 @@ Examples:
 
 pub fn run(args: Args) -> Outcome {
     args.calibrate.check(&args.compilation)?;
+    args.output.as_deref().map(check_output).transpose()?;
     let classes = args.classes.as_deref().map(report::class_names).transpose()?;
     if args.json {
         hide_progress();
@@ -115,6 +131,7 @@ pub fn run(args: Args) -> Outcome {
     let mut opened = open(&args, &args.compilation)?;
     detail(format!("compiled in {:.1} ms", 1e3 * opened.compile_seconds));
     let ports = ports(&opened.inputs, &args.inputs)?;
+    inputs::check_complete(&opened.inputs, &ports, &args.inputs)?;
     let mut times = Vec::new();
     let mut outputs: Vec<(String, Tensor)> = Vec::new();
     for _ in 0..args.repeat {
