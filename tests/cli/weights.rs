@@ -93,6 +93,46 @@ fn states_are_read_from_weight_files() {
 }
 
 #[test]
+fn files_of_another_model_are_refused_and_idle_rules_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let spec = "use optim { Sgd }\n\nmodel Scale(n: int = 2) {\n    w = param [n] = ones\n    fn call(x: [B, n]) -> [B, n] { w * x }\n}\n\n\
+                train Fit() {\n    net = Scale()\n    \
+                step learn(x: [B, 2]) { minimize mean(net(x) ^ 2) over net using Sgd(lr: 0.1) }\n    loop { learn }\n}\n";
+    std::fs::write(text("scale.tw"), spec).unwrap();
+    let settings =
+        |rule: &str| std::fs::write(text("scale.toml"), format!("[weights.theirs]\n\"w\" = \"v\"\n{rule}\n"));
+    let weights = Tensor::from_slice(&[2], &[2f32, 3.0]).unwrap();
+    write_safetensors(Path::new(&text("v.safetensors")), &[("v".to_string(), weights.view())]).unwrap();
+    let run = |more: &[&str]| {
+        tw(&[
+            &["run", &text("scale.tw"), "--model", "Scale", "--input", "x=[[1, 1]]", "-w", &text("v.safetensors")],
+            more,
+        ]
+        .concat())
+    };
+
+    settings("\"bdy.{i}.weight\" = \"body.{i}.weight\"").unwrap();
+    let said = run(&["--map", "theirs"]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    assert!(said.err.contains("rules of the weight map that hold for no weight: bdy.{i}.weight"), "{}", said.err);
+
+    settings("\"body.{i}.weight\" = \"b.{j}.w\"").unwrap();
+    for said in [run(&["--map", "theirs"]), tw(&["check", &text("scale.tw")])] {
+        assert_eq!(said.code, 1, "{}", said.all());
+        assert!(said.err.contains("`{j}` stands on the right"), "{}", said.err);
+    }
+
+    settings("").unwrap();
+    let x = Tensor::from_slice(&[4, 2], &[0.5f32; 8]).unwrap();
+    tilewright::runtime::data::write_npz(Path::new(&text("x.npz")), &[("x".to_string(), x.view())]).unwrap();
+    let train = ["train", &text("scale.tw"), "--data", &text("x.npz"), "--batch", "2", "--rounds", "1"];
+    let said = tw(&[&train[..], &["--model", "Fit", "--weights", &text("v.safetensors")]].concat());
+    assert_eq!(said.code, 1, "{}", said.all());
+    assert!(said.err.contains("names such as `v`, the model such as `net.w`"), "{}", said.err);
+}
+
+#[test]
 fn initial_values_are_mentioned_only_if_nobody_asked_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let (spec, _) = write(folder.path());

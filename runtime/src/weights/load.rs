@@ -27,6 +27,8 @@ pub struct MatchReport {
     pub unused: Vec<String>,
     /// Tensors that were found but do not fit, each as a sentence.
     pub unfit: Vec<String>,
+    /// Our side of the map's rules that held for no parameter and no state.
+    pub idle_rules: Vec<String>,
 }
 
 /// A parameter whose tensors the files do not have, or a state of which they have some.
@@ -51,6 +53,7 @@ impl MatchReport {
         let missing = self.missing.iter().map(Missing::to_string);
         list(&mut error.notes, missing.collect());
         list(&mut error.notes, self.unfit);
+        list(&mut error.notes, self.idle_rules.iter().map(|rule| format!("no weight is called `{rule}`")).collect());
         list(&mut error.notes, self.unused.iter().map(|name| format!("unused in the file: `{name}`")).collect());
         error
     }
@@ -89,7 +92,8 @@ pub fn load<P: AsRef<Path>>(
 ) -> Result<(Option<WeightSet>, MatchReport), RunError> {
     let files = Arc::new(WeightFiles::open(paths)?);
     let identity = files.identity(&format!("{map:?}"));
-    let mut search = Search { files, map, used: HashSet::new(), report: MatchReport::default() };
+    let (used, held) = (HashSet::new(), HashSet::new());
+    let mut search = Search { files, map, used, held, report: MatchReport::default() };
     let mut set = WeightSet { identity, ..WeightSet::default() };
     for decl in params {
         match search.find(decl) {
@@ -115,6 +119,8 @@ struct Search<'a> {
     files: Arc<WeightFiles>,
     map: &'a WeightMap,
     used: HashSet<String>,
+    /// The numbers of the rules that held for a name.
+    held: HashSet<usize>,
     report: MatchReport,
 }
 
@@ -130,7 +136,9 @@ enum Found {
 
 impl Search<'_> {
     fn find(&mut self, decl: &ParamDecl) -> Found {
-        let (files, source) = (&self.files, self.map.source(&decl.name));
+        let rule = self.map.rule_for(&decl.name);
+        self.held.extend(rule.iter().map(|(idx, _)| *idx));
+        let (files, source) = (&self.files, rule.map_or_else(|| Source::Name(decl.name.clone()), |(_, source)| source));
         let (mut absent, mut all) = (Vec::new(), true);
         source.for_each_name(&mut |name| match files.position(name) {
             Some(_) => {
@@ -164,6 +172,9 @@ impl Search<'_> {
             let near = missing.wanted.iter().flat_map(|wanted| similar(wanted, unused.iter().copied()));
             missing.candidates = near.map(str::to_string).collect();
         }
+        let rules = self.map.rules.iter().enumerate();
+        let idle = rules.filter(|(idx, _)| !self.held.contains(idx)).map(|(_, rule)| rule.ours.to_string());
+        self.report.idle_rules = idle.collect();
         self.report.unused = unused.into_iter().map(str::to_string).collect();
         self.report
     }

@@ -55,14 +55,31 @@ pub enum Source {
     Transpose { of: Box<Source>, axes: Option<Vec<usize>> },
 }
 
+impl Rule {
+    /// A variable of their names that our pattern gives no number: such a rule never holds.
+    pub fn unbound(&self) -> Option<String> {
+        let mut unbound = None;
+        self.theirs.for_each_pattern(&mut |pattern| {
+            let odd = pattern.variables().find(|variable| self.ours.variables().all(|bound| bound != *variable));
+            unbound = unbound.take().or(odd.map(str::to_string));
+        });
+        unbound
+    }
+}
+
 impl WeightMap {
     /// Where the tensor that we call `ours` comes from.
     pub fn source(&self, ours: &str) -> Source {
-        let mut matching = self.rules.iter().filter_map(|rule| {
+        self.rule_for(ours).map_or_else(|| Source::Name(ours.to_string()), |(_, source)| source)
+    }
+
+    /// The number of the rule that says so, if one does.
+    pub fn rule_for(&self, ours: &str) -> Option<(usize, Source)> {
+        let mut matching = self.rules.iter().enumerate().filter_map(|(idx, rule)| {
             let numbers = rule.ours.matches(ours)?;
-            rule.theirs.with(&numbers)
+            Some((idx, rule.theirs.with(&numbers)?))
         });
-        matching.next().unwrap_or_else(|| Source::Name(ours.to_string()))
+        matching.next()
     }
 
     /// Our tensors under their names, as their checkpoint stores them.
@@ -108,6 +125,15 @@ impl WeightMap {
 }
 
 impl Recipe {
+    /// Calls `visit` with each pattern of their names.
+    pub fn for_each_pattern(&self, visit: &mut dyn FnMut(&Pattern)) {
+        match self {
+            Recipe::Name(pattern) => visit(pattern),
+            Recipe::Concat { parts, .. } => parts.iter().for_each(|part| part.for_each_pattern(visit)),
+            Recipe::Split { whole: of, .. } | Recipe::Transpose { of, .. } => of.for_each_pattern(visit),
+        }
+    }
+
     /// `None` when a number that a name needs is not among those matched.
     fn with(&self, numbers: &Numbers) -> Option<Source> {
         Some(match self {

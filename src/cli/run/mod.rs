@@ -18,7 +18,7 @@ pub use self::engine::{as_reference, wanted};
 pub use self::fit::{Origin, converted};
 pub use self::inputs::{Given, parse_given, ports};
 pub use self::report::duration;
-pub use self::weights::{WeightSource, load};
+pub use self::weights::{Wanted, WeightSource, load};
 
 use self::engine::open;
 

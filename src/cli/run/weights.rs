@@ -79,6 +79,7 @@ pub fn load(
             let loaded = WeightSet::load(paths, params, &wanted.states, map);
             bar.finish_and_clear();
             let (weights, report) = loaded?;
+            check_some(&report, wanted)?;
             mention(&report);
             Ok(Arc::new(weights))
         }
@@ -97,10 +98,21 @@ pub fn load(
     }
 }
 
+/// Files of which nothing is used are those of another model.
+fn check_some(report: &MatchReport, wanted: &Wanted) -> Result<(), Error> {
+    let names: Vec<&str> = wanted.params.iter().chain(&wanted.states).map(|decl| decl.name.as_str()).collect();
+    let (Some(ours), true) = (names.first(), report.matched == 0) else { return Ok(()) };
+    let theirs = report.unused.first().map_or("is empty".to_string(), |name| format!("has names such as `{name}`"));
+    let message = format!("no weight of the file is one of the model's: the file {theirs}, the model such as `{ours}`");
+    let help = Some("a weight map in the TOML file beside the spec says which is which".to_string());
+    Err(Error::Request { message, help })
+}
+
 fn mention(report: &MatchReport) {
     detail(format!("{} weights matched", report.matched));
     let lists = [
         ("unused in the file", &report.unused),
+        ("rules of the weight map that hold for no weight", &report.idle_rules),
         ("states that are not in the file and start as the model says", &report.absent_states),
     ];
     for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {

@@ -14,12 +14,13 @@ use std::time::Instant;
 use tilewright::runtime::data::read_npz;
 use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::{WeightMap, WeightSet, write_safetensors};
-use tilewright::{Error, Executable, Model, Session, SessionOptions, Tensor, Weights, compile, initial_weights};
+use tilewright::{Error, Executable, Model, Session, SessionOptions, Tensor, Weights, compile};
 
 use self::batches::Batches;
 use self::checkpoint::Checkpoint;
 use self::metrics::Metrics;
 use super::options::{Compilation, pair};
+use super::run::{Wanted, WeightSource, load};
 use super::source::Source;
 use super::term::{Failure, Outcome, hide_progress, note, progress, while_compiling};
 
@@ -106,12 +107,12 @@ pub fn run(args: Args) -> Outcome {
     args.samples.iter().try_for_each(|(entry, _)| samples::check(&executable.program, entry))?;
     let arrays = args.data.as_deref().map(read_npz).transpose()?.unwrap_or_default();
     let batches = Batches::new(arrays, args.batch as usize, args.seed)?;
-    let weights = match args.weights.is_empty() {
-        false => Weights::Files { paths: args.weights.clone(), map: WeightMap::default() },
-        true if model.params.is_empty() => Weights::Given(Arc::new(WeightSet::default())),
-        true => Weights::Given(Arc::new(initial_weights(&model, &options, args.seed)?)),
+    let source = match args.weights.is_empty() {
+        false => WeightSource::Files(args.weights.clone()),
+        true => WeightSource::Init { asked: true },
     };
-    let (weights, _) = executable.weights(weights)?;
+    let wanted = Wanted::of(&executable.program);
+    let weights = load(&source, &wanted, &WeightMap::default(), Some(&model), &options, args.seed)?;
     let mut training = Training::start(&args, &executable, weights, batches)?;
     if let Some(path) = &args.metrics {
         training.metrics = Some(Metrics::open(path, training.checkpoint.round)?);

@@ -25,6 +25,16 @@ enum Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError(pub String);
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::Number { name, offset: 0 } => write!(f, "{{{name}}}"),
+            Piece::Number { name, offset } => write!(f, "{{{name}{offset:+}}}"),
+        })
+    }
+}
+
 impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "bad pattern: {}; write `{{i}}` or `{{i+1}}` for a number", self.0)
@@ -98,6 +108,14 @@ impl Pattern {
             }
         }
         rest.is_empty().then_some(numbers)
+    }
+
+    /// The variables that matching gives a number, or that a name needs one of.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Number { name, .. } => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
     }
 
     /// The name with these numbers; `None` if one is missing or comes out negative.
