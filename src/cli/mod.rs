@@ -7,6 +7,7 @@ mod bench;
 mod calibrate;
 mod check;
 mod compile;
+mod fixed_sizes;
 mod fmt;
 mod graph;
 mod grid;

@@ -7,6 +7,7 @@ use tilewright::compiler::graph::Model;
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Choice, Error, Spec, model_from_text};
 
+use super::fixed_sizes;
 use super::options::{pair, size};
 use super::term::Failure;
 
@@ -45,32 +46,9 @@ impl Source {
             return Ok(Loaded { model, spec: None });
         }
         let spec = Spec::open(&self.file)?;
+        fixed_sizes::check(&spec, &self.choice())?;
         let model = spec.model(&self.choice())?;
-        self.check_dims(&spec)?;
         Ok(Loaded { model, spec: Some(spec) })
-    }
-
-    /// A fixed size must be one that the model has while nothing is fixed.
-    fn check_dims(&self, spec: &Spec) -> Result<(), Failure> {
-        if self.dims.is_empty() {
-            return Ok(());
-        }
-        // A model that is only right with its sizes fixed has nothing to compare with.
-        let Ok(free) = spec.model(&Choice { dims: Vec::new(), ..self.choice() }) else { return Ok(()) };
-        let mut known: Vec<String> = Vec::new();
-        for graph in &free.entries {
-            known.extend(graph.sizes.iter().map(|range| range.symbol.name().to_string()));
-        }
-        known.sort();
-        known.dedup();
-        for (name, _) in &self.dims {
-            // `H` with `where H % 8 == 0` is 8 times a size that is called after it.
-            let derived = |symbol: &String| symbol == name || symbol.starts_with(&format!("{name}_"));
-            if !known.iter().any(derived) {
-                return Err(Error::unknown("size", name, known.iter().map(String::as_str)).into());
-            }
-        }
-        Ok(())
     }
 
     pub fn choice(&self) -> Choice {

@@ -72,3 +72,19 @@ fn weights_of_other_kinds_are_answered_with_how_to_convert_them() {
         refused(&["run", &file, "--weights", &weights, "--input", "x=[1, 2]"], 1, &["no safetensors file", says]);
     }
 }
+
+#[test]
+fn sizes_that_do_not_fit_are_called_what_the_spec_calls_them() {
+    let spec = "model Halves() {\n    fn call(x: [B, 3, H]) -> [B, 3, H / 8] where H % 8 == 0 { x[:, :, :H / 8] }\n}\n";
+    let (_folder, file) = folder(spec);
+    let run = |dim: &'static str| ["run", &file, "--input", "x=[[[1], [2], [3]]]", "--dim", dim].map(str::to_string);
+    for (dim, code, says) in [
+        ("Q=3", 1, &["there is no size `Q`: there is `B`, `H`"][..]),
+        ("H=0", 1, &["`--dim H=0`: H is at least 8"]),
+        ("H=16", 1, &["axis 2 is 1, but must be 16", "`--dim` says H = 16"]),
+    ] {
+        let run = run(dim);
+        refused(&run.iter().map(String::as_str).collect::<Vec<_>>(), code, says);
+    }
+    refused(&["run", &file, "--input", "x=[[[1], [2]]]"], 1, &["[B, 3, H]"]);
+}

@@ -5,6 +5,8 @@
 //! input has exactly the shape that its port declares, and every check without run-time scalars
 //! holds.
 
+use std::fmt;
+
 use crate::error::{ErrorKind, RunError, ShapeText};
 use crate::program::{Check, Dim, Entry, Port, Symbol};
 
@@ -83,8 +85,8 @@ pub fn bind(entry: &Entry, fixed: &Sizes, shapes: &[Vec<usize>]) -> Result<Sizes
             return Err(RunError::new(ErrorKind::Input, message).help(format!("fix it with `--dim {symbol}=…`")));
         }
     }
-    check_shapes(entry, &sizes, shapes)?;
     check_ranges(entry, &sizes)?;
+    check_shapes(entry, &sizes, shapes)?;
     let scalar_free = |check: &&Check| [&check.left, &check.right].iter().all(|dim| sizes.eval(dim).is_some());
     entry.checks.iter().filter(scalar_free).try_for_each(|check| decide(entry, check, &sizes))?;
     Ok(sizes)
@@ -98,14 +100,17 @@ fn bind_some(entry: &Entry, shapes: &[Vec<usize>], sizes: &mut Sizes) -> Result<
             let Some((symbol, scale, offset)) = only_unknown(dim, sizes) else {
                 continue;
             };
-            let origin = format!("axis {axis} of `{}`, {dim}, is {found}", port.name);
+            let origin = format!("axis {axis} of `{}`, {}, is {found}", port.name, Written(dim));
             let rest = i64::try_from(found).ok().and_then(|found| found.checked_sub(offset));
             let value = rest.filter(|rest| rest.checked_rem(scale) == Some(0)).and_then(|rest| rest.checked_div(scale));
             match value {
                 Some(value) if value >= 0 => sizes.insert(&symbol, value, origin),
                 _ => {
-                    return Err(wrong_shape(port, shape)
-                        .note(format!("axis {axis} is {found}, which is {dim} for no {symbol}")));
+                    let why = match as_multiple(dim) {
+                        Some((name, factor)) => format!("{name} must be a multiple of {factor}"),
+                        None => format!("it must be {dim}, which it is for no {symbol}"),
+                    };
+                    return Err(wrong_shape(port, shape).note(format!("axis {axis} is {found}, but {why}")));
                 }
             }
             progress = true;
@@ -141,7 +146,11 @@ fn check_shapes(entry: &Entry, sizes: &Sizes, shapes: &[Vec<usize>]) -> Result<(
                 continue;
             }
             let expected = expected.map_or("no number".to_string(), |size| size.to_string());
-            let mut error = wrong_shape(port, shape).note(format!("axis {axis} is {found}, but {dim} is {expected}"));
+            let must = match dim.as_constant() {
+                Some(_) => format!("must be {expected}"),
+                None => format!("{} is {expected}", Written(dim)),
+            };
+            let mut error = wrong_shape(port, shape).note(format!("axis {axis} is {found}, but {must}"));
             error.notes.extend(
                 sizes
                     .reasons([dim])
@@ -192,8 +201,31 @@ pub fn decide(entry: &Entry, check: &Check, sizes: &Sizes) -> Result<(), RunErro
     Err(error)
 }
 
+/// A size as the spec writes it: the compiler turns `H` with `where H % 8 == 0` into `8*H_8`.
+pub struct Written<'a>(pub &'a Dim);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match as_multiple(self.0) {
+            Some((name, _)) => f.write_str(&name),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+/// `8*H_8` as `H` and 8.
+fn as_multiple(dim: &Dim) -> Option<(String, i64)> {
+    let mut symbol = None;
+    dim.for_each_symbol(&mut |own| symbol = Some(own.clone()));
+    let symbol = symbol?;
+    let (name, factor) = symbol.name().rsplit_once('_')?;
+    let factor: i64 = factor.parse().ok().filter(|&factor| factor > 1)?;
+    (*dim == Dim::symbol(symbol.name()) * factor).then(|| (name.to_string(), factor))
+}
+
 fn wrong_shape(port: &Port, found: &[usize]) -> RunError {
-    let (expected, found) = (ShapeText(&port.shape), ShapeText(found));
+    let written: Vec<Written> = port.shape.iter().map(Written).collect();
+    let (expected, found) = (ShapeText(&written), ShapeText(found));
     RunError::new(ErrorKind::Input, format!("input `{}` must be {}{expected}, not {found}", port.name, port.dtype))
 }
 

@@ -23,6 +23,7 @@ pub use self::weights::{Wanted, WeightSource, load};
 use self::engine::open;
 
 use super::calibrate::Calibrate;
+use super::fixed_sizes;
 use super::grid::{is_grid, write_grid};
 use super::options::{Compilation, Float, Precision};
 use super::source::Source;
@@ -136,7 +137,8 @@ pub fn run(args: Args) -> Outcome {
     let mut outputs: Vec<(String, Tensor)> = Vec::new();
     for _ in 0..args.repeat {
         let start = Instant::now();
-        outputs = opened.engine.run(&opened.entry, &ports)?;
+        let called = opened.engine.run(&opened.entry, &ports);
+        outputs = called.map_err(|failure| fixed_sizes::mentioned(failure, &args.source.dims))?;
         times.push(start.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);

@@ -46,7 +46,7 @@ fn a_size_binds_where_it_stands_alone_and_is_checked_elsewhere() {
     assert!(error.contains("axis 0 is 8, but"), "{error}");
     assert!(error.contains("B is 2: axis 0 of `x`, B, is 2"), "{error}");
     let error = bound(&entry, &[&[7], &[2, 25]]).unwrap_err();
-    assert!(error.contains("axis 1 is 25, which is 8*N for no N"), "{error}");
+    assert!(error.contains("axis 1 is 25, but it must be 8*N, which it is for no N"), "{error}");
     let error = bound(&entry, &[&[7], &[2]]).unwrap_err();
     assert!(error.contains("it has 1 axes instead of 2"), "{error}");
 }
@@ -60,6 +60,24 @@ fn ranges_and_checks_are_enforced() {
     let error = bound(&entry, &[&[5, 6]]).unwrap_err();
     assert!(error.contains("does not hold: 11 <= 10"), "{error}");
     assert!(bound(&entry, &[&[usize::MAX, 6]]).is_err());
+}
+
+#[test]
+fn sizes_are_named_as_the_spec_names_them() {
+    let mut entry = entry(&[("x", &["B", "3", "8*H_8"]), ("y", &["8*H_8"])], &[]);
+    entry.sizes[1].symbol = Symbol::new("H_8");
+    let error = |shapes: &[&[usize]]| {
+        let shapes: Vec<_> = shapes.iter().map(|shape| shape.to_vec()).collect();
+        bind(&entry, &Sizes::default(), &shapes).unwrap_err().to_string()
+    };
+    let found = error(&[&[1, 2, 16], &[16]]);
+    assert!(found.starts_with("input `x` must be f32[B, 3, H], not [1, 2, 16]"), "{found}");
+    assert!(found.contains("axis 1 is 2, but must be 3"), "{found}");
+    let found = error(&[&[1, 3, 20], &[16]]);
+    assert!(found.contains("axis 2 is 20, but H must be a multiple of 8"), "{found}");
+    let found = error(&[&[1, 3, 16], &[24]]);
+    assert!(found.contains("axis 0 is 24, but H is 16"), "{found}");
+    assert!(found.contains("axis 2 of `x`, H, is 16"), "{found}");
 }
 
 #[test]
