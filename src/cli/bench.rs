@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Outcome {
     };
     let whole = options.clone();
     args.calibrate.look(&mut options, &loaded.model, &entry, || {
-        load(&weights, &wanted(&loaded.model), &WeightMap::default(), None, &whole, 0)
+        load(&weights, &wanted(&loaded.model, whole.float), &WeightMap::default(), None, &whole, 0)
     })?;
     let executable = compile(&loaded.model, &options)?;
     let mut sizes: HashMap<String, i64> = args.source.dims.iter().cloned().collect();

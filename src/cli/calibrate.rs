@@ -50,7 +50,7 @@ impl Calibrate {
         if !self.is_asked() || !matches!(options.narrowing, Narrowing::Scaled { .. }) {
             return Ok(());
         }
-        let inputs = inputs(model, entry)?;
+        let inputs = inputs(model, entry, options.float)?;
         let mut samples = Vec::with_capacity(self.files.len());
         for file in &self.files {
             samples.push(ports(&inputs, &[Given::Archive(file.to_string_lossy().into_owned())])?);
@@ -61,13 +61,13 @@ impl Calibrate {
     }
 }
 
-/// What an entry takes. Floats whose type is undecided are f32 at its edges.
-pub fn inputs(model: &Model, entry: &str) -> Result<Vec<Port>, Error> {
+/// What an entry takes, where floats whose type is undecided are `float`.
+pub fn inputs(model: &Model, entry: &str, float: DType) -> Result<Vec<Port>, Error> {
     let graph = model.entry(entry).ok_or_else(|| Error::unknown("entry", entry, []))?;
     let data = graph.arguments().iter().filter(|argument| argument.role == Role::Data);
     let port = data.map(|argument| {
         let ty = graph.type_of(argument.value);
-        let dtype = if ty.dtype == DType::Real { DType::F32 } else { ty.dtype };
+        let dtype = if ty.dtype == DType::Real { float } else { ty.dtype };
         Port { name: argument.name.clone(), dtype, shape: ty.shape.clone() }
     });
     Ok(port.collect())

@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Outcome {
         let entry = loaded.entry(args.entries.first().map(String::as_str))?;
         let (whole, source) = (options.clone(), WeightSource::Files(args.weights.clone()));
         args.calibrate.look(&mut options, &loaded.model, &entry, || {
-            load(&source, &wanted(&loaded.model), &WeightMap::default(), None, &whole, 0)
+            load(&source, &wanted(&loaded.model, whole.float), &WeightMap::default(), None, &whole, 0)
         })?;
     }
     let compiled = while_compiling(&options, |options| driver::compile(&loaded.model, options))?;

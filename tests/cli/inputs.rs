@@ -98,3 +98,16 @@ fn an_archive_without_the_input_is_asked_about_what_it_holds() {
     model.refuses(&path, &["`x`, f32[N], is missing", "holds `X`", &format!("x={path}:X")]);
     assert_eq!(model.takes(&format!("x={path}:X")).shape(), [2]);
 }
+
+#[test]
+fn the_interpreter_gives_the_floats_that_were_asked_for() {
+    let model = Model::of("[N]");
+    let (spec, output) = (model.path("same.tw"), model.path("out.npz"));
+    for (float, expected) in [("f32", f64::from(0.1f32)), ("f64", 0.1)] {
+        let run = ["run", &spec, "--backend", "interpreter", "--input", "x=[0.1]", "--output", &output];
+        let said = tw(&[&run[..], &["--float", float]].concat());
+        assert_eq!(said.code, 0, "{}", said.all());
+        assert_eq!(read_npz(Path::new(&output)).unwrap()[0].1.view().to_f64(), [expected], "{float}");
+        assert!(said.out.contains(&format!("{float}[1]")), "{}", said.out);
+    }
+}

@@ -20,7 +20,8 @@ use super::{Args, weights};
 
 pub enum Engine {
     Session(Box<Session>),
-    Interpreter(Box<Interpreter>),
+    /// It computes in f64; at its edges undecided floats are of this type.
+    Interpreter(Box<Interpreter>, DType),
 }
 
 /// A model with weights, ready to be called.
@@ -54,7 +55,7 @@ fn session(args: &Args, compilation: &Compilation, loaded: &Loaded, entry: Strin
         weights::load(&weights, wanted, &map, Some(&loaded.model), options, args.weights.seed)
     };
     let whole = options.clone();
-    args.calibrate.look(&mut options, &loaded.model, &entry, || load(&wanted(&loaded.model), &whole))?;
+    args.calibrate.look(&mut options, &loaded.model, &entry, || load(&wanted(&loaded.model, whole.float), &whole))?;
     let start = std::time::Instant::now();
     let executable = while_compiling(&options, |options| compile(&loaded.model, options))?;
     let compile_seconds = start.elapsed().as_secs_f64();
@@ -121,8 +122,9 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
 
 fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
     let map = loaded.weight_map(args.weights.map.as_deref())?;
-    let inputs = inputs(&loaded.model, &entry)?;
-    let wanted = wanted(&loaded.model);
+    let float = compilation.float();
+    let inputs = inputs(&loaded.model, &entry, float)?;
+    let wanted = wanted(&loaded.model, float);
     let source = args.weights.source()?;
     let model = loaded.model;
     let name = model.name.clone();
@@ -143,20 +145,16 @@ fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: St
     if initialize && !wanted.params.is_empty() {
         engine.initialize()?;
     }
-    let engine = Engine::Interpreter(Box::new(engine));
+    let engine = Engine::Interpreter(Box::new(engine), float);
     Ok(Opened { engine, name, entry, inputs, compile_seconds: 0.0, backend: "interpreter".to_string() })
 }
 
-/// The interpreter computes in f64; at its edges undecided floats are f32.
-fn decided(dtype: DType) -> DType {
-    if dtype == DType::Real { DType::F32 } else { dtype }
-}
-
-pub fn wanted(model: &Model) -> Wanted {
+/// What a model wants of weights, where floats whose type is undecided are `float`.
+pub fn wanted(model: &Model, float: DType) -> Wanted {
     let fixed = |member: &Member| {
         let size = |dim: &Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
         let shape = member.ty.shape.iter().map(size).collect::<Option<Vec<usize>>>()?;
-        Some(ParamDecl { name: member.path.clone(), dtype: decided(member.ty.dtype), shape })
+        Some(ParamDecl { name: member.path.clone(), dtype: decided(member.ty.dtype, float), shape })
     };
     let all = |members: &[Member]| members.iter().filter_map(fixed).collect();
     Wanted { params: all(&model.params), states: all(&model.states) }
@@ -172,8 +170,12 @@ pub fn as_reference(tensor: tilewright::TensorRef) -> graph::Tensor {
     }
 }
 
-fn array(tensor: &graph::Tensor) -> Result<Tensor, Error> {
-    let dtype = decided(tensor.dtype);
+fn decided(dtype: DType, float: DType) -> DType {
+    if dtype == DType::Real { float } else { dtype }
+}
+
+fn array(tensor: &graph::Tensor, float: DType) -> Result<Tensor, Error> {
+    let dtype = decided(tensor.dtype, float);
     let bytes = tilewright::compiler::plan::bytes(&graph::Tensor { dtype, ..tensor.clone() });
     Ok(Tensor::from_bytes(dtype, &tensor.shape, &bytes)?)
 }
@@ -185,10 +187,10 @@ impl Engine {
                 let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
                 Ok(session.run(entry, &views)?)
             }
-            Engine::Interpreter(interpreter) => {
+            Engine::Interpreter(interpreter, float) => {
                 let inputs = inputs.iter().map(|(name, tensor)| (name.clone(), as_reference(tensor.view()))).collect();
                 let outputs = interpreter.run(entry, &inputs)?;
-                let arrays = outputs.iter().map(|(name, tensor)| Ok((name.clone(), array(tensor)?)));
+                let arrays = outputs.iter().map(|(name, tensor)| Ok((name.clone(), array(tensor, *float)?)));
                 Ok(arrays.collect::<Result<_, Error>>()?)
             }
         }
