@@ -22,6 +22,8 @@ mod paced;
 mod readme;
 #[path = "cli/refused.rs"]
 mod refused;
+#[path = "cli/reports.rs"]
+mod reports;
 #[path = "cli/train.rs"]
 mod train;
 #[path = "cli/weights.rs"]

@@ -144,7 +144,8 @@ pub fn run(args: Args) -> Outcome {
     times.sort_by(f64::total_cmp);
     let seconds = times[times.len() / 2];
     let labels = args.labels.as_deref().map(inputs::read_array).transpose()?;
-    let mut report = report::Report::new(&opened, &outputs, &ports, seconds, labels.as_ref())?;
+    let classes_asked = classes.is_some() || args.show > 0;
+    let mut report = report::Report::new(&opened, &outputs, &ports, seconds, labels.as_ref(), classes_asked)?;
     if let Some(float) = args.compare {
         report.compare(&outputs, &reference(&args, float)?)?;
     }

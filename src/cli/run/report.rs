@@ -1,7 +1,9 @@
-//! What came out, for people and for scripts: shapes and ranges, and top-1 where the output looks like a classification.
+//! What came out, for people and for scripts: shapes and ranges, and top-1 where the output is a classification.
 
 use std::path::Path;
 
+use tilewright::compiler::graph::Dim;
+use tilewright::runtime::program::Port;
 use tilewright::{Error, Tensor};
 
 use super::super::source::read_text;
@@ -14,7 +16,8 @@ pub struct Report {
     backend: String,
     compile_seconds: f64,
     seconds: f64,
-    n_rows: usize,
+    /// How many examples the batch has, where an input has an axis of the batch.
+    batch: Option<usize>,
     outputs: Vec<Summary>,
     /// Of the first classification among the outputs.
     pub predicted: Vec<usize>,
@@ -26,9 +29,8 @@ struct Summary {
     name: String,
     ty: String,
     shape: Vec<usize>,
-    low: f64,
-    high: f64,
-    mean: f64,
+    /// The least, the greatest and the mean of the finite numbers, if there are any.
+    range: Option<[f64; 3]>,
     n_odd: usize,
     /// max|a − b| / max|b| against the run that this one is compared with.
     error: Option<f64>,
@@ -41,8 +43,13 @@ impl Report {
         inputs: &[(String, Tensor)],
         seconds: f64,
         labels: Option<&Tensor>,
+        classes_asked: bool,
     ) -> Result<Report, Failure> {
-        let classified = outputs.iter().find(|(_, tensor)| tensor.shape().len() == 2 && tensor.dtype().is_float());
+        let batch = batch(opened, inputs);
+        let is_sure = labels.is_some() || classes_asked;
+        let is_classes = |name: &str, tensor: &Tensor| is_sure || is_of_classes(&opened.entry, name, tensor, batch);
+        let scores = |tensor: &Tensor| tensor.shape().len() == 2 && tensor.dtype().is_float();
+        let classified = outputs.iter().find(|(name, tensor)| scores(tensor) && is_classes(name, tensor));
         let predicted = classified.map_or(Vec::new(), |(_, tensor)| top1(tensor));
         let labels: Vec<i64> = labels.map_or(Vec::new(), |l| l.view().to_f64().iter().map(|&v| v as i64).collect());
         let accuracy = match (labels.len(), predicted.len()) {
@@ -53,14 +60,13 @@ impl Report {
             }
             (n, m) => return Err(Error::request(format!("{n} labels for {m} predictions")).into()),
         };
-        let batch = inputs.iter().find(|(_, tensor)| tensor.shape().len() > 1).map_or(1, |(_, t)| t.shape()[0]);
         Ok(Report {
             model: opened.name.clone(),
             entry: opened.entry.clone(),
             backend: opened.backend.clone(),
             compile_seconds: opened.compile_seconds,
             seconds,
-            n_rows: batch.max(1),
+            batch,
             outputs: outputs.iter().map(|(name, tensor)| Summary::of(name, tensor)).collect(),
             predicted,
             labels,
@@ -82,7 +88,11 @@ impl Report {
     pub fn text(&self, classes: Option<&[String]>) -> String {
         let mut text = String::new();
         for output in &self.outputs {
-            let range = format!("{:.6} .. {:.6}, mean {:.6}", output.low, output.high, output.mean);
+            let range = match output.range {
+                Some([low, high, mean]) => format!("{low:.6} .. {high:.6}, mean {mean:.6}"),
+                None if output.n_odd > 0 => "no finite numbers".to_string(),
+                None => "empty".to_string(),
+            };
             let odd = if output.n_odd > 0 { format!(", {} not finite", output.n_odd) } else { String::new() };
             let error = output.error.map_or(String::new(), |error| format!(", relative error {error:.1e}"));
             text += &format!("{}: {}  {range}{odd}{error}\n", styled(STRONG, &output.name), output.ty);
@@ -96,20 +106,23 @@ impl Report {
             let (n, right) = (self.labels.len(), (accuracy * self.labels.len() as f64).round());
             text += &format!("{} {:.2} % ({right} of {n})\n", styled(STRONG, "accuracy:"), 100.0 * accuracy);
         }
-        let per_row = duration(self.seconds / self.n_rows as f64);
+        let each = match self.batch {
+            Some(n) if n > 0 => format!(": {} each for {n}", duration(self.seconds / n as f64)),
+            _ => String::new(),
+        };
         let run = duration(self.seconds);
         let compiled = match self.compile_seconds > 0.0 {
             true => format!("compiled in {}, ", duration(self.compile_seconds)),
             false => String::new(),
         };
-        text + &format!("{compiled}ran in {run} on {}: {per_row} each for {}\n", self.backend, self.n_rows)
+        text + &format!("{compiled}ran in {run} on {}{each}\n", self.backend)
     }
 
     pub fn json(&self) -> serde_json::Value {
         let outputs: Vec<_> = self.outputs.iter().map(Summary::json).collect();
         serde_json::json!({
             "model": self.model, "entry": self.entry, "backend": self.backend,
-            "compile_seconds": self.compile_seconds, "seconds": self.seconds, "rows": self.n_rows,
+            "compile_seconds": self.compile_seconds, "seconds": self.seconds, "rows": self.batch.unwrap_or(1),
             "outputs": outputs, "top1": self.predicted, "accuracy": self.accuracy,
         })
     }
@@ -119,28 +132,43 @@ impl Summary {
     fn of(name: &str, tensor: &Tensor) -> Summary {
         let values = tensor.view().to_f64();
         let finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-        let n = finite.len().max(1) as f64;
-        let none = |value: f64| if finite.is_empty() { 0.0 } else { value };
+        let least = finite.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mean = finite.iter().sum::<f64>() / finite.len() as f64;
         let shape = tensor.shape().to_vec();
         Summary {
             name: name.to_string(),
             ty: format!("{}{shape:?}", tensor.dtype()),
             shape,
-            low: none(finite.iter().copied().fold(f64::INFINITY, f64::min)),
-            high: none(finite.iter().copied().fold(f64::NEG_INFINITY, f64::max)),
-            mean: finite.iter().sum::<f64>() / n,
+            range: (!finite.is_empty()).then_some([least, greatest, mean]),
             n_odd: values.len() - finite.len(),
             error: None,
         }
     }
 
     fn json(&self) -> serde_json::Value {
+        let [low, high, mean] = self.range.map_or([None; 3], |range| range.map(Some));
         serde_json::json!({
             "name": self.name, "type": self.ty, "shape": self.shape,
-            "min": self.low, "max": self.high, "mean": self.mean, "not_finite": self.n_odd,
+            "min": low, "max": high, "mean": mean, "not_finite": self.n_odd,
             "error": self.error,
         })
     }
+}
+
+/// How many examples were given: the size that the specs call `B`, where it leads an input.
+fn batch(opened: &Opened, inputs: &[(String, Tensor)]) -> Option<usize> {
+    let leads = |port: &&Port| port.shape.first().and_then(Dim::as_symbol).is_some_and(|symbol| symbol.name() == "B");
+    let port = opened.inputs.iter().find(leads)?;
+    inputs.iter().find(|(name, _)| *name == port.name)?.1.shape().first().copied()
+}
+
+/// Whether an output has a number for each class: it is called so, or is all that the model makes of each example.
+fn is_of_classes(entry: &str, name: &str, tensor: &Tensor, batch: Option<usize>) -> bool {
+    const NAMES: [&str; 5] = ["logits", "scores", "probs", "probabilities", "classes"];
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let is_all = entry == "call" && name == "result" && batch.is_some() && tensor.shape().first().copied() == batch;
+    NAMES.contains(&own) || is_all
 }
 
 /// max|a − b| / max|b|; elements that are equal or both NaN count nothing.

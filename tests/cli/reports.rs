@@ -1,0 +1,36 @@
+//! What `tw run` says of outputs: ranges, and classes only where there are some.
+
+use crate::command::tw;
+
+const SPEC: &str = "\
+model Many() {
+    fn call(x: [B, 3]) -> [B, 3] { 2 * x }
+
+    fn named(x: [B, 3]) -> (logits: [B, 3]) { (logits: 2 * x) }
+
+    fn moments(x: [N, 3]) -> (a: [N, 3], b: [N, 3]) { (a: 2 * x, b: 3 * x) }
+
+    fn odd(x: [N, 3]) -> [N, 3] { x / 0 }
+}
+";
+
+#[test]
+fn classes_batches_and_ranges_are_named_only_where_there_are_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("many.tw").to_string_lossy().into_owned();
+    std::fs::write(&spec, SPEC).unwrap();
+    let run = |entry: &str, input: &str| {
+        let said = tw(&["run", &spec, "--backend", "interpreter", "--entry", entry, "--input", input]);
+        assert_eq!(said.code, 0, "{}", said.all());
+        said.out
+    };
+    let two = "x=[[1, 2, 0], [0, 1, 3]]";
+    for entry in ["call", "named"] {
+        let said = run(entry, two);
+        assert!(said.contains("top-1: 1, 2") && said.contains("each for 2"), "{said}");
+    }
+    let said = run("moments", two);
+    assert!(!said.contains("top-1") && !said.contains("each for"), "{said}");
+    assert!(run("odd", "x=[[0, 0, 0]]").contains("f32[1, 3]  no finite numbers, 3 not finite"));
+    assert!(run("odd", "x=[[1, 0, -1]]").contains("no finite numbers"));
+}
