@@ -37,10 +37,28 @@ pub enum Weights {
 
 /// Compiles a model and loads the code.
 pub fn compile(model: &Model, options: &Options) -> Result<Executable, Error> {
+    check_extents(model)?;
     let compiled = driver::compile(model, options)?;
     // Sessions take much at once, and what is left of passes and code generators would count on top of it.
     tilewright_runtime::bytes::give_back();
     Executable::load(compiled.program, compiled.times, compiled.remarks, &options.cache)
+}
+
+/// Refuses a model with a weight that no memory holds, which later stages take for a fault of the compiler.
+pub fn check_extents(model: &Model) -> Result<(), Error> {
+    const MOST: i64 = 1 << 48;
+    for member in model.params.iter().chain(&model.states) {
+        let sizes = member.ty.shape.iter().map(|size| size.as_constant().unwrap_or(1));
+        let n_elements = sizes.fold(1i64, i64::saturating_mul);
+        if n_elements > MOST {
+            let message = format!("the weight `{}`, {}, is larger than any memory", member.path, member.ty);
+            return Err(Error::Request {
+                message,
+                help: Some("its shape follows from the config: see `--set`".into()),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Executable {

@@ -36,7 +36,7 @@ pub use compiler::codegen::{Backend, Cache, Progress, Target};
 pub use compiler::driver::{Options, Times};
 pub use compiler::graph::{DType, Model};
 pub use error::Error;
-pub use executable::{Executable, Weights, compile, initial_weights};
+pub use executable::{Executable, Weights, check_extents, compile, initial_weights};
 pub use runtime::data::{Tensor, TensorRef};
 pub use runtime::exec::{Options as SessionOptions, Session};
 pub use spec::{Choice, Spec, broken_promise};

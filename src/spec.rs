@@ -112,9 +112,18 @@ impl Spec {
 
     /// The names of the models and trainings in the file, in order.
     pub fn models(&self) -> Vec<&str> {
+        self.named(|kind| kind != ModuleKind::Module)
+    }
+
+    /// The names of the trainings alone.
+    pub fn trainings(&self) -> Vec<&str> {
+        self.named(|kind| kind == ModuleKind::Train)
+    }
+
+    fn named(&self, is_meant: fn(ModuleKind) -> bool) -> Vec<&str> {
         let items = self.program.files.first().map_or(&[][..], |file| &file.ast.items);
         let modules = items.iter().filter_map(|item| match item {
-            Item::Module(module) if module.kind != ModuleKind::Module => Some(module.name.text.as_str()),
+            Item::Module(module) if is_meant(module.kind) => Some(module.name.text.as_str()),
             _ => None,
         });
         modules.collect()

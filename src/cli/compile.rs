@@ -6,7 +6,7 @@ use tilewright::compiler::driver;
 use tilewright::runtime::error::ByteCount;
 use tilewright::runtime::program::{Entry, Program, Step};
 use tilewright::runtime::weights::WeightMap;
-use tilewright::{Backend, Error};
+use tilewright::{Backend, Error, check_extents};
 
 use super::calibrate::Calibrate;
 use super::options::Compilation;
@@ -64,6 +64,7 @@ pub fn run(args: Args) -> Outcome {
             load(&source, &wanted(&loaded.model, whole.float), &WeightMap::default(), None, &whole, 0)
         })?;
     }
+    check_extents(&loaded.model)?;
     let compiled = while_compiling(&options, |options| driver::compile(&loaded.model, options))?;
     compiled.remarks.iter().for_each(detail);
     let program = &compiled.program;

@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Outcome {
     };
     let sizes: BTreeMap<String, i64> = args.source.dims.iter().cloned().collect();
     let costs = match entry.as_deref().and_then(|name| model.entry(name)) {
-        Some(graph) => costs(graph, &sizes)?,
+        Some(graph) => costs(model, graph, &sizes)?,
         None => Costs::default(),
     };
     let wide = args.precision.map(|precision| stays_wide(model, entry.as_deref(), precision)).transpose()?;
@@ -233,8 +233,11 @@ fn clipped(text: String) -> String {
     text.chars().take(MAX - 1).chain(['…']).collect()
 }
 
-/// `86_567_656`, as specs write it.
+/// `86_567_656`, as specs write it. Counts stop at the greatest number there is.
 fn grouped(number: i64) -> String {
+    if number == i64::MAX {
+        return format!("more than {:.1e}", number as f64);
+    }
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();
     for (idx, digit) in digits.chars().enumerate() {

@@ -88,3 +88,31 @@ fn sizes_that_do_not_fit_are_called_what_the_spec_calls_them() {
     }
     refused(&["run", &file, "--input", "x=[[[1], [2]]]"], 1, &["[B, 3, H]"]);
 }
+
+#[test]
+fn internal_entries_of_a_compiled_file_are_not_offered() {
+    let spec = "use nn { Linear }\n\nmodel Two() {\n    fc = Linear(64, 64)\n    fn a(x: [B, 64]) -> [B, 64] { fc(x) }\n    \
+                fn b(x: [B, 64]) -> [B, 64] { fc(fc(x)) }\n}\n";
+    let (folder, file) = folder(spec);
+    let program = path(folder.path(), "two.twprog");
+    let said = tw(&["compile", &file, "-o", &program]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    refused(&["run", &program, "--weights", "synthetic"], 2, &["there is `a`, `b`\n"]);
+}
+
+#[test]
+fn weights_beyond_any_memory_are_no_fault_of_the_compiler() {
+    let spec = "use nn { Linear }\n\nmodel Net(n: int = 4) {\n    fc = Linear(4, n)\n    \
+                fn call(x: [B, 4]) -> [B, n] { fc(x) }\n}\n";
+    let (folder, file) = folder(spec);
+    let most = format!("n={}", i64::MAX);
+    let program = path(folder.path(), "net.twprog");
+    for args in [
+        &["run", &file, "--set", &most, "--input", "x=[[1, 2, 3, 4]]"][..],
+        &["compile", &file, "--set", &most, "-o", &program],
+    ] {
+        refused(args, 1, &["the weight `fc.", "is larger than any memory"]);
+    }
+    let said = tw(&["inspect", &file, "--set", &most]);
+    assert!(said.out.contains("parameters: more than 9.2e18"), "{}", said.all());
+}

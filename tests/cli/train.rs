@@ -179,3 +179,34 @@ fn what_cannot_be_trained_is_said() {
         assert!(said.all().contains(wanted), "{arguments:?}: {}", said.all());
     }
 }
+
+#[test]
+fn a_model_is_no_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = text(folder.path().join("model.tw"));
+    let model = "model Double() {\n    fn call(x: [B]) -> [B] { 2 * x }\n}\n";
+    let train = "\ntrain Fit() {\n    net = Double()\n}\n";
+    for (spec, wanted) in [
+        (model.to_string(), "only a `train` can be trained; the file has none"),
+        (format!("{model}{train}"), "choose one with `--model`: there is `Fit`"),
+    ] {
+        std::fs::write(&file, spec).unwrap();
+        let said = tw(&["train", &file, "--model", "Double"]);
+        assert_eq!(said.code, 1, "{}", said.all());
+        assert!(said.err.contains(wanted), "{}", said.err);
+    }
+}
+
+#[test]
+fn data_that_is_not_finite_is_blamed_before_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, data) = written(folder.path());
+    let mut x = [0.5f32; 128];
+    x[2 * 17 + 1] = f32::NAN;
+    let (x, y) = (Tensor::from_slice(&[64, 2], &x).unwrap(), Tensor::from_slice(&[64], &[0f32; 64]).unwrap());
+    write_npz(Path::new(&data), &[("x".to_string(), x.view()), ("y".to_string(), y.view())]).unwrap();
+    let said = tw(&["train", &spec, "--model", "Fit", "--data", &data, "--batch", "64"]);
+    assert_eq!(said.code, 1, "{}", said.all());
+    assert!(said.err.contains("the data holds NaN in `x`, at [17, 1]"), "{}", said.err);
+    assert!(!said.err.contains("learning rate"), "{}", said.err);
+}

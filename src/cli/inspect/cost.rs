@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use tilewright::compiler::driver::{CompileError, plan_graphs};
-use tilewright::compiler::graph::{Dim, Graph, Meaning, Role, Symbol};
+use tilewright::compiler::graph::{Dim, Graph, Meaning, Model, Role, Symbol};
 use tilewright::compiler::passes::{Context, PassError, differentiate, expand, pipeline, run_pipeline};
 use tilewright::compiler::plan::{Interface, State};
 use tilewright::runtime::exec::arena::{Request, pack};
 use tilewright::runtime::program::Storage;
-use tilewright::{Error, Options};
+use tilewright::{Error, Options, check_extents};
 
 #[derive(Default)]
 pub struct Costs {
@@ -21,8 +21,12 @@ pub struct Costs {
     pub activation_bytes: Option<u64>,
 }
 
-pub fn costs(graph: &Graph, sizes: &BTreeMap<String, i64>) -> Result<Costs, Error> {
+/// What an entry of this model costs. One that no memory holds is counted, but not planned.
+pub fn costs(model: &Model, graph: &Graph, sizes: &BTreeMap<String, i64>) -> Result<Costs, Error> {
     let macs = macs(graph)?;
+    if check_extents(model).is_err() {
+        return Ok(Costs { macs, activation_bytes: None });
+    }
     let lowered = run_pipeline(graph, pipeline::PIPELINE, &Context::default()).map_err(failed)?;
     Ok(Costs { macs, activation_bytes: memory(lowered, sizes) })
 }

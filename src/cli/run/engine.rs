@@ -103,7 +103,9 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
     let trust = if args.trust { Trust::UseObjects } else { Trust::Rebuild };
     let program = Program::read_file(path, trust)?;
     let names: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();
-    let visible: Vec<&str> = names.into_iter().filter(|name| !name.starts_with("initial.")).collect();
+    // What the compiler made beside the model's own entries has names that no spec can give.
+    let is_internal = |name: &str| name.starts_with("initial.") || name == "prepared.weights";
+    let visible: Vec<&str> = names.into_iter().filter(|name| !is_internal(name)).collect();
     let entry = choose_entry(&visible, args.entry.as_deref(), &[])?;
     let options = compilation.options(Vec::new())?;
     let executable = match args.trust {

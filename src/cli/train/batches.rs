@@ -62,6 +62,18 @@ impl Batches {
         Ok(converted(batch, &port.name, port.dtype, Origin::Array)?)
     }
 
+    /// Where the data for an input has its first number that is not finite.
+    pub fn first_not_finite(&self, name: &str) -> Option<String> {
+        let (_, array) = self.arrays.iter().find(|(known, _)| known == name)?;
+        let values = array.view().to_f64();
+        let at = values.iter().position(|value| !value.is_finite())?;
+        let (mut rest, mut index) = (at, array.shape().to_vec());
+        for size in index.iter_mut().rev() {
+            (*size, rest) = (rest % *size, rest / *size);
+        }
+        Some(format!("the data holds {} in `{name}`, at {index:?}", values[at]))
+    }
+
     /// The order of the examples in an epoch.
     fn order(&mut self, epoch: u64) -> &[usize] {
         if self.order.as_ref().is_none_or(|(of, _)| *of != epoch) {

@@ -21,7 +21,7 @@ use self::checkpoint::Checkpoint;
 use self::metrics::Metrics;
 use super::options::{Compilation, pair};
 use super::run::{Wanted, WeightSource, load};
-use super::source::Source;
+use super::source::{Loaded, Source};
 use super::term::{Failure, Outcome, hide_progress, note, progress, while_compiling};
 
 /// Train a model on data
@@ -80,12 +80,9 @@ pub fn run(args: Args) -> Outcome {
     if args.json {
         hide_progress();
     }
-    let model = args.source.load()?.model;
-    if model.schedule.is_empty() {
-        let message = format!("`{}` says of no steps in which order they are taken", model.name);
-        let help = "write `loop { step }` in a `train`, and choose that with `--model`".to_string();
-        return Err(Error::Request { message, help: Some(help) }.into());
-    }
+    let loaded = args.source.load()?;
+    check_schedule(&loaded)?;
+    let model = loaded.model;
     for (module, _) in &args.save {
         if !model.learned().any(|member| is_within(&member.path, module)) {
             let modules = model.tree.children.iter().map(|child| child.path.as_str());
@@ -119,6 +116,31 @@ pub fn run(args: Args) -> Outcome {
     }
     training.rounds(&model)?;
     training.finish(&model)
+}
+
+/// Only a `train` says which steps are taken, and in which order.
+fn check_schedule(loaded: &Loaded) -> Result<(), Error> {
+    let name = &loaded.model.name;
+    if !loaded.model.schedule.is_empty() {
+        return Ok(());
+    }
+    let trainings = loaded.spec.as_ref().map_or(Vec::new(), |spec| spec.trainings());
+    let list: Vec<String> = trainings.iter().map(|training| format!("`{training}`")).collect();
+    let (message, help) = match list.as_slice() {
+        _ if trainings.contains(&name.as_str()) => (
+            format!("`{name}` says of no steps in which order they are taken"),
+            "write `loop { step }` in it".to_string(),
+        ),
+        [] => (
+            format!("`{name}` is a `model`, and only a `train` can be trained; the file has none"),
+            "write a `train` with a member that is the model, a `step` and a `loop { step }`".to_string(),
+        ),
+        list => (
+            format!("`{name}` is a `model`, and only a `train` can be trained"),
+            format!("choose one with `--model`: there is {}", list.join(", ")),
+        ),
+    };
+    Err(Error::Request { message, help: Some(help) })
 }
 
 /// What a call of a step reported.
@@ -201,6 +223,12 @@ impl<'a> Training<'a> {
         let odd = reported.iter().find(|(_, value)| !value.is_finite());
         let (name, value) = odd.map_or(("", f64::NAN), |(name, value)| (name.as_str(), *value));
         let mut message = format!("`{name}` of the step `{step}` is {value} in round {}", self.checkpoint.round);
+        let inputs = self.session.program().entry(step).map_or(&[][..], |entry| &entry.inputs);
+        if let Some(place) = inputs.iter().find_map(|port| self.batches.first_not_finite(&port.name)) {
+            message += &format!("\n{place}");
+            let help = "training takes what the data says: remove or replace such examples".to_string();
+            return Ok(Error::Request { message, help: Some(help) }.into());
+        }
         if let Some(first) = blame::first_op(self, model, step)? {
             message += &format!("\nthe first value that is not finite comes from {first}");
         }
