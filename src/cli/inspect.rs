@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tilewright::compiler::driver;
 use tilewright::compiler::graph::model::Module;
-use tilewright::compiler::graph::{Dim, Model, Symbol};
+use tilewright::compiler::graph::{Dim, Member, Model, Symbol};
 use tilewright::runtime::error::ByteCount;
 use tilewright::{Error, Options, broken_promise};
 
@@ -37,7 +37,7 @@ pub struct Args {
     /// List what stays in f32, and why, when compiled so
     #[arg(long, value_enum, value_name = "NUMBERS")]
     precision: Option<Precision>,
-    /// Everything as JSON
+    /// Everything as JSON, the shape of each weight included
     #[arg(long)]
     json: bool,
 }
@@ -193,6 +193,7 @@ impl View<'_> {
             "activation_bytes": self.costs.activation_bytes,
             "entries": self.model.entries.iter().map(|graph| graph.name.as_str()).collect::<Vec<_>>(),
             "states": self.model.states.iter().map(|member| member.path.as_str()).collect::<Vec<_>>(),
+            "weights": self.model.learned().map(weight_json).collect::<Vec<_>>(),
             "tree": self.module_json(&self.model.tree), "stays_wide": self.wide,
         })
     }
@@ -207,6 +208,13 @@ impl View<'_> {
             "children": module.children.iter().map(|child| self.module_json(child)).collect::<Vec<_>>(),
         })
     }
+}
+
+/// A size that is no number is text, such as `B`.
+fn weight_json(member: &Member) -> serde_json::Value {
+    let size = |dim: &Dim| dim.as_constant().map_or_else(|| dim.to_string().into(), serde_json::Value::from);
+    let shape: Vec<serde_json::Value> = member.ty.shape.iter().map(size).collect();
+    serde_json::json!({ "path": member.path, "type": member.ty.dtype.name(), "shape": shape })
 }
 
 fn within(path: &str, of: &str) -> bool {

@@ -8,7 +8,7 @@ use tilewright::compiler::driver::Interpreter;
 use tilewright::compiler::graph::{self, DType, Dim, Member, Model, Precision};
 use tilewright::runtime::program::file::Trust;
 use tilewright::runtime::program::{ParamDecl, Port, Program};
-use tilewright::runtime::weights::WeightMap;
+use tilewright::runtime::weights::{WeightMap, WeightSet};
 use tilewright::{Error, Executable, Options, Session, SessionOptions, Tensor, Weights, compile};
 
 use super::super::calibrate::inputs;
@@ -69,23 +69,26 @@ fn session(args: &Args, compilation: &Compilation, loaded: &Loaded, entry: Strin
         executable.program.kernels.len()
     ));
     let set = load(&Wanted::of(&executable.program), &options)?;
-    started(args, executable, Weights::Given(set), entry, compile_seconds, options.backend.name())
+    started(args, executable, set, entry, compile_seconds, options.backend.name())
 }
 
 fn started(
     args: &Args,
     executable: Executable,
-    weights: Weights,
+    set: Arc<WeightSet>,
     entry: String,
     compile_seconds: f64,
     backend: &str,
 ) -> Result<Opened, Failure> {
     let program = Arc::clone(&executable.program);
+    if let Some(path) = &args.weights.save_weights {
+        weights::save(path, &program, &set)?;
+    }
     // What fixes a size of a spec has done so already; elsewhere the session does, and knows the names.
     let sizes = if is_spec(&args.source.file) { Vec::new() } else { args.source.dims.clone() };
     let options =
         SessionOptions { threads: args.compilation.threads, sizes, seed: args.weights.seed, ..Default::default() };
-    let session = executable.open(weights, options)?;
+    let session = executable.open(Weights::Given(set), options)?;
     let inputs = program.entry(&entry).map_or(Vec::new(), |entry| entry.inputs.clone());
     let (name, backend) = (program.name.clone(), backend.to_string());
     Ok(Opened { engine: Engine::Session(Box::new(session)), name, entry, inputs, compile_seconds, backend })
@@ -119,10 +122,13 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
     let wanted = Wanted::of(&executable.program);
     let set = weights::load(&source, &wanted, &WeightMap::default(), None, &options, args.weights.seed)?;
     let seconds = executable.times.total().as_secs_f64();
-    started(args, executable, Weights::Given(set), entry, seconds, options.backend.name())
+    started(args, executable, set, entry, seconds, options.backend.name())
 }
 
 fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
+    if args.weights.save_weights.is_some() {
+        return Err(Failure::Usage("`--save-weights` is for machine code, not for the interpreter".to_string()));
+    }
     let map = loaded.weight_map(args.weights.map.as_deref())?;
     let float = compilation.float();
     let inputs = inputs(&loaded.model, &entry, float)?;

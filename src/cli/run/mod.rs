@@ -31,7 +31,8 @@ use super::term::{Failure, Outcome, detail, hide_progress, note};
 
 /// Run a spec or a compiled file on real input
 ///
-/// Inputs are read from files (npy, npz, png, jpeg) or written out as numbers. Weights come from a safetensors file, from
+/// Inputs are read from files (npy, npz, png, jpeg) or written out as numbers. An input of floats takes arrays of any
+/// numbers; one of integers takes integers that its type holds, and nothing is cut off. Weights come from a safetensors file, from
 /// the model's own initialisers (`init`), or from a function of their names (`synthetic`).
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

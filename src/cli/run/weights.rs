@@ -1,12 +1,12 @@
 //! Where weights come from: files, the model's initialisers, or a function of their names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tilewright::compiler::graph::Model;
 use tilewright::runtime::data::synthetic::synthetic;
 use tilewright::runtime::program::{ParamDecl, Program};
-use tilewright::runtime::weights::{MatchReport, WeightMap, WeightSet};
+use tilewright::runtime::weights::{MatchReport, WeightMap, WeightSet, write_safetensors};
 use tilewright::{Error, Options, initial_weights};
 
 use super::super::term::{Failure, detail, note, spinner, while_compiling};
@@ -23,6 +23,9 @@ pub struct Args {
     /// The seed of initial values and random numbers
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: i64,
+    /// Write the weights to a safetensors file, initial values say, by the model's own names
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub save_weights: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,15 @@ impl Wanted {
     pub fn of(program: &Program) -> Wanted {
         Wanted { params: program.params.clone(), states: program.fixed_states() }
     }
+}
+
+/// Writes the parameters of a program as they are.
+pub fn save(path: &Path, program: &Program, weights: &WeightSet) -> Result<(), Error> {
+    let params = program.params.iter().enumerate();
+    let tensors: Vec<_> = params.map(|(idx, param)| (param.name.clone(), weights.get(idx))).collect();
+    write_safetensors(path, &tensors)?;
+    note(format!("wrote {}", path.display()));
+    Ok(())
 }
 
 /// The weights for these parameters and states. `model` is needed for initial values only.
