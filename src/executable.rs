@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tilewright_compiler::codegen::{Backend, Cache};
-use tilewright_compiler::driver::{self, Options, Times, initial_params};
+use tilewright_compiler::driver::{self, Options, Times, initial_params, with_given_keys};
 use tilewright_compiler::graph::Model;
+use tilewright_runtime::data::Tensor;
 use tilewright_runtime::data::synthetic::synthetic;
 use tilewright_runtime::device::{Code, cpu};
 use tilewright_runtime::exec::{Options as SessionOptions, Session, WeightCache};
@@ -142,12 +143,17 @@ fn without(what: &str, help: &str) -> Error {
 
 /// The weights that a model starts from, by its own initialisers: a program that is compiled, run once and forgotten.
 pub fn initial_weights(model: &Model, options: &Options, seed: i64) -> Result<WeightSet, Error> {
-    let initial = initial_params(model);
+    let mut initial = initial_params(model);
+    let (entry, keys) = with_given_keys(&initial.entries[0]).map_err(|error| Error::request(error.message))?;
+    initial.entries = vec![entry];
     let options = Options { entries: Vec::new(), ..options.clone() };
     let executable = compile(&initial, &options)?;
     let session_options = SessionOptions { seed, threads: options.threads, ..SessionOptions::default() };
     let mut session = executable.open(Weights::Synthetic, session_options)?;
-    let outputs = session.run(&initial.entries[0].name, &[])?;
+    let given = keys.into_iter().map(|(name, key)| Ok((name, Tensor::from_slice(&[], &[key ^ seed])?)));
+    let given = given.collect::<Result<Vec<(String, Tensor)>, Error>>()?;
+    let inputs: Vec<_> = given.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
+    let outputs = session.run(&initial.entries[0].name, &inputs)?;
     let wanted = model.params.iter().map(|member| {
         let found = outputs.iter().position(|(name, _)| *name == member.path);
         found.ok_or_else(|| Error::request(format!("`{}` has no initial value", member.path)))
@@ -159,7 +165,7 @@ pub fn initial_weights(model: &Model, options: &Options, seed: i64) -> Result<We
 
 #[cfg(test)]
 mod tests {
-    use tilewright_runtime::data::{Element, Tensor};
+    use tilewright_runtime::data::Element;
 
     use super::*;
 

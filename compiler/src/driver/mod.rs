@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tilewright_runtime::program::{self, Program};
 
-pub use initial::{initial_params, initial_states};
+pub use initial::{initial_params, initial_states, with_given_keys};
 pub use interpreter::Interpreter;
 pub use machine::machine;
 pub use stages::{

@@ -26,7 +26,7 @@ pub mod pipeline;
 pub mod precision;
 pub mod prepare;
 pub mod quantize;
-mod rebuild;
+pub mod rebuild;
 mod recompute;
 pub mod running;
 pub mod split;
