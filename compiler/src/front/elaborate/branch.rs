@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Elaborator;
+use super::fields::Meeting;
 use super::frame::{Frame, FrameKind, RegionArgument, close};
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link};
@@ -93,6 +94,8 @@ impl<'a> Elaborator<'a> {
                 links.push(link.clone());
             }
         }
+        other.value =
+            self.in_order_of(&other.value, &then.value, Meeting { code: "E0209", found: span, wanted: None })?;
         let n_value = self.read_leaves(&mut then, &links, span)?;
         self.read_leaves(&mut other, &links, span)?;
         let types = self.agree(&then, &other, span)?;
@@ -121,8 +124,14 @@ impl<'a> Elaborator<'a> {
         self.leaves(&read.value, span, &mut leaves)?;
         let n_value = leaves.len();
         for link in links {
+            let outside = link.value.borrow().clone();
             let own = read.rebound.iter().find(|(known, _)| Rc::ptr_eq(known, link));
-            let value = own.map_or_else(|| link.value.borrow().clone(), |(_, value)| value.clone());
+            let value = match own {
+                Some((_, value)) => {
+                    self.in_order_of(value, &outside, Meeting { code: "E0209", found: span, wanted: None })?
+                }
+                None => outside,
+            };
             self.leaves(&value, span, &mut leaves)?;
         }
         let serial = read.frame.serial;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::Elaborator;
 use super::branch::capture;
+use super::fields::Meeting;
 use super::frame::{Frame, FrameKind, RegionArgument, close};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
@@ -205,6 +206,7 @@ impl<'a> Elaborator<'a> {
         let value = self.block(body, &mut env)?;
         let at = body.value.as_ref().map_or(body.span, |value| value.span);
         let (next, out) = self.carry_and_out(turns, value, at)?;
+        let next = self.in_order_of(&next, start, Meeting { code: "E0209", found: at, wanted: Some(carry.start.span) })?;
         let mut leaves = Vec::new();
         self.leaves(&next, at, &mut leaves)?;
         if leaves.len() != types.len() {

@@ -13,6 +13,7 @@ mod elementwise;
 mod elsewhere;
 mod entry;
 mod expr;
+mod fields;
 mod fixed;
 mod frame;
 mod index;

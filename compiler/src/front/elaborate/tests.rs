@@ -2,6 +2,7 @@
 
 mod asserted;
 mod examples;
+mod fields;
 mod gradients;
 mod short_forms;
 mod train;

@@ -205,7 +205,8 @@ impl<'a> Elaborator<'a> {
     pub fn write_module(&mut self, module: &Value<'a>, value: Value<'a>, at: Span, target: Span) -> Outcome<()> {
         self.top_of_step("<-", target)?;
         let slots = self.learned(module, target)?;
-        let tree = self.tensors_of(&value, at)?;
+        let written = Tree { template: self.leaves_of_modules(module), wires: Vec::new(), span: target };
+        let tree = self.tensors_like(&value, &written, at)?;
         if tree.wires.len() != slots.len() {
             let message = format!("{} tensors for a module of {}", tree.wires.len(), slots.len());
             let diagnostic = Diagnostic::error("E0209", message).at(at, "given here");

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Elaborator;
+use super::fields::{Meeting, names_of, pairing};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Field, Value, Wire, whole};
@@ -22,9 +23,11 @@ impl<'a> Elaborator<'a> {
                 }
                 Ok(())
             }
-            (TypeKind::Tuple(types), Value::Tuple(fields)) => {
-                for (ty, field) in types.iter().zip(fields.iter()) {
-                    self.bind_sizes(&field.value, &ty.ty, env)?;
+            (TypeKind::Tuple(types), Value::Tuple(fields)) if types.len() == fields.len() => {
+                // Where the names differ `coerce` says so.
+                let order = pairing(&names_asked(types), &names_of(fields)).unwrap_or_default();
+                for (ty, place) in types.iter().zip(order) {
+                    self.bind_sizes(&fields[place].value, &ty.ty, env)?;
                 }
                 Ok(())
             }
@@ -312,14 +315,24 @@ impl<'a> Elaborator<'a> {
             }
             other => return Err(self.mismatch("a tuple", &other.clone(), ty.span, span)),
         };
+        let (wanted, found) = (names_asked(types), names_of(&fields));
+        let Some(order) = pairing(&wanted, &found) else {
+            let meeting = Meeting { code: "E0402", found: span, wanted: Some(ty.span) };
+            return Err(self.names_differ(&wanted, &found, meeting));
+        };
         let mut coerced = Vec::with_capacity(fields.len());
-        for (field, ty) in fields.iter().zip(types) {
+        for (place, ty) in order.into_iter().zip(types) {
+            let field = &fields[place];
             let value = self.coerce(field.value.clone(), &ty.ty, env, span)?;
             let name = ty.name.as_ref().map(|name| Rc::from(name.text.as_str()));
             coerced.push(Field { name: name.or_else(|| field.name.clone()), value });
         }
         Ok(Value::Tuple(Rc::new(coerced)))
     }
+}
+
+fn names_asked(types: &[TypeField]) -> Vec<Option<&str>> {
+    types.iter().map(|field| field.name.as_ref().map(|name| name.text.as_str())).collect()
 }
 
 /// What would make the wanted of what was found.

@@ -4,6 +4,7 @@
 //! `MAX_NESTING` brackets, and chains of operators count each as one. Nothing here panics: where a pair
 //! is not what the grammar promises, building stops with `Stop` and the item is left out.
 
+use std::collections::HashMap;
 use std::iter::{Filter, Peekable};
 
 use pest::iterators::{Pair, Pairs};
@@ -84,6 +85,19 @@ impl Builder<'_> {
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
+    }
+
+    /// Reports the names of a tuple that stand in it twice.
+    pub fn each_once<'n>(&mut self, names: impl Iterator<Item = &'n Ident>) {
+        let mut seen: HashMap<&str, Span> = HashMap::new();
+        for name in names {
+            if let Some(first) = seen.insert(&name.text, name.span) {
+                let diagnostic = Diagnostic::error("E0304", format!("two fields are called `{}`", name.text))
+                    .at(name.span, "again here")
+                    .also(first, "first here");
+                self.report(diagnostic);
+            }
+        }
     }
 
     pub fn ident(&self, pair: Pair<Rule>) -> Ident {

@@ -108,6 +108,7 @@ impl Builder<'_> {
             Some(only) if groups => Ok(Expr { span, ..only.value }),
             last => {
                 fields.extend(last);
+                self.each_once(fields.iter().filter_map(|field| field.name.as_ref()));
                 let kind = ExprKind::Tuple(fields);
                 Ok(Expr { kind, span })
             }

@@ -31,6 +31,7 @@ impl Builder<'_> {
                         ty: self.ty(parts.need(Rule::ty)?, depth + 1)?,
                     });
                 }
+                self.each_once(fields.iter().filter_map(|field| field.name.as_ref()));
                 TypeKind::Tuple(fields)
             }
             _ => return self.unknown(part),

@@ -9,6 +9,7 @@ use super::Bound;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::DeclareKind;
 use crate::front::elaborate::Elaborator;
+use crate::front::elaborate::fields::Meeting;
 use crate::front::elaborate::report::{Outcome, Poisoned};
 use crate::front::elaborate::structure::rebuild;
 use crate::front::elaborate::value::{Field, Instance, Slot, Value, Wire};
@@ -59,7 +60,7 @@ impl<'a> Elaborator<'a> {
         let ((y, y_at), (x, x_at), (direction, at)) = (b.value(0), b.value(1), b.value(2));
         let y = self.tensor(y, y_at)?;
         let by = self.tensors_of(&x, x_at)?;
-        let along = self.tensors_of(&direction, at)?;
+        let along = self.tensors_like(&direction, &by, at)?;
         if along.wires.len() != by.wires.len() {
             let message = format!("{} tensors move in {} directions", by.wires.len(), along.wires.len());
             let diagnostic = Diagnostic::error("E0211", message).at(at, "the directions");
@@ -111,6 +112,13 @@ impl<'a> Elaborator<'a> {
             wires.push(self.tensor(leaf, span)?);
         }
         Ok(Tree { template, wires, span })
+    }
+
+    /// As [`Elaborator::tensors_of`], in the order in which another tree has them.
+    pub fn tensors_like(&mut self, value: &Value<'a>, tree: &Tree<'a>, span: Span) -> Outcome<Tree<'a>> {
+        let meeting = Meeting { code: "E0209", found: span, wanted: Some(tree.span) };
+        let ordered = self.in_order_of(&self.leaves_of_modules(value), &tree.template, meeting)?;
+        self.tensors_of(&ordered, span)
     }
 
     /// The value with each module as the tuple of its params, at their names.

@@ -224,7 +224,8 @@ impl<'a> Elaborator<'a> {
         if !matches!(from.0, Value::Module(_) | Value::Tuple(_)) {
             return self.lerp_between(from, to, t, span);
         }
-        let (from, to) = (self.tensors_of(&from.0, from.1)?, self.tensors_of(&to.0, to.1)?);
+        let from = self.tensors_of(&from.0, from.1)?;
+        let to = self.tensors_like(&to.0, &from, to.1)?;
         if from.wires.len() != to.wires.len() {
             let message = format!("{} tensors on one side and {} on the other", from.wires.len(), to.wires.len());
             let diagnostic = Diagnostic::error("E0209", message).at(from.span, "from these");
