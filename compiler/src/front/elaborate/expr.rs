@@ -122,7 +122,11 @@ impl<'a> Elaborator<'a> {
 
     fn repeat(&mut self, element: &'a Expr, count: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
         let times = self.config_int(count, env, "how often it is repeated")?;
-        let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
+        let Ok(times) = usize::try_from(times) else {
+            let message = format!("a list has no negative length, and this is {times}");
+            let diagnostic = Diagnostic::error("E0404", message).at(count.span, "how often it is repeated");
+            return Err(self.report(diagnostic.help("`max(0, n)` makes an empty list of it, where that is meant")));
+        };
         self.check_length(times, span)?;
         let mut items = Vec::with_capacity(times);
         for _ in 0..times {

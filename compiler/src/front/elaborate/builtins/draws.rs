@@ -3,12 +3,12 @@
 //! Invariant: every draw goes through `Elaborator::draw`, which gives it a key of its own.
 
 use super::Bound;
-use crate::diag::Span;
+use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::front::elaborate::Elaborator;
 use crate::front::elaborate::call::Arg;
 use crate::front::elaborate::config::same;
-use crate::front::elaborate::report::Outcome;
+use crate::front::elaborate::report::{Outcome, Poisoned};
 use crate::front::elaborate::value::{Draw, Value};
 use crate::graph::{DType, Dim, Scalar, Type};
 
@@ -16,22 +16,36 @@ impl<'a> Elaborator<'a> {
     /// `normal(std: 0.02)` waits for its shape; with a shape it draws.
     pub(super) fn distribution(&mut self, kind: &str, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let mut numbers = [0.0, 1.0];
+        let mut at = b.span;
         for (idx, number) in numbers.iter_mut().enumerate() {
             if let Some(arg) = b.take(idx) {
                 *number = match arg.value.as_number() {
                     Some(value) => value,
                     None => return Err(self.wanted("a number of config", &arg.value.clone(), arg.span)),
                 };
+                at = arg.span;
             }
         }
+        let [first, second] = numbers;
         let draw = match kind {
-            "normal" => Draw::Normal { mean: numbers[0], std: numbers[1] },
-            _ => Draw::Uniform { low: numbers[0], high: numbers[1] },
+            "normal" if second < 0.0 => {
+                let message = format!("a deviation is never negative, and this is {second:?}");
+                return self.error("E0404", message, at, "the deviation, `std`");
+            }
+            "normal" => Draw::Normal { mean: first, std: second },
+            _ if first > second => return Err(self.no_room(first, second, at)),
+            _ => Draw::Uniform { low: first, high: second },
         };
         match b.take(2) {
             Some(shape) => self.call_draw(draw, vec![Arg { name: None, ..shape }], b.span),
             None => Ok(Value::Draw(draw)),
         }
+    }
+
+    fn no_room(&mut self, low: f64, high: f64, at: Span) -> Poisoned {
+        let message = format!("there is nothing to draw from {low} up to {high}");
+        let diagnostic = Diagnostic::error("E0404", message).at(at, "the bounds");
+        self.report(diagnostic.help("the lower bound comes first"))
     }
 
     pub(super) fn unit(&mut self, shape: Type, span: Span) -> Outcome<(Value<'a>, Span)> {
@@ -42,6 +56,11 @@ impl<'a> Elaborator<'a> {
     /// `low + floor(u * (high - low))`, for bounds known at run time too.
     pub(super) fn randint(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let (low, high) = (b.value(0), b.value(1));
+        if let (Some(least), Some(end)) = (low.0.as_number(), high.0.as_number())
+            && least >= end
+        {
+            return Err(self.no_room(least, end, low.1.to(high.1)));
+        }
         let shape = b.take(2).into_iter().collect::<Vec<_>>();
         let shape = self.shape_argument(&shape)?;
         let span = b.span;
