@@ -1,8 +1,7 @@
 //! A function of the model as a graph that can be called: its tensors are arguments, its other parameters config.
 //!
 //! Invariant: arguments stand in the order data, `seed`, `step`, params, states; outputs are the results and then every state
-//! that was written. A symbolic size is at least one, unless `where N >= 0` allows none; `where H % 8 == 0` makes H stand
-//! for 8 times the symbol `H_8`, so that division comes out whole.
+//! that was written. What its `where` says about sizes is known before its arguments are made.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,11 +13,10 @@ use super::call::holds_tensors;
 use super::frame::{FrameKind, RegionArgument, close, declare_sizes};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
-use super::types::lone_size;
 use super::value::{Field, Instance, Value, Wire};
 use super::wheres::Claim;
 use crate::diag::Span;
-use crate::front::ast::{self, BinaryOp, DimKind, Expr, ExprKind, Function, Param, TypeKind};
+use crate::front::ast::{self, DimKind, Expr, Function, Param, TypeKind};
 use crate::graph::{self, Dim, Graph, Role, Symbol, Type};
 
 /// What belongs to the entry being built.
@@ -38,13 +36,6 @@ pub struct EntryState {
     pub outdated: Vec<graph::Value>,
     /// The paths of optimizers.
     pub optimizers: std::collections::BTreeSet<String>,
-}
-
-/// A clause of a `where` that says something about a size by itself.
-enum Fact<'a> {
-    Multiple(&'a str, i64),
-    Equal(&'a str, &'a str),
-    Known(&'a str, i64),
 }
 
 impl<'a> Elaborator<'a> {
@@ -119,6 +110,7 @@ impl<'a> Elaborator<'a> {
         }
         if let Some(condition) = &function.condition {
             self.declare_ranges(condition, &mut env)?;
+            self.no_empty_range(condition.span)?;
             self.hold(condition, &mut env, Claim::WHERE)?;
         }
         let value = self.body(function, &mut env)?;
@@ -148,113 +140,6 @@ impl<'a> Elaborator<'a> {
             env.locals.bind(&param.name.text, value, self.frames.len());
         }
         Ok(())
-    }
-
-    /// Gives every size that stands alone in a parameter's type a symbol, or what is known of it.
-    fn bind_symbols(&mut self, function: &'a Function, tensors: &[&'a Param], env: &mut Env<'a>) -> Outcome<()> {
-        let mut facts = Vec::new();
-        if let Some(condition) = &function.condition {
-            self.facts(condition, env, &mut facts);
-        }
-        let mut names = Vec::new();
-        tensors.iter().for_each(|param| lone_sizes(&param.ty, &mut names));
-        for name in names {
-            if self.find(name, env)?.is_some() {
-                continue;
-            }
-            let own = Dim::symbol(name);
-            let known = facts.iter().find_map(|fact| match fact {
-                Fact::Known(of, size) if *of == name => Some(Dim::constant(*size)),
-                _ => None,
-            });
-            let fixed = self.options.dims.iter().find(|(fixed, _)| fixed == name).map(|(_, size)| Dim::constant(*size));
-            let equal = facts.iter().find_map(|fact| match fact {
-                Fact::Equal(a, b) if *b == name => env.locals.find(a),
-                Fact::Equal(a, b) if *a == name => env.locals.find(b),
-                _ => None,
-            });
-            let equal = equal.and_then(|link| link.value.borrow().as_dim());
-            let factor = facts.iter().fold(1i64, |factor, fact| match fact {
-                Fact::Multiple(of, by) if *of == name => lcm(factor, *by),
-                _ => factor,
-            });
-            let multiple = (factor > 1).then(|| Dim::symbol(format!("{name}_{factor}")) * factor);
-            let size = known.or(fixed).or(equal).or(multiple).unwrap_or_else(|| own.clone());
-            if size != own {
-                self.substitution.push((Symbol::new(name), size.clone()));
-            }
-            env.locals.bind(name, Value::size(size), self.frames.len());
-        }
-        Ok(())
-    }
-
-    fn facts(&mut self, condition: &'a Expr, env: &mut Env<'a>, facts: &mut Vec<Fact<'a>>) {
-        let ExprKind::Binary { op, left, right, .. } = &condition.kind else { return };
-        match (op, &left.kind, &right.kind) {
-            (BinaryOp::And, ..) => {
-                self.facts(left, env, facts);
-                self.facts(right, env, facts);
-            }
-            (BinaryOp::Equal, ExprKind::Name(a), ExprKind::Name(b)) if is_size(&a.text) && is_size(&b.text) => {
-                facts.push(Fact::Equal(&a.text, &b.text));
-            }
-            (BinaryOp::Equal, ExprKind::Name(name), _) if is_size(&name.text) => {
-                if let Ok(Value::Int(size)) = self.eval(right, env) {
-                    facts.push(Fact::Known(&name.text, size));
-                }
-            }
-            (BinaryOp::Equal, ExprKind::Binary { op: BinaryOp::Remainder, left, right: by, .. }, ExprKind::Int(0)) => {
-                if let ExprKind::Name(name) = &left.kind
-                    && let Ok(by) = self.eval(by, env)
-                    && let Value::Int(by) = by
-                    && (2..=1 << 20).contains(&by)
-                {
-                    facts.push(Fact::Multiple(&name.text, by));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// `N <= 2048` becomes the range of N.
-    fn declare_ranges(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Outcome<()> {
-        let ExprKind::Binary { op, left, right, .. } = &condition.kind else { return Ok(()) };
-        if *op == BinaryOp::And {
-            self.declare_ranges(left, env)?;
-            return self.declare_ranges(right, env);
-        }
-        let (a, b, op) = match (is_name(left), is_name(right)) {
-            (true, _) => (left, right, *op),
-            (_, true) => (right, left, mirrored(*op)),
-            _ => return Ok(()),
-        };
-        if !matches!(op, BinaryOp::Less | BinaryOp::LessEqual | BinaryOp::Greater | BinaryOp::GreaterEqual) {
-            return Ok(());
-        }
-        let (size, bound) = (self.eval(a, env)?, self.eval(b, env)?);
-        if let (Value::Size(size), Value::Int(bound)) = (size, bound) {
-            self.declare_range(&size, op, bound);
-        }
-        Ok(())
-    }
-
-    fn declare_range(&mut self, size: &Dim, op: BinaryOp, bound: i64) {
-        let Some((factor, symbol)) = times_symbol(size) else { return };
-        let Some(frame) = self.frames.first_mut() else { return };
-        let ranges = &mut frame.graph.sizes;
-        let known = ranges.get(&symbol).cloned();
-        let (mut low, mut high) = match known {
-            Some(range) => (range.low, range.high),
-            None => (Dim::constant(1), None),
-        };
-        let less = |by: i64| bound.saturating_sub(by).div_euclid(factor);
-        match op {
-            BinaryOp::LessEqual => high = Some(Dim::constant(less(0))),
-            BinaryOp::Less => high = Some(Dim::constant(less(1))),
-            BinaryOp::GreaterEqual => low = Dim::constant(-(-bound).div_euclid(factor)),
-            _ => low = Dim::constant(less(0).saturating_add(1)),
-        }
-        ranges.declare(symbol, low, high);
     }
 
     /// Arguments for a type: one per tensor in it.
@@ -385,54 +270,10 @@ impl<'a> Elaborator<'a> {
     }
 }
 
-fn is_size(name: &str) -> bool {
-    name.starts_with(char::is_uppercase)
-}
-
-fn is_name(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Name(_))
-}
-
-fn mirrored(op: BinaryOp) -> BinaryOp {
-    match op {
-        BinaryOp::Less => BinaryOp::Greater,
-        BinaryOp::LessEqual => BinaryOp::GreaterEqual,
-        BinaryOp::Greater => BinaryOp::Less,
-        BinaryOp::GreaterEqual => BinaryOp::LessEqual,
-        other => other,
-    }
-}
-
-/// `8*H_8` as (8, H_8).
-fn times_symbol(size: &Dim) -> Option<(i64, Symbol)> {
-    let mut symbol = None;
-    size.for_each_symbol(&mut |own| symbol = Some(own.clone()));
-    let symbol = symbol?;
-    let (slope, rest) = size.affine_in(&symbol)?;
-    let factor = slope.as_constant().filter(|factor| *factor > 0)?;
-    rest.is(0).then_some((factor, symbol))
-}
-
-fn lcm(a: i64, b: i64) -> i64 {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    (a / x).saturating_mul(b)
-}
-
 fn has_rest(ty: &ast::Type) -> bool {
     match &ty.kind {
         TypeKind::Tensor { dims, .. } => dims.iter().any(|dim| matches!(dim.kind, DimKind::Rest)),
         TypeKind::Tuple(fields) => fields.iter().any(|field| has_rest(&field.ty)),
         _ => false,
-    }
-}
-
-fn lone_sizes<'t>(ty: &'t ast::Type, names: &mut Vec<&'t str>) {
-    match &ty.kind {
-        TypeKind::Tensor { dims, .. } => names.extend(dims.iter().filter_map(lone_size).map(|name| name.text.as_str())),
-        TypeKind::Tuple(fields) => fields.iter().for_each(|field| lone_sizes(&field.ty, names)),
-        _ => {}
     }
 }

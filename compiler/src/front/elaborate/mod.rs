@@ -22,6 +22,7 @@ mod model;
 mod names;
 mod ops;
 mod random;
+mod relations;
 mod report;
 mod scalars;
 mod scope;

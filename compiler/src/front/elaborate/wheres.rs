@@ -90,11 +90,14 @@ impl<'a> Elaborator<'a> {
             BinaryOp::GreaterEqual => vec![a - b],
             BinaryOp::Greater => vec![&(a - b) - 1],
             BinaryOp::Equal if late => vec![a - b, b - a],
-            BinaryOp::NotEqual if late => vec![&(a - b).greatest(&(b - a)) - 1],
+            BinaryOp::NotEqual => vec![&(a - b).greatest(&(b - a)) - 1],
             _ => {
                 let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {a} {} {b}", op.symbol()))
                     .at(span, "this must be known")
-                    .help("say so in a `where` of the entry, or fix a size with `--dim`");
+                    .help(match what.kind == Claim::WHERE.kind && self.calls.is_empty() {
+                        true => "let one size stand alone on a side, as in `M == N + 1`, or fix a size with `--dim`",
+                        false => "say so in a `where` of the entry, or fix a size with `--dim`",
+                    });
                 return Err(self.report(diagnostic));
             }
         };
@@ -173,7 +176,8 @@ pub fn clauses<'e>(condition: &'e Expr, found: &mut Vec<&'e Expr>) {
     }
 }
 
-fn names_in<'e>(expr: &'e Expr, names: &mut Vec<&'e str>, depth: usize) {
+/// The names that a condition or a size speaks of.
+pub fn names_in<'e>(expr: &'e Expr, names: &mut Vec<&'e str>, depth: usize) {
     if depth > 16 {
         return;
     }
@@ -187,6 +191,7 @@ fn names_in<'e>(expr: &'e Expr, names: &mut Vec<&'e str>, depth: usize) {
         ExprKind::Call { arguments, .. } => {
             arguments.iter().for_each(|argument| names_in(&argument.value, names, depth + 1));
         }
+        ExprKind::Field { value, .. } => names_in(value, names, depth + 1),
         _ => {}
     }
 }

@@ -1,0 +1,43 @@
+//! What a `where` says about the sizes of an entry.
+
+use super::*;
+
+/// The types of the arguments of `call`, and the checks that it makes.
+fn entry(header: &str) -> (Vec<String>, Vec<String>) {
+    let program = text_of(&format!("model M() {{ fn call{header} {{ p + sum(q) }} }}"));
+    let model = model(&program, "M", &Options::default());
+    let graph = model.entry("call").expect("the entry exists");
+    verify(graph).expect("it is well formed");
+    let types = graph.arguments().iter().map(|argument| graph.type_of(argument.value).to_string());
+    (types.collect(), graph.checks.iter().map(|check| check.message.clone()).collect())
+}
+
+#[test]
+fn sizes_are_made_of_others() {
+    for (header, wanted) in [
+        ("(p: [K1, V], q: [K, V]) -> [K1, V] where K1 == K + 1", ["real[K + 1, V]", "real[K, V]"]),
+        ("(p: [K, V], q: [L, V]) -> [K, V] where L == 2 * K", ["real[K, V]", "real[2*K, V]"]),
+        ("(p: [K, V], q: [L, V]) -> [K, V] where 2 * K == L", ["real[K, V]", "real[2*K, V]"]),
+        ("(p: [A], q: [N]) -> [A] where A == N / 2", ["real[N_2]", "real[2*N_2]"]),
+        ("(p: [A], q: [N]) -> [A] where A == N and N == 7", ["real[7]", "real[7]"]),
+        ("(p: [H, H_8], q: [H_8]) -> [H, H_8] where H % 8 == 0", ["real[8*H_8_, H_8]", "real[H_8]"]),
+        ("(p: [A], q: [N]) -> [A] where A == N + 1 and N == A - 1", ["real[N + 1]", "real[N]"]),
+    ] {
+        assert_eq!(entry(header).0, wanted, "{header}");
+    }
+}
+
+#[test]
+fn sizes_that_differ_are_checked_at_the_entry() {
+    let (_, checks) = entry("(p: [A], q: [N]) -> [A] where A != 3 and A != N");
+    assert_eq!(checks, ["A != 3", "A != N"]);
+}
+
+#[test]
+fn the_tightest_of_several_bounds_counts() {
+    let text = "model M() { fn call(x: [B]) -> [B] where B > 5 and B >= 2 and B < 9 and B <= 20 { x } }";
+    let model = model(&text_of(text), "M", &Options::default());
+    let sizes = &model.entry("call").expect("the entry exists").sizes;
+    let range = sizes.iter().next().expect("it has a size");
+    assert_eq!((range.low.to_string(), range.high.as_ref().map(|high| high.to_string())), ("6".into(), Some("8".into())));
+}
