@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::Elaborator;
 use super::scope::Env;
+use super::types::lone_size;
 use crate::front::ast::*;
 
 impl<'a> Elaborator<'a> {
@@ -91,7 +92,10 @@ impl<'a> Names<'a> {
             TypeKind::Tuple(fields) => fields.iter().for_each(|field| self.ty(&field.ty)),
             TypeKind::Tensor { dims, .. } => {
                 for dim in dims {
-                    if let DimKind::Size(size) = &dim.kind {
+                    // A size that stands alone binds.
+                    if let Some(size) = lone_size(dim) {
+                        self.bind(size);
+                    } else if let DimKind::Size(size) = &dim.kind {
                         self.expr(size);
                     }
                 }

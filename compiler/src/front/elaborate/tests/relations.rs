@@ -41,3 +41,20 @@ fn the_tightest_of_several_bounds_counts() {
     let range = sizes.iter().next().expect("it has a size");
     assert_eq!((range.low.to_string(), range.high.as_ref().map(|high| high.to_string())), ("6".into(), Some("8".into())));
 }
+
+#[test]
+fn sizes_are_spelt_as_one_likes() {
+    let text = "module Made(dim: int) {
+        fn call(x: [B, Nw, dim]) -> [B, Nw, dim] { x }
+    }
+    module Unmade(dim: int) {
+        fn call(x: [B, NxN, dim], y: [Hq, B]) -> [B, _, dim] { x + sum(y) / NxN }
+    }
+    model M() {
+        m = Made(4)
+        fn call(x: [B, Hz, 4]) -> [B, Hz, 4] { m(x) }
+    }";
+    let program = text_of(text);
+    let found = super::super::check(&program);
+    assert!(found.is_empty(), "{}", shown(&program, &found));
+}
