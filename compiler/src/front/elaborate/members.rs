@@ -191,7 +191,7 @@ impl<'a> Elaborator<'a> {
         let mut scope = env.clone();
         if kind == DeclareKind::State {
             for name in dims.iter().filter_map(lone_size) {
-                if self.find(&name.text, &scope)?.is_none() {
+                if self.may_bind(&name.text, &scope)? {
                     let size = graph::Dim::symbol(&name.text);
                     scope.locals.bind(&name.text, Value::size(size), 0);
                 }

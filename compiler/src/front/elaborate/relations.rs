@@ -74,7 +74,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn bind_symbol(&mut self, name: &'a str, sizes: &mut Sizes<'a>, env: &mut Env<'a>) -> Outcome<()> {
-        if sizes.waiting.contains(&name) || self.find(name, env)?.is_some() {
+        if sizes.waiting.contains(&name) || !self.may_bind(name, env)? {
             return Ok(());
         }
         sizes.waiting.push(name);

@@ -37,11 +37,16 @@ impl<'a> Elaborator<'a> {
 
     fn bind_size(&mut self, dim: &'a ast::Dim, size: Dim, env: &mut Env<'a>) -> Outcome<()> {
         if let Some(name) = lone_size(dim)
-            && self.find(&name.text, env)?.is_none()
+            && self.may_bind(&name.text, env)?
         {
             env.locals.bind(&name.text, Value::size(size), self.frames.len());
         }
         Ok(())
+    }
+
+    /// Whether a size may take this name: it means nothing yet, or something that no size is, such as the model itself.
+    pub fn may_bind(&mut self, name: &str, env: &Env<'a>) -> Outcome<bool> {
+        Ok(matches!(self.find(name, env)?, None | Some(Value::Constructor(_) | Value::Function(_))))
     }
 
     pub fn shape_of(&self, value: &Value<'a>) -> Vec<Dim> {

@@ -58,3 +58,19 @@ fn sizes_are_spelt_as_one_likes() {
     let found = super::super::check(&program);
     assert!(found.is_empty(), "{}", shown(&program, &found));
 }
+
+#[test]
+fn a_size_may_have_the_name_of_a_model() {
+    let text = "fn F(x: [2]) -> [2] { x }
+    model M() {
+        seen = state [B, M] = zeros
+        fn call(x: [B, M], y: [F, M]) -> [B, F, M] where F == M {
+            seen <- x
+            let z: [B, M] = x * M
+            z[:, new] + y
+        }
+    }";
+    let model = model(&text_of(text), "M", &Options::default());
+    let graph = model.entry("call").expect("the entry exists");
+    assert_eq!(graph.type_of(graph.outputs()[0].value).to_string(), "real[B, M, M]");
+}
