@@ -39,6 +39,7 @@ impl<'a> Elaborator<'a> {
             value if value.is_tensor() => {
                 let at = first.condition.span;
                 let test = self.condition(value, at)?;
+                self.check_nesting(at)?;
                 let then = self.read_branch(env, |this, env| this.block(&first.body, env));
                 let other = self.read_branch(env, |this, env| this.if_expr(rest, otherwise, env, span));
                 self.cond(test, then?, other?, span)

@@ -125,6 +125,7 @@ impl<'a> Elaborator<'a> {
     }
 
     fn region(&mut self, turns: Turns<'a>, carry: &'a Carry, body: &'a Block, env: &mut Env<'a>) -> Outcome<Value<'a>> {
+        self.check_nesting(turns.span)?;
         let start = self.eval(&carry.start, env)?;
         let mut leaves = Vec::new();
         self.leaves(&start, carry.start.span, &mut leaves)?;

@@ -82,6 +82,16 @@ impl<'a> Elaborator<'a> {
         });
     }
 
+    /// Makes sure that there is room for one more graph within the innermost.
+    pub fn check_nesting(&mut self, span: Span) -> Outcome<()> {
+        if self.frames.len() < super::MAX_GRAPHS {
+            return Ok(());
+        }
+        let message = format!("control flow nests deeper than {}", super::MAX_GRAPHS - 1);
+        let diagnostic = Diagnostic::error("E0407", message).at(span, "one level too many here");
+        Err(self.report(diagnostic.help("each `else if` is one level deeper; `select(mask, a, b)` is none")))
+    }
+
     pub fn pop_frame(&mut self) -> Option<Frame<'a>> {
         self.frames.pop()
     }

@@ -54,6 +54,8 @@ const STACK: usize = 512 << 20;
 const FUEL: u64 = 5_000_000;
 /// Parts of a path that a message shows.
 const MAX_SHOWN_PARTS: usize = 12;
+/// Graphs within each other that a program may have, the entry's among them.
+const MAX_GRAPHS: usize = tilewright_runtime::program::check::MAX_NESTING - 1;
 /// Elements of one list.
 const MAX_LIST: usize = 65_536;
 
