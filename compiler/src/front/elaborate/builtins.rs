@@ -86,7 +86,7 @@ pub static TABLE: &[Builtin] = &[
     row("split", &["x", "sizes", "axis"], 2, |e, b| e.split_axis(b)),
     row("pad", &["x", "axis", "before", "after", "value"], 2, |e, b| e.pad_axis(b)),
     row("update", &["x", "piece", "axis", "at"], 4, |e, b| e.update(b)),
-    row("clip", &["x", "low", "high"], 3, |e, b| e.clip(b)),
+    row("clip", &["x", "low", "high"], 1, |e, b| e.clip(b)),
     row("lerp", &["a", "b", "t"], 3, |e, b| e.lerp(b)),
     row("size", &["x"], 1, |e, mut b| { let (v, s) = b.value(0); e.tensor(v.clone(), s)?; Ok(Value::size(Dim::product(&e.shape_of(&v)))) }),
     row("shape", &["x"], 1, |e, mut b| { let (v, s) = b.value(0); e.tensor(v.clone(), s)?; Ok(Value::list(e.shape_of(&v).into_iter().map(Value::size).collect())) }),

@@ -55,13 +55,18 @@ impl<'a> Elaborator<'a> {
     pub(super) fn linspace(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let (from, to, (steps, at)) = (b.value(0), b.value(1), b.value(2));
         let size = self.size_of(&steps, at)?;
+        // A single number is `from`, so nothing is divided by the zero steps between.
+        let known = self.frame(b.span)?.graph.sizes.lower_bound(&size);
+        let steps_between = match known {
+            Some(least) if least > 1 => &size - 1,
+            _ => (&size - 1).greatest(&Dim::constant(1)),
+        };
         let iota = self.emit("iota", &[], Attrs::none().with("size", size), b.span)?;
         let iota = Value::Wire(Wire { flexible: true, ..iota });
         let span = b.span;
         let width = self.operate(BinaryOp::Subtract, span, [to, from.clone()], span)?;
-        let last = self.operate(BinaryOp::Subtract, span, [(steps, at), (Value::Int(1), at)], span)?;
-        let last = self.operate(BinaryOp::Divide, span, [(width, span), (last, span)], span)?;
-        let scaled = self.operate(BinaryOp::Multiply, span, [(iota, span), (last, span)], span)?;
+        let step = self.operate(BinaryOp::Divide, span, [(width, span), (Value::size(steps_between), at)], span)?;
+        let scaled = self.operate(BinaryOp::Multiply, span, [(iota, span), (step, span)], span)?;
         self.operate(BinaryOp::Add, span, [from, (scaled, span)], span)
     }
 
@@ -212,9 +217,16 @@ impl<'a> Elaborator<'a> {
     }
 
     pub(super) fn clip(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
-        let (x, low, high) = (b.value(0), b.value(1), b.value(2));
-        let raised = self.pairwise(Scalar::Max, [x, low], b.span)?;
-        self.pairwise(Scalar::Min, [(raised, b.span), high], b.span)
+        let (mut x, low, high) = (b.value(0), b.take(1), b.take(2));
+        if low.is_none() && high.is_none() {
+            return self.error("E0303", "`clip` is given no bound", b.span, "neither `low` nor `high`");
+        }
+        for (scalar, bound) in [(Scalar::Max, low), (Scalar::Min, high)] {
+            if let Some(bound) = bound {
+                x = (self.pairwise(scalar, [x, (bound.value, bound.span)], b.span)?, b.span);
+            }
+        }
+        Ok(x.0)
     }
 
     /// `a + (b - a) * t`.

@@ -20,6 +20,29 @@ fn sorted_results_have_names() {
 }
 
 #[test]
+fn a_bound_that_is_left_out_does_not_hold() {
+    let clip = |call: &str| {
+        let text = format!("model M() {{ fn call(x: [3]) -> [3] {{ {call} }} }}");
+        run(&text, "call", &[row(&[-2.0, 0.5, 2.0])])[0].as_floats().expect("floats").to_vec()
+    };
+    assert_eq!(clip("clip(x, low: 0)"), [0.0, 0.5, 2.0]);
+    assert_eq!(clip("clip(x, high: 1)"), [-2.0, 0.5, 1.0]);
+    assert_eq!(clip("clip(x, -1)"), [-1.0, 0.5, 2.0]);
+    assert_eq!(clip("x |> clip(-1, 1)"), [-1.0, 0.5, 1.0]);
+}
+
+#[test]
+fn a_single_one_of_evenly_spaced_numbers_is_the_first() {
+    let text = "model M() { fn call(x: [B]) -> ([B], [1], [3]) { (linspace(3, 7, B), linspace(3, 7, 1), linspace(3, 7, 3)) } }";
+    for (given, wanted) in [(vec![0.0], vec![3.0]), (vec![0.0; 3], vec![3.0, 5.0, 7.0])] {
+        let found = run(text, "call", &[row(&given)]);
+        assert_eq!(found[0].as_floats().expect("floats"), wanted);
+        assert_eq!(found[1].as_floats().expect("floats"), [3.0]);
+        assert_eq!(found[2].as_floats().expect("floats"), [3.0, 5.0, 7.0]);
+    }
+}
+
+#[test]
 fn one_number_stands_for_every_spatial_axis() {
     let body = |pool: &str| {
         format!(
