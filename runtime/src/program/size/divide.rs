@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rewrite::greatest_divisor;
 use super::{Atom, Dim, Monomial, multiply};
 
 /// Integer division rounding towards minus infinity.
@@ -121,6 +122,9 @@ fn nested_floor(rest: &Dim, divisor: &Dim) -> Dim {
     {
         return Dim::constant(quotient);
     }
+    if let Some((part, by)) = without_common_factor(rest, divisor) {
+        return part.floor_div(&by);
+    }
     let added = rest.constant_term();
     if let (Some(Atom::FloorDiv(a, b)), Some(outer)) = ((rest - added).single_atom(), divisor.as_constant())
         && let Some(inner) = b.as_constant()
@@ -136,6 +140,20 @@ fn nested_floor(rest: &Dim, divisor: &Dim) -> Dim {
         return Dim::constant(0);
     }
     if rest.is(0) { rest.clone() } else { Dim::atom(Atom::FloorDiv(rest.clone(), divisor.clone())) }
+}
+
+/// `floor((c·a + r) / (c·m)) = floor((a + floor(r / c)) / m)` for constants c, m and r, c and m positive.
+fn without_common_factor(dim: &Dim, divisor: &Dim) -> Option<(Dim, Dim)> {
+    let by = divisor.as_constant().filter(|by| *by > 0)?;
+    let varying = dim.terms().filter(|(monomial, _)| !monomial.is_empty());
+    let common = varying.fold(by, |common, (_, coefficient)| greatest_divisor(common, coefficient));
+    if common == 1 {
+        return None;
+    }
+    // All other coefficients are multiples, so only the constant is rounded.
+    let part =
+        dim.terms().filter_map(|(monomial, coefficient)| Some((monomial.clone(), floor_div(coefficient, common)?)));
+    Some((Dim::from_terms(part), Dim::constant(by / common)))
 }
 
 fn divide_monomial(monomial: &Monomial, divisor: &Monomial) -> Option<Monomial> {

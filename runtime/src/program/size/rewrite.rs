@@ -59,8 +59,8 @@ pub(super) fn factor_of_floors(dim: &Dim) -> i64 {
     })
 }
 
-fn greatest_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { greatest_divisor(b, a % b) }
+pub(super) fn greatest_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a.abs() } else { greatest_divisor(b, a % b) }
 }
 
 /// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`, where k is negative or all are asked for: the remainder has tight

@@ -20,6 +20,9 @@ fn equal_polynomials_are_equal_data() {
     assert_eq!(dim("9*floordiv(k, 9) + 3*mod(floordiv(k, 3), 3) + mod(k, 3)"), dim("k"));
     assert_eq!(dim("floordiv(floordiv(N, 2), 2)"), dim("floordiv(N, 4)"));
     assert_eq!(dim("floordiv(floordiv(N + 1, 2) + 1, 2)"), dim("floordiv(N + 3, 4)"));
+    assert_eq!(dim("floordiv(8*h + 15, 16)"), dim("floordiv(h + 1, 2)"));
+    assert_eq!(dim("floordiv(6*h - 4*w - 1, 10)"), dim("floordiv(3*h - 2*w - 1, 5)"));
+    assert_eq!(dim("16*floordiv(8*h + 15, 16) + mod(8*h + 15, 16)"), dim("8*h + 15"));
     assert_eq!(dim("min(N + 1, N)"), dim("N"));
 }
 
