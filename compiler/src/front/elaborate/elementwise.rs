@@ -279,7 +279,7 @@ impl<'a> Elaborator<'a> {
             true => Diagnostic::error("E0203", format!("sizes do not agree: {} and {}", sizes[0], sizes[1])),
             false => {
                 let message = format!("nothing shows that {} equals {}", sizes[0], sizes[1]);
-                Diagnostic::error("E0208", message).help(format!("say so: `where {} == {}`", sizes[0], sizes[1]))
+                Diagnostic::error("E0208", message).help(self.ask_equal(&sizes[0], &sizes[1]))
             }
         };
         diagnostic = diagnostic.at(place(operands[1]), format!("{} here", Shape(shapes[1])));

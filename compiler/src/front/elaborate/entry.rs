@@ -13,6 +13,7 @@ use super::call::holds_tensors;
 use super::frame::{FrameKind, RegionArgument, close, declare_sizes};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
+use super::spoken::Unnamed;
 use super::value::{Field, Instance, Value, Wire};
 use super::wheres::Claim;
 use crate::diag::Span;
@@ -34,6 +35,8 @@ pub struct EntryState {
     /// Params with new values, and their older ones.
     pub updated: IndexSet<Rc<str>>,
     pub outdated: Vec<graph::Value>,
+    /// The axes that are `_` in the types of its parameters.
+    pub unnamed: Vec<Unnamed>,
     /// The paths of optimizers.
     pub optimizers: std::collections::BTreeSet<String>,
 }
@@ -47,6 +50,7 @@ impl<'a> Elaborator<'a> {
         }
         self.entry = EntryState { name: function.name.text.clone(), ..EntryState::default() };
         self.substitution.clear();
+        self.parts.clear();
         self.push_frame(FrameKind::Entry, &function.name.text);
         self.context.push(root.clone());
         let built = self.build_entry(root, function);
@@ -180,10 +184,15 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    fn unnamed_size(&self, name: &str, axis: usize) -> Dim {
+    fn unnamed_size(&mut self, name: &str, axis: usize) -> Dim {
         let symbol = format!("{}_{axis}", name.replace('.', "_"));
         let fixed = self.options.dims.iter().find(|(fixed, _)| *fixed == symbol);
-        fixed.map_or_else(|| Dim::symbol(&symbol), |(_, size)| Dim::constant(*size))
+        if let Some((_, size)) = fixed {
+            return Dim::constant(*size);
+        }
+        let dim = Dim::symbol(&symbol);
+        self.entry.unnamed.push(Unnamed { symbol: Symbol::new(symbol), param: name.to_string(), axis });
+        dim
     }
 
     /// A declared type within this entry, where sizes may stand for something else.
@@ -203,6 +212,7 @@ impl<'a> Elaborator<'a> {
     pub fn init_graph(&mut self) -> Outcome<Graph> {
         self.entry = EntryState { name: "init".to_string(), ..EntryState::default() };
         self.substitution.clear();
+        self.parts.clear();
         self.push_frame(FrameKind::Init, "init");
         let seed = self.frames[0].graph.add_argument("seed", Role::Data, Type::scalar(graph::DType::I64));
         self.entry.seed = Some(seed);

@@ -27,6 +27,7 @@ mod report;
 mod scalars;
 mod scope;
 mod settings;
+mod spoken;
 mod statement;
 mod structure;
 mod train;
@@ -126,6 +127,8 @@ struct Elaborator<'a> {
     consts: std::collections::HashMap<(usize, usize), Option<Value<'a>>>,
     /// What stands for a symbolic size within the entry: `H` is `8*H_8` where its `where` says so.
     substitution: Vec<(Symbol, Dim)>,
+    /// The symbols of the entry that are parts of a size, such as `H_8`.
+    parts: Vec<spoken::Part>,
     entry: entry::EntryState,
     training: bool,
     /// The paths of params that steps update.
@@ -154,6 +157,7 @@ impl<'a> Elaborator<'a> {
             members: Vec::new(),
             consts: std::collections::HashMap::new(),
             substitution: Vec::new(),
+            parts: Vec::new(),
             entry: entry::EntryState::default(),
             training: false,
             trained: std::collections::BTreeSet::new(),
@@ -172,7 +176,7 @@ impl<'a> Elaborator<'a> {
             }
             _ => diagnostic,
         };
-        let diagnostic = self.with_call(diagnostic);
+        let diagnostic = self.in_words(self.with_call(diagnostic));
         self.reports.add(diagnostic)
     }
 

@@ -7,6 +7,7 @@
 use super::Elaborator;
 use super::report::Outcome;
 use super::scope::Env;
+use super::spoken::Part;
 use super::types::lone_size;
 use super::value::Value;
 use super::wheres::names_in;
@@ -45,17 +46,17 @@ impl<'a> Sizes<'a> {
         })
     }
 
-    /// `8*H_8`, where clauses say that 8 divides H.
-    fn multiple(&self, name: &str) -> Option<Dim> {
-        let factor = self.facts.iter().fold(1i64, |factor, fact| match fact {
+    /// `H_8`, where clauses say that 8 divides H.
+    fn part(&self, name: &str) -> Option<Part> {
+        let by = self.facts.iter().fold(1i64, |factor, fact| match fact {
             Fact::Multiple(of, by) if *of == name => lcm(factor, *by),
             _ => factor,
         });
-        let mut part = format!("{name}_{factor}");
-        while self.names.contains(&part.as_str()) {
-            part.push('_');
+        let mut symbol = format!("{name}_{by}");
+        while self.names.contains(&symbol.as_str()) {
+            symbol.push('_');
         }
-        (factor > 1).then(|| Dim::symbol(part) * factor)
+        (by > 1).then(|| Part { symbol: Symbol::new(symbol), of: name.to_string(), by })
     }
 }
 
@@ -83,7 +84,15 @@ impl<'a> Elaborator<'a> {
         let own = Dim::symbol(name);
         let known = made.clone().filter(|made| made.as_constant().is_some());
         let fixed = self.options.dims.iter().find(|(fixed, _)| fixed == name).map(|(_, size)| Dim::constant(*size));
-        let size = known.or(fixed).or(made).or_else(|| sizes.multiple(name)).unwrap_or_else(|| own.clone());
+        let size = match (known.or(fixed).or(made), sizes.part(name)) {
+            (Some(size), _) => size,
+            (None, Some(part)) => {
+                let size = Dim::from(&part.symbol) * part.by;
+                self.parts.push(part);
+                size
+            }
+            (None, None) => own.clone(),
+        };
         if size != own {
             self.substitution.push((Symbol::new(name), size.clone()));
         }

@@ -146,7 +146,7 @@ impl<'a> Elaborator<'a> {
     pub fn not_whole(&mut self, a: &Dim, b: &Dim, span: Span) -> super::Poisoned {
         let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {b} divides {a}"))
             .at(span, "a size must come out whole")
-            .help(format!("say so: `where {a} % {b} == 0`; or round: `floor({a} / {b})`"));
+            .help(format!("{}; or round: `floor(…)`", self.ask_divides(a, b)));
         self.report(diagnostic)
     }
 
@@ -295,7 +295,7 @@ impl<'a> Elaborator<'a> {
                 Diagnostic::error("E0203", format!("sizes do not agree: {wanted} is wanted, and this is {found}"))
             }
             None => Diagnostic::error("E0208", format!("nothing shows that {found} equals {wanted}"))
-                .help(format!("say so: `where {found} == {wanted}`")),
+                .help(self.ask_equal(found, wanted)),
         };
         let diagnostic = diagnostic
             .at(span, format!("{} here: {found} at axis {axis}", Shape(shape)))

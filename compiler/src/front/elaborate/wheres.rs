@@ -95,8 +95,8 @@ impl<'a> Elaborator<'a> {
                 let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {a} {} {b}", op.symbol()))
                     .at(span, "this must be known")
                     .help(match what.kind == Claim::WHERE.kind && self.calls.is_empty() {
-                        true => "let one size stand alone on a side, as in `M == N + 1`, or fix a size with `--dim`",
-                        false => "say so in a `where` of the entry, or fix a size with `--dim`",
+                        true => self.ask_alone(a, b),
+                        false => "say so in a `where` of the entry, or fix a size with `--dim`".to_string(),
                     });
                 return Err(self.report(diagnostic));
             }

@@ -19,6 +19,7 @@ fn sizes_are_made_of_others() {
         ("(p: [K, V], q: [L, V]) -> [K, V] where L == 2 * K", ["real[K, V]", "real[2*K, V]"]),
         ("(p: [K, V], q: [L, V]) -> [K, V] where 2 * K == L", ["real[K, V]", "real[2*K, V]"]),
         ("(p: [A], q: [N]) -> [A] where A == N / 2", ["real[N_2]", "real[2*N_2]"]),
+        ("(p: [A], q: [N]) -> [A] where A == floor_div(N, 2)", ["real[floordiv(N, 2)]", "real[N]"]),
         ("(p: [A], q: [N]) -> [A] where A == N and N == 7", ["real[7]", "real[7]"]),
         ("(p: [H, H_8], q: [H_8]) -> [H, H_8] where H % 8 == 0", ["real[8*H_8_, H_8]", "real[H_8]"]),
         ("(p: [A], q: [N]) -> [A] where A == N + 1 and N == A - 1", ["real[N + 1]", "real[N]"]),
@@ -39,7 +40,10 @@ fn the_tightest_of_several_bounds_counts() {
     let model = model(&text_of(text), "M", &Options::default());
     let sizes = &model.entry("call").expect("the entry exists").sizes;
     let range = sizes.iter().next().expect("it has a size");
-    assert_eq!((range.low.to_string(), range.high.as_ref().map(|high| high.to_string())), ("6".into(), Some("8".into())));
+    assert_eq!(
+        (range.low.to_string(), range.high.as_ref().map(|high| high.to_string())),
+        ("6".into(), Some("8".into()))
+    );
 }
 
 #[test]
@@ -73,4 +77,16 @@ fn a_size_may_have_the_name_of_a_model() {
     let model = model(&text_of(text), "M", &Options::default());
     let graph = model.entry("call").expect("the entry exists");
     assert_eq!(graph.type_of(graph.outputs()[0].value).to_string(), "real[B, M, M]");
+}
+
+#[test]
+fn what_pooling_leaves_is_what_the_quotient_is() {
+    let text = "model M() {
+        fn call(x: [B, C, H, W]) -> [B, C, ceil(H / 16), ceil(W / 16)] where H % 8 == 0 and W % 8 == 0 {
+            let y = avg_pool(x, size: 8, stride: 8)
+            max_pool(y, size: 1, stride: 2)
+        }
+    }";
+    let model = model(&text_of(text), "M", &Options::default());
+    verify(model.entry("call").expect("the entry exists")).expect("it is well formed");
 }
