@@ -162,13 +162,25 @@ impl<'a> Elaborator<'a> {
         if is_member(&value) {
             return Ok(value);
         }
-        let message = format!("a member is a module, a `param` or a `state`, and this is {}", value.kind());
+        let what = "a member is a module, a `param` or a `state`";
+        let name = &member.name.text;
+        if let Some((place, function)) = function_among(&value) {
+            let mut initial = function.chars();
+            let module: String = initial.next().into_iter().flat_map(char::to_uppercase).chain(initial).collect();
+            let message = format!("{what}, and number {place} of this list is a function");
+            let diagnostic = Diagnostic::error("E0311", message).at(member.value.span, value.show());
+            return Err(self.report(diagnostic.help(format!(
+                "give `{function}` a module, `module {module}() {{ fn call(x: [..]) -> [..] {{ {function}(x) }} }}`, and \
+                 write `{module}()`; or call it between them: `x |> {name}[0] |> {function}`"
+            ))));
+        }
+        let message = format!("{what}, and this is {}", value.kind());
         let diagnostic = Diagnostic::error("E0311", message).at(member.value.span, value.show());
         Err(self.report(match value {
             Value::Constructor(_) => {
-                diagnostic.help(format!("call it: `{} = {}(…)`", member.name.text, self.text(member.value.span)))
+                diagnostic.help(format!("call it: `{name} = {}(…)`", self.text(member.value.span)))
             }
-            _ => diagnostic.help(format!("config is bound by `let {} = …`", member.name.text)),
+            _ => diagnostic.help(format!("config is bound by `let {name} = …`")),
         }))
     }
 
@@ -285,6 +297,18 @@ fn is_member(value: &Value) -> bool {
         Value::Tuple(fields) => fields.iter().all(|field| is_member(&field.value)),
         _ => false,
     }
+}
+
+/// The first function in a list of members, and its place.
+fn function_among(value: &Value) -> Option<(usize, String)> {
+    let Value::List(items) = value else { return None };
+    let members = items.iter().any(is_member);
+    items.iter().enumerate().filter(|_| members).find_map(|(place, item)| match item {
+        Value::Function(closure) => Some((place, closure.function.name.text.clone())),
+        Value::Builtin(builtin) => Some((place, builtin.name.to_string())),
+        Value::Op(op) => Some((place, op.name.to_string())),
+        _ => None,
+    })
 }
 
 fn lives_at(value: &Value, place: &str) -> bool {
