@@ -161,7 +161,7 @@ impl<'a> Elaborator<'a> {
     ) -> Outcome<Attempt<'a>> {
         let types: Vec<Type> = wires.iter().map(|wire| self.type_of(*wire)).collect();
         let test = match turns.condition {
-            Some(condition) => Some(self.test(condition, start, &types, carry, env, turns.span)?),
+            Some(condition) => Some(self.test(condition, start, wires, carry, env, turns.span)?),
             None => None,
         };
         self.push_frame(FrameKind::Body, "body");
@@ -201,13 +201,13 @@ impl<'a> Elaborator<'a> {
             self.bind_pattern(pattern, Value::Wire(wire), pattern.span, &mut env.locals)?;
         }
         let arguments = self.carry_arguments(types, turns.span)?;
-        let inside: Vec<Wire> = arguments.iter().map(|value| self.wire(*value)).collect();
-        let value = rebuild(start, &mut inside.into_iter());
+        let value = self.carried(start, wires, &arguments);
         self.bind_pattern(&carry.pattern, value, carry.start.span, &mut env.locals)?;
         let value = self.block(body, &mut env)?;
         let at = body.value.as_ref().map_or(body.span, |value| value.span);
         let (next, out) = self.carry_and_out(turns, value, at)?;
-        let next = self.in_order_of(&next, start, Meeting { code: "E0209", found: at, wanted: Some(carry.start.span) })?;
+        let next =
+            self.in_order_of(&next, start, Meeting { code: "E0209", found: at, wanted: Some(carry.start.span) })?;
         let mut leaves = Vec::new();
         self.leaves(&next, at, &mut leaves)?;
         if leaves.len() != types.len() {
@@ -244,6 +244,12 @@ impl<'a> Elaborator<'a> {
         Ok(types.iter().enumerate().map(add).collect())
     }
 
+    /// What a body or a condition sees of the carry: a number that starts one still adopts the type of what it meets.
+    fn carried(&self, start: &Value<'a>, wires: &[Wire], arguments: &[graph::Value]) -> Value<'a> {
+        let inside = |(wire, value): (&Wire, &graph::Value)| Wire { flexible: wire.flexible, ..self.wire(*value) };
+        rebuild(start, &mut wires.iter().zip(arguments).map(inside))
+    }
+
     /// The body of a `scan` gives a pair: what is carried and what is put out.
     fn carry_and_out(&mut self, turns: &Turns<'a>, value: Value<'a>, at: Span) -> Outcome<(Value<'a>, Value<'a>)> {
         if turns.op != "scan" {
@@ -263,13 +269,13 @@ impl<'a> Elaborator<'a> {
         &mut self,
         condition: &'a Expr,
         start: &Value<'a>,
-        types: &[Type],
+        wires: &[Wire],
         carry: &'a Carry,
         env: &Env<'a>,
         span: Span,
     ) -> Outcome<Test<'a>> {
         self.push_frame(FrameKind::Body, "condition");
-        let read = self.read_test(condition, start, types, carry, env, span);
+        let read = self.read_test(condition, start, wires, carry, env, span);
         let frame = self.pop_frame();
         match (read, frame) {
             (Ok((arguments, result)), Some(frame)) => Ok(Test { frame, arguments, result }),
@@ -281,15 +287,15 @@ impl<'a> Elaborator<'a> {
         &mut self,
         condition: &'a Expr,
         start: &Value<'a>,
-        types: &[Type],
+        wires: &[Wire],
         carry: &'a Carry,
         env: &Env<'a>,
         span: Span,
     ) -> Outcome<(Vec<graph::Value>, graph::Value)> {
         let mut env = env.clone();
-        let arguments = self.carry_arguments(types, span)?;
-        let inside: Vec<Wire> = arguments.iter().map(|value| self.wire(*value)).collect();
-        let value = rebuild(start, &mut inside.into_iter());
+        let types: Vec<Type> = wires.iter().map(|wire| self.type_of(*wire)).collect();
+        let arguments = self.carry_arguments(&types, span)?;
+        let value = self.carried(start, wires, &arguments);
         self.bind_pattern(&carry.pattern, value, carry.start.span, &mut env.locals)?;
         let value = self.eval(condition, &mut env)?;
         let wire = self.condition(value, condition.span)?;

@@ -210,6 +210,8 @@ fn loops_carry_capture_and_widen() {
             let (_, y) = loop while n < 4, at most 10 carry (n, y) = (0, x) { (n + 1, y * 2) }
             y
         }
+        fn total(x: [N]) -> [] { loop i in 0..2 carry h = 0 { h + x[i] } }
+        fn halved(x: [N]) -> [] { loop while h < x[0], at most 9 carry h = 0 { (h + 1) / 2 + h } }
         fn sums(x: [N]) -> ([], [3, N]) {
             let (last, all) = scan t in 0..3 carry h = 0.5 { (h + t, x * h) }
             (last, all)
@@ -223,6 +225,8 @@ fn loops_carry_capture_and_widen() {
     assert_eq!(run(&text, "call", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[6.0, 12.0][..]));
     assert_eq!(run(&text, "nested", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[5.0, 8.0][..]));
     assert_eq!(run(&text, "power", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[16.0, 32.0][..]));
+    assert_eq!(run(&text, "total", &[row(&[1.0, 2.5])])[0].as_floats(), Some(&[3.5][..]));
+    assert_eq!(run(&text, "halved", &[row(&[1.0, 2.0])])[0].as_floats(), Some(&[1.25][..]));
     let sums = run(&text, "sums", &[row(&[2.0])]);
     assert_eq!(sums[0].as_floats(), Some(&[3.5][..]));
     assert_eq!(sums[1].as_floats(), Some(&[1.0, 1.0, 3.0][..]));
