@@ -37,6 +37,7 @@ impl<'a> Elaborator<'a> {
         match &expr.kind {
             ExprKind::Int(value) => Ok(Value::Int(*value)),
             ExprKind::Float(value) => Ok(Value::Float(*value)),
+            ExprKind::Str(_) if self.was_repaired(span) => Err(Reports::silent()),
             ExprKind::Str(text) => Ok(Value::str(text)),
             ExprKind::Bool(value) => Ok(Value::Bool(*value)),
             ExprKind::Name(name) => self.resolve(name, env),
@@ -67,6 +68,12 @@ impl<'a> Elaborator<'a> {
                 Ok(Value::Blueprint(Rc::new(Blueprint { kind, span })))
             }
         }
+    }
+
+    /// Whether what stands here was reported as it was read, and only stands for what may have been meant.
+    fn was_repaired(&self, span: Span) -> bool {
+        let starts_here = |known: Span| known.file == span.file && known.start == span.start;
+        self.program.diagnostics.iter().any(|known| known.span().is_some_and(starts_here))
     }
 
     fn tuple(&mut self, fields: &'a [Argument], env: &mut Env<'a>) -> Outcome<Value<'a>> {
