@@ -211,7 +211,18 @@ impl<'a> Matcher<'a> {
             let text = format!("`{closer}` comes before its `{}`", closer_of(opener));
             diagnostic = diagnostic.also(self.span(before), text);
         }
+        if self.comment_takes(open, closer_of(opener)) {
+            let help = "`//` starts a comment, and the bracket that closes this one is in it";
+            diagnostic = diagnostic.help(format!("{help}; the floor of a quotient is `floor_div(x, 2)`"));
+        }
         self.fault(open, diagnostic);
+    }
+
+    /// Whether the comment behind a bracket, on its line, holds what would close it.
+    fn comment_takes(&self, open: usize, closer: &str) -> bool {
+        let line = self.tokens[open..].iter().take_while(|token| token.kind != Kind::Newline);
+        let comment = line.last().filter(|token| token.kind == Kind::Comment);
+        comment.is_some_and(|comment| comment.text(self.text).contains(closer))
     }
 
     fn stray(&mut self, at: usize, closer: &str) {
