@@ -91,7 +91,7 @@ const WORDS: &[Habit] = &[
     habit("enum", BeforeWord, None, "there are no enums", "tuples, named or not, are enough"),
     habit("mut", BeforeWord, Some(""), "there is no `mut`", "`x = …` rebinds inside `for` and `if`; a `state` lasts"),
     habit("var", BeforeWord, Some("let"), "names are not bound with `var`", "write `let x = …`"),
-    habit("lambda", BeforeWord, None, "there are no lambdas", "declare a `fn` in the block and pass its name"),
+    habit("lambda", BeforeWord, None, NO_LAMBDAS, NAME_IT),
     habit("elif", AfterBlock, None, "`elif` is spelt out", "write `else if`"),
     habit("import", BeforeWord, None, "nothing is imported with `import`", "write `use nn { Linear }`"),
     habit("from", BeforeWord, None, "nothing is imported with `from`", "write `use nn { Linear }`"),
@@ -99,6 +99,12 @@ const WORDS: &[Habit] = &[
     habit("return", Leads, Some(""), "there is no `return`", "a block's last expression is its value"),
     habit("while", Leads, None, "there is no `while` on its own", "write `loop while c, at most n carry x = x0 { … }`"),
 ];
+
+const NO_LAMBDAS: &str = "there are no lambdas";
+const NAME_IT: &str = "declare a `fn` in the block and pass its name";
+const LAMBDA: Habit = habit("fn", Value, None, NO_LAMBDAS, NAME_IT);
+const FUNCTION_TYPE: Habit = habit("fn", Value, None, "the type of a function is not spelt out", "write `f: fn`");
+const SELECT: Habit = habit("where", Value, Some("max"), "`where` is no function", "write `select(mask, a, b)`");
 
 /// Everything that follows another language's habits, and what to read instead.
 pub fn find(
@@ -141,8 +147,17 @@ impl Finder<'_> {
     }
 
     fn look(&mut self, before: Option<usize>, at: usize, after: Option<usize>) {
+        if self.repairs.contains_key(&at) {
+            // It was part of what came before it.
+            return;
+        }
         let word = self.word(at);
         match self.tokens[at].kind {
+            Kind::Word if word == "where" && self.lists_values(after) => self.take(at, &SELECT),
+            Kind::Word if word == "fn" && self.is(after, "(") => {
+                let is_type = self.is(before, ":") && !self.is(self.behind(after), "{");
+                self.take(at, if is_type { &FUNCTION_TYPE } else { &LAMBDA })
+            }
             Kind::Word => {
                 if let Some(habit) = WORDS.iter().find(|habit| habit.found == word)
                     && self.applies(habit.when, before, at, after)
@@ -152,6 +167,7 @@ impl Finder<'_> {
                     self.self_dot(at, after);
                 }
             }
+            Kind::Foreign if matches!(word, "|" | "||") && self.starts_value(before) => self.bars(at),
             Kind::Foreign if word == "::" && self.is_step(before, after) => self.step(at),
             Kind::Foreign | Kind::Unknown => self.foreign(at),
             Kind::OpenText => self.open_text(at),
@@ -181,6 +197,32 @@ impl Finder<'_> {
                 starts && same_line && value
             }
         }
+    }
+
+    /// Whether a `(` holds several values.
+    fn lists_values(&self, open: Option<usize>) -> bool {
+        let Some(open) = open.filter(|open| self.word(*open) == "(") else { return false };
+        let end = self.brackets.closed_by[open].unwrap_or(open);
+        (open..end).any(|at| self.tokens[at].kind == Kind::Comma && self.brackets.inside[at] == Some(open))
+    }
+
+    /// The token behind the bracket that closes this one.
+    fn behind(&self, open: Option<usize>) -> Option<usize> {
+        let close = self.brackets.closed_by[open?]?;
+        (close + 1..self.tokens.len()).find(|at| self.tokens[*at].is_code())
+    }
+
+    fn starts_value(&self, before: Option<usize>) -> bool {
+        matches!(self.kind(before), Some(Kind::Open | Kind::Comma)) || self.is(before, "=") || self.is(before, ":")
+    }
+
+    /// `|x, y| …`
+    fn bars(&mut self, at: usize) {
+        let line = (at + 1..self.tokens.len()).take_while(|other| self.tokens[*other].kind != Kind::Newline);
+        if let Some(close) = line.into_iter().find(|other| self.word(at) == "|" && self.word(*other) == "|") {
+            self.repairs.insert(close, String::new());
+        }
+        self.take(at, &LAMBDA);
     }
 
     fn newline_between(&self, from: usize, to: usize) -> bool {
