@@ -62,7 +62,15 @@ impl Builder<'_> {
         let name = self.ident(Parts::of(pair).any()?);
         let shown = &name.text;
         let mut diagnostic = Diagnostic::error("E0110", format!("no type is called `{shown}`"));
-        if DTYPES.contains(&shown.as_str()) {
+        if word(shown).is_some() {
+            diagnostic = Diagnostic::error("E0110", format!("`{shown}` has no shape"))
+                .at(name.span, "config, not tensors")
+                .help(match shown.as_str() {
+                    "int" => "integers are `i64[B, N]`, or `i32`, `i8`, `u8`, `u32`",
+                    "list" => "a list of ints is `[int]`",
+                    _ => "a shape alone is of the model's float type, `[B, N]`; others are `f32[B, N]`, `bf16`, `f16`, `f64`",
+                });
+        } else if DTYPES.contains(&shown.as_str()) {
             diagnostic = diagnostic
                 .at(name.span, "an element type alone")
                 .help(format!("a tensor type has a shape: `{shown}[B, N]`, or `{shown}[]` for one number"));
