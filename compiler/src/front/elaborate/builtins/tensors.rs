@@ -163,6 +163,15 @@ impl<'a> Elaborator<'a> {
         let axis = b.take(2);
         let axis = self.axis_of(axis, shape.len(), 0, b.span)?;
         let sizes_at = sizes.1;
+        if let Value::Int(number) = sizes.0 {
+            let equal = shape[axis].exact_div(&Dim::constant(number)).filter(|_| (1..=8).contains(&number));
+            let equal = equal.map(|size| vec![size.to_string(); number as usize].join(", "));
+            let equal = equal.unwrap_or_else(|| "2, 3".to_string());
+            let diagnostic = Diagnostic::error("E0402", "`split` takes the sizes of its parts, and this is an int")
+                .at(sizes_at, "not a list")
+                .help(format!("write `split(x, [{equal}], axis: {axis})`"));
+            return Err(self.report(diagnostic));
+        }
         let sizes = self.list_of(sizes)?;
         let mut dims = Vec::with_capacity(sizes.len());
         for size in sizes.iter() {
