@@ -149,10 +149,14 @@ impl Loading<'_> {
         let names = &self.program.files[target].names;
         let mut candidates: Vec<&str> = names.keys().map(String::as_str).collect();
         candidates.sort_unstable();
-        let suggestion = suggest(&wanted.name.text, candidates.iter().copied());
+        let written = super::elaborate::elsewhere::written(&wanted.name.text);
+        let suggestion = suggest(&wanted.name.text, candidates.iter().copied()).filter(|_| written.is_none());
         let diagnostic = Diagnostic::error("E0503", format!("`{}` has no `{}`", import.path.text, wanted.name.text))
             .at(wanted.name.span, "not found there")
             .did_you_mean(suggestion);
+        if let Some(written) = written {
+            return diagnostic.help(format!("write {written}"));
+        }
         match suggestion {
             None if candidates.len() <= 24 => diagnostic.with_note(format!("it has {}", candidates.join(", "))),
             _ => diagnostic,

@@ -20,6 +20,18 @@ const NAMES: &[(&[&str], &str)] = &[
     (&["numel"], "`size(x)`"),
     (&["one_hot"], "`onehot(labels, size: 10)`"),
     (&["layer_norm"], "`use nn { LayerNorm }`, and in the model `norm = LayerNorm(dim)`"),
+    (
+        &["ConvTranspose1d", "conv_transpose1d"],
+        "`convolve(x, flip(w, axes: [2]), base_dilation: stride, padding: kernel - 1 - padding)`, with `w: [out, in, kernel]`",
+    ),
+    (
+        &["ConvTranspose2d", "conv_transpose2d"],
+        "`convolve(x, flip(w, axes: [2, 3]), base_dilation: stride, padding: kernel - 1 - padding)`, with `w: [out, in, kernel, kernel]`",
+    ),
+    (
+        &["ConvTranspose3d", "conv_transpose3d"],
+        "`convolve(x, flip(w, axes: [2, 3, 4]), base_dilation: stride, padding: kernel - 1 - padding)`, with `w: [out, in, kernel, kernel, kernel]`",
+    ),
     (&["cross_entropy"], r#"`-mean(gather("b [c], b -> b", log_softmax(logits), labels))`"#),
 ];
 

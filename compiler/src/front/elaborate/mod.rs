@@ -10,7 +10,7 @@ mod config;
 mod control;
 mod einops;
 mod elementwise;
-mod elsewhere;
+pub mod elsewhere;
 mod entry;
 mod expr;
 mod fields;
