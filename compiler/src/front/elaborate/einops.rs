@@ -284,7 +284,7 @@ impl<'a> Elaborator<'a> {
                     let diagnostic = Diagnostic::error("E0208", format!("nothing shows that {known} divides {size}"))
                         .at(inside(written.span, item.at, 1), "this group")
                         .also(x, format!("its axis has size {size}"))
-                        .help(self.ask_divides(&size, &known));
+                        .help(self.ask_divides(size, &known));
                     Err(self.report(diagnostic))
                 }
                 None => {
