@@ -25,7 +25,7 @@ const UNROLLED: i64 = 25;
 const CHUNK: i64 = 512;
 /// Bytes of the lines that the windows along an axis have in common with those of the next line, and of what all windows
 /// read: they should stay in the first-level cache until then.
-const LINES_BYTES: i64 = 44 << 10;
+const LINES_BYTES: i64 = 48 << 10;
 
 /// What lies where: windows follow each other along `along`, and lanes run along `lanes`.
 pub struct Plan {
