@@ -271,6 +271,27 @@ fn state_is_written_in_program_order_and_in_loops() {
     assert_eq!(states, [vec![60.0, 70.0], vec![10.0]]);
 }
 
+/// What only a call shows to be too long is asked for there, and nothing is where the sizes show it.
+#[test]
+fn what_may_not_fit_is_asked_for() {
+    let text = "model M() {
+        buf = state [4] = zeros
+        fn most(x: [B]) -> [5] { topk(x, k: 5).value }
+        fn piece(x: [B]) -> [20] { slice_at(x, 0, axis: 0, size: 20) }
+        fn put(y: [C]) -> [4] { buf <- update(buf, y, axis: 0, at: 0)
+            buf * 1 }
+        fn slid(x: [B, 1, N]) -> [B, 1, _] { convolve(x, ones(1, 1, 5)) }
+        fn enough(x: [B, 8]) -> [B, 5] { topk(x, k: 5).value }
+    }";
+    let program = text_of(text);
+    let model = model(&program, "M", &Options::default());
+    for (entry, rooms) in [("most", 1), ("piece", 1), ("put", 1), ("slid", 1), ("enough", 0)] {
+        let checks = &model.entry(entry).expect("the entry exists").checks;
+        assert_eq!(checks.len(), rooms, "{entry}: {checks:?}");
+        assert!(checks.iter().all(|check| check.message.ends_with("does not fit")), "{checks:?}");
+    }
+}
+
 #[test]
 fn a_cache_decodes_as_the_whole_does() {
     let text = LANGUAGE_CACHE
@@ -282,7 +303,7 @@ fn a_cache_decodes_as_the_whole_does() {
     let names: Vec<&str> = step.arguments().iter().map(|argument| argument.name.as_str()).collect();
     assert_eq!(names, ["x", "at", "qkv.weight", "qkv.bias", "proj.weight", "proj.bias", "keys", "values"]);
     assert_eq!(step.outputs().len(), 3);
-    assert_eq!(step.checks.len(), 1);
+    assert_eq!(step.checks.len(), 3, "the `where`, and that `T` fits either cache: {:?}", step.checks);
     verify(step).expect("it is well formed");
 }
 

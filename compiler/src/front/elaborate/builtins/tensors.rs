@@ -222,7 +222,12 @@ impl<'a> Elaborator<'a> {
         let axis = self.axis_of(axis, rank, 0, b.span)?;
         let at = self.fit(place, &Type::scalar(DType::I64), place_at, |diagnostic| diagnostic)?;
         let attrs = Attrs::none().with("axis", axis as i64);
-        self.emit("update", &[wires[0], wires[1], at], attrs, b.span).map(Value::Wire)
+        let room = &self.type_of(wires[0]).shape[axis] - &self.type_of(wires[1]).shape[axis];
+        let updated = self.emit("update", &[wires[0], wires[1], at], attrs, b.span)?;
+        if self.frame(b.span)?.graph.sizes.lower_bound(&room).is_none_or(|bound| bound < 0) {
+            self.must_fit(room, b.span);
+        }
+        Ok(Value::Wire(updated))
     }
 
     pub(super) fn clip(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
