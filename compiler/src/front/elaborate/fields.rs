@@ -61,13 +61,17 @@ impl<'a> Elaborator<'a> {
         let listed = |names: &[Option<&str>]| {
             names.iter().flatten().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
         };
+        let all = wanted.iter().flatten().copied().collect::<Vec<_>>().join(", ");
         let (wanted, found) = (listed(wanted), listed(found));
         let message = format!("a tuple of {wanted} is wanted, and this is one of {found}");
         let mut diagnostic = Diagnostic::error(meeting.code, message).at(meeting.found, format!("{found} here"));
         if let Some(at) = meeting.wanted {
             diagnostic = diagnostic.also(at, format!("{wanted} here"));
         }
-        self.report(diagnostic.help("fields that have names pair by name; without names they pair by position"))
+        let help = "fields that have names pair by name";
+        self.report(
+            diagnostic.help(format!("{help}; `let ({all}) = …` takes them by position, whatever their names are")),
+        )
     }
 }
 
