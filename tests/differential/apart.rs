@@ -13,7 +13,7 @@ use tilewright::compiler::ops::convolve::{Layout, Slide, slides};
 use tilewright::compiler::passes::Context;
 use tilewright::compiler::passes::phases::{self, MAX_PHASES};
 
-use super::{rewrite, size_lookup};
+use super::{ONES, rewrite, size_lookup};
 
 /// The graph with nothing between the elements of the images that the pass takes apart; None if there are none.
 pub fn of(graph: &Graph) -> Option<Graph> {
@@ -123,7 +123,7 @@ fn infinite_taps_meet_elements_and_nothing_between() {
     let tensor = |values: &[f64]| Tensor::floats(DType::F32, vec![1, 1, values.len()], values.to_vec());
     let arguments = [tensor(&[1.0, -2.0, 0.0]), tensor(&[f64::INFINITY, 1.0])];
     let run = |graph: &Graph| {
-        let results = interpret(graph, &arguments, &size_lookup(1), Precision::Wide).expect("a result");
+        let results = interpret(graph, &arguments, &size_lookup(ONES), Precision::Wide).expect("a result");
         (0..7).map(|idx| results[0].float_at(idx).to_string()).collect::<Vec<_>>()
     };
     let apart = of(&graph).expect("the image is spread");

@@ -3,7 +3,6 @@
 
 use tilewright::compiler::graph::{Attrs, DType, Dim, Sampler, Type, Value};
 
-use super::SIZE;
 use super::grow::{Garden, Known};
 use super::values::DEFAULT_DOMAIN;
 
@@ -18,9 +17,8 @@ pub fn grow(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
 }
 
 fn attention(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
-    let size = |sampler: &mut Sampler, garden: &Garden| match garden.is_symbolic && sampler.flip() {
-        true => Dim::symbol(SIZE),
-        false => Dim::constant(sampler.int(1, 40)),
+    let size = |sampler: &mut Sampler, garden: &Garden| {
+        garden.open_size(sampler).unwrap_or_else(|| Dim::constant(sampler.int(1, 40)))
     };
     let rows = size(sampler, garden);
     let keys = if sampler.flip() { rows.clone() } else { size(sampler, garden) };

@@ -15,7 +15,7 @@ use tilewright::runtime::exec::Session;
 
 use super::compare::{Expected, Tolerance, difference, tolerance};
 use super::coverage::Coverage;
-use super::{Case, SIZE, apart, machine, noise, size_lookup, values};
+use super::{Case, SYMBOLS, Sizes, apart, listed, machine, noise, size_lookup, values};
 
 const N_NOISY: i64 = 3;
 const MAX_ELEMENTS: usize = 1 << 22;
@@ -27,10 +27,10 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What calls at one size give.
+/// What calls at some sizes give.
 #[derive(Clone)]
 struct Reference {
-    size: i64,
+    sizes: Sizes,
     arguments: Vec<Tensor>,
     calls: Vec<Vec<Expected>>,
 }
@@ -114,19 +114,19 @@ fn check_graph(graph: &Graph) -> Result<(), String> {
 }
 
 /// The results of some calls in a row; each call finds the states that the last one left.
-fn run(graph: &Graph, arguments: &[Tensor], size: i64, n_calls: usize) -> Result<Vec<Vec<Tensor>>, String> {
-    run_with(graph, arguments, size, n_calls, Precision::Wide)
+fn run(graph: &Graph, arguments: &[Tensor], sizes: Sizes, n_calls: usize) -> Result<Vec<Vec<Tensor>>, String> {
+    run_with(graph, arguments, sizes, n_calls, Precision::Wide)
 }
 
 fn run_with(
     graph: &Graph,
     arguments: &[Tensor],
-    size: i64,
+    sizes: Sizes,
     n_calls: usize,
     precision: Precision,
 ) -> Result<Vec<Vec<Tensor>>, String> {
     let mut arguments = arguments.to_vec();
-    let lookup = size_lookup(size);
+    let lookup = size_lookup(sizes);
     let mut calls = Vec::new();
     for _ in 0..n_calls {
         let results = interpret_within(graph, &arguments, &lookup, precision, MAX_ELEMENTS);
@@ -145,14 +145,14 @@ fn run_with(
 }
 
 /// The same as `run`, rounded to the declared types after each op.
-fn rounded(graph: &Graph, arguments: &[Tensor], size: i64, n_calls: usize) -> Result<Vec<Vec<Tensor>>, String> {
+fn rounded(graph: &Graph, arguments: &[Tensor], sizes: Sizes, n_calls: usize) -> Result<Vec<Vec<Tensor>>, String> {
     let mut context = Context::default();
     context.verify = false;
     let precision = pipeline::find("precision").ok_or("there is no pass `precision`")?;
     let decided = (precision.run)(graph, &context).map_err(|error| error.to_string())?;
     let types = decided.arguments().iter().map(|argument| decided.type_of(argument.value).dtype);
     let arguments: Vec<Tensor> = arguments.iter().zip(types).map(|(value, dtype)| value.cast(dtype)).collect();
-    run_with(&decided, &arguments, size, n_calls, Precision::Declared)
+    run_with(&decided, &arguments, sizes, n_calls, Precision::Declared)
 }
 
 fn state_name(argument: &tilewright::compiler::graph::Argument) -> Option<&String> {
@@ -169,17 +169,17 @@ fn references(case: &Case) -> Result<Vec<Reference>, String> {
     let expand = pipeline::find("expand").ok_or("there is no pass `expand`")?;
     let expanded = (expand.run)(&case.graph, &context).map_err(|error| error.to_string())?;
     let mut references = Vec::new();
-    for &size in &case.sizes {
-        let Some(arguments) = values::arguments(case, size) else { continue };
+    for &sizes in &case.sizes {
+        let Some(arguments) = values::arguments(case, sizes) else { continue };
         let n_calls = n_calls(&case.graph);
         // A graph grew at its first size; at others it may have no meaning, such as a slice past the end.
-        let Ok(exact) = run(&case.graph, &arguments, size, n_calls) else { continue };
+        let Ok(exact) = run(&case.graph, &arguments, sizes, n_calls) else { continue };
         let noisy: Result<Vec<_>, _> =
-            (0..N_NOISY).map(|seed| run(&noise::noisy(&expanded, seed), &arguments, size, n_calls)).collect();
-        let base = run(&expanded, &arguments, size, n_calls)?;
+            (0..N_NOISY).map(|seed| run(&noise::noisy(&expanded, seed), &arguments, sizes, n_calls)).collect();
+        let base = run(&expanded, &arguments, sizes, n_calls)?;
         let mut noisy = noisy?;
         // What rounding alone does to exact comparisons and to the ends of the range no small noise shows.
-        noisy.push(rounded(&expanded, &arguments, size, n_calls)?);
+        noisy.push(rounded(&expanded, &arguments, sizes, n_calls)?);
         let expect = |call: usize, idx: usize, tensor: Tensor| {
             let others: Vec<&Tensor> = noisy.iter().map(|calls| &calls[call][idx]).collect();
             // The noise is measured on the opened graph alone, so that a wrong `expand` cannot excuse itself.
@@ -189,7 +189,7 @@ fn references(case: &Case) -> Result<Vec<Reference>, String> {
         let calls = exact.into_iter().enumerate().map(|(call, results)| {
             results.into_iter().enumerate().map(|(idx, tensor)| expect(call, idx, tensor)).collect()
         });
-        references.push(Reference { size, arguments, calls: calls.collect() });
+        references.push(Reference { sizes, arguments, calls: calls.collect() });
     }
     Ok(references)
 }
@@ -201,7 +201,7 @@ fn taken_apart(case: &Case, references: &[Reference]) -> Result<Vec<Reference>, 
     let Some(graph) = apart::of(&case.graph) else { return Ok(apart) };
     let others = self::references(&Case { graph, ..case.clone() })?;
     for reference in &mut apart {
-        let other = others.iter().find(|other| other.size == reference.size).ok_or("a size was lost")?;
+        let other = others.iter().find(|other| other.sizes == reference.sizes).ok_or("a size was lost")?;
         for (expected, other) in reference.calls.iter_mut().flatten().zip(other.calls.iter().flatten()) {
             if difference(expected, &other.tensor).is_some() {
                 *expected = other.clone();
@@ -236,9 +236,9 @@ fn check_passes(
         }
         coverage.count(&graph, pass.name);
         for reference in references {
-            let calls = run(&next, &reference.arguments, reference.size, reference.calls.len())?;
+            let calls = run(&next, &reference.arguments, reference.sizes, reference.calls.len())?;
             for (expected, found) in reference.calls.iter().zip(&calls) {
-                compare(expected, found, reference.size)
+                compare(expected, found, reference.sizes)
                     .map_err(|text| format!("{text}\nbefore: {graph}\nafter: {next}"))?;
             }
         }
@@ -247,10 +247,10 @@ fn check_passes(
     Ok(())
 }
 
-fn compare(expected: &[Expected], found: &[Tensor], size: i64) -> Result<(), String> {
+fn compare(expected: &[Expected], found: &[Tensor], sizes: Sizes) -> Result<(), String> {
     let differences = expected.iter().zip(found).filter_map(|(expected, found)| difference(expected, found));
     match differences.into_iter().next() {
-        Some(text) => Err(format!("{text} (N = {size})")),
+        Some(text) => Err(format!("{text} ({})", listed(sizes))),
         None => Ok(()),
     }
 }
@@ -274,12 +274,13 @@ fn check_backend(case: &Case, references: &[Reference], backend: Backend) -> Res
     let params: Vec<_> = params.collect::<Result<_, _>>()?;
     let program = machine::compiled(planned.program, &options)?;
     enter(format!("run on {name}"));
-    let is_size = |dim: &Dim| dim.as_symbol().is_some_and(|symbol| symbol.name() == SIZE);
     let entry = &program.entries[0];
-    let is_told = entry.inputs.iter().any(|port| port.shape.iter().any(is_size));
-    let sizes_of = |reference: &Reference| match entry.sizes.is_empty() || is_told {
-        true => Vec::new(),
-        false => vec![(SIZE.to_string(), reference.size)],
+    let tells = |dim: &Dim, name: &str| dim.as_symbol().is_some_and(|symbol| symbol.name() == name);
+    let is_told = |name: &str| entry.inputs.iter().any(|port| port.shape.iter().any(|dim| tells(dim, name)));
+    let untold: Vec<&str> = entry.sizes.iter().map(|size| size.symbol.name()).filter(|name| !is_told(name)).collect();
+    let sizes_of = |reference: &Reference| -> Vec<(String, i64)> {
+        let all = SYMBOLS.iter().zip(reference.sizes).filter(|(name, _)| untold.contains(name));
+        all.map(|(name, size)| (name.to_string(), size)).collect()
     };
     let threads = 1 + (case.seed % 2) as usize;
     let open = |sizes| {
@@ -305,7 +306,8 @@ fn check_session(session: &mut Session, graph: &Graph, reference: &Reference) ->
     }
     for expected in &reference.calls {
         let views: Vec<_> = inputs.iter().map(|(name, array)| (*name, array.view())).collect();
-        let found = session.run(&graph.name, &views).map_err(|error| format!("{error} (N = {})", reference.size))?;
+        let found =
+            session.run(&graph.name, &views).map_err(|error| format!("{error} ({})", listed(reference.sizes)))?;
         for expected in expected {
             let found = match graph.outputs().iter().find(|output| output.name == expected.name).map(|o| o.role) {
                 Some(Role::State) => session
@@ -317,7 +319,7 @@ fn check_session(session: &mut Session, graph: &Graph, reference: &Reference) ->
             };
             let found = found.ok_or_else(|| format!("`{}` is missing", expected.name))?;
             if let Some(text) = difference(expected, &found) {
-                return Err(format!("{text} (N = {})", reference.size));
+                return Err(format!("{text} ({})", listed(reference.sizes)));
             }
         }
     }

@@ -6,18 +6,25 @@
 use tilewright::compiler::graph::{Dim, Domain, Graph, Role, Sampler, Symbol, Value};
 
 use super::grow::{Garden, Known};
-use super::{Case, SIZE, values};
+use super::{Case, ONES, SYMBOLS, Sizes, values};
 
-/// Graphs are run at all of these if they have a symbolic size; they grow at the first.
-const SIZES: &[&[i64]] = &[&[5, 1, 2, 17], &[7, 1, 16, 33], &[13, 1, 3], &[4, 1, 31]];
+/// Graphs are run at all of these if they have symbolic sizes; they grow at the first.
+const SIZES: &[&[Sizes]] = &[
+    &[[5, 3], [1, 1], [2, 9], [17, 1]],
+    &[[7, 7], [1, 5], [16, 2], [33, 8]],
+    &[[13, 2], [1, 16], [3, 3]],
+    &[[4, 6], [1, 2], [31, 4]],
+];
 
 pub fn case(seed: u64, index: u64) -> Case {
     let mut sampler = Sampler::new(seed ^ index.wrapping_mul(0xD6E8_FEB8_6659_FD93));
     let is_symbolic = sampler.int(0, 2) == 0;
-    let sizes = if is_symbolic { *sampler.pick(SIZES) } else { &[1] };
+    let sizes = if is_symbolic { *sampler.pick(SIZES) } else { &[ONES] };
     let mut graph = Graph::new("main");
     if is_symbolic {
-        graph.sizes.declare(Symbol::new(SIZE), Dim::constant(1), Some(Dim::constant(64)));
+        for name in SYMBOLS {
+            graph.sizes.declare(Symbol::new(name), Dim::constant(1), Some(Dim::constant(64)));
+        }
     }
     let case_seed = sampler.next();
     let has_specials = sampler.int(0, 15) == 0;

@@ -38,9 +38,9 @@ fn on_a_kink(case: &Case) -> bool {
             probed.add_output(format!("tie{}", id.index()), Role::Data, any);
         }
     }
-    case.sizes.iter().any(|&size| {
-        let Some(arguments) = values::arguments(case, size) else { return false };
-        let ties = interpret(&probed, &arguments, &size_lookup(size), Precision::Wide);
+    case.sizes.iter().any(|&sizes| {
+        let Some(arguments) = values::arguments(case, sizes) else { return false };
+        let ties = interpret(&probed, &arguments, &size_lookup(sizes), Precision::Wide);
         ties.is_ok_and(|ties| ties.iter().any(|tie| tie.int_at(0) != 0))
     })
 }

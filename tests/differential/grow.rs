@@ -11,7 +11,7 @@ use tilewright::compiler::graph::{
 };
 use tilewright::compiler::ops;
 
-use super::{SIZE, attention, images, motifs, regions, rows, values};
+use super::{SYMBOLS, Sizes, attention, images, motifs, regions, rows, values};
 
 /// Ops that rewrites look for, taken more often than the others.
 const FAVOURITES: &[&str] = &[
@@ -54,7 +54,7 @@ pub struct Garden {
     pub graph: Graph,
     pub known: Vec<Known>,
     pub domains: Vec<(String, Domain)>,
-    pub size: i64,
+    pub sizes: Sizes,
     pub is_symbolic: bool,
     pub has_specials: bool,
     seed: u64,
@@ -62,9 +62,9 @@ pub struct Garden {
 }
 
 impl Garden {
-    pub fn new(graph: Graph, seed: u64, size: i64, is_symbolic: bool, has_specials: bool) -> Garden {
+    pub fn new(graph: Graph, seed: u64, sizes: Sizes, is_symbolic: bool, has_specials: bool) -> Garden {
         let (known, domains) = (Vec::new(), Vec::new());
-        Garden { graph, known, domains, size, is_symbolic, has_specials, seed, is_region: false }
+        Garden { graph, known, domains, sizes, is_symbolic, has_specials, seed, is_region: false }
     }
 
     /// A region with these values as arguments.
@@ -159,13 +159,20 @@ impl Garden {
         (operands, with_sizes(&sample.attrs, &sizes))
     }
 
-    /// Now and then, one size of a sample becomes `N` wherever it stands.
+    /// A symbolic size every other time, where the graph has some.
+    pub fn open_size(&self, sampler: &mut Sampler) -> Option<Dim> {
+        (self.is_symbolic && sampler.flip()).then(|| open_size(sampler))
+    }
+
+    /// Now and then, sizes of a sample become symbolic wherever they stand: one of them, or two.
     fn make_symbolic(&self, sampler: &mut Sampler, types: &mut [Type], attrs: &mut Attrs) {
         let sizes: Vec<Dim> = types.iter().flat_map(|ty| ty.shape.clone()).collect();
         if !self.is_symbolic || sizes.is_empty() || sampler.int(0, 3) == 0 {
             return;
         }
-        let sizes = BTreeMap::from([(sampler.pick(&sizes).clone(), Dim::symbol(SIZE))]);
+        let n_open = 1 + usize::from(sampler.int(0, 2) == 0);
+        let sizes: BTreeMap<Dim, Dim> =
+            (0..n_open).map(|_| (sampler.pick(&sizes).clone(), open_size(sampler))).collect();
         for dim in types.iter_mut().flat_map(|ty| &mut ty.shape) {
             *dim = sizes.get(dim).unwrap_or(dim).clone();
         }
@@ -221,7 +228,7 @@ impl Garden {
         let tensors: Vec<Tensor> = operands.iter().map(|known| known.tensor.clone()).collect();
         let results = match op.name {
             "constant" => vec![attrs.complete(op.attrs).ok()?.tensor("value").as_ref().clone()],
-            _ => values::evaluate(&self.graph, id, &tensors, self.size).ok()?,
+            _ => values::evaluate(&self.graph, id, &tensors, self.sizes).ok()?,
         };
         if !results.iter().all(|tensor| values::is_tame(tensor, self.has_specials)) {
             return None;
@@ -305,7 +312,7 @@ impl Garden {
     /// A new argument, or in a region something that needs no argument.
     fn fresh(&mut self, sampler: &mut Sampler, ty: &Type, domain: Domain) -> Option<Known> {
         let is_constant = ty.shape.iter().all(|dim| dim.as_constant().is_some());
-        let shape = values::shape(ty, self.size)?;
+        let shape = values::shape(ty, self.sizes)?;
         let is_small = shape.iter().product::<usize>() <= 64;
         if is_constant && is_small && (self.is_region || sampler.int(0, 7) == 0) {
             return self.constant(ty, values::draw(ty.dtype, shape, domain, sampler));
@@ -335,7 +342,7 @@ impl Garden {
             has_specials: self.has_specials,
             seed: self.seed,
         };
-        let tensor = values::arguments(&case, self.size)?.pop()?;
+        let tensor = values::arguments(&case, self.sizes)?.pop()?;
         self.known.push(Known { value, tensor });
         self.known.last().cloned()
     }
@@ -357,6 +364,11 @@ impl Garden {
         self.apply(ops::find("constant")?, &[], &attrs, Vec::new())?;
         self.known.last().cloned()
     }
+}
+
+/// More often the first than the others, so that values of the same shape meet.
+fn open_size(sampler: &mut Sampler) -> Dim {
+    Dim::symbol(SYMBOLS[usize::from(sampler.int(0, 2) == 0)])
 }
 
 #[derive(Clone)]

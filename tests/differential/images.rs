@@ -3,7 +3,6 @@
 
 use tilewright::compiler::graph::{Attrs, DType, Dim, Role, Sampler, Type, Value};
 
-use super::SIZE;
 use super::grow::{Garden, Known};
 use super::values::DEFAULT_DOMAIN;
 
@@ -43,10 +42,7 @@ fn wide(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
 }
 
 fn network(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
-    let batch = match garden.is_symbolic && sampler.flip() {
-        true => Dim::symbol(SIZE),
-        false => Dim::constant(sampler.int(1, 2)),
-    };
+    let batch = garden.open_size(sampler).unwrap_or_else(|| Dim::constant(sampler.int(1, 2)));
     let channels = *sampler.pick(&[1, 2, 4, 6, 16, 20]);
     let [height, width] = [sampler.int(3, 9), sampler.int(3, 12)];
     let shape = [vec![batch], [channels, height, width].map(Dim::constant).to_vec()].concat();

@@ -24,8 +24,14 @@ pub mod values;
 
 use tilewright::compiler::graph::{Domain, Graph, Symbol};
 
-/// The one symbolic size of generated graphs.
-pub const SIZE: &str = "N";
+/// The symbolic sizes of generated graphs.
+pub const SYMBOLS: [&str; 2] = ["N", "M"];
+
+/// What the symbolic sizes are in a call.
+pub type Sizes = [i64; 2];
+
+/// Where no size matters.
+pub const ONES: Sizes = [1; 2];
 
 /// A graph and how to call it.
 #[derive(Clone)]
@@ -35,13 +41,19 @@ pub struct Case {
     pub graph: Graph,
     /// Where each argument is drawn from; those missing from [-2, 2].
     pub domains: Vec<(String, Domain)>,
-    /// The values of `N` to run it at; one value that means nothing where there is no `N`.
-    pub sizes: Vec<i64>,
+    /// The sizes to run it at; one that means nothing where no size is symbolic.
+    pub sizes: Vec<Sizes>,
     /// Infinities and NaN are among the floats of the arguments.
     pub has_specials: bool,
     pub seed: u64,
 }
 
-pub fn size_lookup(value: i64) -> impl Fn(&Symbol) -> Option<i64> {
-    move |symbol| (symbol.name() == SIZE).then_some(value)
+pub fn size_lookup(sizes: Sizes) -> impl Fn(&Symbol) -> Option<i64> {
+    move |symbol| SYMBOLS.iter().position(|name| symbol.name() == *name).map(|at| sizes[at])
+}
+
+/// Sizes as text: `N = 5, M = 1`.
+pub fn listed(sizes: Sizes) -> String {
+    let each: Vec<String> = SYMBOLS.iter().zip(sizes).map(|(name, size)| format!("{name} = {size}")).collect();
+    each.join(", ")
 }

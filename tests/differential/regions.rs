@@ -3,7 +3,6 @@
 use tilewright::compiler::graph::{Attrs, DType, Dim, Graph, Role, Sampler, Tensor, Type, Value};
 use tilewright::compiler::ops;
 
-use super::SIZE;
 use super::grow::{Garden, Known};
 use super::values::DEFAULT_DOMAIN;
 
@@ -131,10 +130,7 @@ fn grow_scan(garden: &mut Garden, sampler: &mut Sampler, depth: usize) -> Option
         let value = sampler.pick(&body.known).value;
         body.graph.add_output(format!("o{idx}"), Role::Data, value);
     }
-    let trip = match garden.is_symbolic && sampler.flip() {
-        true => Dim::symbol(SIZE),
-        false => Dim::constant(sampler.int(0, 5)),
-    };
+    let trip = garden.open_size(sampler).unwrap_or_else(|| Dim::constant(sampler.int(0, 5)));
     let attrs = Attrs::none().with("carries", carries.len() as i64).with("trip", trip);
     garden.apply(ops::find("scan")?, &[carries, captures].concat(), &attrs, vec![body.graph])
 }

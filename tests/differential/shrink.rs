@@ -80,8 +80,8 @@ fn cut(case: &Case, id: NodeId) -> Option<Case> {
 fn seen(case: &Case, value: Value) -> Option<Tensor> {
     let mut graph = case.graph.clone();
     graph.add_output("seen", Role::Data, value);
-    let &size = case.sizes.first()?;
-    interpret(&graph, &values::arguments(case, size)?, &size_lookup(size), Precision::Wide).ok()?.pop()
+    let &sizes = case.sizes.first()?;
+    interpret(&graph, &values::arguments(case, sizes)?, &size_lookup(sizes), Precision::Wide).ok()?.pop()
 }
 
 /// The node is replaced by one of its operands of the same type.

@@ -1,6 +1,6 @@
 //! Tensors for the arguments of graphs, and what is known about the tensors that a graph computes.
 //!
-//! Invariant: a drawn tensor depends on the seed, the argument's name, its type and the size, so that removing other parts
+//! Invariant: a drawn tensor depends on the seed, the argument's name, its type and the sizes, so that removing other parts
 //! of a graph does not change it; its floats are exact in f32.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +10,7 @@ use tilewright::compiler::graph::{
     Argument, DType, Domain, EvalError, Graph, NodeId, Precision, Role, Sampler, Tensor, Type,
 };
 
-use super::{Case, size_lookup};
+use super::{Case, ONES, Sizes, size_lookup};
 
 /// More elements than a generated graph has alive.
 const MAX_ELEMENTS: usize = 1 << 20;
@@ -19,19 +19,19 @@ const TAME: f64 = 1e5;
 
 pub const DEFAULT_DOMAIN: Domain = Domain { low: -2.0, high: 2.0 };
 
-/// The arguments of a case at one size; states start as zeros.
-pub fn arguments(case: &Case, size: i64) -> Option<Vec<Tensor>> {
+/// The arguments of a case at some sizes; states start as zeros.
+pub fn arguments(case: &Case, sizes: Sizes) -> Option<Vec<Tensor>> {
     let draw_one = |argument: &Argument| {
         let ty = case.graph.type_of(argument.value);
-        let shape = shape(ty, size)?;
+        let shape = shape(ty, sizes)?;
         if argument.role == Role::State {
             return Some(Tensor::splat(ty.dtype, shape, 0.0));
         }
         let domain = case.domains.iter().find(|(name, _)| *name == argument.name).map_or(DEFAULT_DOMAIN, |d| d.1);
         let mut hasher = DefaultHasher::new();
         // A session keeps its params, whatever the sizes of its calls.
-        let size = if argument.role == Role::Param { 0 } else { size };
-        (case.seed, &argument.name, size).hash(&mut hasher);
+        let sizes = if argument.role == Role::Param { ONES } else { sizes };
+        (case.seed, &argument.name, sizes).hash(&mut hasher);
         let mut sampler = Sampler::new(hasher.finish());
         let tensor = draw(ty.dtype, shape, domain, &mut sampler);
         Some(if case.has_specials { with_specials(tensor, &mut sampler) } else { tensor })
@@ -39,10 +39,10 @@ pub fn arguments(case: &Case, size: i64) -> Option<Vec<Tensor>> {
     case.graph.arguments().iter().map(draw_one).collect()
 }
 
-pub fn shape(ty: &Type, size: i64) -> Option<Vec<usize>> {
-    let lookup = size_lookup(size);
-    let sizes = ty.shape.iter().map(|dim| usize::try_from(dim.eval(&lookup)?).ok());
-    let shape: Vec<usize> = sizes.collect::<Option<_>>()?;
+pub fn shape(ty: &Type, sizes: Sizes) -> Option<Vec<usize>> {
+    let lookup = size_lookup(sizes);
+    let extents = ty.shape.iter().map(|dim| usize::try_from(dim.eval(&lookup)?).ok());
+    let shape: Vec<usize> = extents.collect::<Option<_>>()?;
     (shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size))? <= MAX_ELEMENTS).then_some(shape)
 }
 
@@ -57,8 +57,8 @@ pub fn draw(dtype: DType, shape: Vec<usize>, domain: Domain, sampler: &mut Sampl
 }
 
 /// Results of one node on known operands.
-pub fn evaluate(graph: &Graph, id: NodeId, operands: &[Tensor], size: i64) -> Result<Vec<Tensor>, EvalError> {
-    let lookup = size_lookup(size);
+pub fn evaluate(graph: &Graph, id: NodeId, operands: &[Tensor], sizes: Sizes) -> Result<Vec<Tensor>, EvalError> {
+    let lookup = size_lookup(sizes);
     Context::new(&lookup, Precision::Wide, MAX_ELEMENTS).eval_node(graph, id, operands)
 }
 
