@@ -4,11 +4,10 @@
 
 use std::cmp::Ordering;
 
-use super::slice;
 use crate::graph::interpret::n_elements;
 use crate::graph::{
     AttrDef, AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Eval, EvalError, Gradient, Meaning,
-    OpDef, OpError, Operands, Pull, Sample, Sampler, Tensor, Type, Value, attr,
+    OpDef, OpError, Operands, Pull, Sample, Sampler, Tensor, Type, attr,
 };
 
 const AXIS: AttrDef = attr("axis", AttrKind::Axis, Default::Int(-1));
@@ -46,8 +45,8 @@ pub static TOPK: OpDef = OpDef {
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("k", AttrKind::Dim, Default::Required), AXIS, attr("largest", AttrKind::Bool, Default::Bool(true))],
     infer: infer_topk,
-    meaning: Meaning::Expand(expand_topk),
-    gradient: Gradient::ThroughExpansion,
+    meaning: Meaning::Opaque { eval },
+    gradient: Gradient::Rule(gradient),
     aliases: &[],
     sample: Some(sample),
 };
@@ -69,62 +68,51 @@ fn infer_topk(call: &Call) -> Result<Vec<Type>, OpError> {
     Ok(vec![x.with_shape(shape.clone()), Type::new(DType::I64, shape)])
 }
 
-fn expand_topk(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
-    let shape = &call.operand(0).shape;
-    let axis = call.axis("axis", shape.len())?;
-    let attrs = Attrs::none().with("axis", axis as i64).with("descending", call.attrs.bool("largest"));
-    let mut stops = shape.clone();
-    stops[axis] = call.attrs.dim("k");
-    let attrs_of_slice = Attrs::none().with("starts", vec![Dim::constant(0); shape.len()]).with("stops", stops);
-    let sorted = b.apply_with(&SORT, operands, attrs, Vec::new())?;
-    sorted.into_iter().map(|part| b.apply(&slice::OP, &[part], attrs_of_slice.clone())).collect()
+/// Whether the greatest elements of a `sort` or `topk` go first.
+pub fn is_descending(call: &Call) -> bool {
+    call.attrs.bool(if std::ptr::eq(call.op, &TOPK) { "largest" } else { "descending" })
 }
 
 fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
     let x = &eval.operands[0];
     let axis = eval.call.axis("axis", x.shape.len()).map_err(|error| EvalError::new(error.message))?;
-    let descending = eval.call.attrs.bool("descending");
-    let (size, inner) = (x.shape[axis], n_elements(&x.shape[axis + 1..]).unwrap_or(0));
-    let (values, places) = match &x.data {
+    let shape = eval.context.shape(&eval.results[0].shape)?;
+    if shape[axis] > x.shape[axis] {
+        return Err(EvalError::new(format!("{} elements do not hold {} in order", x.shape[axis], shape[axis])));
+    }
+    let is_descending = is_descending(eval.call);
+    let ordered = |ascending: Ordering| if is_descending { ascending.reverse() } else { ascending };
+    let (values, sources) = match &x.data {
         Data::Float(data) => {
-            let compare = |a: &f64, b: &f64| a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
-            let (values, places) = sorted(data, size, inner, descending, compare);
-            (Data::Float(values.into()), places)
+            let compare = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
+            let sources = sources(&x.shape, axis, shape[axis], |a, b| ordered(compare(data[a], data[b])));
+            let values: Vec<f64> = sources.iter().map(|&from| data[from]).collect();
+            (Data::Float(values.into()), sources)
         }
         Data::Int(data) => {
-            let (values, places) = sorted(data, size, inner, descending, i64::cmp);
-            (Data::Int(values.into()), places)
+            let sources = sources(&x.shape, axis, shape[axis], |a, b| ordered(data[a].cmp(&data[b])));
+            let values: Vec<i64> = sources.iter().map(|&from| data[from]).collect();
+            (Data::Int(values.into()), sources)
         }
     };
-    let values = Tensor { dtype: x.dtype, shape: x.shape.clone(), data: values };
-    Ok(vec![values, Tensor::ints(DType::I64, x.shape.clone(), places)])
+    let (size, inner) = (x.shape[axis].max(1), n_elements(&x.shape[axis + 1..]).unwrap_or(0).max(1));
+    let places = sources.iter().map(|from| (from / inner % size) as i64).collect();
+    Ok(vec![Tensor { dtype: x.dtype, shape: shape.clone(), data: values }, Tensor::ints(DType::I64, shape, places)])
 }
 
-/// Sorts each row along an axis of `size` whose elements are `inner` apart; gives the elements and where they stood.
-fn sorted<T: Copy>(
-    data: &[T],
-    size: usize,
-    inner: usize,
-    descending: bool,
-    compare: impl Fn(&T, &T) -> Ordering,
-) -> (Vec<T>, Vec<i64>) {
-    let (mut values, mut places) = (data.to_vec(), vec![0; data.len()]);
-    let mut order: Vec<usize> = Vec::with_capacity(size);
-    for start in (0..data.len()).step_by((size * inner).max(1)) {
-        for row in start..start + inner {
-            order.clear();
-            order.extend(0..size);
-            order.sort_by(|&a, &b| {
-                let ascending = compare(&data[row + a * inner], &data[row + b * inner]);
-                if descending { ascending.reverse() } else { ascending }
-            });
-            for (to, &from) in order.iter().enumerate() {
-                values[row + to * inner] = data[row + from * inner];
-                places[row + to * inner] = from as i64;
-            }
+/// Which elements are the first `count` in order of each row along an axis, in the layout of the results.
+fn sources(shape: &[usize], axis: usize, count: usize, compare: impl Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let [outer, inner] = [&shape[..axis], &shape[axis + 1..]].map(|sizes| n_elements(sizes).unwrap_or(0));
+    let mut sources = vec![0; outer * count * inner];
+    for row in 0..outer * inner {
+        let (at, lane) = (row / inner, row % inner);
+        let mut order: Vec<usize> = (0..shape[axis]).map(|t| (at * shape[axis] + t) * inner + lane).collect();
+        order.sort_by(|&a, &b| compare(a, b));
+        for (rank, from) in order.into_iter().take(count).enumerate() {
+            sources[(at * count + rank) * inner + lane] = from;
         }
     }
-    (values, places)
+    sources
 }
 
 /// Each element goes back to where it stood.

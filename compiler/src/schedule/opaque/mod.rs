@@ -15,7 +15,8 @@ use crate::ops;
 /// Builds the kernel of an op.
 type Build = fn(&Opaque, &Machine) -> Result<Kernel, ScheduleError>;
 
-const KERNELS: &[(&OpDef, Build)] = &[(&ops::scatter::OP, scatter::kernel), (&ops::sort::SORT, sort::kernel)];
+const KERNELS: &[(&OpDef, Build)] =
+    &[(&ops::scatter::OP, scatter::kernel), (&ops::sort::SORT, sort::kernel), (&ops::sort::TOPK, sort::kernel)];
 
 /// An application of such an op.
 struct Opaque<'a> {

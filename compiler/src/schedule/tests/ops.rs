@@ -114,37 +114,60 @@ fn sorting_is_stable_and_puts_nan_last() {
     }
 }
 
-/// Long rows are sorted by the digits of their elements: numbers of every sign and size, both zeros, infinities.
+const DTYPES: [DType; 10] = [
+    DType::F32,
+    DType::F64,
+    DType::BF16,
+    DType::F16,
+    DType::I64,
+    DType::I32,
+    DType::U32,
+    DType::I8,
+    DType::U8,
+    DType::Bool,
+];
+
+/// Numbers of every sign and size, both zeros, infinities, many of them equal.
+fn varied(dtype: DType, shape: Vec<usize>) -> Tensor {
+    let specials = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-40, -1e-40, 3e38, -3e38, 1.0, -1.5];
+    let float = |idx: i64| specials.get((idx * 7 % 23) as usize).copied().unwrap_or(((idx * 31) % 101 - 50) as f64);
+    let int = |idx: i64| {
+        let number = idx.wrapping_mul(0x9E37_79B9_7F4A_7C15u64 as i64) >> (idx % 3 * 20);
+        if idx % 5 == 0 { 7 } else { number }
+    };
+    let count = shape.iter().product::<usize>() as i64;
+    match dtype.is_float() {
+        true => Tensor::floats(dtype, shape, (0..count).map(float).collect()).cast(dtype),
+        false => Tensor::ints(dtype, shape, (0..count).map(|idx| crate::graph::wrap(dtype, int(idx))).collect()),
+    }
+}
+
+fn check_order(op: &'static OpDef, dtype: DType, (n, is_open): (i64, bool), attrs: Attrs) {
+    let size = if is_open { Dim::symbol("N") } else { Dim::constant(n) };
+    let ty = Type::new(dtype, vec![2.into(), size, 2.into()]);
+    let (graph, node) = graph_of(op, &[ty], &attrs.with("axis", 1i64), 0).expect("a graph");
+    let x = varied(dtype, vec![2, n as usize, 2]);
+    for machine in [&MACHINES[0], &MACHINES[3]] {
+        check(&graph, node, std::slice::from_ref(&x), n, machine).unwrap_or_else(|e| panic!("{dtype} {n}: {e}"));
+    }
+}
+
 #[test]
 fn sorting_by_digits_knows_every_type() {
     let op = ops::find("sort").expect("an op");
-    let specials = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-40, -1e-40, 3e38, -3e38, 1.0, -1.5];
-    let float = |idx: i64| specials.get((idx * 7 % 23) as usize).copied().unwrap_or(((idx * 31) % 101 - 50) as f64);
-    for dtype in
-        [DType::F32, DType::F64, DType::BF16, DType::F16, DType::I64, DType::I32, DType::U32, DType::I8, DType::U8]
-    {
-        let int = |idx: i64| {
-            let number = idx.wrapping_mul(0x9E37_79B9_7F4A_7C15u64 as i64) >> (idx % 3 * 20);
-            if idx % 5 == 0 { 7 } else { crate::graph::wrap(dtype, number) }
-        };
-        let tensor = |shape: Vec<usize>| {
-            let count = shape.iter().product::<usize>() as i64;
-            match dtype.is_float() {
-                true => Tensor::floats(dtype, shape, (0..count).map(float).collect()).cast(dtype),
-                false => Tensor::ints(dtype, shape, (0..count).map(int).collect()),
-            }
-        };
-        for (n, is_open, descending) in [(65, true, false), (70, false, true), (200, true, true), (65, false, false)] {
-            let size = if is_open { Dim::symbol("N") } else { Dim::constant(n) };
-            let attrs = Attrs::none().with("axis", 1i64).with("descending", descending);
-            let (graph, node) =
-                graph_of(op, &[Type::new(dtype, vec![2.into(), size, 2.into()])], &attrs, 0).expect("a graph");
-            let x = tensor(vec![2, n as usize, 2]);
-            for machine in [&MACHINES[0], &MACHINES[3]] {
-                check(&graph, node, std::slice::from_ref(&x), n, machine)
-                    .unwrap_or_else(|e| panic!("{dtype} {n}: {e}"));
-            }
-        }
+    let sizes = [(65, true, false), (70, false, true), (200, true, true), (65, false, false)];
+    for (dtype, (n, is_open, descending)) in DTYPES.into_iter().flat_map(|dtype| sizes.map(|size| (dtype, size))) {
+        check_order(op, dtype, (n, is_open), Attrs::none().with("descending", descending));
+    }
+}
+
+/// Few are selected, many are taken from the sorted row.
+#[test]
+fn the_first_few_are_those_of_the_sorted_row() {
+    let op = ops::find("topk").expect("an op");
+    let sizes = [(1, 40, true), (5, 37, false), (17, 200, true), (64, 64, false), (65, 90, false), (66, 70, true)];
+    for (dtype, (k, n, is_open)) in DTYPES.into_iter().flat_map(|dtype| sizes.map(|size| (dtype, size))) {
+        check_order(op, dtype, (n, is_open), Attrs::none().with("k", Dim::constant(k)).with("largest", k % 2 == 1));
     }
 }
 

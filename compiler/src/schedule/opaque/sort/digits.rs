@@ -1,8 +1,9 @@
 //! Sorting by digits, the lowest first: each pass counts how often a digit occurs, and puts places where that says.
 //!
-//! Invariant: keys are whole numbers in the order of the elements, and equal where those are; a pass keeps the order of those
-//! with one digit. A pass that would move nothing may be left out, with the one after or before it.
+//! Invariant: a pass keeps the order of keys with one digit. A pass that would move nothing may be left out, with the one
+//! after or before it.
 
+use super::keys::key_type;
 use super::{Row, int};
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
@@ -17,11 +18,6 @@ const CLEARED: u64 = 16;
 pub struct Half {
     pub keys: Memory,
     pub places: Memory,
-}
-
-/// The type of keys for elements of this type.
-pub fn key_type(dtype: DType) -> DType {
-    if dtype.size_of() == 8 { DType::I64 } else { DType::U32 }
 }
 
 fn n_digits(dtype: DType) -> i64 {
@@ -65,8 +61,7 @@ impl Digits<'_> {
             Vec::new()
         });
         b.for_loop(Span::new("t", 0, self.row.size.clone(), 1), &[], |b, t, _| {
-            let element = b.load(self.row.keys, [1], self.row.at(t), [], 0.0);
-            let key = self.key(b, element);
+            let key = self.row.keys(b, t, 1);
             let place = b.index([1], t.clone());
             b.store(half.keys, self.row.at(t), [], key);
             b.store(half.places, self.row.at(t), [], place);
@@ -76,42 +71,6 @@ impl Digits<'_> {
             }
             Vec::new()
         });
-    }
-
-    /// A whole number for an element: of those in order without their signs, but for descending order turned around.
-    fn key(&self, b: &mut Builder, element: Value) -> Value {
-        let dtype = self.row.dtype;
-        let key = key_type(dtype);
-        let constant = |b: &mut Builder, dtype: DType, number: f64| b.constant(Type::new(dtype, [1]), number);
-        let (sign, all) = match key {
-            DType::I64 => (i64::MIN as f64, -1.0),
-            _ => (f64::from(1u32 << 31), f64::from(u32::MAX)),
-        };
-        let (sign, all) = (constant(b, key, sign), constant(b, key, all));
-        let bits = match dtype {
-            dtype if dtype.is_float() => {
-                let wide = if dtype.size_of() == 8 { dtype } else { DType::F32 };
-                let number = b.cast(element, wide);
-                let zero = constant(b, wide, 0.0);
-                // Both zeros are equal, and any NaN is the greatest.
-                let is_zero = b.scalar(Scalar::Eq, &[number, zero]);
-                let number = b.scalar(Scalar::Select, &[is_zero, zero, number]);
-                let is_nan = b.scalar(Scalar::Ne, &[number, number]);
-                let bits = b.bitcast(number, key);
-                let is_negative = b.scalar(Scalar::Lt, &[number, zero]);
-                let turned = b.scalar(Scalar::Select, &[is_negative, all, sign]);
-                let bits = b.scalar(Scalar::Xor, &[bits, turned]);
-                b.scalar(Scalar::Select, &[is_nan, all, bits])
-            }
-            dtype if dtype.size_of() == 8 => b.scalar(Scalar::Xor, &[element, sign]),
-            dtype if dtype.is_signed() => {
-                let wide = b.cast(element, DType::I32);
-                let bits = b.bitcast(wide, key);
-                b.scalar(Scalar::Xor, &[bits, sign])
-            }
-            _ => b.cast(element, key),
-        };
-        if self.row.descending { b.scalar(Scalar::Xor, &[bits, all]) } else { bits }
     }
 
     /// Where the count for a digit of a key is.

@@ -1,19 +1,20 @@
-//! Sorting along one axis: of long rows by digits, of short ones by merging places bottom up, between the second result and
-//! working memory of the same size.
+//! Sorting along one axis, or finding the first few in order: of long rows by digits, of short ones by merging places bottom
+//! up, between the second result and working memory of the same size; few of a row by selection.
 //!
 //! Invariant: stable in either direction; NaN is greater than all numbers. Rows are independent items of the grid.
 
 mod digits;
+mod keys;
+mod merging;
+mod selection;
 
 use self::digits::Half;
 use super::{Opaque, buffer};
-use crate::graph::{DType, Dim, Scalar};
+use crate::graph::{DType, Dim};
 use crate::kernel::{self, Builder, Condition, Index, Kernel, Memory, Rights, Span, Value};
+use crate::ops;
 use crate::schedule::ScheduleError;
 use crate::schedule::tiles::Machine;
-
-/// Each round makes sorted runs four times as long: enough for any row.
-const MAX_ROUNDS: i64 = 31;
 
 /// Rows so short are merged sooner than the values of digits are counted.
 const SHORT: i64 = 64;
@@ -21,45 +22,39 @@ const SHORT: i64 = 64;
 pub fn kernel(op: &Opaque, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let x = op.call.operand(0);
     let axis = op.call.axis("axis", x.rank()).map_err(|error| ScheduleError::new(error.message))?;
-    let shape = [Dim::product(&x.shape[..axis]), x.shape[axis].clone(), Dim::product(&x.shape[axis + 1..])];
+    let with_size = |size: &Dim| [Dim::product(&x.shape[..axis]), size.clone(), Dim::product(&x.shape[axis + 1..])];
+    let (shape, count) = (with_size(&x.shape[axis]), op.results[0].shape[axis].clone());
     let mut b = op.begin();
-    let keys = buffer(&mut b, "x", x, shape.clone(), Rights::Read);
-    let sorted = buffer(&mut b, "sorted", x, shape.clone(), Rights::Write);
-    let working = |b: &mut Builder, name: &str, dtype: DType| {
-        buffer(b, name, &x.with_dtype(dtype), shape.clone(), Rights::ReadWrite)
+    let elements = buffer(&mut b, "x", x, shape.clone(), Rights::Read);
+    let sorted = buffer(&mut b, "sorted", x, with_size(&count), Rights::Write);
+    let places = buffer(&mut b, "places", &x.with_dtype(DType::I64), with_size(&count), Rights::ReadWrite);
+    let row = Row {
+        x: elements,
+        dtype: x.dtype,
+        outer: b.grid("g0", shape[0].clone()),
+        inner: b.grid("g1", shape[2].clone()),
+        size: shape[1].clone(),
+        descending: ops::sort::is_descending(op.call),
     };
-    let [places, spare] = ["places", "spare"].map(|name| working(&mut b, name, DType::I64));
-    let size = &x.shape[axis];
-    let is_short = machine.is_block() || size.as_constant().is_some_and(|size| size <= SHORT);
-    let halves = (!is_short).then(|| {
-        let keys = ["keys", "spare_keys"].map(|name| working(&mut b, name, digits::key_type(x.dtype)));
-        [Half { keys: keys[0], places }, Half { keys: keys[1], places: spare }]
-    });
-    let [outer, size, inner] = shape;
-    let outer = b.grid("g0", outer);
-    let inner = b.grid("g1", inner);
-    let row = Row { keys, dtype: x.dtype, outer, inner, size, descending: op.call.attrs.bool("descending") };
-    match halves {
-        None => row.sort_by_merging(&mut b, places, spare),
-        Some(halves) if row.size.as_constant().is_some() => digits::sort(&row, &mut b, halves),
-        Some(halves) => {
-            let is_short = Builder::at_most(&row.size, &Dim::constant(SHORT));
-            b.if_else(
-                Condition::Guards(vec![is_short]),
-                |b| {
-                    row.sort_by_merging(b, places, spare);
-                    Vec::new()
-                },
-                |b| {
-                    digits::sort(&row, b, halves);
-                    Vec::new()
-                },
-            );
+    // No row is shorter than what is asked of it: that is checked at entry, and here said again.
+    let n_first = count.least(&row.size);
+    let few = count.as_constant().filter(|n| !machine.is_block() && (1..=selection::MOST).contains(n));
+    match few {
+        Some(n) => selection::select(&row, &mut b, places, n, &n_first),
+        None => {
+            let working = |b: &mut Builder, name: &str, dtype: DType| {
+                buffer(b, name, &x.with_dtype(dtype), shape.clone(), Rights::ReadWrite)
+            };
+            let all = if count == row.size { places } else { working(&mut b, "all_places", DType::I64) };
+            row.sort(&mut b, all, machine, working);
+            if all != places {
+                row.copy(&mut b, &n_first, all, places);
+            }
         }
     }
-    b.for_loop(Span::new("u", 0, row.size.clone(), 1), &[], |b, u, _| {
+    b.for_loop(Span::new("u", 0, n_first, 1), &[], |b, u, _| {
         let place = b.load(places, [1], row.at(u), [], 0.0);
-        let value = b.load(keys, [1], row.at(place), [], 0.0);
+        let value = b.load(elements, [1], row.at(place), [], 0.0);
         b.store(sorted, row.at(u), [], value);
         Vec::new()
     });
@@ -67,7 +62,7 @@ pub fn kernel(op: &Opaque, machine: &Machine) -> Result<Kernel, ScheduleError> {
 }
 
 struct Row {
-    keys: Memory,
+    x: Memory,
     dtype: DType,
     outer: Dim,
     inner: Dim,
@@ -80,90 +75,44 @@ impl Row {
         [(&self.outer).into(), index.into(), (&self.inner).into()]
     }
 
-    /// Two merges a round, so that the places come back to where they were.
-    fn sort_by_merging(&self, b: &mut Builder, places: Memory, spare: Memory) {
-        b.for_loop(Span::new("t", 0, self.size.clone(), 1), &[], |b, t, _| {
-            let place = b.index([1], t.clone());
-            b.store(places, self.at(t), [], place);
+    /// Puts the places of all elements in order, with working memory as large as the elements.
+    fn sort(
+        &self,
+        b: &mut Builder,
+        places: Memory,
+        machine: &Machine,
+        working: impl Fn(&mut Builder, &str, DType) -> Memory,
+    ) {
+        let spare = working(b, "spare", DType::I64);
+        let size = self.size.as_constant();
+        if machine.is_block() || size.is_some_and(|size| size <= SHORT) {
+            return self.sort_by_merging(b, places, spare);
+        }
+        let keys = ["keys", "spare_keys"].map(|name| working(b, name, keys::key_type(self.dtype)));
+        let halves = [Half { keys: keys[0], places }, Half { keys: keys[1], places: spare }];
+        if size.is_some() {
+            return digits::sort(self, b, halves);
+        }
+        let is_short = Builder::at_most(&self.size, &Dim::constant(SHORT));
+        b.if_else(
+            Condition::Guards(vec![is_short]),
+            |b| {
+                self.sort_by_merging(b, places, spare);
+                Vec::new()
+            },
+            |b| {
+                digits::sort(self, b, halves);
+                Vec::new()
+            },
+        );
+    }
+
+    fn copy(&self, b: &mut Builder, count: &Dim, from: Memory, to: Memory) {
+        b.for_loop(Span::new("c", 0, count.clone(), 1), &[], |b, u, _| {
+            let place = b.load(from, [1], self.at(u), [], 0.0);
+            b.store(to, self.at(u), [], place);
             Vec::new()
         });
-        let one = int(b, 1);
-        b.for_loop(Span::new("r", 0, MAX_ROUNDS, 1), &[one], |b, _, carried| {
-            let run = carried[0];
-            let size = b.index([1], self.size.clone());
-            let unfinished = b.scalar(Scalar::Lt, &[run, size]);
-            let unfinished = b.reshape(unfinished, []);
-            let (double, quadruple) = (b.scalar(Scalar::Add, &[run, run]), int(b, 4));
-            b.if_else(
-                Condition::Value(unfinished),
-                |b| {
-                    self.merge(b, "i", (places, spare), run);
-                    self.merge(b, "j", (spare, places), double);
-                    Vec::new()
-                },
-                |_| Vec::new(),
-            );
-            // What is longer than a row does not grow: some devices have integers of 32 bits.
-            let longer = b.scalar(Scalar::Mul, &[run, quadruple]);
-            let unfinished = b.reshape(unfinished, [1]);
-            vec![b.scalar(Scalar::Select, &[unfinished, longer, run])]
-        });
-    }
-
-    /// Merges neighbouring runs of this length, both in order.
-    fn merge(&self, b: &mut Builder, symbol: &str, (from, to): (Memory, Memory), run: Value) {
-        let (zero, one, size) = (int(b, 0), int(b, 1), b.index([1], self.size.clone()));
-        let both = b.scalar(Scalar::Add, &[run, run]);
-        // The start of the pair of runs, and the heads of the first and of the second.
-        let inits = [zero, zero, run];
-        b.for_loop(Span::new(symbol, 0, self.size.clone(), 1), &inits, |b, t, carried| {
-            let here = b.index([1], t.clone());
-            let stop = b.scalar(Scalar::Add, &[carried[0], both]);
-            let next_pair = b.scalar(Scalar::Ge, &[here, stop]);
-            let middle = b.scalar(Scalar::Add, &[here, run]);
-            let start = b.scalar(Scalar::Select, &[next_pair, here, carried[0]]);
-            let first = b.scalar(Scalar::Select, &[next_pair, here, carried[1]]);
-            let second = b.scalar(Scalar::Select, &[next_pair, middle, carried[2]]);
-            let first_ends = b.scalar(Scalar::Add, &[start, run]);
-            let second_ends = b.scalar(Scalar::Add, &[start, both]);
-            let second_ends = b.scalar(Scalar::Min, &[second_ends, size]);
-            let first_is_empty = b.scalar(Scalar::Ge, &[first, first_ends]);
-            let second_has_some = b.scalar(Scalar::Lt, &[second, second_ends]);
-            let heads = [first, second].map(|head| b.load(from, [1], self.at(head), [], 0.0));
-            let goes_before = self.goes_before(b, heads[1], heads[0]);
-            let wins = b.scalar(Scalar::Or, &[first_is_empty, goes_before]);
-            let takes_second = b.scalar(Scalar::And, &[second_has_some, wins]);
-            let taken = b.scalar(Scalar::Select, &[takes_second, heads[1], heads[0]]);
-            b.store(to, self.at(t), [], taken);
-            let steps = [(first, one, zero), (second, zero, one)];
-            let [first, second] = steps.map(|(head, if_first, if_second)| {
-                let step = b.scalar(Scalar::Select, &[takes_second, if_second, if_first]);
-                b.scalar(Scalar::Add, &[head, step])
-            });
-            vec![start, first, second]
-        });
-    }
-
-    /// Whether the element at place `a` must stand before the one at `b`, though that came first.
-    fn goes_before(&self, builder: &mut Builder, a: Value, b: Value) -> Value {
-        let wide = match self.dtype {
-            DType::F16 | DType::BF16 => DType::F32,
-            DType::Bool => DType::I32,
-            other => other,
-        };
-        let keys = [a, b].map(|place| {
-            let key = builder.load(self.keys, [1], self.at(place), [], 0.0);
-            builder.cast(key, wide)
-        });
-        let [less, more] = if self.descending { [keys[1], keys[0]] } else { keys };
-        let below = builder.scalar(Scalar::Lt, &[less, more]);
-        if !wide.is_float() {
-            return below;
-        }
-        let number = builder.scalar(Scalar::Eq, &[less, less]);
-        let nan = builder.scalar(Scalar::Ne, &[more, more]);
-        let below_nan = builder.scalar(Scalar::And, &[number, nan]);
-        builder.scalar(Scalar::Or, &[below, below_nan])
     }
 }
 
