@@ -23,7 +23,8 @@ pub struct Item<'a> {
     pub scores: Memory,
     /// The exponentials of the scores as bf16, if values are mixed in pairs; else they lie where the scores were.
     pub weights: Option<Memory>,
-    /// What is added to the scaled scores of each row of the group.
+    /// By what the scores of each row of the group are multiplied, and what is added to them then.
+    pub scales: Memory,
     pub shifts: Memory,
     pub sums: Memory,
     /// If there are several tiles.
@@ -61,7 +62,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let scores = b.local("scores", dtype, in_rows);
     let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows));
     let most = block.as_constant().unwrap_or(1).max(1) as u64;
-    let shifts = b.local("shifts", dtype, [group]);
+    let [scales, shifts] = ["scales", "shifts"].map(|name| b.local(name, dtype, [group]));
     let sums = b.local("sums", dtype, [most]);
     let mix_width = mix.plan.tile.vectors * of.machine.lanes;
     let columns = mix.loops.axes[mix.plan.column_axis].as_constant();
@@ -87,6 +88,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
         panels,
         scores,
         weights,
+        scales,
         shifts,
         sums,
         carried,

@@ -31,8 +31,6 @@ use crate::graph::{DType, Dim, Graph, NodeId, Ranges, Scalar, Value, softmax};
 use crate::kernel::{Builder, Kernel, Memory, Rights};
 use bounds::Bounds;
 
-/// What stands for "no score yet": finite, so that differences of it are numbers.
-const LOWEST: f64 = -3.0e38;
 /// Keys of one tile: the scores of a few rows, and the keys and values themselves, stay in the caches.
 const KEYS: u64 = 512;
 /// Keys that are taken in one tile if there are no more.
@@ -230,9 +228,9 @@ impl Attention<'_> {
         Power::of(self.score.plan.dtype, self.scale)
     }
 
-    /// "No score yet" before scaling: what it is scaled to is finite, too.
+    /// "No score yet": finite, so that differences of it are numbers, and no more than any score that is.
     fn lowest(&self) -> f64 {
-        LOWEST / self.power().factor.max(1.0)
+        if self.score.plan.dtype == DType::F64 { f64::MIN } else { f32::MIN.into() }
     }
 
     fn kernel(&self, sizes: &Ranges) -> Kernel {

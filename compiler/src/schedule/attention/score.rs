@@ -15,6 +15,9 @@ use crate::seeded::{Fault, is};
 const ROWS_AT_ONCE: u64 = 2;
 /// Tiles of scores of more work, in additions, are not written out one after the other: that only takes longer to compile.
 const UNROLLED: u64 = 32;
+/// The power of two by which exponents are less that would else be beyond all numbers, as in a row that a mask of the lowest
+/// number covers: neighbours among numbers so large still differ by so much that only equal ones count.
+const BEYOND: f64 = -24.0;
 /// Vectors that hold the largest scores so far.
 const MAXIMA: u64 = 24;
 
@@ -132,18 +135,33 @@ impl Item<'_> {
         if let Some(before) = before {
             largest = b.scalar(Scalar::Max, &[before, largest]);
         }
-        // One rounding of the largest for the whole row: the mixture and its sum have it in common.
-        let negative = b.constant(ty(1), -power.factor);
-        let shift = b.scalar(Scalar::Mul, &[largest, negative]);
+        let (scale, shift) = self.scale_and_shift(b, largest);
+        b.store(self.scales, [t], [], scale);
         b.store(self.shifts, [t], [], shift);
         if let (Some(carried), Some(before)) = (self.carried, before) {
-            let factor = b.constant(ty(1), power.factor);
-            let shift_before = b.scalar(Scalar::Mul, &[before, factor]);
+            let shift_before = b.scalar(Scalar::Mul, &[before, scale]);
             let change = b.scalar(Scalar::Add, &[shift_before, shift]);
             let factor = power.raise(b, change);
             b.store(carried.largest, here, [], largest);
             b.store(carried.factors, [t], [], factor);
         }
+    }
+
+    /// What makes exponents of the scores of a row with this largest one. One rounding of the largest for the whole row: the
+    /// mixture and its sum have it in common.
+    fn scale_and_shift(&self, b: &mut Builder, largest: Value) -> (Value, Value) {
+        let ty = b.type_of(largest).clone();
+        let factor = self.of.power().factor;
+        let [negative, infinity] = [-factor, f64::INFINITY].map(|number| b.constant(ty.clone(), number));
+        let shift = b.scalar(Scalar::Mul, &[largest, negative]);
+        let size = b.scalar(Scalar::Abs, &[shift]);
+        let is_beyond = b.scalar(Scalar::Eq, &[size, infinity]);
+        // Of a power of two alone, so that products are exact, and equal ones differ by nothing.
+        let small = (factor.log2().floor() + BEYOND).exp2();
+        let [usual, small, negative] = [factor, small, -small].map(|number| b.constant(ty.clone(), number));
+        let scale = b.scalar(Scalar::Select, &[is_beyond, small, usual]);
+        let small_shift = b.scalar(Scalar::Mul, &[largest, negative]);
+        (scale, b.scalar(Scalar::Select, &[is_beyond, small_shift, shift]))
     }
 
     fn column(&self, panel: &Dim, tile: &KeyTile) -> Dim {
@@ -155,14 +173,13 @@ impl Item<'_> {
         let ty = |width: u64| Type::new(self.of.score.plan.dtype, [n_rows, width]);
         let power = self.of.power();
         let t = &(first + &lane(0));
-        let shift = b.load(self.shifts, [n_rows, 1], [t], [], 0.0);
+        let [scale, shift] = [self.scales, self.shifts].map(|memory| b.load(memory, [n_rows, 1], [t], [], 0.0));
         let zero = b.constant(ty(self.width), 0.0);
         let sum = self.each_strip(b, "e", &tile.panels, zero, &mut |b, panel, width, sum| {
             let at = self.column(panel, tile);
             let score = b.load(self.scores, [n_rows, width], [t, &at], [], 0.0);
-            let factor = b.constant(ty(width), power.factor);
-            let shift = b.broadcast(shift, [n_rows, width]);
-            let exponent = b.scalar(Scalar::Fma, &[score, factor, shift]);
+            let [scale, shift] = [scale, shift].map(|of_row| b.broadcast(of_row, [n_rows, width]));
+            let exponent = b.scalar(Scalar::Fma, &[score, scale, shift]);
             let e = power.raise(b, exponent);
             match self.weights {
                 Some(weights) => {

@@ -9,7 +9,6 @@
 //! beyond the end are computed of anything and not stored.
 
 use super::Attention;
-use super::LOWEST;
 use crate::graph::{DType, Dim, Scalar};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
 use crate::schedule::contraction::stretches::{self, FINISHED, Left, STRETCH, Stretches, divides, words_of};
@@ -130,7 +129,7 @@ impl Item<'_> {
         let of_rows = |number: f64| (Type::new(DType::F32, [self.n_rows]), number);
         let nothing = (Type::new(DType::F32, [self.n_rows, self.width]), 0.0);
         let parts = (0..parts(self.of)).map(|_| nothing.clone());
-        let inits: Vec<Value> = [of_rows(LOWEST), of_rows(0.0)]
+        let inits: Vec<Value> = [of_rows(self.of.lowest()), of_rows(0.0)]
             .into_iter()
             .chain(parts)
             .map(|(ty, number)| b.constant(ty, number))

@@ -9,10 +9,10 @@ use crate::passes::pipeline::PIPELINE;
 use crate::passes::{Context, Narrowing, run_pipeline};
 
 /// What is done to the scores `%3`; the last value is `%9`.
-struct Scores {
-    rows: &'static str,
-    keys: &'static str,
-    steps: &'static str,
+struct Scores<'a> {
+    rows: &'a str,
+    keys: &'a str,
+    steps: &'a str,
 }
 
 fn text(scores: &Scores, depth: &str, batch: &str) -> String {
@@ -62,6 +62,13 @@ const WINDOW: &str = "%4: i64[KEYS] = iota() {size = KEYS}
           %15: bool[FULL] = broadcast(%19) {shape = [FULL]}
           %16: f32[FULL] = fill() {value = -inf, shape = [FULL], dtype = f32}
           %9: f32[FULL] = select(%15, %3, %16)";
+
+/// Of rows that a mask of the lowest number covers, those keys count alike that no mask of -inf covers.
+const COVERED: &str = "%30: i64[ROWS, KEYS] = fill() {value = 1, shape = [ROWS, KEYS], dtype = i64}
+          %31: bool[ROWS, KEYS] = gt(%5, %30)
+          %32: bool[FULL] = broadcast(%31) {shape = [FULL]}
+          %33: f32[FULL] = fill() {value = -inf, shape = [FULL], dtype = f32}
+          %9: f32[FULL] = select(%32, %29, %33)";
 
 /// Both ways: keys and values cut into panels for the machine, and left alone.
 fn check(scores: &Scores, depth: &str, sizes: &[i64]) {
@@ -127,6 +134,17 @@ fn masks_by_position() {
     for (rows, keys) in [("19", "37"), ("N", "N")] {
         check(&Scores { rows, keys, steps: CAUSAL }, "4", &[1, 70]);
         check(&Scores { rows, keys, steps: WINDOW }, "2", &[1, 70]);
+    }
+}
+
+#[test]
+fn rows_under_the_lowest_number() {
+    let lowest = format!("{:?}", f64::from(f32::MIN));
+    let steps = WINDOW.replace("-inf", &lowest);
+    let covered = format!("{}\n{COVERED}", steps.replace("%9:", "%29:"));
+    for (rows, keys, n) in [("19", "37", 1), ("N", "N", 70), ("16", "1100", 1)] {
+        check_text(&text(&Scores { rows, keys, steps: &steps }, "4", "1"), &[n]);
+        check_text(&text(&Scores { rows, keys, steps: &covered }, "4", "1"), &[n]);
     }
 }
 
