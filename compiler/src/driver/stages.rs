@@ -69,6 +69,7 @@ pub fn lower_watched(
     // GPUs have other limits than those that the pass weighs.
     context.exact = options.exact || options.backend.is_for_gpus();
     context.staged = options.backend.is_for_gpus();
+    context.wide_sums = !options.backend.is_for_gpus();
     context.calibration = options.calibration.clone();
     context.dump = watch;
     let (whole, grouping) = pipeline::parts();

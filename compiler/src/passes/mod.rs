@@ -63,6 +63,8 @@ pub struct Context<'a> {
     pub panel: Option<&'a pack::Width<'a>>,
     /// Factors pass through memory that threads share, so that what is computed at run time need not be packed.
     pub staged: bool,
+    /// Running sums are carried in f64, which the machine has.
+    pub wide_sums: bool,
     /// How many threads share the work of a kernel.
     pub threads: u64,
     /// Convolutions are not replaced by faster algorithms that round more.
@@ -97,6 +99,7 @@ impl std::default::Default for Context<'_> {
             calibration: Calibration::None,
             panel: None,
             staged: false,
+            wide_sums: true,
             threads: 1,
             exact: false,
             narrow_products: true,

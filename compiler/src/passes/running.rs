@@ -6,7 +6,8 @@
 //! cumulate(x, f) {reverse}    =>   reversed(the same on reversed(x))
 //! ```
 //! for numbers, along axes of at least `LONG` elements and such whose number is open. Each value is combined in the order
-//! in which it stands; narrow floats are carried in f32 and rounded where they are read.
+//! in which it stands; sums and products of floats are carried in the next wider type, if the machine has it, and rounded
+//! where they are read.
 
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
@@ -23,7 +24,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         let node = graph.node(id);
         match along(graph, id) {
             Some(axis) => {
-                let scanned = scan(&mut rebuild, id, axis).map_err(PassError::at(PASS.name, &node.origin))?;
+                let scanned = scan(&mut rebuild, id, axis, context).map_err(PassError::at(PASS.name, &node.origin))?;
                 rebuild.set(id, vec![scanned]);
             }
             None => rebuild.copy_with(id, |region| run(region, context))?,
@@ -71,7 +72,7 @@ impl Site<'_> {
     }
 }
 
-fn scan(rebuild: &mut Rebuild, id: NodeId, axis: usize) -> Result<Value, OpError> {
+fn scan(rebuild: &mut Rebuild, id: NodeId, axis: usize, context: &Context) -> Result<Value, OpError> {
     let node = rebuild.old.node(id);
     let (combine, identity) = match node.attrs.str("combine").as_str() {
         "add" => ("add", 0.0),
@@ -80,7 +81,11 @@ fn scan(rebuild: &mut Rebuild, id: NodeId, axis: usize) -> Result<Value, OpError
     };
     let is_reverse = node.attrs.bool("reverse");
     let ty = node.types[0].clone();
-    let wide = if matches!(ty.dtype, DType::F16 | DType::BF16) { DType::F32 } else { ty.dtype };
+    let wide = match ty.dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        DType::F32 if combine != "max" && context.wide_sums => DType::F64,
+        other => other,
+    };
     let mut others = ty.shape.clone();
     let trip = others.remove(axis);
     let mut x = rebuild.operands(id)[0];

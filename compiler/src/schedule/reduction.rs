@@ -9,6 +9,7 @@
 //! Invariant: results do not depend on the number of threads: a reduction is never split over items of the grid.
 
 mod ahead;
+mod parts;
 
 use rustc_hash::FxHashMap;
 
@@ -217,12 +218,12 @@ impl<'a> Rows<'a> {
             let step = &mut |this: &mut Self, b: &mut Builder, carried: &[Value]| {
                 vec![this.step(b, idx, this.width, this.guards.clone(), carried[0])]
             };
-            return self.loops_over(b, &self.inner_but(None), &[initial], step)[0];
+            return self.gather(b, idx, &self.inner_but(None), &[initial], step)[0];
         };
         // One accumulator for each width of tile, combined at the end.
         let segments = segments(&self.loops.axes[lanes], self.machine);
         let initials: Vec<Value> = segments.iter().map(|segment| self.initial(b, idx, segment.width)).collect();
-        let sums = self.loops_over(b, &self.inner_but(Some(lanes)), &initials, &mut |this, b, carried| {
+        let sums = self.gather(b, idx, &self.inner_but(Some(lanes)), &initials, &mut |this, b, carried| {
             let strips = segments.iter().zip(carried).enumerate();
             strips.map(|(nth, (segment, &sum))| this.strip(b, idx, lanes, nth, segment, sum)).collect()
         });
@@ -232,16 +233,17 @@ impl<'a> Rows<'a> {
     }
 
     fn strip(&mut self, b: &mut Builder, idx: usize, lanes: usize, nth: usize, segment: &Segment, sum: Value) -> Value {
-        let name = format!("k{lanes}_{nth}");
-        let sums = each_tile(b, &name, std::slice::from_ref(segment), &[sum], &mut |b, base, segment, carried| {
-            self.at[lanes] = base + &lane(0);
-            let inside = Builder::below(&self.at[lanes], &self.loops.axes[lanes]);
+        let span = Span::new(&format!("k{lanes}_{nth}"), 0, segment.count.clone(), 1);
+        let sums = self.in_parts(b, idx, span, &[sum], &mut |this, b, k, carried| {
+            let base = &segment.start + &(k * segment.width as i64);
+            this.at[lanes] = &base + &lane(0);
+            let inside = Builder::below(&this.at[lanes], &this.loops.axes[lanes]);
             match segment.guarded {
-                true => vec![self.partial_step(b, idx, segment.width, inside, carried[0])],
+                true => vec![this.partial_step(b, idx, segment.width, inside, carried[0])],
                 false => {
-                    self.prefetch(b, idx, lanes, base, segment.width);
-                    self.prefetch_result(b, idx, lanes, base, segment.width);
-                    vec![self.step(b, idx, segment.width, Vec::new(), carried[0])]
+                    this.prefetch(b, idx, lanes, &base, segment.width);
+                    this.prefetch_result(b, idx, lanes, &base, segment.width);
+                    vec![this.step(b, idx, segment.width, Vec::new(), carried[0])]
                 }
             }
         });
@@ -261,13 +263,16 @@ impl<'a> Rows<'a> {
         body: &mut dyn FnMut(&mut Self, &mut Builder, &[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
         let Some((&axis, rest)) = axes.split_first() else { return body(self, b, inits) };
-        let extent = self.loops.axes[axis].clone();
-        let unroll = extent.as_constant().is_some_and(|extent| extent <= UNROLLED);
-        let span = Span { unroll, ..Span::new(&format!("r{axis}"), 0, extent, 1) };
-        b.for_loop(span, inits, |b, position, carried| {
+        b.for_loop(self.span(axis), inits, |b, position, carried| {
             self.at[axis] = position.clone();
             self.loops_over(b, rest, carried, body)
         })
+    }
+
+    fn span(&self, axis: usize) -> Span {
+        let extent = self.loops.axes[axis].clone();
+        let unroll = extent.as_constant().is_some_and(|extent| extent <= UNROLLED);
+        Span { unroll, ..Span::new(&format!("r{axis}"), 0, extent, 1) }
     }
 
     fn initial(&self, b: &mut Builder, idx: usize, width: u64) -> Value {

@@ -171,6 +171,23 @@ fn the_first_few_are_those_of_the_sorted_row() {
     }
 }
 
+/// Each of so many equal numbers would be rounded the same way: one after the other they go wrong by a hundredth.
+#[test]
+fn long_sums_lose_little() {
+    let op = ops::find("reduce_sum").expect("an op");
+    let n = 300_000;
+    for (shape, axis) in [(vec![Dim::symbol("N"), 2.into()], 0i64), (vec![n.into()], 0), (vec![2.into(), n.into()], 1)]
+    {
+        let attrs = Attrs::none().with("axes", vec![axis]);
+        let (graph, node) = graph_of(op, &[Type::new(DType::F32, shape.clone())], &attrs, 1).expect("a graph");
+        let sizes: Vec<usize> = shape.iter().map(|dim| dim.eval(&|_| Some(n)).expect("a size") as usize).collect();
+        let x = Tensor::splat(DType::F32, sizes, f64::from(0.1f32));
+        for machine in [&MACHINES[0], &MACHINES[3]] {
+            check(&graph, node, std::slice::from_ref(&x), n, machine).unwrap_or_else(|e| panic!("{e:.300}"));
+        }
+    }
+}
+
 #[test]
 fn scattered_updates_keep_their_order() {
     let op = ops::find("scatter").expect("an op");
