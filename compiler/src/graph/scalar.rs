@@ -146,7 +146,7 @@ pub static DEFS: &[ScalarDef] = &[
     def(Sinh, "sinh", 1, S::Float, Some(|a, _, _| a.sinh()), None),
     def(Cosh, "cosh", 1, S::Float, Some(|a, _, _| a.cosh()), None),
     def(Asinh, "asinh", 1, S::Float, Some(|a, _, _| libm::asinh(a)), None),
-    def(Acosh, "acosh", 1, S::Float, Some(|a, _, _| libm::acosh(a)), None),
+    def(Acosh, "acosh", 1, S::Float, Some(|a, _, _| acosh(a)), None),
     def(Atanh, "atanh", 1, S::Float, Some(|a, _, _| libm::atanh(a)), None),
     def(Tanh, "tanh", 1, S::Float, Some(|a, _, _| a.tanh()), None),
     def(Erf, "erf", 1, S::Float, Some(|a, _, _| libm::erf(a)), None),
@@ -192,6 +192,11 @@ fn int_modulo(a: i64, b: i64) -> i64 {
 fn scalb(a: f64, b: f64) -> f64 {
     let exponent = b.floor();
     if exponent.is_finite() { libm::scalbn(a, exponent as i32) } else { a * exponent.exp2() }
+}
+
+/// The library's is some number for numbers below -1.
+fn acosh(a: f64) -> f64 {
+    if a < 1.0 { f64::NAN } else { libm::acosh(a) }
 }
 
 fn float_modulo(a: f64, b: f64) -> f64 {

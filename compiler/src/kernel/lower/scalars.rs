@@ -72,6 +72,12 @@ impl Lower<'_> {
         {
             return expand(self, operands);
         }
+        self.of_host(scalar, operands)
+    }
+
+    /// Lane by lane, by the f64 function of the host or the function of a shader.
+    pub(super) fn of_host(&mut self, scalar: Scalar, operands: &[Value]) -> Value {
+        let dtype = self.type_of(operands[operands.len() - 1]).dtype;
         if self.is_block() && dtype == DType::F32 {
             return self.pure(Op::Call(scalar, operands.to_vec()), Type::scalar(dtype));
         }

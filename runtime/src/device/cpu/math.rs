@@ -28,7 +28,7 @@ table! {
     sinh(a): f64 = a.sinh();
     cosh(a): f64 = a.cosh();
     asinh(a): f64 = libm::asinh(a);
-    acosh(a): f64 = libm::acosh(a);
+    acosh(a): f64 = if a < 1.0 { f64::NAN } else { libm::acosh(a) };
     atanh(a): f64 = libm::atanh(a);
     tanh(a): f64 = a.tanh();
     erf(a): f64 = libm::erf(a);

@@ -49,6 +49,8 @@ const LOG2_E_PARTS: [f64; 2] = [1.442_695_021_629_333_5, 1.925_963_033_500_597_7
 /// Below this, exp is zero in any rounding; above that, it is infinite.
 const LEAST: f64 = -104.0;
 const GREATEST: f64 = 88.722_831_726_074_22;
+/// Beyond this, exp is infinite whatever the rest; up to here its exponent is one more than that of numbers.
+const GREATEST_BEFORE_REST: f64 = 88.73;
 /// The same for exp2.
 const LEAST_EXPONENT: f64 = -150.0;
 const GREATEST_EXPONENT: f64 = 127.999_992_370_605_47;
@@ -58,18 +60,42 @@ impl Lower<'_> {
         if self.has_scalb(x) {
             return self.exp_by_scalb(x);
         }
+        self.exp_of_sum(x, None)
+    }
+
+    /// exp(x + rest), where the rest is a rounding of x.
+    pub(super) fn exp_of_sum(&mut self, x: Value, rest: Option<Value>) -> Value {
         // NaN becomes the least: no integer below may depend on it.
         let least = self.like(x, LEAST);
         let above = self.op(Scalar::Gt, &[x, least]);
         let bounded = self.select(above, x, least);
         let (n, exponent) = self.exponent(bounded, LOG2_E);
-        let r = self.without_logs_of_two(bounded, n);
+        let mut r = self.without_logs_of_two(bounded, n);
+        if let Some(rest) = rest {
+            let nothing = self.like(x, 0.0);
+            let rest = self.select(above, rest, nothing);
+            r = self.op(Scalar::Add, &[r, rest]);
+        }
         let q = self.polynomial(r, &EXP);
         let one = self.like(x, 1.0);
         let slope = self.fma(q, r, one);
         let power = self.fma(slope, r, one);
         let result = self.raised(power, exponent);
-        self.inside(x, GREATEST, result)
+        match rest {
+            None => self.inside(x, GREATEST, result),
+            Some(_) => {
+                let result = self.at_most_infinite(result);
+                self.inside(x, GREATEST_BEFORE_REST, result)
+            }
+        }
+    }
+
+    /// Bits beyond those of infinity are infinity.
+    fn at_most_infinite(&mut self, x: Value) -> Value {
+        let bits = self.bitcast(x, DType::I32);
+        let infinity = self.int_like(bits, f32::INFINITY.to_bits().into());
+        let bits = self.op(Scalar::Min, &[bits, infinity]);
+        self.bitcast(bits, DType::F32)
     }
 
     pub(super) fn exp2(&mut self, x: Value) -> Value {

@@ -1,6 +1,8 @@
-//! tanh(x) = x · p(x²) / q(x²) up to 9.05, where it rounds to one.
+//! tanh(x) = x · p(x²) / q(x²) up to 9.05, where it rounds to one. sinh and cosh are half the difference and the sum of E²
+//! and 1/E² with E = exp(|x| / 2), which is finite as long as they are; sinh(x) = x + x³·r(x²) below one. The inverses are
+//! log1p of what is exact for small x.
 //!
-//! The quotient errs by 3e-8 of tanh; it is the best of its degrees by Remez' algorithm.
+//! The quotient errs by 3e-8 of tanh, and r by 3e-8 of sinh; they are the best of their degrees by Remez' algorithm.
 
 use super::Lower;
 use crate::graph::Scalar;
@@ -13,7 +15,88 @@ const ABOVE: [f64; 5] =
 const BELOW: [f64; 5] =
     [1.0, 0.467_143_416_404_724_1, 0.025_876_978_412_270_546, 0.000_328_563_357_470_557_1, 7.776_552_592_986_263e-7];
 
+const SINH: [f64; 3] = [0.166_667_163_372_039_8, 0.008_330_283_686_518_669, 0.000_203_721_938_305_534_42];
+/// From here on √(x² + 1) is x.
+const LARGE: f64 = 1e9;
+
 impl Lower<'_> {
+    pub(super) fn sinh(&mut self, x: Value) -> Value {
+        let size = self.op(Scalar::Abs, &[x]);
+        let is_small = self.with(Scalar::Lt, size, 1.0);
+        let small = self.odd(size, &SINH);
+        let (grown, shrunk) = self.half_powers(size);
+        let large = self.op(Scalar::Sub, &[grown, shrunk]);
+        let size = self.select(is_small, small, large);
+        self.with_sign_of(size, x)
+    }
+
+    pub(super) fn cosh(&mut self, x: Value) -> Value {
+        let size = self.op(Scalar::Abs, &[x]);
+        let (grown, shrunk) = self.half_powers(size);
+        self.op(Scalar::Add, &[grown, shrunk])
+    }
+
+    /// exp(x) / 2 and exp(-x) / 2 for x from zero on.
+    fn half_powers(&mut self, x: Value) -> (Value, Value) {
+        let half = self.with(Scalar::Mul, x, 0.5);
+        let root = self.exp(half);
+        let one = self.like(x, 1.0);
+        let inverse = self.op(Scalar::Div, &[one, root]);
+        let [grown, shrunk] = [root, inverse].map(|root| {
+            let half = self.with(Scalar::Mul, root, 0.5);
+            self.op(Scalar::Mul, &[half, root])
+        });
+        (grown, shrunk)
+    }
+
+    /// log(a + √(a² + 1)) = log1p(a + a² / (1 + √(a² + 1)))
+    pub(super) fn asinh(&mut self, x: Value) -> Value {
+        let size = self.op(Scalar::Abs, &[x]);
+        let one = self.like(x, 1.0);
+        let square = self.op(Scalar::Mul, &[size, size]);
+        let root = self.fma(size, size, one);
+        let root = self.op(Scalar::Sqrt, &[root]);
+        let below = self.op(Scalar::Add, &[one, root]);
+        let more = self.op(Scalar::Div, &[square, below]);
+        let sum = self.op(Scalar::Add, &[size, more]);
+        let log = self.log1p_or_twice(size, sum);
+        self.with_sign_of(log, x)
+    }
+
+    /// log(x + √(x² - 1)) = log1p(t + √(2t + t²)) with t = x - 1
+    pub(super) fn acosh(&mut self, x: Value) -> Value {
+        let t = self.with(Scalar::Add, x, -1.0);
+        let twice = self.with(Scalar::Mul, t, 2.0);
+        let square = self.fma(t, t, twice);
+        let root = self.op(Scalar::Sqrt, &[square]);
+        let sum = self.op(Scalar::Add, &[t, root]);
+        let log = self.log1p_or_twice(x, sum);
+        let is_less = self.with(Scalar::Lt, x, 1.0);
+        let nan = self.like(x, f64::NAN);
+        self.select(is_less, nan, log)
+    }
+
+    /// log1p of a sum, or log(2x) where x is large.
+    fn log1p_or_twice(&mut self, x: Value, sum: Value) -> Value {
+        let is_large = self.with(Scalar::Gt, x, LARGE);
+        let of = self.select(is_large, x, sum);
+        let log = self.log1p(of);
+        let more = self.with(Scalar::Add, log, std::f64::consts::LN_2);
+        self.select(is_large, more, log)
+    }
+
+    /// log((1 + a) / (1 - a)) / 2 = log1p(2a / (1 - a)) / 2
+    pub(super) fn atanh(&mut self, x: Value) -> Value {
+        let size = self.op(Scalar::Abs, &[x]);
+        let one = self.like(x, 1.0);
+        let rest = self.op(Scalar::Sub, &[one, size]);
+        let twice = self.with(Scalar::Mul, size, 2.0);
+        let quotient = self.op(Scalar::Div, &[twice, rest]);
+        let log = self.log1p(quotient);
+        let half = self.with(Scalar::Mul, log, 0.5);
+        self.with_sign_of(half, x)
+    }
+
     pub(super) fn tanh(&mut self, x: Value) -> Value {
         self.odd_quotient(x, ONE, &ABOVE, &BELOW)
     }

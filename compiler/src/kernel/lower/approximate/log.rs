@@ -7,7 +7,7 @@ use crate::graph::{DType, Scalar};
 use crate::kernel::types::Value;
 
 /// ln 2 as a sum of two; the first has so few bits that its product with an exponent is exact.
-const LN_2: [f64; 2] = [0.693_359_375, -0.000_212_194_440_054_690_6];
+pub(super) const LN_2: [f64; 2] = [0.693_359_375, -0.000_212_194_440_054_690_6];
 const LOG: [f64; 9] = [
     0.333_333_313_465_118_4,
     -0.249_999_970_197_677_6,
@@ -25,6 +25,13 @@ const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 
 impl Lower<'_> {
     pub(super) fn log(&mut self, x: Value) -> Value {
+        let (mantissa, exponent) = self.mantissa_and_exponent(x);
+        let log = self.log_of_parts(mantissa, exponent);
+        self.log_specials(x, log)
+    }
+
+    /// m and e as a float, for positive x.
+    pub(super) fn mantissa_and_exponent(&mut self, x: Value) -> (Value, Value) {
         let tiny = self.with(Scalar::Lt, x, LEAST_NORMAL);
         let raised = self.with(Scalar::Mul, x, (1i64 << 23) as f64);
         let normal = self.select(tiny, raised, x);
@@ -37,9 +44,7 @@ impl Lower<'_> {
         let mantissa = self.bitcast(mantissa, DType::F32);
         let exponent = self.cast(exponent, DType::F32);
         let lowered = self.with(Scalar::Add, exponent, -23.0);
-        let exponent = self.select(tiny, lowered, exponent);
-        let log = self.log_of_parts(mantissa, exponent);
-        self.log_specials(x, log)
+        (mantissa, self.select(tiny, lowered, exponent))
     }
 
     fn log_of_parts(&mut self, mantissa: Value, exponent: Value) -> Value {

@@ -7,7 +7,10 @@
 mod erf;
 mod exp;
 mod hyperbolic;
+mod inverse;
 mod log;
+mod power;
+mod remainder;
 mod trigonometric;
 
 use super::{Lower, TargetDesc};
@@ -31,14 +34,45 @@ static EXPANSIONS: &[Expansion] = &[
     Expansion { scalar: Scalar::Log1p, expand: |lower, x| lower.log1p(x[0]), error: 4e-7 },
     Expansion { scalar: Scalar::Tanh, expand: |lower, x| lower.tanh(x[0]), error: 4e-7 },
     Expansion { scalar: Scalar::Erf, expand: |lower, x| lower.erf(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Sin, expand: |lower, x| lower.sin_or_cos(Scalar::Sin, x[0]), error: 2e-7 },
-    Expansion { scalar: Scalar::Cos, expand: |lower, x| lower.sin_or_cos(Scalar::Cos, x[0]), error: 2e-7 },
+    Expansion { scalar: Scalar::Sin, expand: |lower, x| lower.of_angle(Scalar::Sin, x[0]), error: 2e-7 },
+    Expansion { scalar: Scalar::Cos, expand: |lower, x| lower.of_angle(Scalar::Cos, x[0]), error: 2e-7 },
+    Expansion { scalar: Scalar::Tan, expand: |lower, x| lower.of_angle(Scalar::Tan, x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Asin, expand: |lower, x| lower.asin(x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Acos, expand: |lower, x| lower.acos(x[0]), error: 4e-7 },
+    Expansion { scalar: Scalar::Atan, expand: |lower, x| lower.atan(x[0]), error: 3e-7 },
+    Expansion { scalar: Scalar::Atan2, expand: |lower, x| lower.atan2(x[0], x[1]), error: 4e-7 },
+    Expansion { scalar: Scalar::Sinh, expand: |lower, x| lower.sinh(x[0]), error: 1e-6 },
+    Expansion { scalar: Scalar::Cosh, expand: |lower, x| lower.cosh(x[0]), error: 1e-6 },
+    Expansion { scalar: Scalar::Asinh, expand: |lower, x| lower.asinh(x[0]), error: 6e-7 },
+    Expansion { scalar: Scalar::Acosh, expand: |lower, x| lower.acosh(x[0]), error: 6e-7 },
+    Expansion { scalar: Scalar::Atanh, expand: |lower, x| lower.atanh(x[0]), error: 8e-7 },
+    Expansion { scalar: Scalar::Pow, expand: |lower, x| lower.pow(x[0], x[1]), error: 5e-7 },
+    Expansion { scalar: Scalar::Modulo, expand: |lower, x| lower.modulo(x[0], x[1]), error: 0.0 },
 ];
 
-/// The reduction of angles is exact only where multiply-adds are fused.
+/// Exact only where multiply-adds are fused.
+const FUSED: [Scalar; 5] = [Scalar::Sin, Scalar::Cos, Scalar::Tan, Scalar::Pow, Scalar::Modulo];
+
+/// Those that compilers of shaders expand themselves.
+const OF_SHADERS: [Scalar; 12] = [
+    Scalar::Tan,
+    Scalar::Asin,
+    Scalar::Acos,
+    Scalar::Atan,
+    Scalar::Atan2,
+    Scalar::Sinh,
+    Scalar::Cosh,
+    Scalar::Asinh,
+    Scalar::Acosh,
+    Scalar::Atanh,
+    Scalar::Pow,
+    Scalar::Modulo,
+];
+
 pub(super) fn expansion(scalar: Scalar, target: &TargetDesc) -> Option<&'static Expansion> {
-    let exact = target.fma || !matches!(scalar, Scalar::Sin | Scalar::Cos);
-    EXPANSIONS.iter().find(|expansion| exact && expansion.scalar == scalar)
+    let is_exact = target.fma || !FUSED.contains(&scalar);
+    let is_ours = target.threads == 1 || !OF_SHADERS.contains(&scalar);
+    EXPANSIONS.iter().find(|expansion| is_exact && is_ours && expansion.scalar == scalar)
 }
 
 /// Adding this to a small f32 leaves its nearest integer in the low bits of the sum.
@@ -73,6 +107,31 @@ impl Lower<'_> {
         let x = self.select(is_below, low, x);
         let is_above = self.op(Scalar::Lt, &[high, x]);
         self.select(is_above, high, x)
+    }
+
+    /// What `near` gives, unless some lane's size is beyond the limit or no number: then each lane is asked of the host.
+    fn unless_far(
+        &mut self,
+        scalar: Scalar,
+        operands: &[Value],
+        size: Value,
+        limit: f64,
+        near: impl FnOnce(&mut Self) -> Value,
+    ) -> Value {
+        let ty = self.type_of(size).clone();
+        let mut largest = size;
+        if !ty.is_scalar() {
+            let op = Op::Reduce { scalar: Scalar::Max, value: size, axis: 0 };
+            largest = self.pure(op, Type::scalar(DType::F32));
+        }
+        let is_near = self.with(Scalar::Le, largest, limit);
+        self.open(true);
+        let near = near(self);
+        let then = self.close(vec![near]);
+        self.open(true);
+        let far = self.of_host(scalar, operands);
+        let otherwise = self.close(vec![far]);
+        self.push_if(is_near, then, otherwise, &[ty])[0]
     }
 
     fn select(&mut self, condition: Value, a: Value, b: Value) -> Value {

@@ -6,26 +6,25 @@ use crate::kernel::interpret::{Order, interpret};
 use crate::kernel::lower::{TargetDesc, lower};
 use crate::kernel::{Builder, lane};
 
-/// `y = f(x)`, or `f(x, 1 - x)`, through the lowering of a target.
-fn apply(scalar: Scalar, inputs: &[f32], target: &TargetDesc) -> Vec<f32> {
+/// `f(x)`, or `f(x, w)`, through the lowering of a target.
+fn apply(scalar: Scalar, inputs: [&[f32]; 2], target: &TargetDesc) -> Vec<f32> {
     let mut b = Builder::new("apply");
     let n = b.size("N", 0, None);
     let x = b.buffer("x", DType::F32, [n.clone()], Rights::Read);
+    let w = b.buffer("w", DType::F32, [n.clone()], Rights::Read);
     let y = b.buffer("y", DType::F32, [n.clone()], Rights::Write);
     let i = b.grid("i", n.ceil_div(&Dim::constant(16)));
     let at = &(&i * 16) + &lane(0);
     let inside = Builder::below(&at, &n);
-    let loaded = b.load(x, [16], [&at], [inside.clone()], 0.0);
-    let one = b.constant(b.type_of(loaded).clone(), 1.0);
-    let second = b.scalar(Scalar::Sub, &[one, loaded]);
-    let result = b.scalar(scalar, &[loaded, second][..scalar.def().arity]);
+    let operands = [x, w].map(|memory| b.load(memory, [16], [&at], [inside.clone()], 0.0));
+    let result = b.scalar(scalar, &operands[..scalar.def().arity]);
     b.store(y, [&at], [inside], result);
     let kernel = lower(&b.finish(), target).expect("a kernel");
     crate::kernel::verify(&kernel).expect("lowered kernels verify");
-    let bytes: Vec<u8> = inputs.iter().flat_map(|x| x.to_ne_bytes()).collect();
-    let mut buffers = [bytes.clone(), vec![0; bytes.len()]];
-    interpret(&kernel, &[inputs.len() as i64], &mut buffers, Order::Whole).expect("a run");
-    buffers[1].chunks_exact(4).map(|bytes| f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+    let [x, w] = inputs.map(|inputs| inputs.iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<u8>>());
+    let mut buffers = [x, w, vec![0; 4 * inputs[0].len()]];
+    interpret(&kernel, &[inputs[0].len() as i64], &mut buffers, Order::Whole).expect("a run");
+    buffers[2].chunks_exact(4).map(|bytes| f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
 }
 
 /// Every so many f32 of both signs, and what is special.
@@ -37,23 +36,50 @@ fn samples() -> Vec<f32> {
     samples
 }
 
+/// Of two arguments each meets itself, its complement and some others, small and large, and numbers that are whole.
+fn partners(x: &[f32]) -> Vec<Vec<f32>> {
+    let n = x.len();
+    let some = |stride: usize| (0..n).map(|idx| x[(idx * stride + stride / 2) % n]).collect();
+    let map = |f: &dyn Fn(usize, f32) -> f32| x.iter().enumerate().map(|(idx, &x)| f(idx, x)).collect();
+    vec![
+        map(&|_, x| 1.0 - x),
+        map(&|_, x| x),
+        some(7919),
+        some(104_729),
+        map(&|idx, _| (idx % 41) as f32 - 20.0),
+        map(&|idx, _| (idx % 97) as f32 / 8.0 - 6.0),
+        map(&|idx, x| x * ((idx % 13) as f32 - 6.0)),
+    ]
+}
+
+/// The zeros of these have the signs of their arguments.
+const ODD: [Scalar; 7] =
+    [Scalar::Sin, Scalar::Tan, Scalar::Asin, Scalar::Atan, Scalar::Sinh, Scalar::Asinh, Scalar::Atanh];
+
 #[test]
 fn expansions_agree_with_f64() {
     let samples = samples();
     for expansion in EXPANSIONS {
-        let float = expansion.scalar.def().float.expect("a float function");
+        let partners = if expansion.scalar.def().arity == 1 { vec![samples.clone()] } else { partners(&samples) };
         for target in [TargetDesc::AVX512, TargetDesc::AVX2, TargetDesc::SSE] {
-            // Without fused operations each step rounds twice.
-            let error = if target.fma { expansion.error } else { 2.0 * expansion.error };
-            let found = apply(expansion.scalar, &samples, &target);
-            for (&x, &y) in samples.iter().zip(&found) {
-                let wanted = float(x.into(), (1.0 - x).into(), 0.0);
-                let single = wanted as f32;
-                let near = (f64::from(y) - wanted).abs() <= error * wanted.abs();
-                let flushed = wanted.abs() < f64::from(f32::MIN_POSITIVE) && y.abs() <= f32::MIN_POSITIVE;
-                let fits = near || y == single || flushed || y.is_nan() && single.is_nan();
-                assert!(fits, "{}({x:e}) = {y:e}, not {single:e}", expansion.scalar);
-            }
+            partners.iter().for_each(|partners| check(expansion, &samples, partners, &target));
         }
+    }
+}
+
+fn check(expansion: &Expansion, x: &[f32], w: &[f32], target: &TargetDesc) {
+    let float = expansion.scalar.def().float.expect("a float function");
+    // Without fused operations each step rounds twice.
+    let error = if target.fma { expansion.error } else { 2.0 * expansion.error };
+    let found = apply(expansion.scalar, [x, w], target);
+    for ((&x, &w), &y) in x.iter().zip(w).zip(&found) {
+        let wanted = float(x.into(), w.into(), 0.0);
+        let single = wanted as f32;
+        let near = (f64::from(y) - wanted).abs() <= error * wanted.abs();
+        let flushed = wanted.abs() < f64::from(f32::MIN_POSITIVE) && y.abs() <= f32::MIN_POSITIVE;
+        let fits = near || y == single || flushed || y.is_nan() && single.is_nan();
+        assert!(fits, "{}({x:e}, {w:e}) = {y:e}, not {single:e}", expansion.scalar);
+        let keeps_sign = wanted != 0.0 || y.is_sign_negative() == single.is_sign_negative();
+        assert!(keeps_sign || !ODD.contains(&expansion.scalar), "{}({x:e}) = {y:e}", expansion.scalar);
     }
 }

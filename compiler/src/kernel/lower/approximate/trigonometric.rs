@@ -1,11 +1,12 @@
-//! sin and cos: with n the integer nearest to x·2/π and r = x - n·π/2, |r| <= π/4, one of ±sin(r), ±cos(r).
+//! sin, cos and tan: with n the integer nearest to x·2/π and r = x - n·π/2, |r| <= π/4, one of ±sin(r), ±cos(r), or a
+//! quotient of them.
 //!
 //! π/2 is a sum of three f32, subtracted with fused multiply-adds: exact enough up to the limit below. A vector with a
 //! lane beyond it (or NaN) goes to the host, lane by lane. The polynomials err by 2e-11.
 
 use super::Lower;
-use crate::graph::{DType, Scalar};
-use crate::kernel::types::*;
+use crate::graph::Scalar;
+use crate::kernel::types::Value;
 
 const LIMIT: f64 = 1e5;
 const HALF_PI: [f64; 3] = [1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15];
@@ -15,28 +16,9 @@ const COS: [f64; 4] =
     [0.041_666_667_908_430_1, -0.001_388_888_806_104_66, 2.480_059_447_407_256_8e-5, -2.730_030_814_745_987_3e-7];
 
 impl Lower<'_> {
-    pub(super) fn sin_or_cos(&mut self, scalar: Scalar, x: Value) -> Value {
-        let ty = self.type_of(x).clone();
-        let mut largest = self.op(Scalar::Abs, &[x]);
-        if !ty.is_scalar() {
-            let op = Op::Reduce { scalar: Scalar::Max, value: largest, axis: 0 };
-            largest = self.pure(op, Type::scalar(DType::F32));
-        }
-        let reducible = self.with(Scalar::Le, largest, LIMIT);
-        self.open(true);
-        let near = self.reduced(scalar, x);
-        let then = self.close(vec![near]);
-        self.open(true);
-        let far = self.each_lane(&[x], |lower, operands| {
-            if lower.is_block() {
-                return lower.pure(Op::Call(scalar, operands.to_vec()), Type::scalar(DType::F32));
-            }
-            let wide = lower.cast(operands[0], DType::F64);
-            let called = lower.pure(Op::Call(scalar, vec![wide]), Type::scalar(DType::F64));
-            lower.cast(called, DType::F32)
-        });
-        let otherwise = self.close(vec![far]);
-        self.push_if(reducible, then, otherwise, &[ty])[0]
+    pub(super) fn of_angle(&mut self, scalar: Scalar, x: Value) -> Value {
+        let size = self.op(Scalar::Abs, &[x]);
+        self.unless_far(scalar, &[x], size, LIMIT, |lower| lower.reduced(scalar, x))
     }
 
     fn reduced(&mut self, scalar: Scalar, x: Value) -> Value {
@@ -54,14 +36,31 @@ impl Lower<'_> {
         let (minus_half, one) = (self.like(x, -0.5), self.like(x, 1.0));
         let cos = self.fma(square, cos, minus_half);
         let cos = self.fma(square, cos, one);
-        // cos(x) = sin(x + π/2)
-        let one = self.int_like(quadrant, 1);
-        let quadrant = if scalar == Scalar::Cos { self.op(Scalar::Add, &[quadrant, one]) } else { quadrant };
         let odd = self.bit(quadrant, 1);
-        let value = self.select(odd, cos, sin);
-        let negative = self.bit(quadrant, 2);
+        let (negative, value) = match scalar {
+            Scalar::Tan => {
+                let [above, below] =
+                    [(cos, sin), (sin, cos)].map(|(then, otherwise)| self.select(odd, then, otherwise));
+                (odd, self.op(Scalar::Div, &[above, below]))
+            }
+            // cos(x) = sin(x + π/2)
+            Scalar::Cos => {
+                let one = self.int_like(quadrant, 1);
+                let quadrant = self.op(Scalar::Add, &[quadrant, one]);
+                (self.bit(quadrant, 2), self.select(odd, sin, cos))
+            }
+            _ => (self.bit(quadrant, 2), self.select(odd, cos, sin)),
+        };
         let negated = self.op(Scalar::Neg, &[value]);
-        self.select(negative, negated, value)
+        let value = self.select(negative, negated, value);
+        match scalar {
+            Scalar::Cos => value,
+            // Which zero it is the products forget.
+            _ => {
+                let is_zero = self.with(Scalar::Eq, x, 0.0);
+                self.select(is_zero, x, value)
+            }
+        }
     }
 
     fn bit(&mut self, value: Value, bit: i64) -> Value {
