@@ -162,9 +162,10 @@ fn while_and_cond_follow_their_conditions() {
 #[test]
 fn a_wrong_lifetime_shows_as_nan() {
     let mut call = double_and_scale();
-    // The checker catches a use outside a life; a kernel that reads what it should write is
-    // only seen by the poison.
-    call.steps[1] = launch(SCALE, &[2, 2], &["N"], "N");
+    // The checker catches a use outside a life; a kernel that reads what nobody wrote is only seen
+    // by the poison.
+    call.values.push(value(DType::F32, &["N"], Storage::Arena, (1, 1)));
+    call.steps[1] = launch(SCALE, &[4, 2], &["N"], "N");
     let mut session = open(&program(vec![call]), poisoned()).unwrap();
     let y = floats(&mut session, "call", &[("x", TensorRef::of(&[2], &[1f32, 2.0]).unwrap())]).unwrap();
     assert!(y.iter().all(|y| y.is_nan()));

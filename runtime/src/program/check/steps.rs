@@ -1,12 +1,13 @@
 //! The steps of an entry: indices, what is written, and lifetimes.
 //!
 //! A loop runs its steps again, so a value that enters or leaves it must be alive during all of
-//! it; only values that live inside one iteration may share memory with others of that loop.
+//! it; only values that live inside one iteration may share memory with others of that loop. What a
+//! kernel writes is no other argument's memory, for its code is made for buffers that do not overlap.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Checked, MAX_NESTING, ensure, get, only_mentions};
-use crate::program::{Bound, DType, Entry, Program, Step, Storage, Symbol, ValueId};
+use crate::program::{Bound, DType, Entry, Kernel, Program, Step, Storage, Symbol, ValueId};
 
 pub(super) fn check(program: &Program, entry: &Entry, sizes: &HashSet<&Symbol>) -> Checked {
     let mut walk = Walk { program, entry, sizes, number: 0, loops: Vec::new(), depth: 0 };
@@ -24,6 +25,9 @@ pub(super) fn check(program: &Program, entry: &Entry, sizes: &HashSet<&Symbol>) 
     }
     Ok(())
 }
+
+/// Whose bytes a value has: arena values have their own, others those of their storage.
+type Memory = (Storage, Option<ValueId>);
 
 struct Walk<'a> {
     program: &'a Program,
@@ -60,16 +64,7 @@ impl Walk<'_> {
                 ensure(args.len() == n_args && sizes.len() == n_sizes, || {
                     format!("`{}` takes {n_args} values, {n_sizes} sizes", kernel.name)
                 })?;
-                for (&arg, declared) in args.iter().zip(&kernel.args) {
-                    self.uses(arg, number)?;
-                    let dtype = self.entry.value(arg).dtype;
-                    ensure(dtype == declared.dtype, || {
-                        format!("`{}` takes {} where value {} is {dtype}", kernel.name, declared.dtype, arg.0)
-                    })?;
-                    if declared.access.writes() {
-                        self.writes(arg)?;
-                    }
-                }
+                self.args(kernel, args, number)?;
                 let mut dims = sizes.iter().chain([grid, grain]);
                 dims.try_for_each(|dim| only_mentions(dim, self.sizes))
             }
@@ -105,6 +100,34 @@ impl Walk<'_> {
                 self.block(then)?;
                 self.block(otherwise)
             }
+        }
+    }
+
+    fn args(&self, kernel: &Kernel, args: &[ValueId], number: usize) -> Checked {
+        let mut written: HashMap<Memory, bool> = HashMap::new();
+        for (&arg, declared) in args.iter().zip(&kernel.args) {
+            self.uses(arg, number)?;
+            let dtype = self.entry.value(arg).dtype;
+            ensure(dtype == declared.dtype, || {
+                format!("`{}` takes {} where value {} is {dtype}", kernel.name, declared.dtype, arg.0)
+            })?;
+            let writes = declared.access.writes();
+            if writes {
+                self.writes(arg)?;
+            }
+            let other = written.insert(self.memory(arg), writes);
+            ensure(other.is_none_or(|other| !writes && !other), || {
+                format!("`{}` writes memory of value {} that is another argument's too", kernel.name, arg.0)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn memory(&self, id: ValueId) -> Memory {
+        let root = self.entry.root(id);
+        match self.entry.value(root).storage {
+            Storage::Arena => (Storage::Arena, Some(root)),
+            kept => (kept, None),
         }
     }
 

@@ -134,6 +134,17 @@ static BROKEN: &[(&str, Break)] = &[
     ("step 0: `k` takes 2 values, 1 sizes", |p| edit_launch(p, |_, args| args.truncate(1))),
     ("step 0: no value 99", |p| edit_launch(p, |_, args| args[0] = ValueId(99))),
     ("step 0: value 0 is written, but it is read-only", |p| edit_launch(p, |_, args| args[1] = ValueId(0))),
+    ("step 0: `k` writes memory of value 4 that is another argument's too", |p| {
+        edit_launch(p, |_, args| *args = vec![ValueId(3), ValueId(4)]);
+    }),
+    ("step 0: `k` writes memory of value 8 that is another argument's too", |p| {
+        p.entries[0].values[6].storage = Storage::Output(0);
+        edit_launch(p, |_, args| *args = vec![ValueId(6), ValueId(8)]);
+    }),
+    ("step 0: `k` writes memory of value 3 that is another argument's too", |p| {
+        p.kernels[0].args[0].access = Access::Update;
+        edit_launch(p, |_, args| args[0] = ValueId(3));
+    }),
     ("value 3 is used outside its life 1..=7", |p| p.entries[0].values[3].lifetime = (1, 7)),
     ("value 3 is used outside its life 0..=5", |p| p.entries[0].values[3].lifetime = (0, 5)),
     ("value 6 crosses the edge of the loop 1..=3", |p| p.entries[0].values[6].lifetime = (2, 4)),
