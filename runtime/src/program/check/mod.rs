@@ -13,7 +13,7 @@ use std::fmt;
 
 use super::{
     BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SEED_INPUT, SizeDecl, Storage, Symbol,
-    ValueDecl,
+    ValueDecl, ValueId,
 };
 use crate::error::{ErrorKind, RunError};
 
@@ -191,7 +191,8 @@ impl Program {
         let dtype = match value.storage {
             Storage::Arena => return Ok(()),
             Storage::Alias(of) => {
-                return ensure((of.0 as usize) < index, || "it is an alias of no earlier value".to_string());
+                ensure((of.0 as usize) < index, || "it is an alias of no earlier value".to_string())?;
+                return self.check_alignment(entry, ValueId(index as u32));
             }
             Storage::Input(of) => dtype_of(&entry.inputs, of, "input")?,
             Storage::Output(of) => dtype_of(&entry.outputs, of, "output")?,
@@ -201,6 +202,15 @@ impl Program {
             Storage::Constant(of) => get(&self.constants, of, "constant")?.dtype,
         };
         ensure(dtype == value.dtype, || format!("it is {}, its storage {dtype}", value.dtype))
+    }
+
+    /// Memory of a session's own is aligned for every type, that of its callers for the type of their tensor.
+    fn check_alignment(&self, entry: &Entry, alias: ValueId) -> Checked {
+        let (dtype, root) = (entry.value(alias).dtype, entry.value(entry.root(alias)));
+        let is_callers = matches!(root.storage, Storage::Input(_) | Storage::Output(_) | Storage::Param(_));
+        ensure(!is_callers || dtype.size_of() <= root.dtype.size_of(), || {
+            format!("it is {dtype}, for which the {} of a caller are not aligned", root.dtype)
+        })
     }
 }
 

@@ -130,6 +130,10 @@ static BROKEN: &[(&str, Break)] = &[
     ("value 0: no input 5", |p| p.entries[0].values[0].storage = Storage::Input(5)),
     ("value 0: it is f32, its storage i64", |p| p.entries[0].values[0].storage = Storage::Input(1)),
     ("value 4: it is an alias of no earlier value", |p| p.entries[0].values[4].storage = Storage::Alias(ValueId(4))),
+    ("value 4: it is f64, for which the f32 of a caller are not aligned", |p| {
+        p.entries[0].values[3].storage = Storage::Input(0);
+        p.entries[0].values[4].dtype = DType::F64;
+    }),
     ("step 0: no kernel 1", |p| edit_launch(p, |kernel, _| *kernel = KernelId(1))),
     ("step 0: `k` takes 2 values, 1 sizes", |p| edit_launch(p, |_, args| args.truncate(1))),
     ("step 0: no value 99", |p| edit_launch(p, |_, args| args[0] = ValueId(99))),
