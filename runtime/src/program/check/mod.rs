@@ -55,6 +55,7 @@ impl Program {
         let at = |place: String| move |problem| Malformed { place, problem };
         distinct("entry", self.entries.iter().map(|entry| &entry.name))
             .and_then(|()| distinct("param", self.params.iter().map(|param| &param.name)))
+            .and_then(|()| distinct("state", self.states.iter().map(|state| &state.name)))
             .map_err(at(format!("program `{}`", self.name)))?;
         let decided = self.dtypes().all(|dtype| dtype != DType::Real);
         ensure(decided, || "a float's precision is not decided".to_string()).map_err(at("a type".to_string()))?;

@@ -38,9 +38,9 @@ pub(crate) fn good() -> Program {
     });
     program.constants.push(Constant { name: "c".into(), dtype: DType::F32, shape: vec![4], data });
     program.params.push(ParamDecl { name: "w".into(), dtype: DType::F32, shape: vec![4] });
-    let state = |init| StateDecl { name: "s".into(), dtype: DType::F32, shape: vec![dim("4")], init };
-    program.states.push(state(InitValue::Constant(0)));
-    program.states.push(state(InitValue::Entry { entry: 1, output: 0 }));
+    let state = |name: &str, init| StateDecl { name: name.into(), dtype: DType::F32, shape: vec![dim("4")], init };
+    program.states.push(state("s", InitValue::Constant(0)));
+    program.states.push(state("t", InitValue::Entry { entry: 1, output: 0 }));
     let f32_port = |name: &str, shape: &[&str]| Port {
         name: name.into(),
         dtype: DType::F32,
@@ -107,6 +107,7 @@ type Break = fn(&mut Program);
 /// What is broken, and what the message must say.
 static BROKEN: &[(&str, Break)] = &[
     ("two entrys are called `call`", |p| p.entries[1].name = "call".into()),
+    ("two states are called `s`", |p| p.states[1].name = "s".into()),
     ("kernel `k`: no blob 9", |p| p.kernels[0].object = Some(BlobId(9))),
     ("kernel `k`: size m is not declared", |p| p.kernels[0].grid = dim("m")),
     ("kernel `k`: size m is not declared", |p| p.kernels[0].args[0].shape = vec![dim("m")]),
@@ -119,7 +120,7 @@ static BROKEN: &[(&str, Break)] = &[
     ("param `w`: 33 axes", |p| p.params[0].shape = vec![1; 33]),
     ("state `s`: no constant 3", |p| p.states[0].init = InitValue::Constant(3)),
     ("state `s`: its initial value has another type", |p| p.states[0].dtype = DType::I32),
-    ("state `s`: no output 1", |p| p.states[1].init = InitValue::Entry { entry: 1, output: 1 }),
+    ("state `t`: no output 1", |p| p.states[1].init = InitValue::Entry { entry: 1, output: 1 }),
     ("takes inputs other than the seed", |p| p.states[1].init = InitValue::Entry { entry: 0, output: 0 }),
     ("size N is not declared", |p| p.entries[0].sizes.clear()),
     ("the range of N is empty", |p| p.entries[0].sizes[0].hi = Some(0)),
