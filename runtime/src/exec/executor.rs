@@ -10,7 +10,7 @@ use super::poison::{POISON, Poison, Span};
 use super::pool::{Order, Pool};
 use super::profile::Counter;
 use crate::device::cpu::{Code, KernelFn};
-use crate::error::{ErrorKind, RunError};
+use crate::error::RunError;
 use crate::program::{SliceMove, ValueId};
 
 pub struct Executor<'a> {
@@ -129,15 +129,11 @@ impl Executor<'_> {
     }
 
     fn copy_slice(&self, slice: &CopySlice) -> Result<(), RunError> {
-        let at = self.read_i64(slice.at);
-        let Some(row) = usize::try_from(at).ok().filter(|&row| row < slice.n_rows) else {
-            let message = format!("row {at} of a tensor with {} rows", slice.n_rows);
-            return Err(RunError::new(ErrorKind::Range, message));
-        };
+        let row = slice.row(self.read_i64(slice.at))?;
         // SAFETY: the plan checked that `n_rows` rows of `row_bytes` make up the whole value.
         unsafe {
             let inside = self.pointer(slice.rows).add(row * slice.row_bytes);
-            let outside = self.pointer(slice.row);
+            let outside = self.pointer(slice.outside);
             match slice.direction {
                 SliceMove::Write => std::ptr::copy(outside, inside, slice.row_bytes),
                 SliceMove::Read => std::ptr::copy(inside, outside, slice.row_bytes),

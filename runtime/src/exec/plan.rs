@@ -67,11 +67,21 @@ pub struct Launch {
 
 pub struct CopySlice {
     pub rows: ValueId,
-    pub row: ValueId,
+    pub outside: ValueId,
     pub at: ValueId,
     pub n_rows: usize,
     pub row_bytes: usize,
     pub direction: SliceMove,
+}
+
+impl CopySlice {
+    /// The row that a number read at run time names.
+    pub fn row(&self, at: i64) -> Result<usize, RunError> {
+        usize::try_from(at).ok().filter(|&row| row < self.n_rows).ok_or_else(|| {
+            let message = format!("row {at} of a tensor with {} rows", self.n_rows);
+            RunError::new(ErrorKind::Range, message)
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +307,9 @@ impl Planner<'_> {
         let n_rows = self.entry.value(rows).shape.first().map(|dim| self.count(dim, number)).transpose()?;
         let fits = n_rows.and_then(|n_rows| n_rows.checked_mul(row_bytes)) == Some(self.bytes[rows.0 as usize]);
         match n_rows {
-            Some(n_rows) if fits => Ok(Action::CopySlice(CopySlice { rows, row, at, n_rows, row_bytes, direction })),
+            Some(n_rows) if fits => {
+                Ok(Action::CopySlice(CopySlice { rows, outside: row, at, n_rows, row_bytes, direction }))
+            }
             _ => Err(self.broken(format!("step {number} moves a row that is not one"))),
         }
     }

@@ -119,12 +119,8 @@ impl<'a> Steps<'a> {
     }
 
     fn copy_slice(&mut self, slice: &CopySlice) -> Result<(), RunError> {
-        let at = self.fetch_i64(slice.at)?;
-        let Some(row) = usize::try_from(at).ok().filter(|&row| row < slice.n_rows) else {
-            let message = format!("row {at} of a tensor with {} rows", slice.n_rows);
-            return Err(RunError::new(ErrorKind::Range, message));
-        };
-        let (rows, outside) = (self.span(slice.rows), self.span(slice.row));
+        let row = slice.row(self.fetch_i64(slice.at)?)?;
+        let (rows, outside) = (self.span(slice.rows), self.span(slice.outside));
         let offset = rows.offset + (row * slice.row_bytes) as u64;
         let inside = Span { offset, bytes: slice.row_bytes as u64, ..rows };
         match slice.direction {

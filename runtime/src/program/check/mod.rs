@@ -1,9 +1,9 @@
 //! What a well-formed program is. Programs come from files, so nothing is taken on trust.
 //!
 //! After [`Program::check`]: every index is in range; every size speaks of declared symbols only;
-//! aliases name earlier values; a launch passes what its kernel takes and writes nothing that is
-//! read-only; every use of an arena value lies inside its lifetime, and lifetimes respect loops;
-//! nesting is bounded. What depends on the sizes' values (bytes of aliases, rows, storage) is
+//! aliases name earlier values, aligned for their type; a launch passes what its kernel takes, and
+//! what it writes is no other argument; nothing is written that is read-only or counts a loop; every
+//! use of an arena value lies inside its lifetime, and lifetimes respect loops; nesting is bounded. What depends on the sizes' values (bytes of aliases, rows, storage) is
 //! checked when an entry is bound to sizes, before any of its steps runs.
 
 mod steps;

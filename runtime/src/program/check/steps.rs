@@ -10,7 +10,7 @@ use super::{Checked, MAX_NESTING, ensure, get, only_mentions};
 use crate::program::{Bound, DType, Entry, Kernel, Program, Step, Storage, Symbol, ValueId};
 
 pub(super) fn check(program: &Program, entry: &Entry, sizes: &HashSet<&Symbol>) -> Checked {
-    let mut walk = Walk { program, entry, sizes, number: 0, loops: Vec::new(), depth: 0 };
+    let mut walk = Walk { program, entry, sizes, number: 0, loops: Vec::new(), depth: 0, counters: Vec::new() };
     walk.block(&entry.steps)?;
     let n_steps = walk.number;
     ensure(entry.labels.is_empty() || entry.labels.len() == n_steps, || {
@@ -38,6 +38,8 @@ struct Walk<'a> {
     /// First and last step of each loop around the current one, outermost first.
     loops: Vec<(usize, usize)>,
     depth: usize,
+    /// Of the loops around the current step; their loops alone write to them.
+    counters: Vec<ValueId>,
 }
 
 impl Walk<'_> {
@@ -83,7 +85,11 @@ impl Walk<'_> {
                 self.bound(from, number)?;
                 self.bound(to, number)?;
                 self.counter(*counter, number, number + step.n_steps() - 1)?;
-                self.inside_loop(step, number, |walk| walk.block(body))
+                self.writes(*counter)?;
+                self.counters.push(*counter);
+                self.inside_loop(step, number, |walk| walk.block(body))?;
+                self.counters.pop();
+                Ok(())
             }
             Step::While { at_most, cond, test, body } => {
                 if let Some(at_most) = at_most {
@@ -161,9 +167,11 @@ impl Walk<'_> {
     }
 
     fn writes(&self, id: ValueId) -> Checked {
-        let storage = self.entry.value(self.entry.root(id)).storage;
+        let root = self.entry.root(id);
+        let storage = self.entry.value(root).storage;
         let writable = matches!(storage, Storage::Arena | Storage::Output(_) | Storage::State(_));
-        ensure(writable, || format!("value {} is written, but it is read-only", id.0))
+        ensure(writable, || format!("value {} is written, but it is read-only", id.0))?;
+        ensure(!self.counters.contains(&root), || format!("value {} is written, but it counts a loop around", id.0))
     }
 
     fn scalar(&self, id: ValueId, dtype: DType, number: usize) -> Checked {

@@ -155,6 +155,16 @@ static BROKEN: &[(&str, Break)] = &[
     ("value 6 crosses the edge of the loop 1..=3", |p| p.entries[0].values[6].lifetime = (2, 4)),
     ("value 6 crosses the edge of the loop 1..=3", |p| p.entries[0].values[6].lifetime = (1, 2)),
     ("must be an arena value that lives through its loop", |p| p.entries[0].values[5].lifetime = (1, 2)),
+    ("step 2: value 5 is written, but it counts a loop around", |p| {
+        edit_body(p, |body| body[0] = Step::Copy { from: ValueId(1), to: ValueId(5) });
+    }),
+    ("value 5 is written, but it counts a loop around", |p| {
+        edit_body(p, |body| {
+            let (from, to) = (Bound::Size(dim("0")), Bound::Size(dim("1")));
+            *body = vec![Step::Repeat { counter: ValueId(5), from, to, body: std::mem::take(body) }];
+        });
+        p.entries[0].values[5].lifetime = (1, 4);
+    }),
     ("value 5 lives from step 1 to 8 of 8", |p| p.entries[0].values[5].lifetime = (1, 8)),
     ("value 2 is no i64 scalar", |p| edit_row(p, |at| *at = ValueId(2))),
     ("value 3 is no i64 scalar", |p| edit_row(p, |at| *at = ValueId(3))),
@@ -170,6 +180,12 @@ static BROKEN: &[(&str, Break)] = &[
 fn edit_launch(program: &mut Program, edit: impl Fn(&mut KernelId, &mut Vec<ValueId>)) {
     if let Step::Launch { kernel, args, .. } = &mut program.entries[0].steps[0] {
         edit(kernel, args);
+    }
+}
+
+fn edit_body(program: &mut Program, edit: impl Fn(&mut Vec<Step>)) {
+    if let Step::Repeat { body, .. } = &mut program.entries[0].steps[1] {
+        edit(body);
     }
 }
 
