@@ -175,10 +175,11 @@ impl Session {
         outputs: &mut [(&str, TensorMut)],
     ) -> Result<(), RunError> {
         let index = self.entry_index(entry)?;
-        let plan = self.prepare(index, inputs)?;
+        let plan = self.plan_for(index, inputs)?;
         let program = Arc::clone(&self.program);
+        let ports = &program.entries[index].outputs;
         self.scratch.outputs.clear();
-        for (port, shape) in program.entries[index].outputs.iter().zip(&plan.output_shapes) {
+        for (port, shape) in ports.iter().zip(&plan.output_shapes) {
             let Some((_, output)) = outputs.iter_mut().find(|(name, _)| *name == port.name) else {
                 let message = format!("output `{}` of `{entry}` has nowhere to go", port.name);
                 return Err(RunError::new(ErrorKind::Name, message));
@@ -191,10 +192,11 @@ impl Session {
             }
             self.scratch.outputs.push(output.bytes_mut().as_mut_ptr());
         }
-        if outputs.len() != program.entries[index].outputs.len() {
-            let message = format!("`{entry}` has {} outputs, not {}", self.scratch.outputs.len(), outputs.len());
+        if outputs.len() != ports.len() {
+            let message = format!("`{entry}` has {} outputs, not {}", ports.len(), outputs.len());
             return Err(RunError::new(ErrorKind::Name, message));
         }
+        self.make_ready(index, &plan)?;
         // SAFETY: inputs and outputs are borrowed until this function returns, with the types
         // and shapes that were just checked.
         unsafe { self.execute(index, &plan) }
@@ -203,7 +205,9 @@ impl Session {
     /// Bytes of intermediate values that a call with these inputs needs.
     pub fn arena_bytes(&mut self, entry: &str, inputs: &[(&str, TensorRef)]) -> Result<usize, RunError> {
         let index = self.entry_index(entry)?;
-        Ok(self.prepare(index, inputs)?.arena_len)
+        let plan = self.plan_for(index, inputs)?;
+        self.make_ready(index, &plan)?;
+        Ok(plan.arena_len)
     }
 
     /// The time of each step so far, for sessions that keep a profile.
@@ -229,7 +233,8 @@ impl Session {
     }
 
     fn run_entry(&mut self, index: usize, inputs: &[(&str, TensorRef)]) -> Result<Vec<(String, Tensor)>, RunError> {
-        let plan = self.prepare(index, inputs)?;
+        let plan = self.plan_for(index, inputs)?;
+        self.make_ready(index, &plan)?;
         let program = Arc::clone(&self.program);
         let mut outputs = Vec::with_capacity(plan.output_shapes.len());
         self.scratch.outputs.clear();

@@ -40,6 +40,11 @@ impl Sizes {
         dim.eval(&|symbol| self.get(symbol))
     }
 
+    /// Whether no size is another one here than there.
+    pub fn agree_with(&self, others: &Sizes) -> bool {
+        self.0.iter().all(|bound| others.get(&bound.symbol).is_none_or(|value| value == bound.value))
+    }
+
     /// A shape in numbers; `None` when a size is unknown or negative.
     pub fn shape(&self, shape: &[Dim]) -> Option<Vec<usize>> {
         shape.iter().map(|dim| self.eval(dim).and_then(|size| usize::try_from(size).ok())).collect()

@@ -15,14 +15,13 @@ use crate::exec::sizes;
 use crate::program::{DType, Entry, SEED_INPUT, Symbol};
 
 impl Session {
-    /// Matches inputs with ports, finds or makes the plan for their shapes, decides the checks
-    /// and sees to it that the memory is there.
-    pub(super) fn prepare(&mut self, index: usize, inputs: &[(&str, TensorRef)]) -> Result<Arc<Plan>, RunError> {
+    /// Matches inputs with ports, finds or makes the plan for their shapes, and decides the checks. Nothing that another
+    /// call could tell is changed.
+    pub(super) fn plan_for(&mut self, index: usize, inputs: &[(&str, TensorRef)]) -> Result<Arc<Plan>, RunError> {
         let program = Arc::clone(&self.program);
         let entry = &program.entries[index];
         self.match_inputs(entry, inputs)?;
-        let cached = self.plans[index].iter().position(|cached| cached.key == self.scratch.key);
-        let plan = match cached {
+        let plan = match self.plans[index].iter().position(|cached| cached.key == self.scratch.key) {
             Some(at) => {
                 self.plans[index][..=at].rotate_right(1);
                 Arc::clone(&self.plans[index][0].plan)
@@ -30,20 +29,24 @@ impl Session {
             None => Arc::new(self.make_plan(entry)?),
         };
         self.check_scalars(entry, &plan)?;
-        if cached.is_none() {
-            let key = self.scratch.key.clone();
-            self.bring_about_states(entry, &plan)?;
-            self.plans[index].truncate(MAX_PLANS - 1);
-            self.plans[index].insert(0, CachedPlan { key, plan: Arc::clone(&plan) });
-        }
+        Ok(plan)
+    }
+
+    /// Sees to it that the memory is there that the plan just found speaks of.
+    pub(super) fn make_ready(&mut self, index: usize, plan: &Arc<Plan>) -> Result<(), RunError> {
         if plan.arena_len > self.arena.len() && matches!(self.engine, Engine::Cpu(_)) {
             self.arena = AlignedBytes::default();
             self.arena = AlignedBytes::zeroed(plan.arena_len)?;
         }
+        if !self.plans[index].first().is_some_and(|cached| Arc::ptr_eq(&cached.plan, plan)) {
+            self.bring_about_states(index, plan)?;
+            self.plans[index].truncate(MAX_PLANS - 1);
+            self.plans[index].insert(0, CachedPlan { key: self.scratch.key.clone(), plan: Arc::clone(plan) });
+        }
         if self.options.profile {
             self.counters[index].resize(plan.n_steps, Counter::default());
         }
-        Ok(plan)
+        Ok(())
     }
 
     fn match_inputs(&mut self, entry: &Entry, inputs: &[(&str, TensorRef)]) -> Result<(), RunError> {
@@ -95,22 +98,38 @@ impl Session {
         Ok(plan)
     }
 
-    /// Starts the states that the entry uses and that waited for sizes which are known now.
-    fn bring_about_states(&mut self, entry: &Entry, plan: &Plan) -> Result<(), RunError> {
-        let missing = self.states.missing(entry);
+    /// Starts the states that the entry uses and that waited for sizes which are known now. Where that fails, their sizes
+    /// are as open as before.
+    fn bring_about_states(&mut self, index: usize, plan: &Plan) -> Result<(), RunError> {
+        let missing = self.states.missing(&self.program.entries[index]);
         if missing.is_empty() {
             return Ok(());
         }
+        let before = self.fixed.clone();
         self.fix_sizes_of(&missing, &plan.sizes);
-        // An entry that computes initial values matches its own inputs.
-        let inputs = std::mem::take(&mut self.scratch.inputs);
-        self.start_states(&missing)?;
-        self.scratch.inputs = inputs;
-        let Some(&state) = self.states.missing(entry).first() else {
-            return Ok(());
-        };
-        let name = &self.program.states[state].name;
-        Err(RunError::new(ErrorKind::Input, format!("the sizes of state `{name}` are not known")))
+        // An entry that computes initial values fills in the same tables.
+        let scratch = std::mem::take(&mut self.scratch);
+        let started = self.sizes_are_known(&missing).and_then(|()| self.start_states(&missing));
+        self.scratch = scratch;
+        if started.is_err() {
+            self.fixed = before;
+            // Among them are plans of entries that compute initial values, for the sizes that did not last.
+            self.plans.iter_mut().for_each(Vec::clear);
+        }
+        let fixed = &self.fixed;
+        self.plans.iter_mut().for_each(|plans| plans.retain(|cached| cached.plan.sizes.agree_with(fixed)));
+        started
+    }
+
+    fn sizes_are_known(&self, states: &[usize]) -> Result<(), RunError> {
+        let mut states = states.iter().map(|&index| &self.program.states[index]);
+        match states.find(|state| self.fixed.shape(&state.shape).is_none()) {
+            None => Ok(()),
+            Some(state) => {
+                let message = format!("the sizes of state `{}` are not known", state.name);
+                Err(RunError::new(ErrorKind::Input, message))
+            }
+        }
     }
 
     /// Checks that speak of run-time scalars; the others held when the plan was made.

@@ -194,6 +194,73 @@ fn a_late_state_starts_from_an_entry_with_the_seed() {
     }
 }
 
+/// A state of N floats that starts from `3*N` bytes of work, and an entry that says N without using it.
+fn late() -> Program {
+    let of_n = |name: &str| Entry {
+        inputs: vec![port("x", DType::F32, &["N"])],
+        outputs: vec![port("y", DType::F32, &["N"])],
+        values: vec![
+            value(DType::F32, &["N"], Storage::Input(0), (0, 0)),
+            value(DType::F32, &["N"], Storage::Output(0), (0, 0)),
+        ],
+        steps: vec![launch(SCALE, &[0, 1], &["N"], "N")],
+        ..entry(name)
+    };
+    let mut call = of_n("call");
+    call.values.push(value(DType::F32, &["N"], Storage::State(0), (0, 0)));
+    call.steps.push(Step::Copy { from: ValueId(0), to: ValueId(2) });
+    let start = Entry {
+        outputs: vec![port("s", DType::F32, &["N"])],
+        values: vec![value(DType::F32, &["N", "100"], Storage::Arena, (0, 0))],
+        ..entry("start")
+    };
+    let init = InitValue::Entry { entry: 2, output: 0 };
+    let mut program = program(vec![call, of_n("other"), start]);
+    program.states.push(StateDecl { name: "s".into(), dtype: DType::F32, shape: vec![dim("N")], init });
+    program
+}
+
+#[test]
+fn sizes_of_states_that_could_not_start_stay_open() {
+    for open in EVERYWHERE {
+        let mut session = open(&late(), Options { max_memory: Some(4096), ..Options::default() }).unwrap();
+        let mut call = |n: usize| floats(&mut session, "call", &[("x", TensorRef::of(&[n], &vec![1f32; n]).unwrap())]);
+        let error = call(50).unwrap_err();
+        assert!(error.message.contains("the intermediate values of `start`"), "{error}");
+        assert_eq!(error.help.as_deref(), Some("use smaller sizes, such as a smaller batch"));
+        assert_eq!(call(3).unwrap(), [3.0; 3]);
+        assert!(call(4).unwrap_err().to_string().contains("N is 3: fixed by the first call"));
+    }
+}
+
+#[test]
+fn sizes_stay_open_where_an_output_does_not_fit() {
+    for open in EVERYWHERE {
+        let mut session = open(&late(), Options::default()).unwrap();
+        let mut into = |n: usize, m: usize| {
+            let (x, mut y) = (vec![1f32; n], Tensor::zeros(DType::F32, &[m]).unwrap());
+            session.run_into("call", &[("x", TensorRef::of(&[n], &x).unwrap())], &mut [("y", y.view_mut())])
+        };
+        assert_eq!(into(5, 3).unwrap_err().message, "output `y` is f32[5], not f32[3]");
+        into(3, 3).unwrap();
+    }
+}
+
+#[test]
+fn a_size_that_is_fixed_is_fixed_for_entries_that_were_called_before() {
+    for open in EVERYWHERE {
+        let mut session = open(&late(), Options::default()).unwrap();
+        let mut call = |entry: &str, n: usize| {
+            floats(&mut session, entry, &[("x", TensorRef::of(&[n], &vec![1f32; n]).unwrap())]).map(|_| ())
+        };
+        call("other", 3).unwrap();
+        call("other", 5).unwrap();
+        call("call", 3).unwrap();
+        call("other", 3).unwrap();
+        assert!(call("other", 5).unwrap_err().to_string().contains("N is 3: fixed by the first call"));
+    }
+}
+
 #[test]
 fn states_stay_on_a_device_until_they_are_asked_for() {
     let (call, sum) = accumulate();
