@@ -24,11 +24,15 @@ impl Key {
         hasher.add(&VERSION.to_le_bytes());
         hasher.add(weights.hash());
         hasher.json(&program.params)?;
+        let mut entries: Vec<u32> = Vec::new();
         for decl in &program.prepared {
-            hasher.json(&(decl.dtype, &decl.shape, decl.output))?;
+            let known = entries.iter().position(|&entry| entry == decl.entry);
+            let nth = known.unwrap_or_else(|| {
+                entries.push(decl.entry);
+                entries.len() - 1
+            });
+            hasher.json(&(decl.dtype, &decl.shape, nth, decl.output))?;
         }
-        let mut entries: Vec<u32> = program.prepared.iter().map(|decl| decl.entry).collect();
-        entries.dedup();
         for entry in entries {
             let entry = &program.entries[entry as usize];
             hasher.entry(program, entry)?;

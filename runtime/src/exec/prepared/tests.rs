@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::program::check::tests::good;
 use crate::program::{DType, PreparedDecl};
+use crate::weights::Identity;
 
 fn decls() -> Vec<PreparedDecl> {
     let decl = |shape: &[usize], output| PreparedDecl { dtype: DType::F32, shape: shape.to_vec(), entry: 0, output };
@@ -75,6 +77,20 @@ fn a_file_that_is_not_what_was_put_is_not_used_and_made_again() {
     assert!(cache.get(&blake3::hash(b"other"), &decls()).is_none(), "under another key");
     cache.put(&key, &decls(), &tensors());
     assert!(cache.get(&key, &decls()).is_some());
+}
+
+#[test]
+fn the_key_says_which_entry_makes_what() {
+    let weights = Identity::default();
+    let key = |makers: [u32; 3]| {
+        let mut program = good();
+        let decl = |(entry, output)| PreparedDecl { dtype: DType::F32, shape: vec![4], entry, output };
+        program.prepared = makers.into_iter().zip([0, 1, 0]).map(decl).collect();
+        Key::of(&program, weights, |_| None)
+    };
+    assert!(key([0, 0, 1]).is_some());
+    assert_eq!(key([0, 0, 1]), key([0, 0, 1]));
+    assert_ne!(key([0, 0, 1]), key([0, 1, 1]));
 }
 
 #[test]
