@@ -40,13 +40,33 @@ fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     tries.find(|tried| !exists(tried)).unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
 }
 
-/// A folder that its owner alone may enter, for code that will be run and numbers that will be believed.
+/// A folder that this user alone may write to, for code that will be run and numbers that will be believed. One that is not
+/// there yet is made so that nobody else may enter it; one that is there and others may write to is an error.
 pub fn create_private(dir: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
+    builder.create(dir)?;
+    match is_private(dir) {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::PermissionDenied, "others than this user may write to the folder")),
+    }
+}
+
+/// Whether what lies in a folder was put there by this user.
+#[cfg(unix)]
+pub fn is_private(dir: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    const WRITTEN_BY_OTHERS: u32 = 0o022;
+    // SAFETY: a query that cannot fail and changes nothing.
+    let user = unsafe { libc::geteuid() };
+    fs::metadata(dir).is_ok_and(|facts| facts.is_dir() && facts.uid() == user && facts.mode() & WRITTEN_BY_OTHERS == 0)
+}
+
+#[cfg(not(unix))]
+pub fn is_private(dir: &Path) -> bool {
+    dir.is_dir()
 }
 
 /// Removes the files named by keys that were not used for longest, until the rest has no more bytes than that. Whether it
@@ -114,5 +134,10 @@ mod tests {
         let private = dir.path().join("deeper").join("still");
         create_private(&private).unwrap();
         assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o077, 0);
+        assert!(is_private(&private));
+        for (mode, is_ours) in [(0o755, true), (0o775, false), (0o757, false)] {
+            fs::set_permissions(&private, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!((is_private(&private), create_private(&private).is_ok()), (is_ours, is_ours), "{mode:o}");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Arguments that several commands share: what is compiled for what.
 
+use std::sync::Once;
+
 use clap::{Args, ValueEnum};
 use tilewright::compiler::graph::DType;
 use tilewright::compiler::passes::{Calibration, Narrowing};
 use tilewright::{Backend, Cache, Error, Options, Progress, Target};
 
-use super::term::Failure;
+use super::term::{Failure, note};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Compilation")]
@@ -86,6 +88,18 @@ impl Precision {
     }
 }
 
+/// The user's cache; says once if it stands unused.
+fn cache() -> Cache {
+    static SAID: Once = Once::new();
+    let cache = Cache::from_env();
+    if let Some(dir) = cache.refused() {
+        let dir = dir.display();
+        let why = "others than this user may write to it";
+        SAID.call_once(|| note(format!("the cache `{dir}` is not used, for {why}: see to its owner and its rights")));
+    }
+    cache
+}
+
 impl Compilation {
     /// What the compiler is told; the interpreter needs none of it.
     pub fn options(&self, entries: Vec<String>) -> Result<Options, Failure> {
@@ -118,7 +132,7 @@ impl Compilation {
             threads: self.threads,
             target,
             verify: self.verify || cfg!(debug_assertions),
-            cache: if self.no_cache { Cache::off() } else { Cache::from_env() },
+            cache: if self.no_cache { Cache::off() } else { cache() },
             entries,
             progress: Progress::default(),
         })

@@ -1,8 +1,8 @@
 //! Objects on disk, in the user's cache directory.
 //!
 //! Invariant: an entry is used only if it is whole: its file starts with a hash of what follows. Whatever else is found is
-//! as good as nothing and is written again; a cache that cannot be read or written only costs time. Entries appear by
-//! renaming, so no reader sees half of one.
+//! as good as nothing and is written again; a cache that cannot be read or written only costs time, and so does one that
+//! others may write to, which is not used. Entries appear by renaming, so no reader sees half of one.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -56,8 +56,14 @@ impl Cache {
         self.dir.as_deref()
     }
 
+    /// The folder, if it is not used because others may write to it.
+    pub fn refused(&self) -> Option<&Path> {
+        self.dir().filter(|dir| dir.exists() && !files::is_private(dir))
+    }
+
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let file = File::open(self.dir.as_ref()?.join(key)).ok()?;
+        let dir = self.dir().filter(|dir| files::is_private(dir))?;
+        let file = File::open(dir.join(key)).ok()?;
         let mut bytes = Vec::new();
         (&file).take(MAX_ENTRY).read_to_end(&mut bytes).ok()?;
         let (hash, object) = bytes.split_at_checked(blake3::OUT_LEN)?;
@@ -134,6 +140,21 @@ mod tests {
         let left: Vec<bool> = (0..4).map(|byte| cache.get(&key(byte)).is_some()).collect();
         assert_eq!(left, [true, false, false, true]);
         assert!(dir.path().join("README").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        cache.put(&key(0), b"object");
+        assert_eq!(cache.refused(), None);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(cache.get(&key(0)), None);
+        cache.put(&key(1), b"object");
+        assert!(!dir.path().join(key(1)).exists());
+        assert_eq!(cache.refused(), Some(dir.path()));
     }
 
     #[test]

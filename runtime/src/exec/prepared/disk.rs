@@ -71,7 +71,8 @@ impl WeightCache {
 
     pub(in crate::exec) fn get(&self, key: &blake3::Hash, decls: &[PreparedDecl]) -> Option<Mapped> {
         let (places, len) = places(decls)?;
-        let file = File::open(self.dir.as_ref()?.join(key.to_hex().as_str())).ok()?;
+        let dir = self.dir.as_ref().filter(|dir| files::is_private(dir))?;
+        let file = File::open(dir.join(key.to_hex().as_str())).ok()?;
         if file.metadata().ok()?.len() != len as u64 {
             return None;
         }
