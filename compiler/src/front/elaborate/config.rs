@@ -1,5 +1,7 @@
 //! Operators: on config at once, on sizes as polynomials, and on tensors by way of `elementwise`.
 
+use tilewright_runtime::program::size::MAX_DEGREE;
+
 use super::Elaborator;
 use super::report::Outcome;
 use super::value::{Value, whole};
@@ -122,6 +124,10 @@ impl<'a> Elaborator<'a> {
         };
         if size.n_terms() > MAX_TERMS {
             return self.error("E0407", "this size has too many terms", span, "it grew too large here");
+        }
+        if size.degree() > MAX_DEGREE {
+            let message = format!("this size is a product of more than {MAX_DEGREE} sizes");
+            return self.error("E0407", message, span, "it grew too large here");
         }
         Ok(Value::size(size))
     }

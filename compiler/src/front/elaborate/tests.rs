@@ -445,6 +445,7 @@ fn each_mistake_is_named() {
         ("const a = b\nconst b = a\nmodel M(n: int = a) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
         ("fn f(n: int) -> int { f(n + 1) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }", &["E0406"]),
         ("module A() { a = A() }\nmodel M() { a = A()\n fn call(x: [3]) -> [3] { x } }", &["E0406"]),
+        ("model M() { fn call(x: [B]) -> [((((B^8)^8)^8)^8)^8] { x } }", &["E0407"]),
         ("model M() { let a = [0; 1000000000]\n fn call(x: [3]) -> [3] { x } }", &["E0407"]),
         (
             "fn f(n: int) -> int { sum([f(n + 1) for i in 0..60000]) }\nmodel M(n: int = f(0)) { fn call(x: [3]) -> [3] { x } }",

@@ -2,8 +2,8 @@
 //!
 //! Invariant: two `Dim`s built from equal polynomials are equal as data: terms are sorted by monomial, no coefficient is
 //! zero, and factors inside a term are sorted. Floor division, modulo, minimum and maximum are atoms of the polynomial,
-//! simplified on construction. Coefficients saturate instead of wrapping, at `±i64::MAX`, so a hostile size can only become
-//! too large, and has its opposite.
+//! simplified on construction. Coefficients and powers saturate instead of wrapping, coefficients at `±i64::MAX`, so a hostile
+//! size can only become too large, and has its opposite.
 
 mod bound;
 mod divide;
@@ -45,6 +45,10 @@ pub enum Atom {
     Min(Dim, Dim),
     Max(Dim, Dim),
 }
+
+/// The most that the powers of a term may come to in a size that somebody wrote: a product of so many sizes above one is
+/// larger than any number of 64 bits.
+pub const MAX_DEGREE: u32 = 63;
 
 /// A product of atoms, each with its power; the empty product is one.
 pub type Monomial = Vec<(Atom, u32)>;
@@ -91,6 +95,28 @@ impl Dim {
 
     pub fn n_terms(&self) -> usize {
         self.0.len()
+    }
+
+    /// The most that the powers of a term come to.
+    pub fn degree(&self) -> u32 {
+        let of_term = |monomial: &Monomial| monomial.iter().fold(0u32, |sum, (_, power)| sum.saturating_add(*power));
+        self.0.keys().map(of_term).max().unwrap_or(0)
+    }
+
+    /// Whether it is written with at most so many atoms and constants, those inside of atoms counted wherever they stand.
+    /// Takes no longer than so many steps.
+    pub fn is_written_in(&self, most: usize) -> bool {
+        let mut left = most;
+        self.count_down(&mut left).is_some()
+    }
+
+    fn count_down(&self, left: &mut usize) -> Option<()> {
+        for monomial in self.0.keys() {
+            *left = left.checked_sub(monomial.len().max(1))?;
+            let inner = monomial.iter().filter_map(|(atom, _)| atom.operands()).flatten();
+            inner.into_iter().try_for_each(|dim| dim.count_down(left))?;
+        }
+        Some(())
     }
 
     /// The value, if no symbol is left.
@@ -165,8 +191,8 @@ impl Dim {
             let mut product = coefficient;
             for (atom, power) in monomial {
                 let value = atom.eval(lookup)?;
-                for _ in 0..*power {
-                    product = product.checked_mul(value)?;
+                if product != 0 {
+                    product = product.checked_mul(value.checked_pow(*power)?)?;
                 }
             }
             sum = sum.checked_add(product)?;
@@ -206,10 +232,7 @@ impl Dim {
         for (atom, _) in self.0.keys().flatten() {
             match atom {
                 Atom::Symbol(symbol) => visit(symbol),
-                Atom::FloorDiv(a, b) | Atom::Mod(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => {
-                    a.for_each_symbol(visit);
-                    b.for_each_symbol(visit);
-                }
+                _ => atom.operands().into_iter().flatten().for_each(|dim| dim.for_each_symbol(visit)),
             }
         }
     }
@@ -246,6 +269,14 @@ impl Dim {
 }
 
 impl Atom {
+    /// The sizes that it is made of.
+    fn operands(&self) -> Option<[&Dim; 2]> {
+        match self {
+            Atom::Symbol(_) => None,
+            Atom::FloorDiv(a, b) | Atom::Mod(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => Some([a, b]),
+        }
+    }
+
     fn eval(&self, lookup: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
         let both = |a: &Dim, b: &Dim| Some((a.eval(lookup)?, b.eval(lookup)?));
         match self {
@@ -341,7 +372,8 @@ fn multiply(left: &Monomial, right: &Monomial) -> Monomial {
     }
     let mut powers: BTreeMap<Atom, u32> = left.iter().cloned().collect();
     for (atom, power) in right {
-        *powers.entry(atom.clone()).or_insert(0) += power;
+        let own = powers.entry(atom.clone()).or_insert(0);
+        *own = own.saturating_add(*power);
     }
     powers.into_iter().collect()
 }

@@ -136,6 +136,37 @@ fn any_dim() -> impl Strategy<Value = Dim> {
 }
 
 #[test]
+fn powers_of_powers_are_refused_and_powers_that_are_not_end() {
+    for text in ["(((a^16)^16)^16)^16", "a^64", "a^40*a^40", "(a + 1)^63*a"] {
+        let error = text.parse::<Dim>().unwrap_err().to_string();
+        assert!(error.contains("63"), "{text}: {error}");
+    }
+    let mut power = dim("a^63");
+    for _ in 0..40 {
+        power = &power * &power;
+    }
+    assert_eq!(power.degree(), u32::MAX);
+    let at = |value: i64| power.eval(&|_| Some(value));
+    assert_eq!((at(0), at(1), at(-1), at(2)), (Some(0), Some(1), Some(-1), None));
+}
+
+/// What a program file holds was printed, so it is no longer than its text.
+#[test]
+fn a_size_from_a_file_grows_no_longer_than_its_text() {
+    let read = |text: &str| serde_json::from_str::<Dim>(&format!("{text:?}"));
+    for size in ["a^3 + 2*a^2*b + 7", "floordiv(4*a*b + 3, 8)*b - min(a, b)", "0", "-5", "a^63"] {
+        let printed = dim(size).to_string();
+        assert_eq!(read(&printed).unwrap(), dim(size));
+    }
+    let nested = (0..25).fold("a".to_string(), |inner, _| format!("floordiv(({inner} + b)^2, 3)"));
+    for text in ["(a+b+c+d)^10", "floordiv((a+b+c+d)^10, 2)", &nested] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("much longer when it is multiplied out"), "{error}");
+    }
+    assert!(nested.parse::<Dim>().is_err(), "in other texts there is a limit too");
+}
+
+#[test]
 fn the_least_number_can_be_printed_and_read() {
     for size in [Dim::constant(i64::MIN), &(&dim("-9223372036854775807 - A") - 1) - &dim("A")] {
         assert_eq!(size.to_string().parse(), Ok(size));

@@ -1,17 +1,20 @@
 //! The text form of sizes, both ways: `8*H*W + floordiv(N + 1, 2)`.
 //!
-//! Invariant: parsing what was printed gives an equal size. Input may be hostile: nesting is bounded.
+//! Invariant: parsing what was printed gives an equal size. Input may be hostile: nesting is bounded,
+//! so is the degree, and a size from a file is written no longer than the text that it came from, which it is when it was
+//! printed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Atom, Dim};
+use super::{Atom, Dim, MAX_DEGREE};
 
 const MAX_DEPTH: usize = 64;
-const MAX_POWER: i64 = 16;
 const MAX_TERMS: usize = 1024;
+/// Atoms and constants of a size in a text that a person may have written.
+const MAX_LENGTH: usize = 1 << 14;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseDimError {
@@ -75,10 +78,7 @@ impl FromStr for Dim {
     type Err = ParseDimError;
 
     fn from_str(text: &str) -> Result<Dim, ParseDimError> {
-        let mut parser = DimParser::new(text, 0);
-        let dim = parser.sum(0)?;
-        parser.skip_space();
-        if parser.at < text.len() { Err(parser.error("unexpected text after the size")) } else { Ok(dim) }
+        DimParser::new(text, 0).whole()
     }
 }
 
@@ -86,11 +86,19 @@ impl FromStr for Dim {
 pub struct DimParser<'a> {
     text: &'a str,
     pub at: usize,
+    /// How many atoms and constants a result may be written with.
+    most: usize,
 }
 
 impl<'a> DimParser<'a> {
     pub fn new(text: &'a str, at: usize) -> DimParser<'a> {
-        DimParser { text, at }
+        DimParser { text, at, most: MAX_LENGTH }
+    }
+
+    fn whole(mut self) -> Result<Dim, ParseDimError> {
+        let dim = self.sum(0)?;
+        self.skip_space();
+        if self.at < self.text.len() { Err(self.error("unexpected text after the size")) } else { Ok(dim) }
     }
 
     /// Parses the longest size that starts here.
@@ -136,8 +144,8 @@ impl<'a> DimParser<'a> {
         }
         self.skip_space();
         let exponent = self.integer()?;
-        if !(0..=MAX_POWER).contains(&exponent) {
-            return Err(self.error("a power of a size outside 0..=16"));
+        if !(0..=i64::from(MAX_DEGREE)).contains(&exponent) {
+            return Err(self.error(&format!("a power of a size outside 0..={MAX_DEGREE}")));
         }
         (0..exponent).try_fold(Dim::constant(1), |power, _| self.multiply(&power, &base))
     }
@@ -146,7 +154,15 @@ impl<'a> DimParser<'a> {
         if left.n_terms().saturating_mul(right.n_terms()) > MAX_TERMS {
             return Err(self.error("a size of too many terms"));
         }
-        Ok(left * right)
+        if left.degree() + right.degree() > MAX_DEGREE {
+            return Err(self.error(&format!("a size of a degree above {MAX_DEGREE}")));
+        }
+        self.short(left * right)
+    }
+
+    fn short(&self, dim: Dim) -> Result<Dim, ParseDimError> {
+        let found = "a size that is much longer when it is multiplied out";
+        if dim.is_written_in(self.most) { Ok(dim) } else { Err(self.error(found)) }
     }
 
     fn factor(&mut self, depth: usize) -> Result<Dim, ParseDimError> {
@@ -182,7 +198,7 @@ impl<'a> DimParser<'a> {
         self.expect(b',')?;
         let right = self.sum(depth + 1)?;
         self.expect(b')')?;
-        Ok(combine(&left, &right))
+        self.short(combine(&left, &right))
     }
 
     fn integer(&mut self) -> Result<i64, ParseDimError> {
@@ -229,6 +245,7 @@ impl Serialize for Dim {
 impl<'de> Deserialize<'de> for Dim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Dim, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        let parser = DimParser { most: text.len(), ..DimParser::new(&text, 0) };
+        parser.whole().map_err(de::Error::custom)
     }
 }
