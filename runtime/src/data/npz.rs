@@ -1,10 +1,10 @@
 //! NumPy's `.npz`: a zip archive of `.npy` files.
 //!
-//! Invariant: a member is unpacked only up to the size that the archive gives for it, and no
-//! member above [`MAX_MEMBER`] is touched; so a small archive cannot fill the memory.
+//! Invariant: a member is unpacked only up to the size that the archive gives for it, and all of them together to no more
+//! than the archive's own bytes can honestly stand for; so members that share their bytes gain nothing.
 
 use std::fs;
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use npyz::npz::{NpzArchive, NpzWriter};
@@ -12,8 +12,8 @@ use npyz::npz::{NpzArchive, NpzWriter};
 use super::{Tensor, TensorRef, npy_from_bytes, npy_to_bytes};
 use crate::error::{ErrorKind, RunError};
 
-/// Bytes that one array may unpack to.
-const MAX_MEMBER: u64 = 4 << 30;
+/// Bytes that one byte of an archive may stand for: deflating takes none for more.
+const MOST_DEFLATED: u64 = 1032;
 const MAX_MEMBERS: usize = 100_000;
 
 /// The arrays of a file by name, in the file's order.
@@ -38,8 +38,10 @@ pub fn write_npz(path: &Path, arrays: &[(String, TensorRef)]) -> Result<(), RunE
     writer.zip_writer().finish().map_err(|error| RunError::file(path, error))?.flush().map_err(failed)
 }
 
-fn read<R: Read + Seek>(reader: R) -> Result<Vec<(String, Tensor)>, RunError> {
+fn read<R: Read + Seek>(mut reader: R) -> Result<Vec<(String, Tensor)>, RunError> {
     let bad = |message: String| RunError::new(ErrorKind::File, message);
+    let len = reader.seek(SeekFrom::End(0)).map_err(|error| bad(format!("it has no end: {error}")))?;
+    let mut left = len.saturating_mul(MOST_DEFLATED);
     let mut archive = NpzArchive::new(reader).map_err(|error| bad(format!("no npz archive: {error}")))?;
     let zip = archive.zip_archive();
     if zip.len() > MAX_MEMBERS {
@@ -53,9 +55,11 @@ fn read<R: Read + Seek>(reader: R) -> Result<Vec<(String, Tensor)>, RunError> {
         };
         let named = |error: &dyn std::fmt::Display| bad(format!("array `{name}`: {error}"));
         let size = member.size();
-        if size > MAX_MEMBER {
-            return Err(named(&format!("{size} bytes are too many")));
-        }
+        let Some(rest) = left.checked_sub(size) else {
+            let message = format!("with its {size} bytes the archive unpacks to more than {len} bytes can hold");
+            return Err(named(&message));
+        };
+        left = rest;
         // Grows with what is really there, not with what the archive claims.
         let mut bytes = Vec::new();
         member.take(size).read_to_end(&mut bytes).map_err(|error| named(&error))?;
@@ -78,6 +82,36 @@ mod tests {
         write_npz(&path, &[("x".into(), x.view()), ("y".into(), y.view())]).unwrap();
         let back = read_npz(&path).unwrap();
         assert_eq!(back, [("x".to_string(), x), ("y".to_string(), y)]);
+    }
+
+    /// The second entry of the directory says that it lies where the first one does, and so on.
+    #[test]
+    fn members_that_share_their_bytes_gain_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.npz");
+        let zeros = Tensor::zeros(crate::program::DType::U8, &[4 << 20]).unwrap();
+        let once = [("x".to_string(), zeros.view())];
+        write_npz(&path, &once).unwrap();
+        let honest = fs::read(&path).unwrap();
+        assert_eq!(npz_from_bytes(&honest).unwrap()[0].1, zeros);
+        let end = honest.len() - 22;
+        let number = |at: usize| u32::from_le_bytes(honest[at..at + 4].try_into().unwrap());
+        let (directory_len, directory) = (number(end + 12), number(end + 16) as usize);
+        let n_members = 50u16;
+        let mut shared = honest[..directory].to_vec();
+        for member in 0..n_members {
+            let at = shared.len();
+            shared.extend_from_slice(&honest[directory..end]);
+            // The name, which has to be another one: `?.npy`.
+            shared[at + 46] = b'0' + member as u8;
+        }
+        shared.extend_from_slice(&honest[end..]);
+        let end = shared.len() - 22;
+        shared[end + 8..end + 10].copy_from_slice(&n_members.to_le_bytes());
+        shared[end + 10..end + 12].copy_from_slice(&n_members.to_le_bytes());
+        shared[end + 12..end + 16].copy_from_slice(&(directory_len * u32::from(n_members)).to_le_bytes());
+        let error = npz_from_bytes(&shared).unwrap_err();
+        assert!(error.message.contains("unpacks to more than"), "{error}");
     }
 
     #[test]
