@@ -59,12 +59,13 @@ pub(crate) fn part(tensor: TensorRef, axis: usize, part: usize, n_parts: usize) 
     let mut shape = tensor.shape().to_vec();
     shape[axis] = all / n_parts;
     let mut result = Tensor::zeros(tensor.dtype(), &shape)?;
+    if result.bytes().is_empty() {
+        return Ok(result);
+    }
     let inner = tensor.dtype().size_of() * shape[axis..].iter().product::<usize>();
-    if inner > 0 {
-        let rows = tensor.bytes().chunks_exact(inner * n_parts);
-        for (to, row) in result.bytes_mut().chunks_exact_mut(inner).zip(rows) {
-            to.copy_from_slice(&row[part * inner..][..inner]);
-        }
+    let rows = tensor.bytes().chunks_exact(inner * n_parts);
+    for (to, row) in result.bytes_mut().chunks_exact_mut(inner).zip(rows) {
+        to.copy_from_slice(&row[part * inner..][..inner]);
     }
     Ok(result)
 }
@@ -84,6 +85,10 @@ pub(crate) fn concat(parts: &[TensorRef], axis: usize) -> Result<Tensor, RunErro
         shape[axis] = shape[axis].saturating_add(part.shape()[axis]);
     }
     let mut result = Tensor::zeros(first.dtype(), &shape)?;
+    // The sizes of a tensor without bytes may come to more than a number holds.
+    if result.bytes().is_empty() {
+        return Ok(result);
+    }
     let size = first.dtype().size_of();
     let row = size * shape[axis..].iter().product::<usize>();
     let mut start = 0;
@@ -98,4 +103,26 @@ pub(crate) fn concat(parts: &[TensorRef], axis: usize) -> Result<Tensor, RunErro
         start += inner;
     }
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::DType;
+
+    #[test]
+    fn tensors_without_bytes_are_cut_and_joined() {
+        for shape in [vec![0, 1 << 31, 1 << 30, 8], vec![1 << 31, 1 << 30, 8, 0]] {
+            let empty = Tensor::zeros(DType::F32, &shape).unwrap();
+            for axis in 0..4 {
+                let joined = concat(&[empty.view(), empty.view()], axis).unwrap();
+                assert_eq!(joined.shape()[axis], 2 * shape[axis]);
+                assert_eq!(part(joined.view(), axis, 1, 2).unwrap(), empty);
+            }
+            assert_eq!(transpose(empty.view(), &[3, 2, 1, 0]).unwrap().shape()[0], shape[3]);
+        }
+        let (some, none) = ([1f32, 2.0], Tensor::zeros(DType::F32, &[2, 0]).unwrap());
+        let some = TensorRef::of(&[2, 1], &some).unwrap();
+        assert_eq!(concat(&[none.view(), some], 1).unwrap(), some.to_tensor().unwrap());
+    }
 }
