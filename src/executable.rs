@@ -7,7 +7,6 @@ use tilewright_compiler::codegen::{Backend, Cache};
 use tilewright_compiler::driver::{self, Options, Times, initial_params, with_given_keys};
 use tilewright_compiler::graph::Model;
 use tilewright_runtime::data::Tensor;
-use tilewright_runtime::data::synthetic::synthetic;
 use tilewright_runtime::device::{Code, cpu};
 use tilewright_runtime::exec::{Options as SessionOptions, Session, WeightCache};
 use tilewright_runtime::program::Program;
@@ -81,7 +80,7 @@ impl Executable {
     pub fn weights(&self, weights: Weights) -> Result<(Arc<WeightSet>, Option<MatchReport>), Error> {
         let program = &self.program;
         match weights {
-            Weights::Synthetic => Ok((Arc::new(WeightSet::from_fn(&program.params, synthetic)?), None)),
+            Weights::Synthetic => Ok((Arc::new(WeightSet::synthetic(&program.params)?), None)),
             Weights::Given(set) => Ok((set, None)),
             Weights::Files { paths, map } => {
                 let (set, report) = WeightSet::load(&paths, &program.params, &program.fixed_states(), &map)?;

@@ -59,11 +59,11 @@ pub fn weights_of(model: &Model) -> impl Iterator<Item = &Member> {
 pub fn generated(key: &str, member: &Member, gain: f32) -> Tensor {
     let shape = member.ty.shape.iter().map(|dim| dim.as_constant().expect("a weight's size is known") as usize);
     let shape: Vec<usize> = shape.collect();
-    let mut values = synthetic(key, &shape);
+    let mut tensor = synthetic(key, &shape).unwrap();
     if shape.len() >= 2 {
-        values.iter_mut().for_each(|value| *value *= gain);
+        tensor.as_mut_slice::<f32>().unwrap().iter_mut().for_each(|value| *value *= gain);
     }
-    Tensor::from_slice(&shape, &values).unwrap()
+    tensor
 }
 
 pub enum Runner {

@@ -48,9 +48,8 @@ fn hold(name: &str, golden: &Golden) {
     let mut session = executable.open(Weights::Synthetic, SessionOptions::default()).expect("it opens");
     for path in golden.params.keys() {
         let (dtype, shape) = session.state(path).map(|state| (state.dtype(), state.shape().to_vec())).expect(path);
-        let values: Vec<f64> = synthetic(path, &shape).into_iter().map(f64::from).collect();
         assert_eq!(dtype, DType::F64);
-        let value = Tensor::from_slice(&shape, &values).expect("a tensor");
+        let value = synthetic(path, &shape).and_then(|value| value.view().cast(dtype)).expect("a tensor");
         session.set_state(path, value.view()).expect("it is a state");
     }
     let learned = model.learned().count();

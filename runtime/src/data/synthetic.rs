@@ -7,18 +7,28 @@
 
 use std::thread;
 
+use super::Tensor;
+use crate::error::RunError;
+use crate::program::DType;
 use crate::program::random::{fnv1a_64, random_bits};
 
 /// Elements below which another thread is not worth starting.
 const SMALLEST_SHARE: usize = 1 << 16;
 
-pub fn synthetic(name: &str, shape: &[usize]) -> Vec<f32> {
+pub fn synthetic(name: &str, shape: &[usize]) -> Result<Tensor, RunError> {
+    let mut tensor = Tensor::zeros(DType::F32, shape)?;
+    if let Some(values) = tensor.as_mut_slice() {
+        fill(name, shape, values);
+    }
+    Ok(tensor)
+}
+
+fn fill(name: &str, shape: &[usize], values: &mut [f32]) {
     let key = fnv1a_64(name.as_bytes());
     let (offset, scale) = offset_and_scale(name, shape);
-    let mut values = vec![0f32; super::n_elements(shape).unwrap_or(0)];
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let share = values.len().div_ceil(threads).max(SMALLEST_SHARE);
-    let fill = |start: usize, part: &mut [f32]| {
+    let fill_part = |start: usize, part: &mut [f32]| {
         for (index, value) in part.iter_mut().enumerate() {
             *value = offset + scale * uniform(key, (start + index) as u64);
         }
@@ -27,13 +37,12 @@ pub fn synthetic(name: &str, shape: &[usize]) -> Vec<f32> {
         let mut parts = values.chunks_mut(share).enumerate();
         let first = parts.next();
         for (index, part) in parts {
-            scope.spawn(move || fill(index * share, part));
+            scope.spawn(move || fill_part(index * share, part));
         }
         if let Some((_, part)) = first {
-            fill(0, part);
+            fill_part(0, part);
         }
     });
-    values
 }
 
 /// A multiple of 2⁻²³ in [-1, 1).
@@ -62,6 +71,8 @@ mod tests {
 
     #[test]
     fn values_follow_the_rule() {
+        let synthetic =
+            |name: &str, shape: &[usize]| super::synthetic(name, shape).unwrap().as_slice::<f32>().unwrap().to_vec();
         let key = fnv1a_64(b"head.weight");
         let u = |index| (random_bits(0, 0, key, index, 0) >> 8) as f32 * 2f32.powi(-23) - 1.0;
         let matrix = synthetic("head.weight", &[2, 3]);
@@ -77,6 +88,13 @@ mod tests {
         assert!(variance.iter().all(|v| (0.5..=1.5).contains(v)));
         let bias = synthetic("head.bias", &[100]);
         assert!(bias.iter().all(|v| v.abs() <= 0.1) && bias.iter().any(|v| v.abs() > 0.05));
+    }
+
+    #[test]
+    fn what_no_memory_holds_is_an_error() {
+        for shape in [&[usize::MAX, 2][..], &[1 << 45, 1 << 10]] {
+            assert!(synthetic("head.weight", shape).is_err());
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod map;
 
 use std::sync::Arc;
 
+use crate::data::synthetic::synthetic;
 use crate::data::{Tensor, TensorRef};
 use crate::error::{ErrorKind, RunError, ShapeText};
 use crate::program::{DType, ParamDecl, Program, StateDecl};
@@ -50,13 +51,23 @@ impl WeightSet {
         decls: &[ParamDecl],
         mut value: impl FnMut(&str, &[usize]) -> Vec<f32>,
     ) -> Result<WeightSet, RunError> {
-        let make = |decl: &ParamDecl| {
-            let tensor = Tensor::from_slice(&decl.shape, &value(&decl.name, &decl.shape))?;
-            let tensor = if decl.dtype == DType::F32 { tensor } else { tensor.view().cast(decl.dtype)? };
-            Ok(Weight::Owned(tensor))
+        WeightSet::made(decls, |name, shape| Tensor::from_slice(shape, &value(name, shape)))
+    }
+
+    /// Weights that anyone can compute: [`synthetic`].
+    pub fn synthetic(decls: &[ParamDecl]) -> Result<WeightSet, RunError> {
+        WeightSet::made(decls, synthetic)
+    }
+
+    fn made(
+        decls: &[ParamDecl],
+        mut value: impl FnMut(&str, &[usize]) -> Result<Tensor, RunError>,
+    ) -> Result<WeightSet, RunError> {
+        let cast = |decl: &ParamDecl| {
+            let tensor = value(&decl.name, &decl.shape)?;
+            if decl.dtype == DType::F32 { Ok(tensor) } else { tensor.view().cast(decl.dtype) }
         };
-        let weights = decls.iter().map(make).collect::<Result<_, RunError>>()?;
-        Ok(WeightSet { weights, ..WeightSet::default() })
+        Ok(WeightSet::from_tensors(decls.iter().map(cast).collect::<Result<_, _>>()?))
     }
 
     /// Tensors in the order of the parameters.

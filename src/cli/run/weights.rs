@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tilewright::compiler::graph::Model;
-use tilewright::runtime::data::synthetic::synthetic;
 use tilewright::runtime::program::{ParamDecl, Program};
 use tilewright::runtime::weights::{MatchReport, WeightMap, WeightSet, write_safetensors};
 use tilewright::{Error, Options, initial_weights};
@@ -85,7 +84,7 @@ pub fn load(
 ) -> Result<Arc<WeightSet>, Failure> {
     let params = &wanted.params;
     match (source, model) {
-        (WeightSource::Synthetic, _) => Ok(Arc::new(WeightSet::from_fn(params, synthetic)?)),
+        (WeightSource::Synthetic, _) => Ok(Arc::new(WeightSet::synthetic(params)?)),
         (WeightSource::Files(paths), _) => {
             let bar = spinner("reading weights");
             let loaded = WeightSet::load(paths, params, &wanted.states, map);
