@@ -1,13 +1,10 @@
 //! Weight maps: what a parameter is called in somebody else's checkpoint, and how it is stored.
 //!
 //! A rule has a pattern for our names and a recipe over theirs. `{i}` stands for a whole number,
-//! `{i+1}` for that number plus one. The first rule that matches wins; a name that no rule
-//! matches is its own. Invariant: [`WeightMap::source`] and [`WeightMap::export`] are inverse
-//! where the recipe loses nothing.
+//! `{i+1}` for that number plus one. Invariant: the first rule that matches wins, and a name that no
+//! rule matches is its own.
 
 mod pattern;
-
-use std::collections::BTreeMap;
 
 pub use pattern::{Numbers, Pattern, PatternError};
 
@@ -80,47 +77,6 @@ impl WeightMap {
             Some((idx, rule.theirs.with(&numbers)?))
         });
         matching.next()
-    }
-
-    /// Our tensors under their names, as their checkpoint stores them.
-    pub fn export(&self, ours: &[(String, TensorRef)]) -> Result<Vec<(String, Tensor)>, RunError> {
-        let mut whole = Vec::new();
-        let mut split: BTreeMap<String, Vec<(usize, usize, Tensor)>> = BTreeMap::new();
-        for (name, tensor) in ours {
-            let mut pending = vec![(self.source(name), tensor.to_tensor()?)];
-            while let Some((source, tensor)) = pending.pop() {
-                match source {
-                    Source::Name(theirs) => whole.push((theirs, tensor)),
-                    Source::Transpose { of, axes } => {
-                        let axes = axes.unwrap_or_else(|| (0..tensor.shape().len()).rev().collect());
-                        pending.push((*of, reshape::transpose(tensor.view(), &reshape::inverse(&axes)?)?));
-                    }
-                    Source::Concat { parts, axis } => {
-                        let n_parts = parts.len();
-                        for (part, source) in parts.into_iter().enumerate() {
-                            pending.push((source, reshape::part(tensor.view(), axis, part, n_parts)?));
-                        }
-                    }
-                    Source::Split { whole, part, axis } => match *whole {
-                        Source::Name(theirs) => split.entry(theirs).or_default().push((part, axis, tensor)),
-                        _ => {
-                            return Err(reshape::problem("a part of something made of several cannot be written back"));
-                        }
-                    },
-                }
-            }
-        }
-        for (theirs, mut parts) in split {
-            parts.sort_by_key(|&(part, _, _)| part);
-            if parts.iter().enumerate().any(|(index, (part, _, _))| index != *part) {
-                return Err(reshape::problem(&format!("`{theirs}` cannot be put together: a part is missing")));
-            }
-            let axis = parts[0].1;
-            let views: Vec<_> = parts.iter().map(|(_, _, tensor)| tensor.view()).collect();
-            whole.push((theirs, reshape::concat(&views, axis)?));
-        }
-        whole.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(whole)
     }
 }
 

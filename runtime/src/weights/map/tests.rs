@@ -1,4 +1,4 @@
-//! Weight maps: patterns, recipes, both directions.
+//! Weight maps: patterns and recipes.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn the_first_rule_wins_and_other_names_stay() {
 }
 
 #[test]
-fn recipes_run_both_ways() {
+fn recipes_make_our_tensors_of_theirs() {
     let split = |part| Recipe::Split { whole: Box::new(name("qk")), part, axis: 0 };
     let map = map(vec![
         ("qkv", Recipe::Concat { parts: vec![name("q"), name("k"), name("v")], axis: 1 }),
@@ -78,9 +78,6 @@ fn recipes_run_both_ways() {
     for (name, wanted) in &ours {
         assert_eq!(&map.source(name).build(wanted.shape(), &fetch).unwrap(), wanted, "{name}");
     }
-    let views: Vec<_> = ours.iter().map(|(name, tensor)| (name.clone(), tensor.view())).collect();
-    assert_eq!(map.export(&views).unwrap(), theirs);
-    assert!(map.export(&views[4..]).is_err(), "a part is missing");
 }
 
 #[test]
