@@ -26,7 +26,7 @@ const RUNTIME_MODULES: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("program", &["bytes", "error", "files"]),
     ("data", &["program", "error", "bytes"]),
-    ("weights", &["program", "error", "bytes", "data"]),
+    ("weights", &["program", "error", "bytes", "data", "files"]),
     ("device", &["program", "error", "bytes", "files"]),
     ("exec", &["program", "error", "bytes", "data", "weights", "device", "files"]),
 ];

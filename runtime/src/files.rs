@@ -19,8 +19,17 @@ const TRIES: usize = 16;
 
 /// Replaces the file at the path by what is written.
 pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    replace(path, |file, _| write(file))
+}
+
+/// The same, for writers that make the file themselves: they are told what it is called until all of it is there.
+pub fn write_whole_by_name(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    replace(path, |_, name| write(name))
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut File, &Path) -> io::Result<()>) -> io::Result<()> {
     let (mut file, beside) = create_beside(path)?;
-    let renamed = write(&mut file).and_then(|()| fs::rename(&beside, path));
+    let renamed = write(&mut file, &beside).and_then(|()| fs::rename(&beside, path));
     if renamed.is_err() {
         let _ = fs::remove_file(&beside);
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
 use std::path::{Component, Path};
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use super::Identity;
 use crate::data::{Tensor, TensorRef, byte_len};
 use crate::error::{ErrorKind, RunError};
+use crate::files;
 use crate::program::DType;
 
 static TYPES: &[(Dtype, DType)] = &[
@@ -181,7 +183,7 @@ fn shards(path: &Path) -> Result<BTreeSet<String>, RunError> {
     Ok(shards)
 }
 
-/// Writes tensors as one file.
+/// Writes tensors as one file, which replaces the one at the path when all of it is on the disk.
 pub fn write_safetensors(path: &Path, tensors: &[(String, TensorRef)]) -> Result<(), RunError> {
     let mut views = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -191,5 +193,9 @@ pub fn write_safetensors(path: &Path, tensors: &[(String, TensorRef)]) -> Result
             .map_err(|error| RunError::file(path, format!("tensor `{name}`: {error}")))?;
         views.push((name.as_str(), view));
     }
-    safetensors::serialize_to_file(views, None, path).map_err(|error| RunError::file(path, error))
+    files::write_whole_by_name(path, |name| {
+        safetensors::serialize_to_file(views, None, name).map_err(io::Error::other)?;
+        File::open(name)?.sync_all()
+    })
+    .map_err(|error| RunError::io("write", path, &error))
 }

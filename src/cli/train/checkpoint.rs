@@ -4,7 +4,6 @@
 //! that was complete; and a run that goes on from it takes the same steps on the same data.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 
 use tilewright::runtime::weights::{WeightFiles, write_safetensors};
@@ -63,13 +62,6 @@ impl Checkpoint {
         let mut tensors: Vec<(String, TensorRef)> = vec![(ROUND.to_string(), round.view())];
         tensors.extend(calls.iter().map(|(name, tensor)| (name.clone(), tensor.view())));
         tensors.extend(session.states()?.into_iter().map(|(name, value)| (name.to_string(), value)));
-        let mut beside = path.clone().into_os_string();
-        beside.push(".partial");
-        let beside = PathBuf::from(beside);
-        write_safetensors(&beside, &tensors)?;
-        let replaced =
-            fs::File::open(&beside).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&beside, path));
-        let failed = |error| Error::request(format!("cannot write the checkpoint `{}`: {error}", path.display()));
-        Ok(replaced.map_err(failed)?)
+        Ok(write_safetensors(path, &tensors)?)
     }
 }
