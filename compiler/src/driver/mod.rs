@@ -25,7 +25,7 @@ use crate::codegen::{Backend, Cache, CodegenError, Progress, Target, compile_cac
 use crate::diag::suggest;
 use crate::graph::{DType, Model};
 use crate::kernel::Kernel;
-use crate::passes::{Calibration, Narrowing, PassError};
+use crate::passes::{Calibration, Narrowing, PassError, prepare};
 use crate::plan::PlanError;
 
 #[derive(Clone, Debug)]
@@ -96,6 +96,11 @@ pub struct Compiled {
     /// Decisions of passes and of planning.
     pub remarks: Vec<String>,
     pub times: Times,
+}
+
+/// Whether the compiler made an entry beside those of the model.
+pub fn is_internal(entry: &str) -> bool {
+    [initial::STATES, initial::PARAMS, prepare::ENTRY].contains(&entry)
 }
 
 /// How long each stage took.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: an output and a new state arrive by a copy at the end, outputs first: they may show what a state was.
 
+use tilewright_runtime::program::size::constant_shape;
 use tilewright_runtime::program::{InitValue, ParamDecl, Port, PreparedDecl, Program, StateDecl, Storage, ValueId};
 
 use super::build::Planner;
@@ -17,11 +18,11 @@ pub struct Ports {
 
 pub fn declare_members(program: &mut Program, interface: &Interface) -> Result<(), PlanError> {
     for (name, ty) in &interface.params {
-        program.params.push(ParamDecl { name: name.clone(), dtype: ty.dtype, shape: constant_shape(name, ty)? });
+        program.params.push(ParamDecl { name: name.clone(), dtype: ty.dtype, shape: param_shape(name, ty)? });
     }
     if let Some((entry, values)) = &interface.prepared {
         for (output, (name, ty)) in values.iter().enumerate() {
-            let (dtype, shape) = (ty.dtype, constant_shape(name, ty)?);
+            let (dtype, shape) = (ty.dtype, param_shape(name, ty)?);
             program.prepared.push(PreparedDecl { dtype, shape, entry: *entry as u32, output: output as u32 });
         }
     }
@@ -36,10 +37,8 @@ pub fn declare_members(program: &mut Program, interface: &Interface) -> Result<(
     Ok(())
 }
 
-fn constant_shape(name: &str, ty: &Type) -> Result<Vec<usize>, PlanError> {
-    let size = |dim: &crate::graph::Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
-    let shape: Option<Vec<usize>> = ty.shape.iter().map(size).collect();
-    shape.ok_or_else(|| PlanError::new(format!("the param `{name}` has the type {ty}")))
+fn param_shape(name: &str, ty: &Type) -> Result<Vec<usize>, PlanError> {
+    constant_shape(&ty.shape).ok_or_else(|| PlanError::new(format!("the param `{name}` has the type {ty}")))
 }
 
 impl Planner<'_, '_> {

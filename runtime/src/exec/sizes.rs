@@ -8,6 +8,7 @@
 use std::fmt;
 
 use crate::error::{ErrorKind, RunError, ShapeText};
+use crate::program::size::shape_under;
 use crate::program::{Check, Dim, Entry, Port, Symbol};
 
 /// A size with the reason for its value, for messages.
@@ -47,7 +48,7 @@ impl Sizes {
 
     /// A shape in numbers; `None` when a size is unknown or negative.
     pub fn shape(&self, shape: &[Dim]) -> Option<Vec<usize>> {
-        shape.iter().map(|dim| self.eval(dim).and_then(|size| usize::try_from(size).ok())).collect()
+        shape_under(shape, &|symbol| self.get(symbol))
     }
 
     /// `B = 2, which axis 0 of `x` says`, for each size that `dims` mention.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::size::constant_shape;
 use super::{DType, Dim, Entry, SizeDecl};
 use crate::bytes::Blob;
 
@@ -149,9 +150,7 @@ pub enum InitValue {
 impl StateDecl {
     /// What a weight file may hold of it: a tensor, if no size of it is left open.
     pub fn fixed(&self) -> Option<ParamDecl> {
-        let size = |dim: &Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
-        let shape = self.shape.iter().map(size).collect::<Option<Vec<usize>>>()?;
-        Some(ParamDecl { name: self.name.clone(), dtype: self.dtype, shape })
+        Some(ParamDecl { name: self.name.clone(), dtype: self.dtype, shape: constant_shape(&self.shape)? })
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tilewright::compiler::driver::Interpreter;
-use tilewright::compiler::graph::{self, DType, Dim, Member, Model, Precision};
+use tilewright::compiler::driver::{Interpreter, is_internal};
+use tilewright::compiler::graph::{self, DType, Member, Model, Precision};
 use tilewright::runtime::program::file::Trust;
+use tilewright::runtime::program::size::constant_shape;
 use tilewright::runtime::program::{ParamDecl, Port, Program};
 use tilewright::runtime::weights::{WeightMap, WeightSet};
 use tilewright::{Error, Executable, Options, Session, SessionOptions, Tensor, Weights, compile};
@@ -105,10 +106,8 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
     }
     let trust = if args.trust { Trust::UseObjects } else { Trust::Rebuild };
     let program = Program::read_file(path, trust)?;
-    let names: Vec<&str> = program.entries.iter().map(|entry| entry.name.as_str()).collect();
-    // What the compiler made beside the model's own entries has names that no spec can give.
-    let is_internal = |name: &str| name.starts_with("initial.") || name == "prepared.weights";
-    let visible: Vec<&str> = names.into_iter().filter(|name| !is_internal(name)).collect();
+    let names = program.entries.iter().map(|entry| entry.name.as_str());
+    let visible: Vec<&str> = names.filter(|name| !is_internal(name)).collect();
     let entry = choose_entry(&visible, args.entry.as_deref(), &[])?;
     let options = compilation.options(Vec::new())?;
     let executable = match args.trust {
@@ -160,9 +159,8 @@ fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: St
 /// What a model wants of weights, where floats whose type is undecided are `float`.
 pub fn wanted(model: &Model, float: DType) -> Wanted {
     let fixed = |member: &Member| {
-        let size = |dim: &Dim| dim.as_constant().and_then(|size| usize::try_from(size).ok());
-        let shape = member.ty.shape.iter().map(size).collect::<Option<Vec<usize>>>()?;
-        Some(ParamDecl { name: member.path.clone(), dtype: decided(member.ty.dtype, float), shape })
+        let (dtype, shape) = (decided(member.ty.dtype, float), constant_shape(&member.ty.shape)?);
+        Some(ParamDecl { name: member.path.clone(), dtype, shape })
     };
     let all = |members: &[Member]| members.iter().filter_map(fixed).collect();
     Wanted { params: all(&model.params), states: all(&model.states) }

@@ -11,6 +11,7 @@ mod steps;
 use std::collections::HashSet;
 use std::fmt;
 
+use super::size::constant_shape;
 use super::{
     BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SEED_INPUT, SizeDecl, Storage, Symbol,
     ValueDecl, ValueId,
@@ -122,11 +123,8 @@ impl Program {
             format!("made by `{}`, which needs more than weights", entry.name)
         })?;
         let output = get(&entry.outputs, prepared.output, "output")?;
-        let shape: Option<Vec<usize>> =
-            output.shape.iter().map(|dim| dim.as_constant().and_then(|size| usize::try_from(size).ok())).collect();
-        ensure(output.dtype == prepared.dtype && shape.as_ref() == Some(&prepared.shape), || {
-            "it is made with another type".to_string()
-        })
+        let is_same = output.dtype == prepared.dtype && constant_shape(&output.shape).as_ref() == Some(&prepared.shape);
+        ensure(is_same, || "it is made with another type".to_string())
     }
 
     fn check_state(&self, index: usize) -> Checked {

@@ -268,6 +268,16 @@ impl Dim {
     }
 }
 
+/// A shape in numbers; `None` when a size is negative, or unknown to `lookup`.
+pub fn shape_under(shape: &[Dim], lookup: &dyn Fn(&Symbol) -> Option<i64>) -> Option<Vec<usize>> {
+    shape.iter().map(|dim| dim.eval(lookup).and_then(|size| usize::try_from(size).ok())).collect()
+}
+
+/// A shape in numbers, if no symbol is left.
+pub fn constant_shape(shape: &[Dim]) -> Option<Vec<usize>> {
+    shape_under(shape, &|_| None)
+}
+
 impl Atom {
     /// The sizes that it is made of.
     fn operands(&self) -> Option<[&Dim; 2]> {
