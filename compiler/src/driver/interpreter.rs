@@ -5,6 +5,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use tilewright_runtime::program::{SEED_INPUT, STEP_INPUT};
+
 use crate::graph::interpret::{MAX_ELEMENTS, Watch, interpret_watched};
 use crate::graph::{DType, EvalError, Graph, Model, NodeId, Precision, Role, Symbol, Tensor};
 
@@ -119,8 +121,8 @@ impl Interpreter {
             };
             let given = source.get(&argument.name).cloned();
             let default = || match (argument.name.as_str(), argument.role) {
-                ("seed", Role::Data) => Some(Tensor::int_scalar(DType::I64, self.seed)),
-                ("step", Role::Data) => Some(Tensor::int_scalar(DType::I64, 0)),
+                (SEED_INPUT, Role::Data) => Some(Tensor::int_scalar(DType::I64, self.seed)),
+                (STEP_INPUT, Role::Data) => Some(Tensor::int_scalar(DType::I64, 0)),
                 _ => None,
             };
             let missing = || {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DType, Dim, Step, Symbol};
+use super::{DType, Dim, SEED_INPUT, STEP_INPUT, Step, Symbol};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -92,6 +92,20 @@ pub struct Port {
     pub name: String,
     pub dtype: DType,
     pub shape: Vec<Dim>,
+}
+
+impl Port {
+    pub fn is_seed(&self) -> bool {
+        self.is_number(SEED_INPUT)
+    }
+
+    pub fn is_step(&self) -> bool {
+        self.is_number(STEP_INPUT)
+    }
+
+    fn is_number(&self, name: &str) -> bool {
+        self.name == name && self.dtype == DType::I64 && self.shape.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

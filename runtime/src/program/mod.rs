@@ -15,6 +15,8 @@ pub mod step;
 /// An `i64` scalar input of this name need not be passed: sessions know the seed. An entry that
 /// initialises state may take it and nothing else.
 pub const SEED_INPUT: &str = "seed";
+/// An `i64` scalar input of this name says how often the entry was called before: its draws follow from it.
+pub const STEP_INPUT: &str = "step";
 
 pub use check::Malformed;
 pub use dtype::{DType, to_bf16, to_f16};

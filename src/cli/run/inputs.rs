@@ -50,8 +50,8 @@ pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, 
         }
     }
     for port in inputs {
-        if port.name == "step" && port.shape.is_empty() && !values.iter().any(|(name, _)| name == "step") {
-            values.push(("step".to_string(), Tensor::from_slice(&[], &[0i64])?));
+        if port.is_step() && !values.iter().any(|(name, _)| *name == port.name) {
+            values.push((port.name.clone(), Tensor::from_slice(&[], &[0i64])?));
         }
     }
     Ok(values)
@@ -60,8 +60,7 @@ pub fn ports(inputs: &[Port], given: &[Given]) -> Result<Vec<(String, Tensor)>, 
 /// Refuses a call that lacks an input although archives were given, and says what they hold instead.
 pub fn check_complete(inputs: &[Port], values: &[(String, Tensor)], given: &[Given]) -> Result<(), Error> {
     let is_given = |port: &&Port| values.iter().any(|(name, _)| *name == port.name);
-    let is_made = |port: &&Port| port.name == "seed" && port.shape.is_empty();
-    let Some(port) = inputs.iter().find(|port| !is_given(port) && !is_made(port)) else { return Ok(()) };
+    let Some(port) = inputs.iter().find(|port| !is_given(port) && !port.is_seed()) else { return Ok(()) };
     for path in given.iter().filter_map(Given::archive) {
         let arrays = read_npz(Path::new(path))?;
         let unused = |name: &&str| !inputs.iter().any(|port| port.name == *name);

@@ -241,11 +241,10 @@ impl<'a> Training<'a> {
         let inputs: Vec<Port> = self.session.program().entry(step).map_or(Vec::new(), |entry| entry.inputs.clone());
         let call = self.checkpoint.calls.get(step).copied().unwrap_or(0);
         let mut values: Vec<(String, Tensor)> = Vec::with_capacity(inputs.len());
-        for port in inputs {
-            let value = match port.name.as_str() {
-                "seed" if port.shape.is_empty() => continue,
-                "step" if port.shape.is_empty() => Tensor::from_slice(&[], &[call])?,
-                _ => self.batches.take(step, &port, call as u64)?,
+        for port in inputs.into_iter().filter(|port| !port.is_seed()) {
+            let value = match port.is_step() {
+                true => Tensor::from_slice(&[], &[call])?,
+                false => self.batches.take(step, &port, call as u64)?,
             };
             values.push((port.name, value));
         }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use indexmap::IndexSet;
+use tilewright_runtime::program::SEED_INPUT;
 
 use super::Elaborator;
 use super::call::holds_tensors;
@@ -214,7 +215,7 @@ impl<'a> Elaborator<'a> {
         self.substitution.clear();
         self.parts.clear();
         self.push_frame(FrameKind::Init, "init");
-        let seed = self.frames[0].graph.add_argument("seed", Role::Data, Type::scalar(graph::DType::I64));
+        let seed = self.frames[0].graph.add_argument(SEED_INPUT, Role::Data, Type::scalar(graph::DType::I64));
         self.entry.seed = Some(seed);
         let mut failed = None;
         for index in 0..self.members.len() {

@@ -4,6 +4,8 @@
 //! indices of the loops around it. A uniform draw takes the upper 24 bits of one word, so it is exact in f32; a normal one
 //! is Box and Muller's from words 0 and 1.
 
+use tilewright_runtime::program::{SEED_INPUT, STEP_INPUT};
+
 use super::Elaborator;
 use super::call::Arg;
 use super::frame::FrameKind;
@@ -101,7 +103,7 @@ impl<'a> Elaborator<'a> {
         let value = match self.entry.seed {
             Some(value) => value,
             None => {
-                let value = self.frames[0].graph.add_argument("seed", Role::Data, Type::scalar(DType::I64));
+                let value = self.frames[0].graph.add_argument(SEED_INPUT, Role::Data, Type::scalar(DType::I64));
                 self.entry.seed = Some(value);
                 value
             }
@@ -130,7 +132,7 @@ impl<'a> Elaborator<'a> {
                     let attrs = Attrs::none().with("value", 0.0).with("shape", Vec::<graph::Dim>::new());
                     self.apply_at(0, "fill", &[], attrs.with("dtype", DType::I64), span)?
                 }
-                _ => self.frames[0].graph.add_argument("step", Role::Data, Type::scalar(DType::I64)),
+                _ => self.frames[0].graph.add_argument(STEP_INPUT, Role::Data, Type::scalar(DType::I64)),
             };
             self.entry.step = Some(stream);
             self.frames[0].stream = Some(stream);

@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, RunError, ShapeText};
 use crate::exec::plan::{Plan, plan};
 use crate::exec::profile::Counter;
 use crate::exec::sizes;
-use crate::program::{DType, Entry, SEED_INPUT, Symbol};
+use crate::program::{Entry, Symbol};
 
 impl Session {
     /// Matches inputs with ports, finds or makes the plan for their shapes, and decides the checks. Nothing that another
@@ -61,9 +61,7 @@ impl Session {
             let mut passed = inputs.iter().filter(|(name, _)| *name == port.name);
             let input = match (passed.next(), passed.next()) {
                 (Some((_, input)), None) => *input,
-                (None, _) if port.name == SEED_INPUT && port.dtype == DType::I64 && port.shape.is_empty() => {
-                    TensorRef::of(&[], std::slice::from_ref(&self.options.seed))?
-                }
+                (None, _) if port.is_seed() => TensorRef::of(&[], std::slice::from_ref(&self.options.seed))?,
                 (None, _) => {
                     let (dtype, shape) = (port.dtype, ShapeText(&port.shape));
                     let message = format!("`{}` needs the input `{}`: {dtype}{shape}", entry.name, port.name);

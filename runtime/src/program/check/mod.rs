@@ -13,8 +13,8 @@ use std::fmt;
 
 use super::size::constant_shape;
 use super::{
-    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SEED_INPUT, SizeDecl, Storage, Symbol,
-    ValueDecl, ValueId,
+    BlobId, DType, Dim, Entry, InitValue, Kernel, Port, PreparedDecl, Program, SizeDecl, Storage, Symbol, ValueDecl,
+    ValueId,
 };
 use crate::error::{ErrorKind, RunError};
 
@@ -142,8 +142,7 @@ impl Program {
             }
             InitValue::Entry { entry, output } => {
                 let entry = get(&self.entries, entry, "entry")?;
-                let seed = |port: &Port| port.name == SEED_INPUT && port.dtype == DType::I64 && port.shape.is_empty();
-                ensure(entry.inputs.iter().all(seed), || {
+                ensure(entry.inputs.iter().all(Port::is_seed), || {
                     format!("initialised by `{}`, which takes inputs other than the seed", entry.name)
                 })?;
                 let uses_state = |value: &ValueDecl| matches!(value.storage, Storage::State(_));
