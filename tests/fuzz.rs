@@ -1,4 +1,4 @@
-//! Mutated texts through every reader of text: no panic, and what is valid survives printing.
+//! Mutated files through every reader of files: no panic, and what is valid survives printing.
 //!
 //! The short run is part of the suite. `TILEWRIGHT_FUZZ=600 cargo test --release --test fuzz -- --ignored --nocapture` runs
 //! each target, or the one that `TILEWRIGHT_TARGET` names, for so many seconds, from text `TILEWRIGHT_FIRST` on;
