@@ -7,6 +7,7 @@ mod initial;
 mod interpreter;
 mod kept;
 mod machine;
+mod rebuild;
 mod stages;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use tilewright_runtime::program::{self, Program};
 pub use initial::{initial_params, initial_states, with_given_keys};
 pub use interpreter::Interpreter;
 pub use machine::machine;
+pub use rebuild::rebuild;
 pub use stages::{
     Lowered, lower_entries, lower_graphs, lower_kernels, lower_watched, plan_entries, plan_graphs, prepared_values,
 };
@@ -142,26 +144,6 @@ fn compile_anew(model: &Model, options: &Options) -> Result<Compiled, CompileErr
     timed(&mut times.codegen, || add_code(&mut program, &planned.kernels, options))?;
     let remarks = lowered.remarks.into_iter().chain(planned.remarks).collect();
     Ok(Compiled { program, remarks, times })
-}
-
-/// Makes machine code for the kernels of a program, say one that was read from a file.
-pub fn rebuild(program: &mut Program, options: &Options) -> Result<(), CompileError> {
-    let mut kernels = Vec::with_capacity(program.kernels.len());
-    for kernel in &program.kernels {
-        let parsed = crate::kernel::parse(&kernel.text).map_err(|error| {
-            CompileError::Program(format!("the text of kernel `{}` cannot be read: {error}", kernel.name))
-        })?;
-        let declared = crate::plan::declaration(&parsed);
-        let interface = |kernel: &program::Kernel| {
-            (kernel.args.clone(), kernel.sizes.clone(), kernel.grid.clone(), kernel.sequential)
-        };
-        if interface(&declared) != interface(kernel) {
-            let message = format!("kernel `{}` is declared otherwise than its text says", kernel.name);
-            return Err(CompileError::Program(message));
-        }
-        kernels.push(parsed);
-    }
-    add_code(program, &kernels, options).map_err(|error| CompileError::Program(error.to_string()))
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
