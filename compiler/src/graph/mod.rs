@@ -31,7 +31,7 @@ pub use op::{
 };
 pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
-pub use tensor::{Data, Tensor, holds, round, round_int, saturate, wrap};
+pub use tensor::{Data, Tensor, exact_float, holds, round, round_int, saturate, wrap};
 pub use tilewright_runtime::program::dtype::DType;
 pub use tilewright_runtime::program::size::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
 pub use types::{Shape, Type};

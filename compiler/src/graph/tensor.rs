@@ -135,6 +135,12 @@ pub fn round(dtype: DType, value: f64) -> f64 {
     }
 }
 
+/// An integer as a float, where that is exact.
+pub fn exact_float(value: i64) -> Option<f64> {
+    let float = value as f64;
+    (float as i128 == i128::from(value)).then_some(float)
+}
+
 /// An integer as a float of this type; one that is narrower than f32 is reached by way of that.
 pub fn round_int(dtype: DType, value: i64) -> f64 {
     match dtype {

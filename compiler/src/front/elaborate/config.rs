@@ -79,6 +79,9 @@ impl<'a> Elaborator<'a> {
     }
 
     fn ints(&mut self, op: BinaryOp, a: i64, b: i64, span: Span) -> Outcome<Value<'a>> {
+        if let Some(truth) = compared(op, &a, &b) {
+            return Ok(Value::Bool(truth));
+        }
         let result = match op {
             BinaryOp::Add => a.checked_add(b),
             BinaryOp::Subtract => a.checked_sub(b),
@@ -236,14 +239,21 @@ fn floats<'a>(op: BinaryOp, a: f64, b: f64) -> Value<'a> {
         BinaryOp::Divide => Value::Float(a / b),
         BinaryOp::Remainder => Value::Float(a - b * (a / b).floor()),
         BinaryOp::Power => Value::Float(a.powf(b)),
-        BinaryOp::Equal => Value::Bool(a == b),
-        BinaryOp::NotEqual => Value::Bool(a != b),
-        BinaryOp::Less => Value::Bool(a < b),
-        BinaryOp::LessEqual => Value::Bool(a <= b),
-        BinaryOp::Greater => Value::Bool(a > b),
-        BinaryOp::GreaterEqual => Value::Bool(a >= b),
-        BinaryOp::And | BinaryOp::Or => Value::Bool(false),
+        op => Value::Bool(compared(op, &a, &b).unwrap_or(false)),
     }
+}
+
+/// What a comparison says; `None` for other operators.
+fn compared<T: PartialOrd>(op: BinaryOp, a: &T, b: &T) -> Option<bool> {
+    Some(match op {
+        BinaryOp::Equal => a == b,
+        BinaryOp::NotEqual => a != b,
+        BinaryOp::Less => a < b,
+        BinaryOp::LessEqual => a <= b,
+        BinaryOp::Greater => a > b,
+        BinaryOp::GreaterEqual => a >= b,
+        _ => return None,
+    })
 }
 
 /// Equality of config, part by part; `None` where it takes a run-time comparison.
@@ -255,6 +265,7 @@ pub fn same<'a>(a: &Value<'a>, b: &Value<'a>) -> Option<bool> {
         }
         (Value::Str(a), Value::Str(b)) => Some(a == b),
         (Value::Bool(a), Value::Bool(b)) => Some(a == b),
+        (Value::Int(a), Value::Int(b)) => Some(a == b),
         (Value::Size(a), Value::Size(b)) if a == b => Some(true),
         (Value::DType(a), Value::DType(b)) => Some(a == b),
         (Value::Absent, _) | (_, Value::Absent) => Some(matches!((a, b), (Value::Absent, Value::Absent))),

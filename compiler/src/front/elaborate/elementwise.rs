@@ -118,6 +118,10 @@ impl<'a> Elaborator<'a> {
 
     fn adopt(&mut self, value: Value<'a>, dtype: DType, shape: &[Dim], span: Span) -> Outcome<Wire> {
         match value {
+            Value::Int(number) if dtype.is_int() => {
+                let wire = self.integer(number, &Type::scalar(dtype), span)?;
+                Ok(Wire { flexible: true, ..wire })
+            }
             Value::Int(_) | Value::Float(_) | Value::Bool(_) => {
                 let number = match value {
                     Value::Bool(truth) => f64::from(truth),

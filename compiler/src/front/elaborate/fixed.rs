@@ -6,7 +6,7 @@ use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::value::{Value, Wire, whole};
 use crate::diag::{Diagnostic, Span};
-use crate::graph::{Attrs, DType, OpError, Shape, Tensor, Type};
+use crate::graph::{Attrs, DType, OpError, Shape, Tensor, Type, exact_float};
 use crate::ops;
 
 /// Elements of one constant.
@@ -39,6 +39,16 @@ impl<'a> Elaborator<'a> {
         self.emit("fill", &[], attrs, span)
     }
 
+    /// One integer, repeated to a shape. `fill` is told a float, so what no float is stands as a constant.
+    pub fn integer(&mut self, value: i64, ty: &Type, span: Span) -> Outcome<Wire> {
+        if ty.dtype != DType::I64 || exact_float(value).is_some() {
+            return self.number(value as f64, ty, span);
+        }
+        let attrs = Attrs::none().with("value", Arc::new(Tensor::int_scalar(DType::I64, value)));
+        let wire = self.emit("constant", &[], attrs, span)?;
+        if ty.rank() == 0 { Ok(wire) } else { self.broadcast_to(wire, &ty.shape, span) }
+    }
+
     pub fn cast(&mut self, wire: Wire, to: DType, span: Span) -> Outcome<Wire> {
         let made = self.emit("cast", &[wire], Attrs::none().with("to", to), span)?;
         Ok(Wire { new_axes: wire.new_axes, ..made })
@@ -55,7 +65,7 @@ impl<'a> Elaborator<'a> {
                 Ok(Wire { flexible, ..wire })
             }
             Value::Int(number) => {
-                let wire = self.number(number as f64, &Type::scalar(DType::I64), span)?;
+                let wire = self.integer(number, &Type::scalar(DType::I64), span)?;
                 Ok(Wire { flexible: true, ..wire })
             }
             Value::Float(number) => self.number(number, &Type::scalar(DType::Real), span),
@@ -87,7 +97,7 @@ impl<'a> Elaborator<'a> {
             Value::Int(_) | Value::Float(_) if ty.dtype.is_float() => {
                 return self.number(value.as_number().unwrap_or(0.0), ty, span);
             }
-            Value::Int(number) if ty.dtype.is_int() => return self.number(*number as f64, ty, span),
+            Value::Int(number) if ty.dtype.is_int() => return self.integer(*number, ty, span),
             Value::Float(number) if ty.dtype.is_int() && whole(*number).is_some() => {
                 return self.number(*number, ty, span);
             }
@@ -130,73 +140,68 @@ impl<'a> Elaborator<'a> {
 
     /// `tensor([[1, 2], [3, 4]])`.
     pub fn constant_tensor(&mut self, value: &Value<'a>, span: Span) -> Outcome<Value<'a>> {
-        let (mut shape, mut numbers, mut kind) = (Vec::new(), Vec::new(), Kind::Bool);
-        if self.collect(value, 0, &mut shape, &mut numbers, &mut kind, span).is_err() {
+        let (mut shape, mut leaves) = (Vec::new(), Vec::new());
+        if self.collect(value, 0, &mut shape, &mut leaves, span).is_err() {
             return Err(Reports::silent());
         }
-        // A kind is only settled by elements.
-        let dtype = match kind {
-            _ if numbers.is_empty() => DType::Real,
-            Kind::Bool => DType::Bool,
-            Kind::Int => DType::I64,
-            Kind::Float => DType::Real,
-        };
         let expected: usize = shape.iter().product();
-        if expected != numbers.len() {
+        if expected != leaves.len() {
             return self.error("E0404", "the lists of a tensor have equal lengths", span, "they differ here");
         }
-        let tensor = match dtype {
-            DType::Real => Tensor::floats(dtype, shape, numbers),
-            _ => Tensor::ints(dtype, shape, numbers.into_iter().map(|number| number as i64).collect()),
-        };
-        Ok(Value::Constant(Arc::new(tensor)))
+        Ok(Value::Constant(Arc::new(tensor_of(shape, &leaves))))
     }
 
-    fn collect(
+    fn collect<'v>(
         &mut self,
-        value: &Value<'a>,
+        value: &'v Value<'a>,
         depth: usize,
         shape: &mut Vec<usize>,
-        numbers: &mut Vec<f64>,
-        kind: &mut Kind,
+        leaves: &mut Vec<&'v Value<'a>>,
         span: Span,
     ) -> Outcome<()> {
-        if numbers.len() > MAX_CONSTANT {
+        if leaves.len() > MAX_CONSTANT {
             return self.error("E0407", "this constant is too large", span, "give it as an input or a param");
         }
-        let parts: Option<Vec<&Value<'a>>> = match value {
+        let parts: Option<Vec<&'v Value<'a>>> = match value {
             Value::List(list) => Some(list.iter().collect()),
             Value::Tuple(fields) => Some(fields.iter().map(|field| &field.value).collect()),
             _ => None,
         };
         if let Some(parts) = parts {
             match shape.get(depth) {
-                None if depth == shape.len() && depth < 16 && numbers.is_empty() => shape.push(parts.len()),
+                None if depth == shape.len() && depth < 16 && leaves.is_empty() => shape.push(parts.len()),
                 Some(known) if *known == parts.len() => {}
                 _ => return self.error("E0404", "the lists of a tensor have equal lengths", span, "they differ here"),
             }
-            return parts.into_iter().try_for_each(|item| self.collect(item, depth + 1, shape, numbers, kind, span));
+            return parts.into_iter().try_for_each(|item| self.collect(item, depth + 1, shape, leaves, span));
         }
         if depth != shape.len() {
             return self.error("E0404", "the lists of a tensor have equal depths", span, "they differ here");
         }
-        let (number, found) = match value {
-            Value::Bool(truth) => (f64::from(*truth), Kind::Bool),
-            Value::Int(number) => (*number as f64, Kind::Int),
-            Value::Float(number) => (*number, Kind::Float),
+        match value {
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => leaves.push(value),
             other => return Err(self.wanted("a number of config", other, span)),
-        };
-        *kind = (*kind).max(found);
-        numbers.push(number);
+        }
         Ok(())
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Bool,
-    Int,
-    Float,
+/// Numbers of config in the type that holds them all: floats if there is one among them, or none at all.
+fn tensor_of(shape: Vec<usize>, leaves: &[&Value<'_>]) -> Tensor {
+    let int = |leaf: &&Value<'_>| match leaf {
+        Value::Bool(truth) => Some(i64::from(*truth)),
+        Value::Int(number) => Some(*number),
+        _ => None,
+    };
+    let float = |leaf: &&Value<'_>| leaf.as_number().or_else(|| int(leaf).map(|number| number as f64)).unwrap_or(0.0);
+    let is_truth = |leaf: &&Value<'_>| matches!(leaf, Value::Bool(_));
+    match leaves.iter().map(int).collect::<Option<Vec<i64>>>() {
+        Some(ints) if !ints.is_empty() => {
+            let dtype = if leaves.iter().all(is_truth) { DType::Bool } else { DType::I64 };
+            Tensor::ints(dtype, shape, ints)
+        }
+        _ => Tensor::floats(DType::Real, shape, leaves.iter().map(float).collect()),
+    }
 }
 
 pub fn with_help(diagnostic: Diagnostic, error: &OpError) -> Diagnostic {

@@ -8,7 +8,7 @@ use super::config::rounded;
 use super::report::Outcome;
 use super::value::{Field, Value, Wire};
 use crate::diag::{Diagnostic, Span};
-use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar};
+use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar, exact_float};
 
 /// Ops that specs write in other ways.
 static HIDDEN: &[&str] = &[
@@ -256,7 +256,7 @@ impl<'a> Elaborator<'a> {
         let attr = match (def.kind, &arg.value) {
             (AttrKind::Bool, Value::Bool(truth)) => Some(Attr::Bool(*truth)),
             (AttrKind::Int | AttrKind::Axis, value) => int(value).map(Attr::Int),
-            (AttrKind::Float, value) => value.as_number().map(Attr::Float),
+            (AttrKind::Float, _) => Some(Attr::Float(self.float_attr(def.name, arg)?)),
             (AttrKind::Str, value) => value.as_option().map(|text| Attr::Str(text.to_string())),
             (AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis, Value::List(items)) => {
                 items.iter().map(int).collect::<Option<Vec<i64>>>().map(Attr::Ints)
@@ -276,6 +276,20 @@ impl<'a> Elaborator<'a> {
             None => {
                 Err(self.wanted(&format!("for `{}`, {}", def.name, def.kind.wanted()), &arg.value.clone(), arg.span))
             }
+        }
+    }
+
+    /// A number of config as a float; an integer that no float is would become another one.
+    pub fn float_attr(&mut self, name: &str, arg: &Arg<'a>) -> Outcome<f64> {
+        match &arg.value {
+            Value::Int(number) if exact_float(*number).is_none() => {
+                let message = format!("`{name}` is a float, and no float is {number}");
+                self.error("E0404", message, arg.span, "write the float that is meant")
+            }
+            value => value.as_number().ok_or_else(|| {
+                let wanted = format!("for `{name}`, {}", AttrKind::Float.wanted());
+                self.wanted(&wanted, value, arg.span)
+            }),
         }
     }
 

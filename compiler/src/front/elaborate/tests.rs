@@ -4,6 +4,7 @@ mod asserted;
 mod examples;
 mod fields;
 mod gradients;
+mod integers;
 mod relations;
 mod short_forms;
 mod train;

@@ -161,7 +161,7 @@ impl Number {
     pub fn as_float(self) -> Option<f64> {
         match self {
             Number::Float(value) => Some(value),
-            Number::Int(value) => (value as f64 as i128 == i128::from(value)).then_some(value as f64),
+            Number::Int(value) => crate::graph::exact_float(value),
         }
     }
 }

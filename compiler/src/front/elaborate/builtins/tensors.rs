@@ -208,7 +208,7 @@ impl<'a> Elaborator<'a> {
                 side[axis] = self.size_of(&arg.value, arg.span)?;
             }
         }
-        let fill = b.take(4).and_then(|arg| arg.value.as_number()).unwrap_or(0.0);
+        let fill = b.take(4).map_or(Ok(0.0), |arg| self.float_attr("value", &arg))?;
         let [low, high] = sides;
         let attrs = Attrs::none().with("low", low).with("high", high).with("value", fill);
         self.emit("pad", &[wire], attrs, b.span).map(Value::Wire)
