@@ -35,12 +35,11 @@ impl<'g> Reads<'g> {
         }
     }
 
-    /// The number that every element is.
+    /// The number that every element is, where a float holds it exactly.
     pub fn number(&self, value: Value) -> Option<f64> {
         let node = self.graph.node(value.node);
         if let Meaning::Source = node.op.meaning {
-            let tensor = node.attrs.iter().next().map(|_| node.attrs.tensor("value"))?;
-            return tensor.is_uniform().then(|| tensor.float_at(0));
+            return node.attrs.iter().next().and_then(|_| node.attrs.tensor("value").uniform_float());
         }
         match self.nest(value)?.body.as_slice() {
             [ScalarNode::Const { value, .. }] => Some(*value),

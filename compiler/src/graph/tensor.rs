@@ -84,12 +84,33 @@ impl Tensor {
         }
     }
 
+    /// The number that every element is, where a float holds it exactly.
+    pub fn uniform_float(&self) -> Option<f64> {
+        if !self.is_uniform() {
+            return None;
+        }
+        match &self.data {
+            Data::Float(data) => Some(data[0]),
+            Data::Int(data) => exact_float(data[0]),
+        }
+    }
+
     /// One element as an integer.
     pub fn int_at(&self, idx: usize) -> i64 {
         match &self.data {
             Data::Float(data) => data[idx] as i64,
             Data::Int(data) => data[idx],
         }
+    }
+
+    /// One element, repeated to a shape.
+    pub fn repeated(&self, idx: usize, shape: Vec<usize>) -> Tensor {
+        let n_elements = shape.iter().product();
+        let data = match &self.data {
+            Data::Float(data) => Data::Float(Arc::new(vec![data[idx]; n_elements])),
+            Data::Int(data) => Data::Int(Arc::new(vec![data[idx]; n_elements])),
+        };
+        Tensor { dtype: self.dtype, shape, data }
     }
 
     pub fn reshaped(&self, shape: Vec<usize>) -> Tensor {

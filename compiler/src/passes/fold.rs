@@ -116,15 +116,15 @@ fn is_worth_storing(graph: &Graph, id: NodeId, tensor: &Tensor, n_stored: usize)
 fn store(rebuild: &mut Rebuild, id: NodeId, tensor: &Tensor) -> Result<Value, OpError> {
     let node = rebuild.old.node(id);
     let ty = &node.types[0];
-    let exact = tensor.as_floats().is_some() || (tensor.n_elements() > 0 && tensor.int_at(0).unsigned_abs() < 1 << 53);
     let n = tensor.n_elements();
     let ends_agree = || is(Fault::FoldTrustsFirstElement) && n > 0 && tensor.float_at(0) == tensor.float_at(n - 1);
-    let (name, attrs) = match (tensor.is_uniform() || ends_agree()) && exact && ty.rank() > 0 {
-        true => {
-            let attrs = Attrs::none().with("value", tensor.float_at(0)).with("shape", ty.shape.clone());
+    let number = tensor.uniform_float().or_else(|| ends_agree().then(|| tensor.float_at(0)));
+    let (name, attrs) = match number.filter(|_| ty.rank() > 0) {
+        Some(number) => {
+            let attrs = Attrs::none().with("value", number).with("shape", ty.shape.clone());
             ("fill", attrs.with("dtype", ty.dtype))
         }
-        false => ("constant", Attrs::none().with("value", Arc::new(tensor.clone()))),
+        None => ("constant", Attrs::none().with("value", Arc::new(tensor.clone()))),
     };
     let new = rebuild.new.apply(op(name)?, &[], &attrs, Vec::new(), &node.origin)?;
     Ok(Value { node: new, result: 0 })

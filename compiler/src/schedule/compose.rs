@@ -155,9 +155,11 @@ impl<'g> Composer<'g> {
             }
             Meaning::Source if node.op.name == "constant" => {
                 let tensor = node.attrs.tensor("value");
-                match tensor.n_elements() {
-                    1 => Ok(self.body.constant(tensor.dtype, tensor.float_at(0))),
-                    _ => Err(ScheduleError::new("a dense constant inside a group")),
+                match tensor.uniform_float().filter(|_| tensor.n_elements() == 1) {
+                    Some(number) => Ok(self.body.constant(tensor.dtype, number)),
+                    None => {
+                        Err(ScheduleError::new("a constant inside a group that is not one number of 64 bits of float"))
+                    }
                 }
             }
             Meaning::Structured { .. } => {

@@ -312,7 +312,7 @@ fn source(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
     }
     let shape = eval.shape(0)?;
     let dense = match n_elements(&value.shape) {
-        Some(1) if value.shape != shape => Tensor::splat(value.dtype, shape, value.float_at(0)),
+        Some(1) if value.shape != shape => value.repeated(0, shape),
         _ => Tensor::clone(value),
     };
     Ok(vec![Tensor { dtype: eval.results[0].dtype, ..dense }])

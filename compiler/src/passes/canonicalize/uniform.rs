@@ -36,8 +36,7 @@ fn move_fill(site: &Site) -> Option<Expr> {
 
 fn constant_fill(site: &Site) -> Option<Expr> {
     let tensor = site.attrs().tensor("value");
-    let value = Number::of(&tensor).filter(|_| !tensor.shape.is_empty())?;
-    Some(fill(value.as_float()?, site.ty()))
+    tensor.uniform_float().filter(|_| !tensor.shape.is_empty()).map(|value| fill(value, site.ty()))
 }
 
 fn cast_fill(site: &Site) -> Option<Expr> {

@@ -16,7 +16,7 @@
 //! run at one moment.
 //!
 //! Reshapes are views. One stays outside unless what it reshapes is inside; a lone one costs nothing. Dense constants and
-//! arguments are captured; constants of one element are copied inside. Control stays outside; its regions are fused apart.
+//! arguments are captured; constants of one element that a float holds are copied inside. Control stays outside; its regions are fused apart.
 
 mod bands;
 mod grow;
@@ -27,6 +27,7 @@ use super::facts::{Facts, only_splits};
 use super::panels::is_whole;
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
+use crate::graph::reads::Reads;
 use crate::graph::{Attrs, Graph, Meaning, NodeId, OpError, Role, Value};
 pub use grow::CHEAP;
 use grow::{Group, Growth};
@@ -44,7 +45,7 @@ pub enum Kind {
     Reduction(Facts),
     /// A view whose positions stay affine.
     Split,
-    /// A constant of one element.
+    /// A constant of one element, which a float holds exactly.
     Number,
     /// Never in a group.
     Alone,
@@ -92,8 +93,8 @@ fn kind(graph: &Graph, id: NodeId) -> Kind {
             let from = &graph.type_of(graph.operands(id)[0]).shape;
             if only_splits(from, &result.shape) { Kind::Split } else { Kind::Alone }
         }
-        // The only source inside a kernel is a number.
-        Meaning::Source if node.attrs.iter().next().is_some() && result.n_elements().is(1) => Kind::Number,
+        // The only source inside a kernel is a number, and bodies of kernels write it as a float.
+        Meaning::Source if result.n_elements().is(1) && is_number(graph, id) => Kind::Number,
         _ => match Facts::of(graph, id) {
             // An op that may be written over its operand, and reads other places of it than it writes, keeps its own
             // node: the memory plan sees the alias there, and writes only what changes.
@@ -103,6 +104,10 @@ fn kind(graph: &Graph, id: NodeId) -> Kind {
             None => Kind::Alone,
         },
     }
+}
+
+fn is_number(graph: &Graph, id: NodeId) -> bool {
+    Reads { graph }.number(Value { node: id, result: 0 }).is_some()
 }
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {

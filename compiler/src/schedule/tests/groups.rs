@@ -162,3 +162,17 @@ fn chains_of_movement() {
         &[1, 4, 33],
     );
 }
+
+#[test]
+fn integers_that_no_float_is() {
+    check_text(
+        r#"graph @main(%0 "x": data i64[N]) where N in 1..9 {
+          %1: i64[] = constant() {value = i64[] 9007199254740993}
+          %2: i64[N] = broadcast(%1) {shape = [N]}
+          %3: i64[N] = add(%0, %2)
+          %4: i64[N] = mul(%3, %3)
+          return %4 "y": data
+        }"#,
+        &[1, 5],
+    );
+}
