@@ -62,7 +62,7 @@ const MAX_LIST: usize = 65_536;
 
 /// Elaborates the item `name` of the program's first file.
 pub fn elaborate(program: &Program, name: &str, options: &Options) -> Result<Model, Vec<Diagnostic>> {
-    on_large_stack(|| {
+    let elaborated = on_stack(STACK, || {
         let mut elaborator = Elaborator::new(program, options);
         let model = elaborator.model(name);
         let reports = std::mem::take(&mut elaborator.reports);
@@ -70,12 +70,13 @@ pub fn elaborate(program: &Program, name: &str, options: &Options) -> Result<Mod
             Ok(model) if !reports.has_errors() => Ok(model),
             _ => Err(reports.finish()),
         }
-    })
+    });
+    elaborated.unwrap_or_else(|diagnostic| Err(vec![diagnostic]))
 }
 
 /// What can be said about the program as it stands: each model and train with its defaults.
 pub fn check(program: &Program) -> Vec<Diagnostic> {
-    on_large_stack(|| {
+    let checked = on_stack(STACK, || {
         let mut diagnostics = program.diagnostics.clone();
         let options = Options::default();
         let mut elaborator = Elaborator::new(program, &options);
@@ -85,7 +86,8 @@ pub fn check(program: &Program) -> Vec<Diagnostic> {
         let fresh: Vec<Diagnostic> = fresh.collect();
         diagnostics.extend(fresh);
         diagnostics
-    })
+    });
+    checked.unwrap_or_else(|diagnostic| vec![diagnostic])
 }
 
 /// A line that cannot be read is repaired to go on; what the repair means is not worth a message.
@@ -97,13 +99,15 @@ fn on_a_line_of(found: &Diagnostic, syntax: &[Diagnostic], program: &Program) ->
     line(found).is_some_and(|place| syntax.iter().any(|known| line(known) == Some(place)))
 }
 
-fn on_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+/// On a thread whose stack the limit on depth was chosen for; the caller's may be too small for it.
+fn on_stack<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> Result<T, Diagnostic> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
-        match thread.expect("a thread can be started").join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        let thread = std::thread::Builder::new().stack_size(bytes).spawn_scoped(scope, run).map_err(|reason| {
+            let message = format!("a thread with a stack of {} MiB cannot be started: {reason}", bytes >> 20);
+            Diagnostic::error("E0407", message)
+                .help("raise the limits on memory and on threads (`ulimit -v`, `ulimit -u`)")
+        })?;
+        Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 

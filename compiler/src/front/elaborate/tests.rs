@@ -51,6 +51,14 @@ fn counted() -> Options {
 }
 
 #[test]
+fn a_thread_that_does_not_start_is_an_error() {
+    assert_eq!(super::on_stack(1 << 20, || 3).expect("a small stack"), 3);
+    let refused = super::on_stack(1 << 60, || ()).expect_err("more than there are addresses");
+    let shown = render(&refused, &program("vit.tw").sources, &Theme::plain());
+    assert!(shown.contains("cannot be started"), "{shown}");
+}
+
+#[test]
 fn vit_counts() {
     let program = program("vit.tw");
     for (options, wanted) in [
