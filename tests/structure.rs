@@ -24,15 +24,16 @@ const RUNTIME_MODULES: &[(&str, &[&str])] = &[
     ("bytes", &[]),
     ("error", &["bytes"]),
     ("files", &[]),
+    ("threads", &[]),
     ("program", &["bytes", "error", "files"]),
     ("data", &["program", "error", "bytes"]),
     ("weights", &["program", "error", "bytes", "data", "files"]),
-    ("device", &["program", "error", "bytes", "files"]),
+    ("device", &["program", "error", "bytes", "files", "threads"]),
     ("exec", &["program", "error", "bytes", "data", "weights", "device", "files"]),
 ];
 
 /// What the compiler may import of the runtime.
-const SEEN_BY_COMPILER: &[&str] = &["program", "files"];
+const SEEN_BY_COMPILER: &[&str] = &["program", "files", "threads"];
 
 const MAX_LINES: usize = 700;
 

@@ -7,6 +7,7 @@ pub mod error;
 pub mod exec;
 pub mod files;
 pub mod program;
+pub mod threads;
 pub mod weights;
 
 pub use error::{ErrorKind, RunError};

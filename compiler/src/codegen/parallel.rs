@@ -5,17 +5,15 @@
 //! it is found.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use indexmap::IndexMap;
+use tilewright_runtime::threads::on_threads;
 
 use super::{Backend, Cache, CodegenError, Target, Unit, compile};
 use crate::kernel::Kernel;
 use crate::kernel::lower::{TargetDesc, lower};
-
-/// Code generators recurse over what they are given; the default stack of a thread is small.
-const STACK: usize = 64 << 20;
 
 /// A hash of the sources that lower and print kernels: entries of another version of them are not ours.
 const SOURCES: &str = env!("TILEWRIGHT_CODE_HASH");
@@ -130,40 +128,10 @@ fn symbol_of(key: &str) -> String {
     format!("kernel_{}", &key[..32])
 }
 
-/// Runs jobs `0..n_jobs`; the first error, in their order, is returned.
-fn on_threads<T: Send>(
-    n_threads: usize,
-    n_jobs: usize,
-    job: impl Fn(usize) -> Result<T, CodegenError> + Sync,
-) -> Result<Vec<T>, CodegenError> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(n_jobs));
-    let work = || {
-        loop {
-            let idx = next.fetch_add(1, Ordering::Relaxed);
-            if idx >= n_jobs {
-                break;
-            }
-            let result = job(idx);
-            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((idx, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..n_threads.clamp(1, n_jobs.max(1)) {
-            let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-            if spawned.is_err() {
-                // No thread to be had: the caller works itself.
-                work();
-            }
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    done.sort_by_key(|&(idx, _)| idx);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::codegen::tests::{at, vector, vector_kernel};
     use crate::graph::{DType, Dim, Scalar};

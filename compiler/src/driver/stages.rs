@@ -1,7 +1,6 @@
 //! The stages one by one, for the driver and for everyone who wants to look between them.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use tilewright_runtime::threads::on_threads;
 
 use super::machine::machine;
 use super::{CompileError, Options, initial_states};
@@ -12,9 +11,6 @@ use crate::passes::pipeline::{self, PIPELINE};
 use crate::passes::{Context, prepare, run_pipeline};
 use crate::plan::{Interface, Planned, State, plan};
 use crate::schedule::schedule;
-
-/// Kernels and graphs are trees; lowering recurses over them.
-const STACK: usize = 64 << 20;
 
 /// Entries after all passes.
 pub struct Lowered {
@@ -134,39 +130,11 @@ pub fn lower_kernels(kernels: &[Kernel], options: &Options) -> Result<Vec<Kernel
         }
         Ok(lowered)
     };
-    on_threads(options.n_threads(), kernels, &lower_one)
+    on_threads(options.n_threads(), kernels.len(), |idx| lower_one(&kernels[idx]))
 }
 
 fn malformed(kernel: &Kernel, errors: &[crate::kernel::VerifyError], what: &str) -> CompileError {
     let problems: Vec<String> = errors.iter().map(|error| error.to_string()).collect();
     let message = format!("kernel `{}` {what}: {}", kernel.name, problems.join("; "));
     CompileError::Kernel { message, dump: crate::kernel::print(kernel) }
-}
-
-/// `work` on each item; results in the order of the items, and the first error in that order.
-fn on_threads<T: Sync, R: Send, E: Send>(
-    n_threads: usize,
-    items: &[T],
-    work: &(dyn Fn(&T) -> Result<R, E> + Sync),
-) -> Result<Vec<R>, E> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(items.len()));
-    let serve = || {
-        while let Some((idx, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, items.get(i)?)))
-        {
-            let result = work(item);
-            done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((idx, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..n_threads.clamp(1, items.len().max(1)) {
-            let spawned = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, serve);
-            if spawned.is_err() {
-                serve();
-            }
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    done.sort_by_key(|&(idx, _)| idx);
-    done.into_iter().map(|(_, result)| result).collect()
 }

@@ -3,8 +3,7 @@
 //! Invariant: function `i` is kernel `i`, and takes what the head of the compiler's `codegen::cuda` says. Equal texts are
 //! compiled once, on as many threads as there are cores.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cudarc::driver::{CudaFunction, CudaModule};
 use cudarc::nvrtc::Ptx;
@@ -16,6 +15,7 @@ use crate::device::gpu::{Loaded, Queue};
 use crate::error::{ErrorKind, RunError};
 use crate::files::Cache;
 use crate::program::{Kernel, KernelId, Program};
+use crate::threads::on_threads;
 
 pub struct Code {
     pub(super) gpu: Arc<Gpu>,
@@ -39,7 +39,8 @@ impl Code {
         // One kernel of each text, to name in what goes wrong with it.
         let first = |blob| program.kernels.iter().find(|kernel| kernel.object == blob);
         let sources: Vec<&Kernel> = blobs.iter().filter_map(|&blob| first(blob)).collect();
-        let compiled = on_threads(sources.len(), |at| {
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let compiled = on_threads(n_threads, sources.len(), |at| {
             let named = |error: RunError| error.note(format!("while compiling kernel `{}`", sources[at].name));
             gpu.compiler.compile(text_of(program, sources[at])?, cache).map_err(named)
         })?;
@@ -90,27 +91,4 @@ pub(super) fn threads_of(text: &str, symbol: &str) -> Option<u32> {
     let head = &text[..text.find(&format!(" {symbol}("))?];
     let number = &head[head.rfind(BOUNDS)? + BOUNDS.len()..];
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok().filter(|&threads| threads > 0)
-}
-
-/// Runs jobs `0..n_jobs`; gives what they gave in their order, or the error of one.
-fn on_threads<T: Send>(n_jobs: usize, job: impl Fn(usize) -> Result<T, RunError> + Sync) -> Result<Vec<T>, RunError> {
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(n_jobs);
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(n_jobs)));
-    std::thread::scope(|scope| {
-        for _ in 0..n_threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= n_jobs {
-                        return;
-                    }
-                    let result = job(at);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|&(at, _)| at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
