@@ -142,8 +142,13 @@ impl Rows {
 
     /// Every element of a row is stored, not one for the row.
     pub fn stores_rows(&self) -> bool {
-        self.inner.first().is_some_and(|&axis| axis < self.n_parallel)
+        is_stored_whole(&self.inner, self.n_parallel)
     }
+}
+
+/// Whether a result has every element of the rows along these inner axes, of all of which `n_parallel` are its own.
+pub fn is_stored_whole(inner: &[usize], n_parallel: usize) -> bool {
+    inner.first().is_some_and(|&axis| axis < n_parallel)
 }
 
 /// The position along an axis of this extent: 0 where there is one.

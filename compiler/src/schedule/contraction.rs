@@ -119,7 +119,7 @@ pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
         return None;
     }
     let column_axis = loops.n_parallel - 1;
-    let has = |factor: usize, axis: usize| mentions(loops, factors[factor], axis);
+    let has = |factor: usize, axis: usize| loops.moves(factors[factor], axis);
     let column = match (has(0, column_axis), has(1, column_axis)) {
         (true, false) => 0,
         (false, true) => 1,
@@ -196,11 +196,6 @@ fn is_narrow_panel(loops: &Loops, factor: TermId, column_axis: usize, width: u64
         && row.mentions(&Loops::symbol(loops.axes.len() - 1))
         && !row.mentions(&column)
         && !before.iter().any(|position| matches!(position, Position::Dim(dim) if dim.mentions(&column)))
-}
-
-pub fn mentions(loops: &Loops, term: TermId, axis: usize) -> bool {
-    let symbol = Loops::symbol(axis);
-    loops.body.needed(&[term]).into_iter().any(|id| loops.body.term(id).mentions(&symbol))
 }
 
 pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) -> Kernel {

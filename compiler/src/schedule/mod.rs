@@ -34,7 +34,7 @@ mod windows;
 use std::fmt;
 
 use self::body::{Body, Number, Term, TermId};
-use crate::graph::rows::axis_of;
+use crate::graph::rows::{axis_of, is_stored_whole};
 use crate::graph::{Dim, Graph, Meaning, NodeId, Ranges, Scalar, Symbol, Type};
 use crate::kernel::Kernel;
 
@@ -208,6 +208,12 @@ impl Loops {
 
     /// Every element of a row is stored, not one for the row.
     pub fn stores_rows(&self) -> bool {
-        self.inner.first().is_some_and(|&axis| axis < self.n_parallel)
+        is_stored_whole(&self.inner, self.n_parallel)
+    }
+
+    /// A term changes along an axis.
+    pub fn moves(&self, term: TermId, axis: usize) -> bool {
+        let symbol = Loops::symbol(axis);
+        self.body.needed(&[term]).into_iter().any(|id| self.body.term(id).mentions(&symbol))
     }
 }

@@ -1,6 +1,6 @@
 //! Choosing the axis that lies along the lanes of a vector, by what its accesses would cost.
 
-use super::body::{Load, Position, TermId};
+use super::body::{Load, Position};
 use super::{Loops, tiles::Machine};
 use crate::graph::Dim;
 
@@ -44,16 +44,11 @@ pub fn step(loops: &Loops, load: &Load, axis: usize) -> Option<Dim> {
     for (position, extent) in load.index.iter().zip(shape) {
         match position {
             Position::Dim(dim) => offset = &(&offset * extent) + dim,
-            Position::Term(term) if term_moves(loops, *term, axis) => return None,
+            Position::Term(term) if loops.moves(*term, axis) => return None,
             Position::Term(_) => offset = &offset * extent,
         }
     }
     offset.affine_in(&symbol).map(|(slope, _)| slope)
-}
-
-fn term_moves(loops: &Loops, term: TermId, axis: usize) -> bool {
-    let symbol = Loops::symbol(axis);
-    loops.body.needed(&[term]).into_iter().any(|id| loops.body.term(id).mentions(&symbol))
 }
 
 /// The best axis for the lanes, `None` when there is no axis at all.

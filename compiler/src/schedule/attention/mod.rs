@@ -106,7 +106,7 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
 /// The axis of the scores that is the one of the mixing along which rows lie, if it does not change the keys.
 fn row_of_scores(score: &Part, axes: &[Option<usize>], row: usize) -> Option<usize> {
     let own = axes.iter().position(|axis| *axis == Some(row))?;
-    (!contraction::mentions(&score.loops, score.plan.column_factor, own)).then_some(own)
+    (!score.loops.moves(score.plan.column_factor, own)).then_some(own)
 }
 
 /// An axis of one position that can stand for the only row.

@@ -4,8 +4,8 @@
 //!
 //! Invariant: each panel meets each block of rows once.
 
+use super::Plan;
 use super::block::Lines;
-use super::{Plan, mentions};
 use crate::graph::{Dim, Type};
 use crate::kernel::Builder;
 use crate::schedule::Loops;
@@ -88,7 +88,7 @@ impl Grid<'_> {
     /// The lines that pass by a panel before the next one is read.
     pub fn lines(&self, at: &[Dim]) -> Lines {
         let mut lines = Lines::one();
-        let stays = |axis: &usize| !mentions(self.loops, self.plan.column_factor, *axis);
+        let stays = |axis: &usize| !self.loops.moves(self.plan.column_factor, *axis);
         if self.order() != Order::Panels || !self.plan.outer_axes(self.loops).all(|axis| stays(&axis)) {
             return lines;
         }
@@ -107,7 +107,7 @@ impl Grid<'_> {
             return Order::RowsOnce;
         }
         let is_weight = self.plan.is_packed
-            && !self.plan.outer_axes(self.loops).any(|axis| mentions(self.loops, self.plan.column_factor, axis));
+            && !self.plan.outer_axes(self.loops).any(|axis| self.loops.moves(self.plan.column_factor, axis));
         match rows.zip(self.bytes(self.plan.column_factor)).filter(|_| is_weight) {
             Some((rows, weight)) if weight > WRITTEN * rows => Order::Panels,
             _ => Order::Rows,

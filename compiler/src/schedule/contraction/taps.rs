@@ -4,7 +4,7 @@
 //!
 //! Invariant: each element is summed in the order of k.
 
-use super::{FEW_ROWS, Plan, mentions};
+use super::{FEW_ROWS, Plan};
 use crate::graph::Dim;
 use crate::schedule::Loops;
 use crate::schedule::body::Position;
@@ -24,7 +24,7 @@ impl Plan {
         let has_rows = self.rows(loops).as_constant().is_some_and(|rows| rows > FEW_ROWS);
         let summed = &loops.axes[loops.n_parallel..];
         let is_known = has_rows && summed.iter().all(|extent| extent.as_constant().is_some_and(|n| n > 0));
-        let is_tap = |axis: &usize| !mentions(loops, self.column_factor, *axis) && self.slides(loops, *axis);
+        let is_tap = |axis: &usize| !loops.moves(self.column_factor, *axis) && self.slides(loops, *axis);
         let taps = self.outer_axes(loops).filter(is_tap).collect();
         let plan = Plan { taps, ..self.clone() };
         match is_known && !machine.is_block() && plan.n_taps(loops) <= MAX_TAPS {
