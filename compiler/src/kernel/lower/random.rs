@@ -2,16 +2,14 @@
 //!
 //! Invariant: the same bits as `runtime::program::random`, which states what is drawn. All lanes are u32, so that every target's vectors hold them.
 
+use tilewright_runtime::program::random::{MULTIPLIERS, ROUNDS, WEYL};
+
 use super::Lower;
 use super::block::Spot;
 use super::dims::{along_lanes, at_lane};
 use super::layout::{Part, Tile, parts};
 use crate::graph::{DType, Scalar};
 use crate::kernel::types::*;
-
-const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
-const ROUNDS: usize = 10;
 
 /// The low and the high word of 64 bits.
 type Words = [Value; 2];
