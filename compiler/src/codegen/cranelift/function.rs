@@ -17,10 +17,8 @@ use super::memory::READ_ONLY;
 use super::{LANES, refused};
 use crate::codegen::CodegenError;
 use crate::graph::{DType, Scalar};
-use crate::kernel::{Argument, Block, Condition, If, Kernel, Literal, Loop, Op, Stmt, Type, Value};
+use crate::kernel::{Argument, Block, Condition, If, Kernel, Literal, Loop, MAX_LOCAL_BYTES, Op, Stmt, Type, Value};
 
-/// Scratch memory beyond this would not fit the stack of a thread.
-const MAX_LOCAL_BYTES: u64 = 1 << 20;
 const LOCAL_ALIGN: u64 = 64;
 
 pub struct Printer<'a> {

@@ -10,7 +10,8 @@ use tilewright_runtime::program::{to_bf16, to_f16};
 use crate::codegen::{CodegenError, Target, Unit};
 use crate::graph::{DType, Scalar};
 use crate::kernel::{
-    Argument, Block, Condition, If, Kernel, Literal, Local, Loop, Memory, Op, Rights, Stmt, Type, Value,
+    Argument, Block, Condition, If, Kernel, Literal, Local, Loop, MAX_LOCAL_BYTES, Memory, Op, Rights, Stmt, Type,
+    Value,
 };
 
 /// The inner functions of a kernel: the second one of those that stream.
@@ -18,9 +19,6 @@ const PLAIN: &str = "inner";
 const STREAMING: &str = "streaming";
 /// Bytes of a line of the caches.
 const LINE: i64 = 64;
-
-/// Scratch memory beyond this would not fit the stack of a thread.
-const MAX_LOCAL_BYTES: u64 = 1 << 20;
 
 pub struct Printed {
     pub text: String,

@@ -45,6 +45,7 @@ use crate::graph::{Dim, Symbol};
 use scope::Scopes;
 
 pub const MAX_ELEMENTS: u64 = 1 << 20;
+/// Scratch memory beyond this would not fit the stack of a thread.
 pub const MAX_LOCAL_BYTES: u64 = 1 << 20;
 /// The same of one thread among several.
 pub const MAX_THREAD_BYTES: u64 = 1 << 16;
