@@ -33,7 +33,9 @@ pub use scalar::Scalar;
 pub use structure::{ARGUMENT, Argument, Check, Graph, Node, NodeId, Origin, Output, Role, Value};
 pub use tensor::{Data, Tensor, exact_float, holds, round, round_int, saturate, wrap};
 pub use tilewright_runtime::program::dtype::DType;
-pub use tilewright_runtime::program::size::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
+pub use tilewright_runtime::program::size::{
+    Atom, Bounds, Dim, Found, Range, Ranges, Symbol, greatest_divisor, modulo,
+};
 pub use types::{Shape, Type};
 pub use views::reshape_index;
 

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use tilewright_runtime::program::size::floor_div;
+
 use super::DType;
 
 /// A scalar function. Those a machine lacks are expanded by the kernel lowering; backends print the rest.
@@ -176,15 +178,13 @@ pub static DEFS: &[ScalarDef] = &[
     def(Recip, "recip", 1, S::Float, Some(|a, _, _| 1.0 / a), None),
 ];
 
-fn int_floor_div(a: i64, b: i64) -> i64 {
-    match b {
-        0 => 0,
-        -1 => a.wrapping_neg(),
-        _ => a.wrapping_div(b) - i64::from(a % b != 0 && (a < 0) != (b < 0)),
-    }
+/// Rounds down; by zero gives zero, and the least integer by -1 wraps.
+pub(super) fn int_floor_div(a: i64, b: i64) -> i64 {
+    floor_div(a, b).unwrap_or(if b == 0 { 0 } else { a.wrapping_neg() })
 }
 
-fn int_modulo(a: i64, b: i64) -> i64 {
+/// What is left of [`int_floor_div`].
+pub(super) fn int_modulo(a: i64, b: i64) -> i64 {
     a.wrapping_sub(int_floor_div(a, b).wrapping_mul(b))
 }
 

@@ -27,7 +27,7 @@ use super::order;
 use super::reduction::accumulator;
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
-use crate::graph::{Atom, DType, Dim, Scalar};
+use crate::graph::{Atom, DType, Dim, Scalar, greatest_divisor};
 use crate::kernel::{Condition, Kernel};
 
 /// Bytes of one packed panel: it should stay in the second-level cache while the rows pass by.
@@ -394,8 +394,5 @@ fn wanted_blocks(loops: &Loops, plan: &Plan, width: u64, machine: &Machine, limi
 
 /// The greatest number that is known to divide a size; zero divides by everything.
 fn common_factor(dim: &Dim) -> i64 {
-    fn gcd(a: u64, b: u64) -> u64 {
-        if b == 0 { a } else { gcd(b, a % b) }
-    }
-    dim.terms().fold(0, |common, (_, c)| gcd(common, c.unsigned_abs())).min(1 << 40) as i64
+    dim.terms().fold(0, |common, (_, c)| greatest_divisor(common, c.unsigned_abs())).min(1 << 40) as i64
 }

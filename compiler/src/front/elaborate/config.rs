@@ -7,7 +7,7 @@ use super::report::Outcome;
 use super::value::{Value, whole};
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
-use crate::graph::{Dim, Ranges};
+use crate::graph::{Dim, Ranges, modulo};
 
 pub type Operand<'a> = (Value<'a>, Span);
 
@@ -90,9 +90,7 @@ impl<'a> Elaborator<'a> {
                 return self.error("E0404", "this divides by zero", span, "the divisor is 0 here");
             }
             BinaryOp::Divide if a.checked_rem(b) == Some(0) => a.checked_div(b),
-            BinaryOp::Remainder => {
-                a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
-            }
+            BinaryOp::Remainder => modulo(a, b),
             BinaryOp::Power if b >= 0 => a.checked_pow(u32::try_from(b).unwrap_or(u32::MAX)),
             _ => return Ok(floats(op, a as f64, b as f64)),
         };

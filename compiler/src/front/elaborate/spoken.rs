@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Elaborator;
 use crate::diag::Diagnostic;
-use crate::graph::{Atom, Dim, Symbol};
+use crate::graph::{Atom, Dim, Symbol, greatest_divisor};
 
 /// A symbol that stands for a part of a size: `H_8` for `H / 8`.
 pub struct Part {
@@ -164,7 +164,7 @@ fn whole(text: &str, part: &Part) -> String {
             (_, true) => made += &format!("({} / {})", part.of, part.by),
             _ => {
                 let factor = take_factor(&mut made);
-                let common = greatest_divisor(factor, part.by);
+                let common = greatest_divisor(factor.unsigned_abs(), part.by.unsigned_abs()) as i64;
                 let times = if factor == common { String::new() } else { format!("{}*", factor / common) };
                 let over = if part.by == common { String::new() } else { format!(" / {}", part.by / common) };
                 made += &format!("{times}{}{over}", part.of);
@@ -186,10 +186,6 @@ fn take_factor(text: &mut String) -> i64 {
         }
         _ => 1,
     }
-}
-
-fn greatest_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { greatest_divisor(b, a % b) }
 }
 
 /// The text with `a % b` where it says `mod(a, b)`.

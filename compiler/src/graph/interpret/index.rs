@@ -1,10 +1,11 @@
 //! Index expressions, evaluated for many points of a nest at once.
 //!
 //! Invariant: a compiled index mentions axes only; sizes are folded into its coefficients. Arithmetic wraps, so whoever
-//! reads memory by an index checks it first.
+//! reads memory by an index checks it first. Division by zero gives zero: a size that could do so is an error elsewhere.
 
 use std::cell::OnceCell;
 
+use super::super::scalar::{int_floor_div, int_modulo};
 use super::super::{Atom, Dim, EvalError, Symbol};
 
 /// Beyond this, powers only serve to exhaust time.
@@ -118,8 +119,8 @@ impl Factor {
                         .ok_or_else(|| EvalError::new(format!("the size {symbol} has no value here"))),
                 };
             }
-            Atom::FloorDiv(a, b) => (floor_div, a, b),
-            Atom::Mod(a, b) => (modulo, a, b),
+            Atom::FloorDiv(a, b) => (int_floor_div, a, b),
+            Atom::Mod(a, b) => (int_modulo, a, b),
             Atom::Min(a, b) => (i64::min, a, b),
             Atom::Max(a, b) => (i64::max, a, b),
         };
@@ -149,18 +150,6 @@ impl Index {
     fn is_constant(&self) -> bool {
         self.linear.is_empty() && self.products.is_empty()
     }
-}
-
-/// Division by zero gives zero: a size that could do so is an error elsewhere.
-fn floor_div(a: i64, b: i64) -> i64 {
-    match b {
-        0 => 0,
-        _ => a.wrapping_div(b) - i64::from(a.wrapping_rem(b) != 0 && (a < 0) != (b < 0)),
-    }
-}
-
-fn modulo(a: i64, b: i64) -> i64 {
-    a.wrapping_sub(floor_div(a, b).wrapping_mul(b))
 }
 
 /// Consecutive points of a nest in row-major order.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::points::{self, Point};
-use crate::graph::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol};
+use crate::graph::{Atom, Bounds, Dim, Found, Range, Ranges, Symbol, greatest_divisor};
 use crate::kernel::types::Kernel;
 
 /// How deep a search goes, and of how many steps. Natural accesses take one or two, which a deep search may come to last.
@@ -146,7 +146,7 @@ impl Facts {
 /// Divides by what all terms but the constant have in common; the constant rounds down, as sizes are integers.
 fn tighten(guard: &Dim) -> Dim {
     let coefficients = guard.terms().filter(|(monomial, _)| !monomial.is_empty());
-    let common = coefficients.fold(0u64, |common, (_, c)| gcd(common, c.unsigned_abs()));
+    let common = coefficients.fold(0u64, |common, (_, c)| greatest_divisor(common, c.unsigned_abs()));
     match i64::try_from(common) {
         Ok(common) if common > 1 => {
             Dim::from_terms(guard.terms().map(|(monomial, c)| (monomial.clone(), c.div_euclid(common))))
@@ -176,10 +176,6 @@ fn only_symbol(guard: &Dim) -> Option<(&Symbol, i64)> {
         },
         _ => None,
     }
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 struct Search<'a> {

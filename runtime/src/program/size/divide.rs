@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use super::rewrite::greatest_divisor;
 use super::{Atom, Dim, Monomial, multiply};
 
 /// Integer division rounding towards minus infinity.
@@ -18,6 +17,16 @@ pub fn floor_div(a: i64, b: i64) -> Option<i64> {
 pub fn modulo(a: i64, b: i64) -> Option<i64> {
     let remainder = a.checked_rem(b)?;
     Some(if remainder != 0 && (remainder < 0) != (b < 0) { remainder + b } else { remainder })
+}
+
+/// The greatest number that divides both; zero is divided by everything.
+pub fn greatest_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_divisor(b, a % b) }
+}
+
+/// The same of a positive number and any other.
+pub(super) fn common_divisor(a: i64, b: i64) -> i64 {
+    greatest_divisor(a.unsigned_abs(), b.unsigned_abs()) as i64
 }
 
 impl Dim {
@@ -146,7 +155,7 @@ fn nested_floor(rest: &Dim, divisor: &Dim) -> Dim {
 fn without_common_factor(dim: &Dim, divisor: &Dim) -> Option<(Dim, Dim)> {
     let by = divisor.as_constant().filter(|by| *by > 0)?;
     let varying = dim.terms().filter(|(monomial, _)| !monomial.is_empty());
-    let common = varying.fold(by, |common, (_, coefficient)| greatest_divisor(common, coefficient));
+    let common = varying.fold(by, |common, (_, coefficient)| common_divisor(common, coefficient));
     if common == 1 {
         return None;
     }

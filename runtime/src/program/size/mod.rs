@@ -17,6 +17,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 use std::sync::Arc;
 
 pub use bound::{Bounds, Found};
+pub use divide::{floor_div, greatest_divisor, modulo};
 pub use range::{Range, Ranges};
 pub use text::{DimParser, ParseDimError};
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: for every value that the ranges allow, the new size is at most the old one.
 
+use super::divide::common_divisor;
 use super::{Atom, Dim, Monomial, Range};
 
 /// Since `-min(a, b) >= -a` and `max(a, b) >= a`, and likewise for b, such a term may be replaced by either side.
@@ -52,15 +53,11 @@ pub(super) fn factor_of_floors(dim: &Dim) -> i64 {
     dim.terms().fold(1i64, |factor, (monomial, coefficient)| match monomial.as_slice() {
         [(Atom::FloorDiv(_, b), 1)] => {
             let by = b.as_constant().filter(|by| (2..=LARGEST).contains(by)).unwrap_or(1);
-            let missing = by / greatest_divisor(by, coefficient.saturating_mul(factor).rem_euclid(by));
+            let missing = by / common_divisor(by, coefficient.saturating_mul(factor));
             factor.checked_mul(missing).filter(|&factor| factor <= LARGEST).unwrap_or(1)
         }
         _ => factor,
     })
-}
-
-pub(super) fn greatest_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a.abs() } else { greatest_divisor(b, a % b) }
 }
 
 /// Writes `k·b·floor(a / b)` as `k·(a - (a mod b))`, where k is negative or all are asked for: the remainder has tight
