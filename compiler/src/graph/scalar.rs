@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use tilewright_runtime::program::float;
 use tilewright_runtime::program::size::floor_div;
 
 use super::DType;
@@ -123,7 +124,7 @@ pub static DEFS: &[ScalarDef] = &[
     def(Div, "div", 2, S::Float, Some(|a, b, _| a / b), None),
     // Division of integers by zero gives zero, so that no input can trap; the float form is the floor of the quotient.
     def(FloorDiv, "floor_div", 2, S::Number, Some(|a, b, _| (a / b).floor()), Some(|a, b, _| int_floor_div(a, b))),
-    def(Modulo, "modulo", 2, S::Number, Some(|a, b, _| float_modulo(a, b)), Some(|a, b, _| int_modulo(a, b))),
+    def(Modulo, "modulo", 2, S::Number, Some(|a, b, _| float::modulo(a, b)), Some(|a, b, _| int_modulo(a, b))),
     def(Fma, "fma", 3, S::Float, Some(|a, b, c| a.mul_add(b, c)), None),
     def(Neg, "neg", 1, S::Number, Some(|a, _, _| -a), Some(|a, _, _| a.wrapping_neg())),
     def(Abs, "abs", 1, S::Number, Some(|a, _, _| a.abs()), Some(|a, _, _| a.wrapping_abs())),
@@ -148,7 +149,7 @@ pub static DEFS: &[ScalarDef] = &[
     def(Sinh, "sinh", 1, S::Float, Some(|a, _, _| a.sinh()), None),
     def(Cosh, "cosh", 1, S::Float, Some(|a, _, _| a.cosh()), None),
     def(Asinh, "asinh", 1, S::Float, Some(|a, _, _| libm::asinh(a)), None),
-    def(Acosh, "acosh", 1, S::Float, Some(|a, _, _| acosh(a)), None),
+    def(Acosh, "acosh", 1, S::Float, Some(|a, _, _| float::acosh(a)), None),
     def(Atanh, "atanh", 1, S::Float, Some(|a, _, _| libm::atanh(a)), None),
     def(Tanh, "tanh", 1, S::Float, Some(|a, _, _| a.tanh()), None),
     def(Erf, "erf", 1, S::Float, Some(|a, _, _| libm::erf(a)), None),
@@ -157,7 +158,7 @@ pub static DEFS: &[ScalarDef] = &[
     def(Exp2, "exp2", 1, S::Float, Some(|a, _, _| a.exp2()), None),
     def(Pow, "pow", 2, S::Float, Some(|a, b, _| a.powf(b)), None),
     def(Atan2, "atan2", 2, S::Float, Some(|a, b, _| a.atan2(b)), None),
-    def(Scalb, "scalb", 2, S::Float, Some(|a, b, _| scalb(a, b)), None),
+    def(Scalb, "scalb", 2, S::Float, Some(|a, b, _| float::scalb(a, b)), None),
     def(Fract, "fract", 1, S::Float, Some(|a, _, _| if a.is_infinite() { 0.0 } else { a - a.floor() }), None),
     def(Eq, "eq", 2, S::Compare, Some(|a, b, _| (a == b).into()), Some(|a, b, _| (a == b).into())),
     def(Ne, "ne", 2, S::Compare, Some(|a, b, _| (a != b).into()), Some(|a, b, _| (a != b).into())),
@@ -186,22 +187,6 @@ pub(super) fn int_floor_div(a: i64, b: i64) -> i64 {
 /// What is left of [`int_floor_div`].
 pub(super) fn int_modulo(a: i64, b: i64) -> i64 {
     a.wrapping_sub(int_floor_div(a, b).wrapping_mul(b))
-}
-
-/// Where the power is no finite number, the product may be.
-fn scalb(a: f64, b: f64) -> f64 {
-    let exponent = b.floor();
-    if exponent.is_finite() { libm::scalbn(a, exponent as i32) } else { a * exponent.exp2() }
-}
-
-/// The library's is some number for numbers below -1.
-fn acosh(a: f64) -> f64 {
-    if a < 1.0 { f64::NAN } else { libm::acosh(a) }
-}
-
-fn float_modulo(a: f64, b: f64) -> f64 {
-    let remainder = a % b;
-    if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
 }
 
 /// Rough costs of scalar functions, in additions; those not listed cost one.

@@ -7,6 +7,7 @@ pub mod check;
 pub mod dtype;
 pub mod entry;
 pub mod file;
+pub mod float;
 pub mod plan;
 pub mod random;
 pub mod size;

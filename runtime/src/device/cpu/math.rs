@@ -3,6 +3,8 @@
 //! Invariant: a name of a scalar function means that function on f64, as the graph's reference evaluator computes it; the
 //! others mean what C's functions of that name do, which both code generators take for granted.
 
+use crate::program::float;
+
 macro_rules! table {
     ($($name:ident($($operand:ident),+): $float:ty = $body:expr;)*) => {
         $(extern "C" fn $name($($operand: $float),+) -> $float {
@@ -28,7 +30,7 @@ table! {
     sinh(a): f64 = a.sinh();
     cosh(a): f64 = a.cosh();
     asinh(a): f64 = libm::asinh(a);
-    acosh(a): f64 = if a < 1.0 { f64::NAN } else { libm::acosh(a) };
+    acosh(a): f64 = float::acosh(a);
     atanh(a): f64 = libm::atanh(a);
     tanh(a): f64 = a.tanh();
     erf(a): f64 = libm::erf(a);
@@ -37,8 +39,8 @@ table! {
     exp2(a): f64 = a.exp2();
     pow(a, b): f64 = a.powf(b);
     atan2(a, b): f64 = a.atan2(b);
-    scalb(a, b): f64 = scaled(a, b);
-    modulo(a, b): f64 = floored_remainder(a, b);
+    scalb(a, b): f64 = float::scalb(a, b);
+    modulo(a, b): f64 = float::modulo(a, b);
     // For CPUs without the instruction.
     fma(a, b, c): f64 = a.mul_add(b, c);
     fmaf(a, b, c): f32 = a.mul_add(b, c);
@@ -52,18 +54,6 @@ table! {
     nearbyintf(a): f32 = a.round_ties_even();
     roundeven(a): f64 = a.round_ties_even();
     roundevenf(a): f32 = a.round_ties_even();
-}
-
-/// What is left of `a` after whole multiples of `b`, with the sign of `b`.
-fn floored_remainder(a: f64, b: f64) -> f64 {
-    let remainder = a % b;
-    if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
-}
-
-/// `a` times 2 to the power of the floor of `b`.
-fn scaled(a: f64, b: f64) -> f64 {
-    let exponent = b.floor();
-    if exponent.is_finite() { libm::scalbn(a, exponent as i32) } else { a * exponent.exp2() }
 }
 
 #[cfg(test)]
