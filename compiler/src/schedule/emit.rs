@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::body::{Body, Load, Position, Term, TermId};
 use super::{Loops, Reduce};
 use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, round, saturate};
-use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_symbol};
+use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_bounds, lane_symbol};
 
 /// Beyond this, and below its inverse, divisors are scaled before they are inverted.
 const HUGE: f64 = 18_446_744_073_709_551_616.0;
@@ -172,8 +172,8 @@ impl<'a> Tile<'a> {
             return dim;
         }
         let mut ranges = self.loops.ranges.clone();
-        for (axis, &extent) in self.shape.iter().enumerate() {
-            ranges.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+        for (lane, low, high) in lane_bounds(&self.shape) {
+            ranges.declare(lane, low, Some(high));
         }
         ranges.simplify(&dim)
     }

@@ -86,8 +86,8 @@ impl Lower<'_> {
             return access;
         }
         let mut facts = self.facts.clone();
-        for (axis, &extent) in shape.iter().enumerate() {
-            facts.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+        for (lane, low, high) in lane_bounds(shape) {
+            facts.declare(lane, low, Some(high));
         }
         access.guards.retain(|guard| !facts.proves(&self.resolve(guard)));
         access

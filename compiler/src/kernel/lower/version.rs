@@ -79,10 +79,9 @@ impl Lower<'_> {
     fn worst_case(&self, guard: &Dim, shape: &[u64], facts: &Facts, inner: &Inner, found: &mut Vec<Dim>) {
         let mut facts = facts.clone();
         let mut order = inner.order.clone();
-        for (axis, &extent) in shape.iter().enumerate() {
-            let (low, high) = (Dim::constant(0), Dim::constant(extent as i64 - 1));
-            facts.declare(lane_symbol(axis), low.clone(), Some(high.clone()));
-            order.push((lane_symbol(axis), low, high));
+        for (lane, low, high) in lane_bounds(shape) {
+            facts.declare(lane.clone(), low.clone(), Some(high.clone()));
+            order.push((lane, low, high));
         }
         if facts.proves(guard) {
             return;
@@ -122,8 +121,8 @@ impl Lower<'_> {
     fn one_vanishes(&self, access: &Access, shape: &[u64], symbol: &Symbol, before: &Facts, after: &Facts) -> bool {
         let lanes = |facts: &Facts| {
             let mut facts = facts.clone();
-            for (axis, &extent) in shape.iter().enumerate() {
-                facts.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+            for (lane, low, high) in lane_bounds(shape) {
+                facts.declare(lane, low, Some(high));
             }
             facts
         };

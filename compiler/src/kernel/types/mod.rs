@@ -232,6 +232,13 @@ pub fn lane_symbol(axis: usize) -> Symbol {
     Symbol::new(format!("l{axis}"))
 }
 
+/// The lane symbols of a tile of this shape, each with its least and its greatest value.
+pub fn lane_bounds(shape: &[u64]) -> impl Iterator<Item = (Symbol, Dim, Dim)> {
+    let bounds =
+        |(axis, &extent): (usize, &u64)| (lane_symbol(axis), Dim::constant(0), Dim::constant(extent as i64 - 1));
+    shape.iter().enumerate().map(bounds)
+}
+
 /// The position along an axis of the accessed tile.
 pub fn lane(axis: usize) -> Dim {
     Dim::from(&lane_symbol(axis))

@@ -30,8 +30,8 @@ impl Verifier<'_> {
             return;
         }
         let mut facts = facts.clone();
-        for (axis, &extent) in shape.iter().enumerate() {
-            facts.declare(lane_symbol(axis), Dim::constant(0), Some(Dim::constant(extent as i64 - 1)));
+        for (lane, low, high) in lane_bounds(shape) {
+            facts.declare(lane, low, Some(high));
         }
         for guard in &access.guards {
             self.in_scope(place, guard, shape.len());
