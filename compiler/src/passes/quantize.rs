@@ -22,7 +22,9 @@ use super::pack::{self, Weight};
 use super::panels::factors;
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, op};
-use crate::graph::{Attr, Attrs, DType, Dim, Graph, Meaning, NodeId, OpError, Origin, Role, Tensor, Type, Value};
+use crate::graph::{
+    Attr, Attrs, Builder, DType, Dim, Graph, Meaning, NodeId, OpError, Origin, Role, Tensor, Type, Value,
+};
 
 pub static PASS: Pass =
     Pass { name: "quantize", doc: "Stores weights of contractions as small integers with scales.", run };
@@ -116,18 +118,18 @@ impl Quantize<'_> {
         let axis = self.rebuild.new.type_of(value).rank() - 1;
         let format = self.format(8, 0, axis);
         let (group, expected) = (self.group, self.expected(value));
-        let mut b = Build { graph: &mut self.rebuild.new, origin };
+        let mut b = Builder::new(&mut self.rebuild.new, origin.clone());
         let restored = if *self.calibration == Calibration::Look {
-            let others: Vec<i64> = (0..axis as i64).chain([axis as i64 + 1]).collect();
-            self.greatest.push(b.greatest(value, axis, group, others)?);
+            let others: Vec<usize> = (0..axis).chain([axis + 1]).collect();
+            self.greatest.push(b.greatest(value, axis, group, &others)?);
             value
         } else {
             let scale = match expected {
                 Some(expected) => b.fixed_scales(value, axis, expected)?,
                 None => b.scales(value, axis, group, LIMIT)?,
             };
-            let q = b.apply("quantize", &[value, scale], format.clone())?;
-            b.apply("dequantize", &[q, scale], format)?
+            let q = b.apply(op("quantize")?, &[value, scale], format.clone())?;
+            b.apply(op("dequantize")?, &[q, scale], format)?
         };
         self.known.insert(old, restored);
         Ok(restored)
@@ -145,16 +147,16 @@ impl Quantize<'_> {
         let zero = 1 << (bits - 1);
         let format = self.format(bits, zero, rank - 2);
         let value = panels.in_order(&mut self.rebuild.new, value, origin)?;
-        let mut b = Build { graph: &mut self.rebuild.new, origin };
+        let mut b = Builder::new(&mut self.rebuild.new, origin.clone());
         let scale = b.scales(value, rank - 2, self.group, (zero - 1) as f64)?;
-        let q = b.apply("quantize", &[value, scale], format.clone())?;
+        let q = b.apply(op("quantize")?, &[value, scale], format.clone())?;
         let width = Attrs::none().with("width", panels.width as i64);
         let extent = Attrs::none().with("extent", panels.columns.clone());
-        let q = b.apply("pack", &[q], width.clone().with("depth", DEPTH))?;
-        let q = b.apply("unpack", &[q], extent.clone().with("depth", DEPTH))?;
-        let scale = b.apply("pack", &[scale], width)?;
-        let scale = b.apply("unpack", &[scale], extent)?;
-        let restored = b.apply("dequantize", &[q, scale], format)?;
+        let q = b.apply(op("pack")?, &[q], width.clone().with("depth", DEPTH))?;
+        let q = b.apply(op("unpack")?, &[q], extent.clone().with("depth", DEPTH))?;
+        let scale = b.apply(op("pack")?, &[scale], width)?;
+        let scale = b.apply(op("unpack")?, &[scale], extent)?;
+        let restored = b.apply(op("dequantize")?, &[q, scale], format)?;
         panels.in_old_order(&mut self.rebuild.new, restored, origin)
     }
 
@@ -164,35 +166,24 @@ impl Quantize<'_> {
     }
 }
 
-/// Building with one origin.
-struct Build<'g> {
-    graph: &'g mut Graph,
-    origin: &'g Origin,
-}
-
-impl Build<'_> {
-    fn apply(&mut self, name: &str, operands: &[Value], attrs: Attrs) -> Result<Value, OpError> {
-        let node = self.graph.apply(op(name)?, operands, &attrs, Vec::new(), self.origin)?;
-        Ok(Value { node, result: 0 })
-    }
-
+impl Builder<'_> {
     /// The greatest magnitude of each group along an axis, divided by the greatest integer.
     fn scales(&mut self, value: Value, axis: usize, group: i64, limit: f64) -> Result<Value, OpError> {
-        let most = self.greatest(value, axis, group, vec![axis as i64 + 1])?;
+        let most = self.greatest(value, axis, group, &[axis + 1])?;
         let ty = self.graph.type_of(most).clone();
         let number = Tensor::floats(ty.dtype, Vec::new(), vec![1.0 / limit]);
         let by = self.constant(number, &ty)?;
-        self.apply("mul", &[most, by], Attrs::none())
+        self.mul(most, by)
     }
 
     /// The greatest magnitude along these axes of the value whose axis is cut into groups.
-    fn greatest(&mut self, value: Value, axis: usize, group: i64, axes: Vec<i64>) -> Result<Value, OpError> {
+    fn greatest(&mut self, value: Value, axis: usize, group: i64, axes: &[usize]) -> Result<Value, OpError> {
         let mut shape = self.graph.type_of(value).shape.clone();
         let n_groups = shape[axis].floor_div(&Dim::constant(group));
         shape.splice(axis..=axis, [n_groups, Dim::constant(group)]);
-        let grouped = self.apply("reshape", &[value], Attrs::none().with("shape", shape))?;
-        let size = self.apply("abs", &[grouped], Attrs::none())?;
-        self.apply("reduce_max", &[size], Attrs::none().with("axes", axes).with("keep", false))
+        let grouped = self.reshape(value, &shape)?;
+        let size = self.abs(grouped)?;
+        self.reduce(op("reduce_max")?, size, axes, false)
     }
 
     /// Scales for groups of this size, the same wherever else they lie.
@@ -206,8 +197,8 @@ impl Build<'_> {
     /// These numbers, stretched to a type.
     fn constant(&mut self, numbers: Tensor, ty: &Type) -> Result<Value, OpError> {
         let value = Attr::Tensor(Arc::new(numbers.cast(ty.dtype)));
-        let constant = self.apply("constant", &[], Attrs::none().with("value", value))?;
-        self.apply("broadcast", &[constant], Attrs::none().with("shape", ty.shape.clone()))
+        let constant = self.apply(op("constant")?, &[], Attrs::none().with("value", value))?;
+        self.broadcast(constant, &ty.shape)
     }
 }
 

@@ -11,7 +11,7 @@
 
 use super::rebuild::Rebuild;
 use super::{Context, Pass, PassError, op};
-use crate::graph::{Attrs, DType, Dim, Graph, Node, NodeId, OpError, Origin, Role, Type, Value};
+use crate::graph::{Attrs, Builder, DType, Dim, Graph, Node, NodeId, OpError, Role, Type, Value};
 
 pub static PASS: Pass = Pass { name: "running", doc: "Turns running values along long axes into scans.", run };
 
@@ -44,34 +44,6 @@ fn along(graph: &Graph, id: NodeId) -> Option<usize> {
     ty.shape[axis].as_constant().is_none_or(|extent| extent >= LONG).then_some(axis)
 }
 
-/// Applies ops of one origin.
-struct Site<'a> {
-    graph: &'a mut Graph,
-    origin: &'a Origin,
-}
-
-impl Site<'_> {
-    fn apply(&mut self, name: &str, operands: &[Value], attrs: Attrs) -> Result<Value, OpError> {
-        let node = self.graph.apply(op(name)?, operands, &attrs, Vec::new(), self.origin)?;
-        Ok(Value { node, result: 0 })
-    }
-
-    fn cast(&mut self, value: Value, dtype: DType) -> Result<Value, OpError> {
-        match self.graph.type_of(value).dtype == dtype {
-            true => Ok(value),
-            false => self.apply("cast", &[value], Attrs::none().with("to", dtype)),
-        }
-    }
-
-    fn reversed(&mut self, value: Value, axis: usize) -> Result<Value, OpError> {
-        let shape = self.graph.type_of(value).shape.clone();
-        let (mut starts, mut stops, mut steps) =
-            (vec![Dim::constant(0); shape.len()], shape.clone(), vec![1; shape.len()]);
-        (starts[axis], stops[axis], steps[axis]) = (&shape[axis] - 1, Dim::constant(-1), -1);
-        self.apply("slice", &[value], Attrs::none().with("starts", starts).with("stops", stops).with("steps", steps))
-    }
-}
-
 fn scan(rebuild: &mut Rebuild, id: NodeId, axis: usize, context: &Context) -> Result<Value, OpError> {
     let node = rebuild.old.node(id);
     let (combine, identity) = match node.attrs.str("combine").as_str() {
@@ -89,25 +61,22 @@ fn scan(rebuild: &mut Rebuild, id: NodeId, axis: usize, context: &Context) -> Re
     let mut others = ty.shape.clone();
     let trip = others.remove(axis);
     let mut x = rebuild.operands(id)[0];
-    let mut site = Site { graph: &mut rebuild.new, origin: &node.origin };
+    let mut b = Builder::new(&mut rebuild.new, node.origin.clone());
     if is_reverse {
-        x = site.reversed(x, axis)?;
+        x = b.reversed(x, axis)?;
     }
-    let shape = Attrs::none().with("shape", others.clone());
-    let start = site.apply("fill", &[], shape.with("value", identity).with("dtype", wide))?;
+    let carried = Type::new(wide, others);
+    let start = b.filled(identity, carried.clone())?;
     let mut body = Graph::new("body");
-    body.sizes = site.graph.sizes.clone();
-    round(&mut body, node, axis, &Type::new(wide, others), combine)?;
+    body.sizes = b.graph.sizes.clone();
+    round(&mut body, node, axis, &carried, combine)?;
     let attrs = Attrs::none().with("carries", 1).with("trip", trip);
-    let scanned = site.graph.apply(op("scan")?, &[start, x], &attrs, vec![body], &node.origin)?;
+    let scanned = b.apply_with(op("scan")?, &[start, x], attrs, vec![body])?;
     // The axis of the rounds comes first.
-    let mut order: Vec<i64> = (1..ty.rank() as i64).collect();
+    let mut order: Vec<usize> = (1..ty.rank()).collect();
     order.insert(axis, 0);
-    let mut y = site.apply("permute", &[Value { node: scanned, result: 1 }], Attrs::none().with("axes", order))?;
-    if is_reverse {
-        y = site.reversed(y, axis)?;
-    }
-    Ok(y)
+    let y = b.permute(scanned[1], &order)?;
+    if is_reverse { b.reversed(y, axis) } else { Ok(y) }
 }
 
 /// One round: the next value of the carry, and what is read at this place.
@@ -116,13 +85,13 @@ fn round(graph: &mut Graph, node: &Node, axis: usize, carried: &Type, combine: &
     let index = graph.add_argument("t", Role::Data, Type::scalar(DType::I64));
     let before = graph.add_argument("before", Role::Data, carried.clone());
     let all = graph.add_argument("x", Role::Data, x.clone());
-    let mut site = Site { graph, origin: &node.origin };
+    let mut b = Builder::new(graph, node.origin.clone());
     let attrs = Attrs::none().with("axis", axis as i64).with("size", Dim::constant(1));
-    let here = site.apply("slice_at", &[all, index], attrs)?;
-    let here = site.apply("reshape", &[here], Attrs::none().with("shape", carried.shape.clone()))?;
-    let here = site.cast(here, carried.dtype)?;
-    let after = site.apply(combine, &[before, here], Attrs::none())?;
-    let shown = site.cast(if node.attrs.bool("exclusive") { before } else { after }, x.dtype)?;
+    let here = b.apply(op("slice_at")?, &[all, index], attrs)?;
+    let here = b.reshape(here, &carried.shape)?;
+    let here = b.cast(here, carried.dtype)?;
+    let after = b.apply(op(combine)?, &[before, here], Attrs::none())?;
+    let shown = b.cast(if node.attrs.bool("exclusive") { before } else { after }, x.dtype)?;
     graph.add_output("after", Role::Data, after);
     graph.add_output("shown", Role::Data, shown);
     Ok(())
