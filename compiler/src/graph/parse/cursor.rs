@@ -2,27 +2,9 @@
 //!
 //! Invariant: `at` is always a character boundary inside the text, and every read moves it forward or fails.
 
-use std::fmt;
-
-use tilewright_runtime::program::size::DimParser;
+use tilewright_runtime::program::size::{DimParser, ParseError};
 
 use crate::graph::Dim;
-
-/// What is wrong with a text, and where: lines and columns count from one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    pub line: usize,
-    pub column: usize,
-    pub message: String,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}
 
 pub type Parsed<T> = Result<T, ParseError>;
 
@@ -41,10 +23,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Parsed<T> {
-        let before = &self.text[..at];
-        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
-        Err(ParseError { line, column, message: message.into() })
+        Err(ParseError::at(self.text, at, message))
     }
 
     /// Skips white space and comments.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{Check, Graph, OpDef, Origin, Ranges, Role, Symbol, Tensor, Type, Value};
 use cursor::Cursor;
-pub use cursor::{ParseError, Parsed};
+pub use cursor::Parsed;
 
 const MAX_DEPTH: usize = 32;
 const SPLAT_BUDGET: usize = 1 << 24;

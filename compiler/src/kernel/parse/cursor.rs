@@ -2,27 +2,10 @@
 //!
 //! Invariant: the position is on a character boundary.
 
-use std::fmt;
+use tilewright_runtime::program::size::{DimParser, ParseError};
 
 use crate::graph::Dim;
 use crate::kernel::types::Literal;
-use tilewright_runtime::program::size::DimParser;
-
-/// What is wrong, and where: lines and columns count from 1, in characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    pub line: usize,
-    pub column: usize,
-    pub message: String,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}
 
 pub(super) struct Cursor<'a> {
     text: &'a str,
@@ -148,13 +131,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn error_at(&self, at: usize, message: impl Into<String>) -> ParseError {
-        let before = &self.text[..at];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        ParseError {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message: message.into(),
-        }
+        ParseError::at(self.text, at, message)
     }
 }
 

@@ -7,7 +7,8 @@ mod cursor;
 mod header;
 mod statement;
 
-pub use cursor::{ParseError, is_name};
+pub use cursor::is_name;
+pub use tilewright_runtime::program::size::ParseError;
 
 use std::collections::HashMap;
 

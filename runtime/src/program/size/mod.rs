@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use bound::{Bounds, Found};
 pub use divide::{floor_div, greatest_divisor, modulo};
 pub use range::{Range, Ranges};
-pub use text::{DimParser, ParseDimError};
+pub use text::{DimParser, ParseDimError, ParseError};
 
 /// The name of a symbolic size, such as `B`; in kernels also a loop variable.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

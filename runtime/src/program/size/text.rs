@@ -16,6 +16,36 @@ const MAX_TERMS: usize = 1024;
 /// Atoms and constants of a size in a text that a person may have written.
 const MAX_LENGTH: usize = 1 << 14;
 
+/// What is wrong with a text that sizes are written in, and where: lines and columns count from 1, in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+impl ParseError {
+    /// At this offset of the text.
+    pub fn at(text: &str, offset: usize, message: impl Into<String>) -> ParseError {
+        let before = &text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        ParseError {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// What is wrong with a size, at this offset of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseDimError {
     pub at: usize,
