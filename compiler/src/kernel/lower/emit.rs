@@ -204,7 +204,7 @@ impl Lower<'_> {
         vector
     }
 
-    /// 0, 1, … in i32 lanes.
+    /// 0, 1, … in the lanes of a vector of this type.
     pub(super) fn lane_numbers(&mut self, dtype: DType) -> Value {
         self.pure(Op::Lanes, Type::new(dtype, [u64::from(self.lanes)]))
     }

@@ -84,7 +84,7 @@ impl Op {
         }
     }
 
-    /// The blocks inside, with the values each defines at its head.
+    /// The blocks inside.
     pub fn blocks(&self) -> Vec<&Block> {
         match self {
             Op::For(inner) => vec![&inner.body],
