@@ -6,7 +6,7 @@ use tilewright::compiler::codegen::{Backend, Cache};
 use tilewright::compiler::driver::{self, Options};
 use tilewright::compiler::graph::{Argument, Graph, Role, Tensor, Type};
 use tilewright::compiler::kernel::{self, Kernel};
-use tilewright::compiler::plan::{self, Interface, Planned, State};
+use tilewright::compiler::plan::{Interface, Planned, State};
 use tilewright::runtime::RunError;
 use tilewright::runtime::data::Tensor as Array;
 use tilewright::runtime::device::{Code, cpu};
@@ -88,7 +88,7 @@ pub fn open(
 /// A tensor of the interpreter as the runtime holds it, in the type the program wants.
 pub fn array(tensor: &Tensor, ty: &Type) -> Result<Array, String> {
     let tensor = tensor.cast(ty.dtype);
-    Array::from_bytes(tensor.dtype, &tensor.shape, &plan::bytes(&tensor)).map_err(|error| error.to_string())
+    Array::from_bytes(tensor.dtype, &tensor.shape, &tensor.to_bytes()).map_err(|error| error.to_string())
 }
 
 pub fn tensor(array: &Array) -> Tensor {

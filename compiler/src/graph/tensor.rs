@@ -134,6 +134,22 @@ impl Tensor {
         }
     }
 
+    /// The elements as they lie in memory.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.data {
+            Data::Float(data) => match self.dtype {
+                DType::F32 => data.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
+                DType::F16 => data.iter().flat_map(|&v| to_f16(v).to_le_bytes()).collect(),
+                DType::BF16 => data.iter().flat_map(|&v| to_bf16(v).to_le_bytes()).collect(),
+                _ => data.iter().flat_map(|&v| v.to_le_bytes()).collect(),
+            },
+            Data::Int(data) => {
+                let n_bytes = self.dtype.size_of();
+                data.iter().flat_map(|&v| v.to_le_bytes().into_iter().take(n_bytes)).collect()
+            }
+        }
+    }
+
     /// Bit-equal, with NaN equal to itself.
     pub fn same(&self, other: &Tensor) -> bool {
         self.dtype == other.dtype

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use tilewright_runtime::program::{Constant, Program, to_bf16, to_f16};
+use tilewright_runtime::program::{Constant, Program};
 
-use crate::graph::{DType, Data, Tensor};
+use crate::graph::Tensor;
 
 #[derive(Default)]
 pub struct Constants {
@@ -25,25 +25,9 @@ impl Constants {
 
     pub fn store(self, program: &mut Program) {
         for (idx, tensor) in self.found.into_iter().enumerate() {
-            let data = program.add_blob(&bytes(&tensor));
+            let data = program.add_blob(&tensor.to_bytes());
             let (dtype, shape) = (tensor.dtype, tensor.shape);
             program.constants.push(Constant { name: format!("c{idx}"), dtype, shape, data });
-        }
-    }
-}
-
-/// The elements as they lie in memory.
-pub fn bytes(tensor: &Tensor) -> Vec<u8> {
-    match &tensor.data {
-        Data::Float(data) => match tensor.dtype {
-            DType::F32 => data.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect(),
-            DType::F16 => data.iter().flat_map(|&v| to_f16(v).to_le_bytes()).collect(),
-            DType::BF16 => data.iter().flat_map(|&v| to_bf16(v).to_le_bytes()).collect(),
-            _ => data.iter().flat_map(|&v| v.to_le_bytes()).collect(),
-        },
-        Data::Int(data) => {
-            let n_bytes = tensor.dtype.size_of();
-            data.iter().flat_map(|&v| v.to_le_bytes().into_iter().take(n_bytes)).collect()
         }
     }
 }

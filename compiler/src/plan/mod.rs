@@ -23,7 +23,6 @@ use std::fmt;
 
 use tilewright_runtime::program::{Program, Target};
 
-pub use constants::bytes;
 pub use kernels::{Schedule, declaration};
 
 use self::build::Planner;

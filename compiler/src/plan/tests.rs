@@ -66,7 +66,7 @@ fn open(planned: Planned) -> Session {
 
 /// A tensor of the reference interpreter as the runtime holds it.
 fn array(tensor: &Tensor) -> Array {
-    Array::from_bytes(tensor.dtype, &tensor.shape, &bytes(tensor)).unwrap()
+    Array::from_bytes(tensor.dtype, &tensor.shape, &tensor.to_bytes()).unwrap()
 }
 
 fn numbers(shape: &[usize], scale: f64) -> Tensor {

@@ -182,7 +182,7 @@ fn decided(dtype: DType, float: DType) -> DType {
 
 fn array(tensor: &graph::Tensor, float: DType) -> Result<Tensor, Error> {
     let dtype = decided(tensor.dtype, float);
-    let bytes = tilewright::compiler::plan::bytes(&graph::Tensor { dtype, ..tensor.clone() });
+    let bytes = graph::Tensor { dtype, ..tensor.clone() }.to_bytes();
     Ok(Tensor::from_bytes(dtype, &tensor.shape, &bytes)?)
 }
 

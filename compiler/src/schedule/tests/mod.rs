@@ -32,20 +32,6 @@ const MACHINES: [Machine; 6] = [
 ];
 const BLOCK: u32 = 32;
 
-fn bytes_of(tensor: &Tensor) -> Vec<u8> {
-    let n = tensor.n_elements();
-    let each = |idx: usize| -> Vec<u8> {
-        match tensor.dtype {
-            DType::Real | DType::F64 => tensor.float_at(idx).to_le_bytes().to_vec(),
-            DType::F32 => (tensor.float_at(idx) as f32).to_le_bytes().to_vec(),
-            DType::F16 => half::f16::from_f64(tensor.float_at(idx)).to_le_bytes().to_vec(),
-            DType::BF16 => half::bf16::from_f64(tensor.float_at(idx)).to_le_bytes().to_vec(),
-            dtype => tensor.int_at(idx).to_le_bytes()[..dtype.size_of()].to_vec(),
-        }
-    };
-    (0..n).flat_map(each).collect()
-}
-
 fn tensor_of(bytes: &[u8], dtype: DType, shape: Vec<usize>) -> Tensor {
     let words = bytes.chunks_exact(dtype.size_of());
     let float = |b: &[u8]| match dtype {
@@ -100,7 +86,7 @@ fn check_node(
     let kernel = schedule(graph, node, machine).map_err(|e| e.to_string())?;
     let text = kernel::print(&kernel);
     kernel::verify(&kernel).map_err(|errors| format!("{errors:?}\n{text}"))?;
-    let mut buffers: Vec<Vec<u8>> = inputs.iter().map(bytes_of).collect();
+    let mut buffers: Vec<Vec<u8>> = inputs.iter().map(Tensor::to_bytes).collect();
     for buffer in &kernel.buffers[inputs.len()..] {
         let elements = Dim::product(&buffer.shape).eval(&|_| Some(n)).expect("a size") as usize;
         buffers.push(vec![0xCD; elements * buffer.dtype.size_of()]);
