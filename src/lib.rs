@@ -19,7 +19,7 @@
 //! # Ok::<(), tilewright::Error>(())
 //! ```
 //!
-//! Invariant: nothing here prints or exits; the command `tw` does, and uses nothing else.
+//! Invariant: nothing here prints or exits; the command `tw` does, and does nothing that is not public.
 
 mod calibrate;
 mod error;

@@ -35,6 +35,25 @@ const RUNTIME_MODULES: &[(&str, &[&str])] = &[
 /// What the compiler may import of the runtime.
 const SEEN_BY_COMPILER: &[&str] = &["program", "files", "threads"];
 
+/// What `kernel` and `codegen` may name of `graph`: the algebra of sizes, element types, scalar functions.
+const SEEN_OF_GRAPH: &[&str] = &[
+    "Atom",
+    "Bounds",
+    "Dim",
+    "Found",
+    "Range",
+    "Ranges",
+    "Symbol",
+    "greatest_divisor",
+    "DType",
+    "Scalar",
+    "scalar",
+    "round",
+    "round_int",
+    "saturate",
+    "wrap",
+];
+
 const MAX_LINES: usize = 700;
 
 fn root() -> PathBuf {
@@ -74,6 +93,29 @@ fn imports(text: &str) -> BTreeSet<&str> {
             }
         }
     }
+    found
+}
+
+/// The names of the own crate's `graph` that a text imports or names.
+fn names_of_graph(text: &str) -> BTreeSet<String> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let name =
+        |rest: &str| rest.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_string();
+    let mut found = BTreeSet::new();
+    for rest in code.split("graph::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            found.insert(name(rest));
+            continue;
+        };
+        let mut depth = 1;
+        let is_inside = |c: &char| {
+            depth += i32::from(*c == '{') - i32::from(*c == '}');
+            depth > 0
+        };
+        let list: String = list.chars().take_while(is_inside).collect();
+        found.extend(list.split(',').map(name));
+    }
+    found.retain(|name| !name.is_empty() && name != "self");
     found
 }
 
@@ -123,6 +165,18 @@ fn the_compiler_sees_little_of_the_runtime() {
         for rest in product_code(&text).split("tilewright_runtime::").skip(1) {
             let seen = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
             assert!(SEEN_BY_COMPILER.contains(&seen), "{}: tilewright_runtime::{:.30}", path.display(), rest);
+        }
+    }
+}
+
+#[test]
+fn kernels_see_little_of_graphs() {
+    let mut files = Vec::new();
+    ["kernel", "codegen"].iter().for_each(|module| rust_files(&root().join("compiler/src").join(module), &mut files));
+    for path in files.iter().filter(|path| !is_test(path)) {
+        let text = fs::read_to_string(path).expect("a source file");
+        for name in names_of_graph(product_code(&text)) {
+            assert!(SEEN_OF_GRAPH.contains(&name.as_str()), "{}: graph::{name}", path.display());
         }
     }
 }

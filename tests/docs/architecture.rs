@@ -12,14 +12,14 @@ use super::{read, root};
 
 const PAGE: &str = "ARCHITECTURE.md";
 
-/// Every `path/like/this.rs` or `folder/` in backticks, but for those of recipes.
+/// Every `path/like/this.rs`, `file.rs` or `folder/` in backticks, but for those of recipes.
 fn paths(page: &str) -> BTreeSet<String> {
     let prose: String = page.split("```").step_by(2).collect();
     let quoted = prose.split('`').skip(1).step_by(2);
     let is_path = |text: &&str| {
         let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
         let placeholder = ["NAME", "FAMILY", "CASE"].iter().any(|word| text.contains(word));
-        plain && !placeholder && text.contains('/') && !text.starts_with(['.', '/'])
+        plain && !placeholder && (text.contains('/') || text.ends_with(".rs")) && !text.starts_with(['.', '/'])
     };
     quoted.filter(is_path).map(str::to_string).collect()
 }
