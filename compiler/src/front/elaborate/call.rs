@@ -197,40 +197,66 @@ impl<'a> Elaborator<'a> {
                 }
                 Some(name) => params.iter().position(|param| param.name.text == **name),
             };
-            let diagnostic = match (place, &arg.name) {
-                (Some(place), _) if matched[place].is_none() => {
-                    matched[place] = Some(arg);
-                    continue;
+            match place.map(|place| &mut matched[place]) {
+                Some(free @ None) => *free = Some(arg),
+                _ => {
+                    let diagnostic = self.unmatched(callee, params, &arg, place, defined);
+                    failed = Some(self.report(diagnostic));
                 }
-                (Some(place), _) => {
-                    let message = format!("`{callee}` is given `{}` twice", params[place].name.text);
-                    Diagnostic::error("E0303", message).at(arg.span, "again here")
-                }
-                (None, None) => {
-                    let message = format!("`{callee}` takes {}, and this is one more", count(params.len(), "argument"));
-                    Diagnostic::error("E0303", message).at(arg.span, "too many").also(defined, "defined here")
-                }
-                (None, Some(name)) => {
-                    let names = params.iter().map(|param| param.name.text.as_str());
-                    let suggestion = parameter_for(name, names.clone());
-                    let diagnostic = Diagnostic::error("E0303", format!("`{callee}` has no parameter `{name}`"))
-                        .at(self.name_before(arg.span, name), "no such parameter")
-                        .also(defined, "defined here")
-                        .did_you_mean(suggestion);
-                    match suggestion {
-                        None if !params.is_empty() => {
-                            diagnostic.with_note(format!("it has {}", names.collect::<Vec<_>>().join(", ")))
-                        }
-                        _ => diagnostic,
-                    }
-                }
-            };
-            failed = Some(self.report(diagnostic));
+            }
         }
         failed.map_or(Ok(()), Err)?;
+        self.none_missing(callee, params, &matched, span, defined)?;
+        Ok(matched)
+    }
+
+    /// Why an argument belongs to no parameter, or to one that is given already.
+    fn unmatched(
+        &self,
+        callee: &str,
+        params: &[Param],
+        arg: &Arg<'a>,
+        place: Option<usize>,
+        defined: Span,
+    ) -> Diagnostic {
+        match (place, &arg.name) {
+            (Some(place), _) => {
+                let message = format!("`{callee}` is given `{}` twice", params[place].name.text);
+                Diagnostic::error("E0303", message).at(arg.span, "again here")
+            }
+            (None, None) => {
+                let message = format!("`{callee}` takes {}, and this is one more", count(params.len(), "argument"));
+                Diagnostic::error("E0303", message).at(arg.span, "too many").also(defined, "defined here")
+            }
+            (None, Some(name)) => {
+                let names = params.iter().map(|param| param.name.text.as_str());
+                let suggestion = parameter_for(name, names.clone());
+                let diagnostic = Diagnostic::error("E0303", format!("`{callee}` has no parameter `{name}`"))
+                    .at(self.name_before(arg.span, name), "no such parameter")
+                    .also(defined, "defined here")
+                    .did_you_mean(suggestion);
+                match suggestion {
+                    None if !params.is_empty() => {
+                        diagnostic.with_note(format!("it has {}", names.collect::<Vec<_>>().join(", ")))
+                    }
+                    _ => diagnostic,
+                }
+            }
+        }
+    }
+
+    /// Each parameter has an argument or a default.
+    fn none_missing(
+        &mut self,
+        callee: &str,
+        params: &[Param],
+        matched: &[Option<Arg<'a>>],
+        span: Span,
+        defined: Span,
+    ) -> Outcome<()> {
         let missing: Vec<&Param> = params
             .iter()
-            .zip(&matched)
+            .zip(matched)
             .filter(|(param, arg)| arg.is_none() && param.default.is_none())
             .map(|(p, _)| p)
             .collect();
@@ -242,7 +268,7 @@ impl<'a> Elaborator<'a> {
                 .also(first.span, "without a default");
             return Err(self.report(diagnostic));
         }
-        Ok(matched)
+        Ok(())
     }
 
     /// Binds parameters: config from left to right, so that defaults see what stands before; then sizes; then tensors.

@@ -190,16 +190,7 @@ impl<'a> Elaborator<'a> {
         env: &Env<'a>,
     ) -> Outcome<Result<(Vec<graph::Value>, Vec<graph::Value>, Vec<graph::Value>, Value<'a>), Vec<DType>>> {
         let mut env = env.clone();
-        if let Some(pattern) = turns.index {
-            let frame = self.frame(turns.span)?;
-            let index = frame.graph.add_argument("i", Role::Data, Type::scalar(DType::I64));
-            frame.index = Some(index);
-            let mut wire = Wire { flexible: true, ..self.wire(index) };
-            if let Some(offset) = turns.offset {
-                wire = Wire { flexible: true, ..self.emit("add", &[wire, offset], Attrs::none(), turns.span)? };
-            }
-            self.bind_pattern(pattern, Value::Wire(wire), pattern.span, &mut env.locals)?;
-        }
+        self.bind_index(turns, &mut env)?;
         let arguments = self.carry_arguments(types, turns.span)?;
         let value = self.carried(start, wires, &arguments);
         self.bind_pattern(&carry.pattern, value, carry.start.span, &mut env.locals)?;
@@ -236,6 +227,19 @@ impl<'a> Elaborator<'a> {
             outs.push(self.enter(wire, at)?);
         }
         Ok(Ok((arguments, carried, outs, out)))
+    }
+
+    /// The number of the turn, as the body sees it.
+    fn bind_index(&mut self, turns: &Turns<'a>, env: &mut Env<'a>) -> Outcome<()> {
+        let Some(pattern) = turns.index else { return Ok(()) };
+        let frame = self.frame(turns.span)?;
+        let index = frame.graph.add_argument("i", Role::Data, Type::scalar(DType::I64));
+        frame.index = Some(index);
+        let mut wire = Wire { flexible: true, ..self.wire(index) };
+        if let Some(offset) = turns.offset {
+            wire = Wire { flexible: true, ..self.emit("add", &[wire, offset], Attrs::none(), turns.span)? };
+        }
+        self.bind_pattern(pattern, Value::Wire(wire), pattern.span, &mut env.locals)
     }
 
     fn carry_arguments(&mut self, types: &[Type], span: Span) -> Outcome<Vec<graph::Value>> {

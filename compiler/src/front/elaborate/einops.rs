@@ -209,6 +209,12 @@ impl<'a> Elaborator<'a> {
                 _ => return Err(self.pattern_error(written, item, "this does not belong here".to_string(), x, shape)),
             }
         }
+        self.same_names(written, &sizes, form)?;
+        Ok(sizes)
+    }
+
+    /// Both sides name the same axes, but for those that the form adds or takes away.
+    fn same_names(&mut self, written: &Written, sizes: &Sizes, form: Form) -> Outcome<()> {
         let mut left = Vec::new();
         flat_names(&written.pattern.operands[0], &mut left);
         let items: Vec<Item> = written.pattern.result.clone().unwrap_or_default();
@@ -238,7 +244,7 @@ impl<'a> Elaborator<'a> {
                 return Err(self.report(diagnostic));
             }
         }
-        Ok(sizes)
+        Ok(())
     }
 
     /// A pattern of one operand has no diagonals.

@@ -163,13 +163,12 @@ impl<'a> Elaborator<'a> {
             Operands::Variadic(names, _) => (names, true),
         };
         let mut operands: Vec<Option<Arg<'a>>> = names.iter().map(|_| None).collect();
-        let mut rest = Vec::new();
-        let mut attrs = Attrs::none();
+        let (mut rest, mut attrs) = (Vec::new(), Attrs::none());
         let mut next = 0;
         for arg in args {
             let place = match &arg.name {
                 Some(name) => match names.iter().position(|own| *own == &**name) {
-                    Some(place) => Some(place),
+                    Some(place) => place,
                     None => {
                         self.named_attr(op, name, &arg, &mut attrs)?;
                         continue;
@@ -177,10 +176,9 @@ impl<'a> Elaborator<'a> {
                 },
                 None => {
                     next += 1;
-                    Some(next - 1)
+                    next - 1
                 }
             };
-            let place = place.unwrap_or(0);
             match operands.get_mut(place) {
                 Some(slot) => *slot = Some(arg),
                 None if variadic => match arg.value {
@@ -189,38 +187,36 @@ impl<'a> Elaborator<'a> {
                     }
                     _ => rest.push(arg),
                 },
-                None => match op.attrs.get(place - names.len()) {
-                    Some(def) => {
-                        let value = self.attr(def, &arg)?;
-                        attrs.set(def.name, value);
-                    }
-                    None => {
-                        let message = format!(
-                            "`{}` takes {}, and this is one more",
-                            op.name,
-                            count(names.len() + op.attrs.len(), "argument")
-                        );
+                None => {
+                    let Some(def) = op.attrs.get(place - names.len()) else {
+                        let n_args = count(names.len() + op.attrs.len(), "argument");
+                        let message = format!("`{}` takes {n_args}, and this is one more", op.name);
                         return self.error("E0303", message, arg.span, "too many");
-                    }
-                },
+                    };
+                    let value = self.attr(def, &arg)?;
+                    attrs.set(def.name, value);
+                }
             }
         }
-        if let Some(missing) = operands.iter().position(Option::is_none) {
-            let message = format!("`{}` is missing its `{}`", op.name, names[missing]);
-            let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
-            return Err(self.report(diagnostic.with_note(op.doc)));
-        }
-        if let Some(def) = op.attrs.iter().find(|def| def.default == Default::Required && attrs.get(def.name).is_none())
-        {
-            let message = format!("`{}` is missing `{}`: {}", op.name, def.name, def.kind.wanted());
-            let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
-            return Err(self.report(diagnostic.with_note(op.doc)));
-        }
+        let missing = operands.iter().position(Option::is_none).map(|place| names[place]);
+        self.none_missing_of(op, missing, &attrs, span)?;
         let operands: Vec<Arg<'a>> = operands.into_iter().flatten().chain(rest).collect();
         if let Some(first) = operands.first() {
             spread(op, self.shape_of(&first.value).len(), &mut attrs);
         }
         Ok((operands, attrs))
+    }
+
+    /// Every operand is there, and every attribute that has no default.
+    fn none_missing_of(&mut self, op: &OpDef, operand: Option<&str>, attrs: &Attrs, span: Span) -> Outcome<()> {
+        let mut required = op.attrs.iter().filter(|def| def.default == Default::Required);
+        let message = match (operand, required.find(|def| attrs.get(def.name).is_none())) {
+            (Some(operand), _) => format!("`{}` is missing its `{operand}`", op.name),
+            (None, Some(def)) => format!("`{}` is missing `{}`: {}", op.name, def.name, def.kind.wanted()),
+            (None, None) => return Ok(()),
+        };
+        let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
+        Err(self.report(diagnostic.with_note(op.doc)))
     }
 
     fn named_attr(&mut self, op: &'static OpDef, name: &str, arg: &Arg<'a>, attrs: &mut Attrs) -> Outcome<()> {
