@@ -9,6 +9,7 @@
 
 mod ahead;
 mod block;
+mod cuts;
 pub mod depth;
 mod grid;
 pub mod pairs;
@@ -18,7 +19,7 @@ pub mod stretches;
 mod taps;
 
 use self::block::{Block, Lines, Partial};
-use self::depth::Depth;
+use self::cuts::Cuts;
 use self::grid::Grid;
 use self::scaled::Scaled;
 use super::body::{Load, Position, Term, TermId};
@@ -27,23 +28,11 @@ use super::order;
 use super::reduction::accumulator;
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
-use crate::graph::{Atom, DType, Dim, Scalar, greatest_divisor};
-use crate::kernel::{Condition, Kernel};
+use crate::graph::{Atom, DType, Dim, Scalar};
+use crate::kernel::{Builder, Condition, Kernel};
 
-/// Bytes of one packed panel: it should stay in the second-level cache while the rows pass by.
-const PANEL_BYTES: u64 = 256 << 10;
-/// Rows that one item of the grid handles at most: a panel is packed once for all of them.
-const ROW_BLOCK: i64 = 1024;
-/// The same where their number is not known, or their sums are kept between panels.
-const SMALL_ROW_BLOCK: i64 = 256;
-/// The same for a block of threads, of which there should be many.
-const THREADS_ROW_BLOCK: i64 = 64;
 /// As many rows keep the multipliers busy.
 const ENOUGH_ROWS: i64 = 4;
-/// So many items for each thread share the work out evenly enough.
-const MANY_ITEMS: i64 = 8;
-/// The same as a share of the time in which threads work.
-const BUSY: f64 = 0.9;
 /// So few rows are not worth packing a panel for: the factor is read where it lies.
 const FEW_ROWS: i64 = 3;
 /// Lines so many bytes apart fall into one set of the first-level cache, and so many of them stay there while those of a
@@ -204,48 +193,15 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         return staged::kernel(loops, reduce, plan, machine, rows);
     }
     let (mut b, operands, result) = begin(loops);
-    let width = plan.tile.vectors * machine.lanes;
-    let rows = &plan.rows(loops);
-    let columns = &loops.axes[plan.column_axis];
-    let n_panels = columns.ceil_div(&Dim::constant(width as i64));
-    // Where one register tile has all rows nothing is read again, and the sums stay in it.
-    let n_taps = plan.n_taps(loops);
-    let is_one_tile = plan.is_packed && at_most(rows, plan.tile.rows as i64) && n_taps == 1;
-    let has_few_tiles = at_most(rows, FEW_TILES * plan.tile.rows as i64);
-    let widens_panel = !machine.is_block() && plan.widened(loops).is_some() && !has_few_tiles;
-    let fills_panel = !plan.is_packed || widens_panel;
-    let panel_bytes = if n_taps > 1 { taps::PANEL_BYTES } else { PANEL_BYTES };
-    let limit = (panel_bytes / (width * plan.dtype.size_of() as u64)) as i64;
-    let depth = if is_one_tile { Depth::whole(loops) } else { Depth::new(loops, limit) };
-    let one_panel = depth.is_one_stretch();
     let grid = Grid { loops, plan, machine };
-    let kept_rows = grid.kept_rows(&n_panels).filter(|_| one_panel && !fills_panel && !machine.is_block());
-    let most = match one_panel {
-        _ if machine.is_block() => THREADS_ROW_BLOCK,
-        true => kept_rows.unwrap_or(ROW_BLOCK),
-        false if n_taps > 1 => (taps::ROW_BLOCK / n_taps).max(ENOUGH_ROWS),
-        false => SMALL_ROW_BLOCK,
-    };
-    let wanted = |limit: i64| wanted_blocks(loops, plan, width, machine, limit).max(grid.shares().min(limit));
-    // A panel that has to be filled must serve many rows.
-    let n_tiles = if fills_panel { (8 / n_taps).max(1) } else { 2 };
-    let least = n_tiles * plan.tile.rows as i64;
-    let block_rows = row_block(rows, plan, [least, most], &wanted);
-    let n_blocks = rows.ceil_div(&Dim::constant(block_rows));
+    let cuts = Cuts::of(&grid);
     let mut at = vec![Dim::constant(0); loops.axes.len()];
-    let (column, row_block) = grid.item(&mut b, [&n_panels, &n_blocks], kept_rows.is_some(), &mut at);
+    let (column, row_block) = grid.item(&mut b, [&cuts.n_panels, &cuts.n_blocks], cuts.keeps_rows, &mut at);
+    let (width, block_rows) = (cuts.width, cuts.block_rows);
     let row_start = &row_block * block_rows;
-    let last_rows = rows.as_constant().filter(|&rows| rows > 0);
-    let last_rows = last_rows.map(|rows| rows - (rows - 1) / block_rows * block_rows);
-    let n_rows = match last_rows {
-        Some(last) if n_blocks.is(1) => Dim::constant(last),
-        Some(_) => Dim::constant(block_rows),
-        None if common_factor(rows) % block_rows == 0 => Dim::constant(block_rows),
-        None => (rows - &row_start).least(&Dim::constant(block_rows)),
-    };
-    let panel = fills_panel.then(|| b.local("panel", plan.dtype, [depth.n_rows as u64, width]));
-    let partial = (!one_panel).then(|| Partial {
-        memory: b.local("partial", plan.dtype, [(n_taps * block_rows) as u64, width]),
+    let panel = cuts.fills_panel.then(|| b.local("panel", plan.dtype, [cuts.depth.n_rows as u64, width]));
+    let partial = (!cuts.depth.is_one_stretch()).then(|| Partial {
+        memory: b.local("partial", plan.dtype, [(plan.n_taps(loops) * block_rows) as u64, width]),
         block_rows,
         start: Dim::constant(0),
     });
@@ -258,35 +214,38 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         operands: &operands,
         result,
         width,
+        n_rows: cuts.rows_from(&row_start),
         row_start,
-        n_rows,
-        depth,
         panel,
-        lines: if n_blocks.is(1) { grid.lines(&at) } else { Lines::one() },
+        lines: if cuts.n_blocks.is(1) { grid.lines(&at) } else { Lines::one() },
         at,
-        next_panel: next_panel(&n_panels, &column, kept_rows.is_some()).map(|next| &next * width as i64),
+        next_panel: next_panel(&cuts.n_panels, &column, cuts.keeps_rows).map(|next| &next * width as i64),
         partial,
+        depth: cuts.depth.clone(),
     };
-    // Blocks of rows are equal, but for a last one that is lower.
-    match last_rows.filter(|&last| !n_blocks.is(1) && last != block_rows) {
+    match cuts.lower_block() {
         None => block.columns(&mut b, &start),
-        Some(last) => {
-            let last_start = rows - last;
-            let lower = Block { n_rows: Dim::constant(last), row_start: last_start.clone(), ..block.clone() };
-            b.if_else(
-                Condition::Guards(vec![&(&last_start - 1) - &block.row_start]),
-                |b| {
-                    block.columns(b, &start);
-                    Vec::new()
-                },
-                |b| {
-                    lower.columns(b, &start);
-                    Vec::new()
-                },
-            );
-        }
+        Some(last) => whole_or_last(&mut b, &block, &cuts.rows, last, &start),
     }
     b.finish()
+}
+
+/// Blocks of rows are equal, but for a last one that is lower.
+fn whole_or_last(b: &mut Builder, block: &Block, rows: &Dim, last: i64, start: &Dim) {
+    let last_start = rows - last;
+    let is_whole = &(&last_start - 1) - &block.row_start;
+    let lower = Block { n_rows: Dim::constant(last), row_start: last_start, ..block.clone() };
+    b.if_else(
+        Condition::Guards(vec![is_whole]),
+        |b| {
+            block.columns(b, start);
+            Vec::new()
+        },
+        |b| {
+            lower.columns(b, start);
+            Vec::new()
+        },
+    );
 }
 
 impl Plan {
@@ -350,49 +309,4 @@ fn next_panel(n_panels: &Dim, panel: &Dim, again: bool) -> Option<Dim> {
     let last = n_panels.as_constant().filter(|&n| n > 1)? - 1;
     let next = panel + 1;
     Some(if again { next.modulo(n_panels) } else { next.least(&Dim::constant(last)) })
-}
-
-/// Rows of one item: all of them if they are few, else blocks of equal size. `wanted` says how many blocks there should be
-/// for the sake of threads, up to a limit.
-fn row_block(rows: &Dim, plan: &Plan, [least, most]: [i64; 2], wanted: &dyn Fn(i64) -> i64) -> i64 {
-    let tile_rows = plan.tile.rows as i64;
-    let n_blocks = |rows: i64| ((rows + most - 1) / most).max(wanted(rows / least)).max(1);
-    match rows.as_constant() {
-        Some(rows) => {
-            let n_blocks = n_blocks(rows);
-            let even = (rows + n_blocks - 1) / n_blocks;
-            ((even + tile_rows - 1) / tile_rows * tile_rows).max(tile_rows)
-        }
-        // Rows that come in blocks of a known size, such as the patches of each image.
-        None if common_factor(rows) >= 4 * tile_rows => {
-            let factor = common_factor(rows);
-            let least = n_blocks(factor);
-            let n_blocks = (least..2 * least + 2).find(|n_blocks| factor % n_blocks == 0);
-            let n_blocks = n_blocks.unwrap_or((factor + most - 1) / most);
-            (factor + n_blocks - 1) / n_blocks
-        }
-        None => most.min(SMALL_ROW_BLOCK),
-    }
-}
-
-/// Into how many blocks the rows should fall, `limit` at most, so that threads have about the same to do.
-fn wanted_blocks(loops: &Loops, plan: &Plan, width: u64, machine: &Machine, limit: i64) -> i64 {
-    let threads = machine.threads as i64;
-    let items: i64 = plan.outer_axes(loops).filter_map(|axis| loops.axes[axis].as_constant()).product();
-    let panels = loops.axes[plan.column_axis].as_constant().map_or(1, |n| (n as u64).div_ceil(width) as i64);
-    let items = items.saturating_mul(panels).max(1);
-    if threads < 2 || items >= MANY_ITEMS * threads {
-        return 1;
-    }
-    // The share of the time in which a thread works, where each item takes as long as any other.
-    let busy = |blocks: i64| {
-        let items = items * blocks;
-        items as f64 / ((items + threads - 1) / threads * threads) as f64
-    };
-    (1..=limit.min(2 * threads)).find(|&blocks| busy(blocks) > BUSY).unwrap_or(1)
-}
-
-/// The greatest number that is known to divide a size; zero divides by everything.
-fn common_factor(dim: &Dim) -> i64 {
-    dim.terms().fold(0, |common, (_, c)| greatest_divisor(common, c.unsigned_abs())).min(1 << 40) as i64
 }
