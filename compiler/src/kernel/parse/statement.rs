@@ -55,13 +55,7 @@ impl<'a> Parser<'a> {
             "if" => self.if_op(depth),
             "barrier" => Ok(Op::Barrier),
             "index" => Ok(Op::Index(self.cursor.dim()?)),
-            "contract" => {
-                let at = self.cursor.place();
-                match self.use_values()?[..] {
-                    [acc, a, b] => Ok(Op::Contract { acc, a, b }),
-                    _ => Err(self.cursor.error_at(at, "`contract` takes three values")),
-                }
-            }
+            "contract" => self.contract(),
             "dot" => self.dot(),
             "random_bits" => self.random_bits(),
             "load" => self.load(),
@@ -72,13 +66,7 @@ impl<'a> Parser<'a> {
                 self.cursor.expect(",")?;
                 Ok(Op::Accumulate(access, self.use_value()?))
             }
-            "prefetch" => {
-                let memory = self.memory()?;
-                match self.cursor.eat("at") {
-                    true => Ok(Op::PrefetchAt(self.place(memory)?)),
-                    false => Ok(Op::Prefetch(self.access(memory)?)),
-                }
-            }
+            "prefetch" => self.prefetch(),
             "for" => self.for_op(depth),
             "loop" => self.loop_op(depth),
             "symbol" => self.symbol_def(),
@@ -94,15 +82,12 @@ impl<'a> Parser<'a> {
                 Ok(Op::Insert { value, lane, scalar: self.use_value()? })
             }
             "shuffle" => {
-                let a = self.use_value()?;
-                self.cursor.expect(",")?;
-                let b = self.use_value()?;
+                let [a, b] = self.use_pair()?;
                 Ok(Op::Shuffle { a, b, lanes: self.lanes()? })
             }
             "quotient" => {
-                let a = self.use_value()?;
-                self.cursor.expect(",")?;
-                Ok(Op::Quotient(a, self.use_value()?))
+                let [a, b] = self.use_pair()?;
+                Ok(Op::Quotient(a, b))
             }
             "mma" => Ok(Op::Mma(self.dtype()?, self.use_values()?)),
             "call" => Ok(Op::Call(self.scalar()?, self.use_values()?)),
@@ -110,6 +95,28 @@ impl<'a> Parser<'a> {
                 Some(scalar) => Ok(Op::Scalar(scalar, self.use_values()?)),
                 None => Err(self.cursor.error_at(at, format!("there is no statement `{name}`"))),
             },
+        }
+    }
+
+    fn use_pair(&mut self) -> Parsed<[Value; 2]> {
+        let a = self.use_value()?;
+        self.cursor.expect(",")?;
+        Ok([a, self.use_value()?])
+    }
+
+    fn contract(&mut self) -> Parsed<Op> {
+        let at = self.cursor.place();
+        match self.use_values()?[..] {
+            [acc, a, b] => Ok(Op::Contract { acc, a, b }),
+            _ => Err(self.cursor.error_at(at, "`contract` takes three values")),
+        }
+    }
+
+    fn prefetch(&mut self) -> Parsed<Op> {
+        let memory = self.memory()?;
+        match self.cursor.eat("at") {
+            true => Ok(Op::PrefetchAt(self.place(memory)?)),
+            false => Ok(Op::Prefetch(self.access(memory)?)),
         }
     }
 

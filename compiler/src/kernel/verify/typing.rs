@@ -113,14 +113,7 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
         Op::Contract { acc, a, b } => contract(of(acc), of(a), of(b), ty),
         Op::Dot { of: narrow, acc, a, b } => dot(kernel.level, *narrow, [of(acc), of(a), of(b)], ty),
         Op::Index(_) => require(ty.dtype == DType::I64, || "an index is i64".into()),
-        Op::RandomBits(bits) => {
-            is(kernel, bits.seed, &Type::scalar(DType::I64))?;
-            is(kernel, bits.stream, &Type::scalar(DType::I64))?;
-            if let Index::Value(value) = bits.index {
-                is(kernel, value, &ty.with_dtype(DType::I64))?;
-            }
-            require(ty.dtype == DType::U32 && bits.word < 4, || "it gives u32, one of four words".into())
-        }
+        Op::RandomBits(bits) => random_bits(kernel, bits, ty),
         Op::Load(access, otherwise) => {
             loaded_type(kernel, access.memory, ty)?;
             require(otherwise.fits(ty.dtype), || format!("{otherwise} is no {}", ty.dtype))
@@ -139,27 +132,40 @@ fn value(kernel: &Kernel, op: &Op, ty: &Type) -> Checked {
             same_type(of(value), ty)?;
             in_vector(kernel, ty, *lane, of(scalar))
         }
-        Op::Shuffle { a, b, lanes } => {
-            same_type(of(a), ty).and_then(|()| same_type(of(b), ty))?;
-            require(!ty.is_scalar() && ty.dtype != DType::Bool, || "it takes vectors of numbers".into())?;
-            let n_lanes = ty.n_elements();
-            let is_whole = lanes.len() as u64 == n_lanes && lanes.iter().all(|&lane| u64::from(lane) < 2 * n_lanes);
-            require(is_whole, || format!("it names {n_lanes} lanes below {}", 2 * n_lanes))
-        }
+        Op::Shuffle { a, b, lanes } => shuffle([of(a), of(b)], lanes, ty),
         Op::Quotient(a, b) => {
             same_type(of(a), ty).and_then(|()| same_type(of(b), ty))?;
             require(ty.is_scalar() && ty.dtype.is_int(), || "it takes integer scalars".into())
         }
-        Op::Call(scalar, operands) => {
-            let float = Type::scalar(if kernel.threads > 1 { DType::F32 } else { DType::F64 });
-            operands.iter().try_for_each(|&value| is(kernel, value, &float))?;
-            require(operands.len() == scalar.def().arity && scalar.def().float.is_some(), || {
-                format!("there is no such host function `{scalar}`")
-            })?;
-            same_type(ty, &float)
-        }
+        Op::Call(scalar, operands) => call(kernel, *scalar, operands, ty),
         _ => Ok(()),
     }
+}
+
+fn random_bits(kernel: &Kernel, bits: &RandomBits, ty: &Type) -> Checked {
+    is(kernel, bits.seed, &Type::scalar(DType::I64))?;
+    is(kernel, bits.stream, &Type::scalar(DType::I64))?;
+    if let Index::Value(value) = bits.index {
+        is(kernel, value, &ty.with_dtype(DType::I64))?;
+    }
+    require(ty.dtype == DType::U32 && bits.word < 4, || "it gives u32, one of four words".into())
+}
+
+fn shuffle([a, b]: [&Type; 2], lanes: &[u32], ty: &Type) -> Checked {
+    same_type(a, ty).and_then(|()| same_type(b, ty))?;
+    require(!ty.is_scalar() && ty.dtype != DType::Bool, || "it takes vectors of numbers".into())?;
+    let n_lanes = ty.n_elements();
+    let is_whole = lanes.len() as u64 == n_lanes && lanes.iter().all(|&lane| u64::from(lane) < 2 * n_lanes);
+    require(is_whole, || format!("it names {n_lanes} lanes below {}", 2 * n_lanes))
+}
+
+fn call(kernel: &Kernel, scalar: Scalar, operands: &[Value], ty: &Type) -> Checked {
+    let float = Type::scalar(if kernel.threads > 1 { DType::F32 } else { DType::F64 });
+    operands.iter().try_for_each(|&value| is(kernel, value, &float))?;
+    require(operands.len() == scalar.def().arity && scalar.def().float.is_some(), || {
+        format!("there is no such host function `{scalar}`")
+    })?;
+    same_type(ty, &float)
 }
 
 fn effect(kernel: &Kernel, op: &Op) -> Checked {
