@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::Elaborator;
+use super::places::from_end;
 use super::report::Outcome;
 use super::scope::Env;
 use super::value::{Value, Wire};
@@ -11,7 +12,7 @@ use crate::front::ast::{Expr, Index, IndexKind};
 use crate::graph::{Attrs, DType, Dim, Shape};
 
 /// What an index does with an axis of the tensor.
-enum Pick {
+pub enum Pick {
     /// From one place up to another.
     Slice(Dim, Dim),
     /// One place, known now.
@@ -130,7 +131,7 @@ impl<'a> Elaborator<'a> {
                 }
                 _ if axis >= shape.len() => return self.error("E0202", "`..` stands twice", span, "here"),
                 IndexKind::At(place) => {
-                    picks.push(self.pick(place, &shape[axis], axis, env)?);
+                    picks.push(self.pick(place, &shape[axis], env)?);
                     axis += 1;
                 }
                 IndexKind::Slice { start, end } => {
@@ -146,30 +147,18 @@ impl<'a> Elaborator<'a> {
         self.apply_picks(wire, &shape, picks, span)
     }
 
-    fn pick(&mut self, place: &'a Expr, size: &Dim, axis: usize, env: &mut Env<'a>) -> Outcome<Pick> {
+    fn pick(&mut self, place: &'a Expr, size: &Dim, env: &mut Env<'a>) -> Outcome<Pick> {
         let value = self.eval(place, env)?;
         match &value {
             Value::Int(_) | Value::Size(_) => {
-                let at = self.from_end(&value, size);
-                let last = &at + 1;
-                self.in_range(&at, &last, size, place.span, axis)?;
+                let at = match &value {
+                    Value::Int(place) => from_end(*place, size),
+                    other => self.size_of(other, place.span)?,
+                };
+                self.in_range(&at, &(&at + 1), size, place.span, &value.show())?;
                 Ok(Pick::At(at))
             }
-            Value::List(items) if !items.is_empty() => {
-                let ints: Option<Vec<i64>> =
-                    items.iter().map(|item| item.as_dim().and_then(|dim| dim.as_constant())).collect();
-                match ints {
-                    Some(ints) if ints.windows(2).all(|pair| pair[1] == pair[0] + 1) => {
-                        let (low, high) = (Dim::constant(ints[0]), Dim::constant(ints[0] + ints.len() as i64));
-                        self.in_range(&low, &high, size, place.span, axis)?;
-                        Ok(Pick::Slice(low, high))
-                    }
-                    _ => {
-                        let constant = self.constant_tensor(&value, place.span)?;
-                        Ok(Pick::Gather(self.tensor(constant, place.span)?, place.span))
-                    }
-                }
-            }
+            Value::List(items) if !items.is_empty() => self.pick_places(&value, size, place.span),
             value if value.is_tensor() => {
                 let wire = self.tensor(value.clone(), place.span)?;
                 let ty = self.type_of(wire);
@@ -186,13 +175,6 @@ impl<'a> Elaborator<'a> {
                 Ok(if ty.rank() == 0 { Pick::Run(wire, place.span) } else { Pick::Gather(wire, place.span) })
             }
             other => Err(self.wanted("an index", &other.clone(), place.span)),
-        }
-    }
-
-    fn from_end(&self, value: &Value<'a>, size: &Dim) -> Dim {
-        match value {
-            Value::Int(place) if *place < 0 => size + *place,
-            other => other.as_dim().unwrap_or_else(|| Dim::constant(0)),
         }
     }
 
@@ -216,25 +198,24 @@ impl<'a> Elaborator<'a> {
                 return Err(self.report(diagnostic));
             }
             *bound = match &value {
-                Value::Int(place) if *place < 0 => size + *place,
+                Value::Int(place) => from_end(*place, size),
                 other => self.size_of(other, written.span)?,
             };
         }
         let [low, high] = bounds;
-        self.in_range(&low, &high, size, span, usize::MAX)?;
+        self.in_range(&low, &high, size, span, &format!("{low}:{high}"))?;
         Ok(Pick::Slice(low, high))
     }
 
-    /// `0 <= low <= high <= size`, now or as checks of the entry.
-    fn in_range(&mut self, low: &Dim, high: &Dim, size: &Dim, span: Span, axis: usize) -> Outcome<()> {
+    /// `0 <= low <= high <= size`, now or as checks of the entry; `written` is what the spec says.
+    pub fn in_range(&mut self, low: &Dim, high: &Dim, size: &Dim, span: Span, written: &str) -> Outcome<()> {
         for room in [low.clone(), high - low, size - high] {
             let ranges = &self.frame(span)?.graph.sizes;
             if ranges.lower_bound(&room).is_some_and(|bound| bound >= 0) {
                 continue;
             }
             if ranges.upper_bound(&room).is_some_and(|bound| bound < 0) {
-                let what = if axis == usize::MAX { format!("{low}:{high}") } else { low.to_string() };
-                let message = format!("{what} is out of range for an axis of size {size}");
+                let message = format!("{written} is out of range for an axis of size {size}");
                 return self.error("E0205", message, span, "out of range");
             }
             self.must_fit(room, span);

@@ -21,6 +21,7 @@ mod members;
 mod model;
 mod names;
 mod ops;
+mod places;
 mod random;
 mod relations;
 mod report;

@@ -5,6 +5,7 @@ mod examples;
 mod fields;
 mod gradients;
 mod integers;
+mod places;
 mod relations;
 mod short_forms;
 mod train;
