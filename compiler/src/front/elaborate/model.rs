@@ -9,7 +9,7 @@ use super::report::{Outcome, Reports};
 use super::settings::{Choice, Setting};
 use super::value::{Blueprint, BlueprintKind, Constructor, Instance, Slot, Value};
 use crate::diag::{Diagnostic, Span, suggest};
-use crate::front::ast::{self, DeclareKind, Entry, Item};
+use crate::front::ast::{self, DeclareKind, Entry, Item, ModuleKind};
 use crate::graph::{Graph, Member, Model, Module, Origin};
 
 impl<'a> Elaborator<'a> {
@@ -245,10 +245,13 @@ impl<'a> Elaborator<'a> {
         let Some(file) = program.files.first() else { return };
         for (index, item) in file.ast.items.iter().enumerate() {
             match item {
-                Item::Module(module) if module.params.iter().all(|param| param.default.is_some()) => {
+                Item::Module(module) if has_defaults(module) => {
                     self.members.clear();
                     let _ = self.model(&module.name.text);
+                    // An optimizer is made for a tensor, here one without axes.
+                    self.leaf = is_optimizer(module).then(Vec::new);
                     self.frames.clear();
+                    self.leaf = None;
                     self.context.clear();
                     self.depth = 0;
                 }
@@ -269,9 +272,7 @@ impl<'a> Elaborator<'a> {
         // What was made has been checked, and what is wrong there need not be said twice.
         if !self.reports.has_errors() {
             file.ast.items.iter().for_each(|item| match item {
-                Item::Module(module) if module.params.iter().any(|param| param.default.is_none()) => {
-                    self.check_names(module);
-                }
+                Item::Module(module) if is_optimizer(module) || !has_defaults(module) => self.check_names(module),
                 _ => {}
             });
         }
@@ -279,6 +280,16 @@ impl<'a> Elaborator<'a> {
 }
 
 pub fn value_of<'a>(setting: &Setting) -> Value<'a> {
+/// Whether a module can stand behind `using`; its `update` is no entry, for it takes tensors of any shape.
+pub fn is_optimizer(module: &ast::Module) -> bool {
+    let updates = |entry: &Entry| matches!(entry, Entry::Fn(function) if function.name.text == "update");
+    module.kind == ModuleKind::Module && module.entries.iter().any(updates)
+}
+
+fn has_defaults(module: &ast::Module) -> bool {
+    module.params.iter().all(|param| param.default.is_some())
+}
+
     match setting {
         Setting::Int(value) => Value::Int(*value),
         Setting::Float(value) => Value::Float(*value),

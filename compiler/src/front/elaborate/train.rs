@@ -10,6 +10,7 @@ use super::Elaborator;
 use super::builtins::gradients::{Tree, is_learned};
 use super::call::Arg;
 use super::frame::{RegionArgument, close};
+use super::model::is_optimizer;
 use super::report::Outcome;
 use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Instance, Slot, Value, Wire};
@@ -72,7 +73,7 @@ impl<'a> Elaborator<'a> {
         let (target_at, at) = (update.target.span, update.optimizer.span);
         let slots = self.learned(&target, target_at)?;
         let optimizer = match optimizer {
-            Value::Blueprint(blueprint) if self.updates(&blueprint) => blueprint,
+            Value::Blueprint(blueprint) if updates(&blueprint) => blueprint,
             other => {
                 let diagnostic = Diagnostic::error("E0402", "this is no optimizer").at(at, other.kind());
                 let help = "an optimizer is a module with `fn update(w: [..], g: [..]) -> [..]`, as `Adam(lr: 1e-3)` of `use optim { Adam }`";
@@ -80,12 +81,6 @@ impl<'a> Elaborator<'a> {
             }
         };
         Ok(Plan { slots, optimizer, target: target_at, at })
-    }
-
-    fn updates(&self, blueprint: &Blueprint<'a>) -> bool {
-        let BlueprintKind::Module { constructor, .. } = &blueprint.kind else { return false };
-        let mut entries = constructor.module.entries.iter();
-        entries.any(|entry| matches!(entry, Entry::Fn(function) if function.name.text == "update"))
     }
 
     /// The params that a value stands for.
@@ -280,6 +275,10 @@ impl<'a> Elaborator<'a> {
         let outputs: Vec<_> = graph.outputs().iter().map(output).collect();
         close(graph, arguments, &outputs)
     }
+}
+
+fn updates(blueprint: &Blueprint) -> bool {
+    matches!(&blueprint.kind, BlueprintKind::Module { constructor, .. } if is_optimizer(constructor.module))
 }
 
 fn step_name(entry: &Entry) -> Option<&str> {

@@ -163,3 +163,23 @@ fn two_players_take_turns() {
     assert!(penalties[39] < 0.8 * penalties[0], "{penalties:?}");
     interpreter.run("generator", &HashMap::new()).unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[test]
+fn an_optimizer_whose_parameters_have_defaults_is_sound() {
+    let own = "module Mine(lr: float = 0.1) {
+        m = state [..] = zeros
+        fn update(w: [..], g: [..]) -> [..] {
+            m <- 0.9 * m + g
+            w - lr * m
+        }
+    }
+    module Nested(lr: float = 0.1) {
+        inner = Mine(lr)
+        fn update(w: [..], g: [..]) -> [..] { inner.update(w, g) }
+    }";
+    for text in [own, include_str!("../../../../../specs/prelude/optim.tw")] {
+        let program = text_of(text);
+        let found = crate::front::elaborate::check(&program);
+        assert!(found.is_empty(), "{}", shown(&program, &found));
+    }
+}
