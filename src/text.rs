@@ -25,6 +25,7 @@ pub fn model_from_text(name: &str, text: &str) -> Result<Model, Error> {
         init: Graph::new("init"),
         tree: Module::default(),
         schedule: Vec::new(),
+        sizes: Vec::new(),
         skipped: Vec::new(),
         assertions: Vec::new(),
     })

@@ -10,6 +10,8 @@ mod deployed;
 mod digits;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/fixed.rs"]
+mod fixed;
 #[path = "cli/graphs.rs"]
 mod graphs;
 #[path = "cli/help.rs"]

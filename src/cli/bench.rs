@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Outcome {
         return Err(Failure::Usage("the interpreter is not for timing".to_string()));
     }
     let begin = Instant::now();
-    let loaded = args.source.load()?;
+    let loaded = args.source.load(args.entry.as_slice())?;
     let entry = loaded.entry(args.entry.as_deref())?;
     let mut options = args.compilation.options(vec![entry.clone()])?;
     args.calibrate.check(&args.compilation)?;

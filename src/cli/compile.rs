@@ -54,7 +54,7 @@ pub fn run(args: Args) -> Outcome {
     if args.json {
         hide_progress();
     }
-    let loaded = args.source.load()?;
+    let loaded = args.source.load(&args.entries)?;
     args.calibrate.check(&args.compilation)?;
     let mut options = args.compilation.options(args.entries.clone())?;
     if args.calibrate.is_asked() {

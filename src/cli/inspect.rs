@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let loaded = args.source.load()?;
+    let loaded = args.source.load(args.entry.as_slice())?;
     let model = &loaded.model;
     let entry = match (&args.entry, loaded.entry(args.entry.as_deref())) {
         (Some(_), Err(failure)) => return Err(failure),

@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Outcome {
     if args.stage == Stage::Ast {
         return ast(&args);
     }
-    let loaded = args.source.load()?;
+    let loaded = args.source.load(args.entry.as_slice())?;
     let entries = match &args.entry {
         Some(name) => vec![loaded.entry(Some(name))?],
         None => Vec::new(),

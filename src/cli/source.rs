@@ -24,7 +24,7 @@ pub struct Source {
     /// Config of the model or of an entry, such as depth=6
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     pub config: Vec<(String, String)>,
-    /// Fixes a symbolic size, such as N=128
+    /// Fixes a symbolic size, such as N=128, of the chosen entry, or of each that it fits
     #[arg(long = "dim", value_name = "SIZE=N", value_parser = size)]
     pub dims: Vec<(String, i64)>,
 }
@@ -36,7 +36,8 @@ pub struct Loaded {
 }
 
 impl Source {
-    pub fn load(&self) -> Result<Loaded, Failure> {
+    /// The model, for these entries of it: all, where none is named.
+    pub fn load(&self, entries: &[String]) -> Result<Loaded, Failure> {
         if is_graph(&self.file) {
             if let Some(what) = self.spec_only() {
                 return Err(Failure::Usage(format!("{what} is for specs; `{}` holds graphs", self.file.display())));
@@ -46,8 +47,7 @@ impl Source {
             return Ok(Loaded { model, spec: None });
         }
         let spec = Spec::open(&self.file)?;
-        fixed_sizes::check(&spec, &self.choice())?;
-        let model = spec.model(&self.choice())?;
+        let model = spec.model(&fixed_sizes::placed(&spec, self.choice(), entries)?)?;
         Ok(Loaded { model, spec: Some(spec) })
     }
 

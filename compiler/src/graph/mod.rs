@@ -23,7 +23,7 @@ mod views;
 pub use attr::{Attr, AttrDef, AttrKind, Attrs, Default, attr};
 pub use build::Builder;
 pub use interpret::{Context, interpret};
-pub use model::{Member, Model, Module};
+pub use model::{Member, Model, Module, NamedSize};
 pub use nest::{Guard, Nest, NestIndex, Reduction, ScalarNode, axes, axis};
 pub use op::{
     Call, Cotangents, Domain, Eval, EvalError, Expand, Gradient, Meaning, OpDef, OpError, Operands, Pull, Pullback,

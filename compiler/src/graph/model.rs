@@ -4,7 +4,7 @@
 //! each of them under that path. An entry's arguments are its data in the order of the signature, `seed` and `step` where it
 //! draws random numbers, then the params and states it uses, by path.
 
-use super::{Graph, Origin, Role, Type};
+use super::{Dim, Graph, Origin, Role, Type};
 
 #[derive(Clone)]
 pub struct Model {
@@ -17,11 +17,21 @@ pub struct Model {
     pub tree: Module,
     /// The round of steps that training repeats, each with how many times in a row; empty but for a `train`.
     pub schedule: Vec<(String, i64)>,
+    /// What the spec calls the sizes of each entry; a model that was read from its graphs has none.
+    pub sizes: Vec<NamedSize>,
     /// Functions of the model that are no entries, and why.
     pub skipped: Vec<(String, String)>,
     /// Conditions over tensors that an entry computes, by entry and as written: nothing checks them. Those over scalars
     /// that it is called with are checks of its graph.
     pub assertions: Vec<(String, String)>,
+}
+
+/// A size by the name that a spec gives it in an entry: `H` is `8*H_8` where its `where` says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSize {
+    pub entry: String,
+    pub name: String,
+    pub size: Dim,
 }
 
 /// A `param` or a `state`.

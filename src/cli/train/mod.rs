@@ -80,7 +80,7 @@ pub fn run(args: Args) -> Outcome {
     if args.json {
         hide_progress();
     }
-    let loaded = args.source.load()?;
+    let loaded = args.source.load(&[])?;
     check_schedule(&loaded)?;
     let model = loaded.model;
     for (module, _) in &args.save {

@@ -19,7 +19,7 @@ use super::value::{Field, Instance, Value, Wire};
 use super::wheres::Claim;
 use crate::diag::Span;
 use crate::front::ast::{self, DimKind, Expr, Function, Param, TypeKind};
-use crate::graph::{self, Dim, Graph, Role, Symbol, Type};
+use crate::graph::{self, Dim, Graph, NamedSize, Role, Symbol, Type};
 
 /// What belongs to the entry being built.
 #[derive(Default)]
@@ -38,6 +38,8 @@ pub struct EntryState {
     pub outdated: Vec<graph::Value>,
     /// The axes that are `_` in the types of its parameters.
     pub unnamed: Vec<Unnamed>,
+    /// The sizes that its parameters name, and what each is.
+    pub named: Vec<(Symbol, Dim)>,
     /// The paths of optimizers.
     pub optimizers: std::collections::BTreeSet<String>,
 }
@@ -59,6 +61,7 @@ impl<'a> Elaborator<'a> {
         let frame = self.pop_frame();
         let (data, outputs) = built?;
         let Some(frame) = frame else { return Err(Reports::silent()) };
+        self.keep_sizes(&frame.graph);
         let mut order: Vec<graph::Value> = data;
         order.extend(self.entry.seed);
         order.extend(self.entry.step.filter(|_| self.entry.seed.is_some()));
@@ -80,6 +83,19 @@ impl<'a> Elaborator<'a> {
             outputs.push((path.to_string(), Role::State, state.current));
         }
         Ok(Some(close(frame.graph, arguments, &outputs)))
+    }
+
+    /// What the spec calls the sizes of the entry: those that its parameters name, and what stands in states alone.
+    fn keep_sizes(&mut self, graph: &Graph) {
+        let mut named = std::mem::take(&mut self.entry.named);
+        for range in graph.sizes.iter() {
+            if !named.iter().any(|(_, size)| size.mentions(&range.symbol)) {
+                named.push((range.symbol.clone(), Dim::from(&range.symbol)));
+            }
+        }
+        let entry = &self.entry.name;
+        let size = |(name, size): (Symbol, Dim)| NamedSize { entry: entry.clone(), name: name.to_string(), size };
+        self.sizes.extend(named.into_iter().map(size));
     }
 
     fn why_no_entry(&self, function: &Function) -> Option<String> {
@@ -187,11 +203,11 @@ impl<'a> Elaborator<'a> {
 
     fn unnamed_size(&mut self, name: &str, axis: usize) -> Dim {
         let symbol = format!("{}_{axis}", name.replace('.', "_"));
-        let fixed = self.options.dims.iter().find(|(fixed, _)| *fixed == symbol);
-        if let Some((_, size)) = fixed {
-            return Dim::constant(*size);
+        if let Some(size) = self.options.fixed(&self.entry.name, &symbol) {
+            return Dim::constant(size);
         }
         let dim = Dim::symbol(&symbol);
+        self.entry.named.push((Symbol::new(&symbol), dim.clone()));
         self.entry.unnamed.push(Unnamed { symbol: Symbol::new(symbol), param: name.to_string(), axis });
         dim
     }
@@ -203,8 +219,7 @@ impl<'a> Elaborator<'a> {
         }
         let replace = |symbol: &Symbol| {
             let substituted = self.substitution.iter().find(|(own, _)| own == symbol).map(|(_, size)| size.clone());
-            let fixed = || self.options.dims.iter().find(|(own, _)| own == symbol.name());
-            substituted.or_else(|| fixed().map(|(_, size)| Dim::constant(*size)))
+            substituted.or_else(|| self.options.fixed(&self.entry.name, symbol.name()).map(Dim::constant))
         };
         ty.with_shape(ty.shape.iter().map(|size| size.substitute(&replace)).collect())
     }

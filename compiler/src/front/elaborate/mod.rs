@@ -47,7 +47,7 @@ use self::report::{Outcome, Poisoned, Reports};
 use self::value::{Instance, Value};
 use crate::diag::{Diagnostic, Span};
 use crate::front::load::Program;
-use crate::graph::{Dim, Model, Symbol};
+use crate::graph::{Dim, Model, NamedSize, Symbol};
 
 /// Deep enough for any model, and small enough for the stack below.
 const MAX_DEPTH: usize = 3_000;
@@ -144,6 +144,8 @@ struct Elaborator<'a> {
     evaluating: bool,
     skipped: Vec<(String, String)>,
     assertions: Vec<(String, String)>,
+    /// What the spec calls the sizes of the entries.
+    sizes: Vec<NamedSize>,
 }
 
 impl<'a> Elaborator<'a> {
@@ -170,6 +172,7 @@ impl<'a> Elaborator<'a> {
             evaluating: false,
             skipped: Vec::new(),
             assertions: Vec::new(),
+            sizes: Vec::new(),
         }
     }
 

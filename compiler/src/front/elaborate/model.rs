@@ -53,6 +53,7 @@ impl<'a> Elaborator<'a> {
             init,
             tree: self.tree(&root, ""),
             schedule,
+            sizes: std::mem::take(&mut self.sizes),
             skipped: std::mem::take(&mut self.skipped),
             assertions: std::mem::take(&mut self.assertions),
         })
@@ -247,11 +248,11 @@ impl<'a> Elaborator<'a> {
             match item {
                 Item::Module(module) if has_defaults(module) => {
                     self.members.clear();
-                    let _ = self.model(&module.name.text);
                     // An optimizer is made for a tensor, here one without axes.
                     self.leaf = is_optimizer(module).then(Vec::new);
-                    self.frames.clear();
+                    let _ = self.model(&module.name.text);
                     self.leaf = None;
+                    self.frames.clear();
                     self.context.clear();
                     self.depth = 0;
                 }
@@ -279,7 +280,6 @@ impl<'a> Elaborator<'a> {
     }
 }
 
-pub fn value_of<'a>(setting: &Setting) -> Value<'a> {
 /// Whether a module can stand behind `using`; its `update` is no entry, for it takes tensors of any shape.
 pub fn is_optimizer(module: &ast::Module) -> bool {
     let updates = |entry: &Entry| matches!(entry, Entry::Fn(function) if function.name.text == "update");
@@ -290,6 +290,7 @@ fn has_defaults(module: &ast::Module) -> bool {
     module.params.iter().all(|param| param.default.is_some())
 }
 
+pub fn value_of<'a>(setting: &Setting) -> Value<'a> {
     match setting {
         Setting::Int(value) => Value::Int(*value),
         Setting::Float(value) => Value::Float(*value),

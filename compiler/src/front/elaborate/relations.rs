@@ -4,6 +4,8 @@
 //! `where H % 8 == 0` makes H stand for 8 times the symbol `H_8`, so that division comes out whole; and `where M == N + 1`
 //! makes M stand for `N + 1`.
 
+use indexmap::IndexSet;
+
 use super::Elaborator;
 use super::report::Outcome;
 use super::scope::Env;
@@ -68,10 +70,44 @@ impl<'a> Elaborator<'a> {
         if let Some(condition) = &function.condition {
             self.facts(condition, env, &mut sizes.facts);
         }
+        let mut own = IndexSet::new();
+        for name in sizes.names.iter().copied() {
+            if self.may_bind(name, env)? {
+                own.insert(name);
+            }
+        }
         for name in sizes.names.clone() {
             self.bind_symbol(name, &mut sizes, env)?;
         }
+        let size = |name: &'a str| Some((name, env.locals.find(name)?.value.borrow().as_dim()?));
+        let mut known: Vec<(&'a str, Dim)> = own.into_iter().filter_map(size).collect();
+        self.fix_sizes(&mut known);
+        for (name, size) in known {
+            let own = Symbol::new(name);
+            self.entry.named.push((own.clone(), size.clone()));
+            if size.as_symbol() != Some(&own) {
+                self.substitution.push((own, size.clone()));
+            }
+            env.locals.bind(name, Value::size(size), self.frames.len());
+        }
         Ok(())
+    }
+
+    /// A size that is fixed from outside fixes the symbol that it is made of, as `M == N + 1` does with N. One that cannot be
+    /// what it shall be is that all the same: its `where` then says what is wrong.
+    fn fix_sizes(&self, known: &mut [(&'a str, Dim)]) {
+        for idx in 0..known.len() {
+            let Some(wanted) = self.options.fixed(&self.entry.name, known[idx].0) else { continue };
+            let found = solved(&known[idx].1, wanted);
+            for (_, size) in known.iter_mut() {
+                let replace = |own: &Symbol| {
+                    let (symbol, value) = found.as_ref()?;
+                    (own == symbol).then(|| Dim::constant(*value))
+                };
+                *size = size.substitute(&replace);
+            }
+            known[idx].1 = Dim::constant(wanted);
+        }
     }
 
     fn bind_symbol(&mut self, name: &'a str, sizes: &mut Sizes<'a>, env: &mut Env<'a>) -> Outcome<()> {
@@ -81,21 +117,15 @@ impl<'a> Elaborator<'a> {
         sizes.waiting.push(name);
         let made = self.made_of(name, sizes, env)?;
         sizes.waiting.pop();
-        let own = Dim::symbol(name);
-        let known = made.clone().filter(|made| made.as_constant().is_some());
-        let fixed = self.options.dims.iter().find(|(fixed, _)| fixed == name).map(|(_, size)| Dim::constant(*size));
-        let size = match (known.or(fixed).or(made), sizes.part(name)) {
+        let size = match (made, sizes.part(name)) {
             (Some(size), _) => size,
             (None, Some(part)) => {
                 let size = Dim::from(&part.symbol) * part.by;
                 self.parts.push(part);
                 size
             }
-            (None, None) => own.clone(),
+            (None, None) => Dim::symbol(name),
         };
-        if size != own {
-            self.substitution.push((Symbol::new(name), size.clone()));
-        }
         env.locals.bind(name, Value::size(size), self.frames.len());
         Ok(())
     }
@@ -223,6 +253,16 @@ impl<'a> Elaborator<'a> {
         let message = format!("no size fits this `where`: {symbol} is at least {low} and at most {high}");
         self.error("E0207", message, condition, "this is never so")
     }
+}
+
+/// The symbol of a size that has this value, and its own value.
+fn solved(size: &Dim, wanted: i64) -> Option<(Symbol, i64)> {
+    let mut symbol = None;
+    size.for_each_symbol(&mut |own| symbol = Some(own.clone()));
+    let symbol = symbol?;
+    let (slope, rest) = size.affine_in(&symbol)?;
+    let value = (&Dim::constant(wanted) - &rest).exact_div(&slope)?.as_constant()?;
+    (value >= 0).then_some((symbol, value))
 }
 
 fn is_size(name: &str) -> bool {

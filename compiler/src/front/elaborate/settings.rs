@@ -26,7 +26,7 @@ pub struct Options {
     /// The name of the preset that the choices come from, for messages.
     pub preset: Option<String>,
     pub config: Vec<Choice>,
-    /// Sizes that are fixed, by name.
+    /// Sizes that are fixed: `N` in every entry, `decode.N` in one.
     pub dims: Vec<(String, i64)>,
     /// Only the tree and the members are wanted, as for counting.
     pub members_only: bool,
@@ -41,6 +41,12 @@ impl Options {
     pub fn dim(mut self, name: &str, size: i64) -> Options {
         self.dims.push((name.to_string(), size));
         self
+    }
+
+    /// What a size of this entry is fixed to.
+    pub fn fixed(&self, entry: &str, name: &str) -> Option<i64> {
+        let is_meant = |key: &str| key == name || key.split_once('.') == Some((entry, name));
+        self.dims.iter().rev().find(|(key, _)| is_meant(key)).map(|(_, size)| *size)
     }
 }
 

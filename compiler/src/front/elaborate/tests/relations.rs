@@ -90,3 +90,45 @@ fn what_pooling_leaves_is_what_the_quotient_is() {
     let model = model(&text_of(text), "M", &Options::default());
     verify(model.entry("call").expect("the entry exists")).expect("it is well formed");
 }
+
+fn fixed(text: &str, dims: &[(&str, i64)]) -> Result<Vec<String>, String> {
+    let program = text_of(text);
+    let options = dims.iter().fold(Options::default(), |options, (name, size)| options.dim(name, *size));
+    let model = elaborate(&program, "M", &options).map_err(|diagnostics| shown(&program, &diagnostics))?;
+    let graph = model.entry("call").expect("the entry exists");
+    verify(graph).expect("it is well formed");
+    Ok(graph.arguments().iter().map(|argument| graph.type_of(argument.value).to_string()).collect())
+}
+
+#[test]
+fn a_fixed_size_fixes_what_it_is_made_of() {
+    let text = |header: &str| format!("model M() {{ fn call{header} {{ p + sum(q) }} }}");
+    for (header, dims, wanted) in [
+        ("(p: [N], q: [M]) -> [N] where M == N", &[("M", 9)][..], ["real[9]", "real[9]"]),
+        ("(p: [N], q: [M]) -> [N] where M == N", &[("N", 9), ("M", 9)], ["real[9]", "real[9]"]),
+        ("(p: [N], q: [M]) -> [N] where M == 2 * N + 1", &[("M", 9)], ["real[4]", "real[9]"]),
+        ("(p: [N], q: [M]) -> [N] where N % 8 == 0", &[("N", 16)], ["real[16]", "real[M]"]),
+        ("(p: [N], q: [2 * N]) -> [N]", &[("N", 3)], ["real[3]", "real[6]"]),
+    ] {
+        assert_eq!(fixed(&text(header), dims).expect("it fits"), wanted, "{header}");
+    }
+    for (header, dims, says) in [
+        ("(p: [N], q: [M]) -> [N] where M == N", &[("N", 8), ("M", 9)][..], "here M = 9, N = 8"),
+        ("(p: [N], q: [M]) -> [N] where N == 16", &[("N", 8)], "here N = 8"),
+        ("(p: [N], q: [M]) -> [N] where N % 8 == 0", &[("N", 12)], "here N = 12"),
+    ] {
+        let error = fixed(&text(header), dims).expect_err("it does not fit");
+        assert!(error.contains(says), "{header}: {error}");
+    }
+}
+
+#[test]
+fn a_size_may_be_fixed_in_one_entry() {
+    let text = "model M() {
+        fn call(x: [T]) -> [T] { x }
+        fn other(x: [T]) -> [T] where T <= 8 { x }
+    }";
+    assert_eq!(fixed(text, &[("call.T", 16)]).expect("it fits"), ["real[16]"]);
+    assert_eq!(fixed(text, &[("other.T", 8)]).expect("it fits"), ["real[T]"]);
+    assert!(fixed(text, &[("T", 16)]).is_err());
+}
