@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tilewright::Tensor;
 use tilewright::runtime::data::write_npz;
+use tilewright::runtime::weights::WeightFiles;
 
 use crate::command::{backends, command, tw};
 
@@ -209,4 +210,66 @@ fn data_that_is_not_finite_is_blamed_before_the_model() {
     assert_eq!(said.code, 1, "{}", said.all());
     assert!(said.err.contains("the data holds NaN in `x`, at [17, 1]"), "{}", said.err);
     assert!(!said.err.contains("learning rate"), "{}", said.err);
+}
+
+#[test]
+fn a_module_is_saved_whole_whatever_is_learned_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| text(folder.path().join(name));
+    let spec = "use nn { Linear }
+use optim { Sgd }
+
+module Bend() {
+    fn call(x: [..]) -> [..] { relu(x) }
+}
+
+module Codes() {
+    book = state [4, 2] = normal(0, 1)
+
+    fn call(x: [B, 2]) -> [B, 2] {
+        if training { book <- 0.5 * book }
+        x + mean(book)
+    }
+}
+
+train Fit() {
+    net    = Linear(2, 2)
+    frozen = Linear(2, 3)
+    unused = Linear(2, 5)
+    codes  = Codes()
+    both   = (a: Linear(3, 2), b: Linear(2, 2))
+    bend   = Bend()
+
+    step learn(x: [B, 2]) {
+        minimize mean(both.b(both.a(frozen(codes(net(x))))) ^ 2) over (net, both.a) using Sgd(lr: 0.1)
+    }
+
+    loop { learn }
+}
+";
+    std::fs::write(file("fit.tw"), spec).unwrap();
+    let x = Tensor::from_slice(&[4, 2], &[0.5f32; 8]).unwrap();
+    write_npz(Path::new(&file("x.npz")), &[("x".to_string(), x.view())]).unwrap();
+    let train = |more: &[&str]| {
+        let (spec, data) = (file("fit.tw"), file("x.npz"));
+        tw(&[&["train", &spec, "--data", &data, "--batch", "4", "--rounds", "2"], more].concat())
+    };
+    for (module, names) in [
+        ("frozen", &["bias", "weight"][..]),
+        ("unused", &["bias", "weight"]),
+        ("codes", &["book"]),
+        ("both", &["a.bias", "a.weight", "b.bias", "b.weight"]),
+        ("both.b", &["bias", "weight"]),
+    ] {
+        let path = file("saved.safetensors");
+        let said = train(&["--save", &format!("{module}={path}")]);
+        assert_eq!(said.code, 0, "{}", said.all());
+        let saved = WeightFiles::open(&[&path]).unwrap();
+        let mut found: Vec<&str> = saved.names().collect();
+        found.sort_unstable();
+        assert_eq!(found, names, "{module}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    assert!(train(&["--save", "bend=a"]).err.contains("`bend` has no params and no states"));
+    assert!(train(&["--save", "code=a"]).err.contains("did you mean `codes`?"));
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tilewright::compiler::graph::Member;
 use tilewright::runtime::data::read_npz;
 use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::{WeightMap, WeightSet, write_safetensors};
@@ -60,7 +61,7 @@ pub struct Args {
     /// Write what each step reports, one JSON object a line
     #[arg(long, value_name = "FILE")]
     metrics: Option<PathBuf>,
-    /// Write a module's weights under its own names: MODULE=FILE.safetensors
+    /// Write a module's params and states under its own names: MODULE=FILE.safetensors
     #[arg(long, value_name = "MODULE=FILE", value_parser = pair)]
     save: Vec<(String, String)>,
     /// Draw what an entry makes of nothing, as one picture, with each checkpoint and at the end: ENTRY=FILE.png
@@ -83,12 +84,7 @@ pub fn run(args: Args) -> Outcome {
     let loaded = args.source.load(&[])?;
     check_schedule(&loaded)?;
     let model = loaded.model;
-    for (module, _) in &args.save {
-        if !model.learned().any(|member| is_within(&member.path, module)) {
-            let modules = model.tree.children.iter().map(|child| child.path.as_str());
-            return Err(Error::unknown("module", module, modules).into());
-        }
-    }
+    args.save.iter().try_for_each(|(module, _)| check_saved(&model, module))?;
     let mut steps: Vec<String> = model.schedule.iter().map(|(step, _)| step.clone()).collect();
     for (entry, _) in &args.samples {
         model.entry(entry).ok_or_else(|| {
@@ -283,12 +279,13 @@ impl<'a> Training<'a> {
 
     fn finish(&mut self, model: &Model) -> Outcome {
         for (module, path) in &self.args.save {
-            let members = model.learned().chain(model.states.iter().filter(|state| !state.is_learned));
-            let own = members.filter(|member| is_within(&member.path, module));
-            let states: BTreeMap<_, _> = self.session.states()?.into_iter().collect();
-            let own = own.filter_map(|member| {
+            let program = Arc::clone(&self.executable.program);
+            let frozen = program.params.iter().enumerate().map(|(idx, param)| (&*param.name, self.weights.get(idx)));
+            let mut values: BTreeMap<_, _> = frozen.collect();
+            values.extend(self.session.states()?);
+            let own = members_of(model, module).filter_map(|member| {
                 let name = member.path[module.len()..].trim_start_matches('.').to_string();
-                Some((name, *states.get(&*member.path)?))
+                Some((name, *values.get(&*member.path)?))
             });
             write_safetensors(path.as_ref(), &own.collect::<Vec<_>>())?;
             note(format!("wrote {path}"));
@@ -306,6 +303,24 @@ impl<'a> Training<'a> {
         }
         super::term::print(&format!("{} rounds in {seconds:.1} s: {}\n", self.checkpoint.round, self.summary()))
     }
+}
+
+/// Only a module that keeps something can be saved.
+fn check_saved(model: &Model, module: &str) -> Result<(), Error> {
+    if members_of(model, module).next().is_some() {
+        return Ok(());
+    }
+    let modules = model.tree.children.iter().map(|child| child.path.as_str());
+    let keeping = modules.filter(|path| members_of(model, path).next().is_some());
+    match model.tree.children.iter().any(|child| child.path == module) {
+        true => Err(Error::request(format!("`{module}` has no params and no states: there is nothing to save"))),
+        false => Err(Error::unknown("module", module, keeping)),
+    }
+}
+
+/// The params of a module, learned or not, and its states.
+fn members_of<'m>(model: &'m Model, module: &'m str) -> impl Iterator<Item = &'m Member> {
+    model.params.iter().chain(&model.states).filter(move |member| is_within(&member.path, module))
 }
 
 fn is_within(path: &str, module: &str) -> bool {
