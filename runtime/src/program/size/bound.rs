@@ -164,7 +164,24 @@ impl<'a> Bounds<'a> {
     /// `left <= right` for all allowed values.
     pub fn proves_le(self, left: &Dim, right: &Dim) -> bool {
         let gap = right - left;
-        self.not_negative(&gap) || self.proves_floor_below(&gap)
+        self.not_negative(&gap) || self.proves_floor_below(&gap) || self.proves_floors(&gap)
+    }
+
+    /// `floor(a / c) + d - floor(b / c) >= 0` where `a + d·c >= b`, for a positive number c.
+    fn proves_floors(self, gap: &Dim) -> bool {
+        let floors = |sign: i64| {
+            gap.terms().filter_map(move |(monomial, coefficient)| match monomial.as_slice() {
+                [(Atom::FloorDiv(a, c), 1)] if coefficient == sign => Some((a, c.as_constant().filter(|&c| c > 0)?)),
+                _ => None,
+            })
+        };
+        let floor = |a: &Dim, c: i64| a.floor_div(&Dim::constant(c));
+        floors(1).any(|(a, c)| {
+            floors(-1).filter(|&(_, other)| other == c).any(|(b, _)| {
+                let rest = &(gap - &floor(a, c)) + &floor(b, c);
+                self.not_negative(&(&(a + &(&rest * c)) - b))
+            })
+        })
     }
 
     /// `d - floor(a / b) >= 0` exactly when `a < (d + 1)·b`, for a divisor that is positive but not a constant.

@@ -50,6 +50,18 @@ fn hostile_text_is_an_error() {
 }
 
 #[test]
+fn floors_grow_with_what_they_divide() {
+    let mut ranges = Ranges::default();
+    ranges.declare(Symbol::new("N"), dim("1"), None);
+    ranges.declare(Symbol::new("i"), dim("0"), Some(dim("N - 1")));
+    let [panel, panels] = [dim("floordiv(i, 32)"), dim("floordiv(N + 31, 32)")];
+    assert!(ranges.proves_lt(&panel, &panels));
+    assert!(!ranges.proves_lt(&(&panel + 1), &panels));
+    assert!(!ranges.proves_lt(&dim("floordiv(i + 1, 32)"), &panels));
+    assert!(!ranges.proves_lt(&dim("floordiv(i, 16)"), &panels));
+}
+
+#[test]
 fn floors_are_bounded_through_a_multiple() {
     let mut ranges = Ranges::default();
     ranges.declare(Symbol::new("W"), dim("1"), None);
