@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Hosts, Object};
+use super::{Hosts, Object, matrices};
 use crate::error::{ErrorKind, RunError};
 use crate::program::{KernelId, Program};
 
@@ -24,6 +24,7 @@ pub struct Code {
 impl Code {
     /// Loads every kernel's object, each object once.
     pub fn load(program: &Program, hosts: &Hosts) -> Result<Code, RunError> {
+        matrices::allow(&program.target.features)?;
         let mut loaded = FxHashMap::default();
         let mut objects = Vec::new();
         let mut functions = Vec::with_capacity(program.kernels.len());
