@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use tilewright_runtime::device::cpu::{Matrices, matrices};
+
 use super::{Backend, CodegenError};
 use crate::kernel::TargetDesc;
 
@@ -56,6 +58,22 @@ macro_rules! feature {
     };
 }
 
+/// Registers of matrices: the system has to let this process use them.
+macro_rules! matrices {
+    ($name:literal, $has:expr) => {
+        Feature {
+            arch: Arch::X86_64,
+            name: $name,
+            cranelift: None,
+            level: 0,
+            detect: || {
+                let has: fn(Matrices) -> bool = $has;
+                matrices().is_some_and(has)
+            },
+        }
+    };
+}
+
 #[rustfmt::skip]
 static FEATURES: &[Feature] = &[
     feature!(X86_64, "sse3", "sse3", Some("has_sse3"), 2),
@@ -81,6 +99,9 @@ static FEATURES: &[Feature] = &[
     feature!(X86_64, "avx512vnni", "avx512vnni", None, 0),
     feature!(X86_64, "avx512bf16", "avx512bf16", None, 0),
     feature!(X86_64, "avx512bitalg", "avx512bitalg", Some("has_avx512bitalg"), 0),
+    matrices!("amx-tile", |_| true),
+    matrices!("amx-bf16", |found| found.bf16),
+    matrices!("amx-int8", |found| found.int8),
     feature!(Aarch64, "neon", "neon", None, 0),
     feature!(Aarch64, "lse", "lse", Some("has_lse"), 0),
     feature!(Aarch64, "dotprod", "dotprod", None, 0),
@@ -163,9 +184,11 @@ impl Target {
             (Backend::Cuda, _) => TargetDesc::CUDA,
             (Backend::Cranelift, _) => TargetDesc { fma, ..TargetDesc::WORDS },
             (Backend::Llvm, 64) => {
-                let dots = self.has("avx512bf16") && !SLOW_DOTS.contains(&self.tune.as_str());
+                let is_slow = self.has("amx-tile") || SLOW_DOTS.contains(&self.tune.as_str());
+                let dots = self.has("avx512bf16") && !is_slow;
                 let byte_dots = self.has("avx512vnni");
-                TargetDesc { fma, dots, byte_dots, ..TargetDesc::AVX512 }
+                let matrices = ["amx-tile", "amx-bf16"].iter().all(|feature| self.has(feature));
+                TargetDesc { fma, dots, byte_dots, matrices, ..TargetDesc::AVX512 }
             }
             (Backend::Llvm, 32) => TargetDesc { fma, ..TargetDesc::AVX2 },
             (Backend::Llvm, _) => TargetDesc { fma, ..TargetDesc::SSE },

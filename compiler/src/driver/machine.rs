@@ -14,5 +14,6 @@ pub fn machine(backend: Backend, target: &Target, threads: usize) -> Machine {
         threads: threads.max(1) as u64,
         shared_bytes: desc.shared_bytes.into(),
         mma: desc.mma,
+        matrices: desc.matrices,
     }
 }

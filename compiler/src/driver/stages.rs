@@ -59,6 +59,7 @@ pub fn lower_watched(
     (context.verify, context.float) = (options.verify, options.float);
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
+    context.matrices = machine.matrices;
     context.threads = machine.threads;
     context.narrowing = options.narrowing;
     context.narrow_products = options.narrow_products();

@@ -33,6 +33,7 @@ fn directives<'t>(text: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
 fn targets() -> Vec<(&'static str, TargetDesc)> {
     vec![
         ("avx512", TargetDesc::AVX512),
+        ("matrices", TargetDesc { matrices: true, ..TargetDesc::AVX512 }),
         ("avx2", TargetDesc::AVX2),
         ("neon", TargetDesc::NEON),
         ("words", TargetDesc::WORDS),
@@ -131,6 +132,31 @@ fn every_lowering_computes_what_the_tiles_do() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn registers_of_matrices_hold_products_one_after_the_other() {
+    let (_, text) = fixtures("").into_iter().find(|(name, _)| name == "matrices").expect("the fixture");
+    let lowered = |text: &str| {
+        let kernel = parse(text).expect("a kernel");
+        print(&lower(&kernel, &TargetDesc { matrices: true, ..TargetDesc::AVX512 }).expect("a loop kernel"))
+    };
+    let statements = ["shapes [16, 16, 4, 4, 16, 4, 12, 12]", "dot bf16 3, 5, 7", "store 3", "release"];
+    for statement in statements {
+        assert!(lowered(&text).contains(&format!("matrix {statement}")), "{statement}\n{}", lowered(&text));
+    }
+    // Sums of one product that live while those of another do, and sums that are used twice.
+    for (was, is) in [
+        ("  store sums[l0, l1], %1\n", "  store few[l0, l1], %14\n  store sums[l0, l1], %1\n"),
+        ("  store few[l0, l1], %13\n", "  store few[l0, l1], %13\n  store few[l0, l1], %13\n"),
+        ("%10: f32<3x16> = const 0.0", "%10: f32<3x16> = const 1.0"),
+    ] {
+        let changed = text.replacen(was, is, 1);
+        assert_ne!(changed, text, "{was}");
+        let Ok(kernel) = parse(&changed) else { continue };
+        let Ok(lowered) = lower(&kernel, &TargetDesc { matrices: true, ..TargetDesc::AVX512 }) else { continue };
+        assert!(!print(&lowered).contains("matrix"), "{is}");
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Context<'a> {
     /// The machine loses nothing by multiplying numbers as narrow as `narrowing` says. Otherwise only weights are
     /// narrowed, and widened again when they are read.
     pub narrow_products: bool,
+    /// Registers of a CPU hold matrices of bf16.
+    pub matrices: bool,
     /// Weights of f16 lie in pairs, as those of bf16 do.
     pub f16_pairs: bool,
     /// Called after each pass with its name and the graph.
@@ -103,6 +105,7 @@ impl std::default::Default for Context<'_> {
             threads: 1,
             exact: false,
             narrow_products: true,
+            matrices: false,
             f16_pairs: false,
             dump: None,
             remarks: RefCell::default(),

@@ -132,11 +132,14 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], packing: &Packing) -> Resu
         return Err(Some("its weight is small"));
     }
     let (columns, panel) = (nest.axes[column].clone(), packing.panel);
+    let are_pairs =
+        [a.operand, b.operand].into_iter().all(|at| graph.type_of(graph.operands(id)[at]).dtype == DType::BF16);
+    let multiplied = if are_pairs { DType::BF16 } else { dtype };
     let group = other.columns_of_group(column).filter(|_| packing.cuts_groups);
     let width = match (is_shared, group) {
         (true, Some(group)) if is_apart(&nest, group, dtype, panel) => width_in_group(group, dtype, panel),
         (true, _) => columns.as_constant().ok_or("its columns have no fixed number")? as u64,
-        (false, _) => panel(&columns, dtype, rows_of_line(&nest, &weight, &other, column)),
+        (false, _) => panel(&columns, multiplied, rows_of_line(&nest, &weight, &other, column)),
     };
     let panels = Panels::new(&axes, column, columns, width);
     // Only the order of the axes matters where both factors have the columns.

@@ -7,7 +7,7 @@
 //! m; where the last ones are not whole, zeros are added to the image and what they give is cut off. The products, one for
 //! each of (m + r - 1)² numbers of a tile, are contractions over the channels.
 //! Exact but for rounding: sums of f32 are about as exact for m = 2, and lose two bits for m = 4.
-//! In bf16 they stay in f32, as fast and more exact where tiles have four places.
+//! In bf16 they stay in f32, as fast and more exact where tiles have four places; registers of matrices slide faster.
 //! Stays as it is: what is read as integers, weights that change, open sizes of images, few channels, and what would take
 //! longer by the model below. Off where results must be as exact as can be.
 
@@ -59,7 +59,8 @@ fn transformed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &C
         // What a spec gives no type is read as narrow as was asked for.
         let narrows = context.narrowing != Narrowing::None && context.narrow_products;
         let is_narrow = graph.node(id).attrs.get(RESULT).is_some() && narrows;
-        let sizes = sizes(graph, id, is_frozen).filter(|_| !is_narrow || context.narrowing == BF16);
+        let sizes =
+            sizes(graph, id, is_frozen).filter(|_| !is_narrow || context.narrowing == BF16 && !context.matrices);
         let Some((places, taps)) = sizes.and_then(|sizes| Some((sizes.best(is_narrow)?, sizes.taps))) else {
             rebuild.copy(id, regions);
             continue;

@@ -12,6 +12,7 @@ mod block;
 mod cuts;
 pub mod depth;
 mod grid;
+pub mod matrices;
 pub mod pairs;
 mod scaled;
 mod staged;
@@ -57,6 +58,8 @@ pub struct Plan {
     taps: Vec<usize>,
     /// Both factors are integers with scales.
     scaled: Option<Scaled>,
+    /// How many words registers of matrices multiply at once, if they do.
+    matrices: Option<u64>,
 }
 
 /// The kernel of a contraction whose factors are narrow numbers that lie in words.
@@ -73,6 +76,7 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
         plan.tile = machine.tile_of_width(plan.tile.vectors * machine.lanes, DType::I8)?;
         plan.scaled = Some(scaled);
     }
+    plan = plan.with_matrices(&loops, machine);
     let is_known = plan.is_packed || staged::rows_of_tile(&loops, &plan, machine).is_some();
     is_known.then(|| kernel(&loops, reduce, &plan, machine))
 }
@@ -118,8 +122,8 @@ pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let row_axis = row_axis(loops, rows);
     let plan = |tile: RegisterTile, is_packed: bool| {
         let (row_factor, column_factor) = (factors[1 - column], factors[column]);
-        let (taps, scaled) = (Vec::new(), None);
-        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, taps, scaled }
+        let (taps, scaled, matrices) = (Vec::new(), None, None);
+        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, taps, scaled, matrices }
     };
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
@@ -206,6 +210,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         start: Dim::constant(0),
     });
     let start = &column * width as i64;
+    let sums = plan.matrices.map(|_| b.local("sums", plan.dtype, [plan.tile.rows, width]));
     let block = Block {
         loops,
         reduce,
@@ -221,6 +226,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         at,
         next_panel: next_panel(&cuts.n_panels, &column, cuts.keeps_rows).map(|next| &next * width as i64),
         partial,
+        sums,
         depth: cuts.depth.clone(),
     };
     match cuts.lower_block() {
@@ -268,6 +274,9 @@ impl Plan {
     /// Register tiles that fill each of so many shares of the rows: a tile takes as long as it is high, even if it is the
     /// last and has few rows, and half a row longer.
     fn with_even_rows(&self, loops: &Loops, shares: i64) -> Plan {
+        if self.matrices.is_some() {
+            return self.clone().with_even_matrices(&self.rows(loops), shares.max(1));
+        }
         let mut plan = self.clone();
         if self.rows_collide(loops) {
             plan.tile.rows = plan.tile.rows.min(COLLIDING_ROWS);

@@ -2,6 +2,7 @@
 
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Span, Value};
+use crate::schedule::contraction::matrices;
 
 /// Bytes that come from memory at once.
 pub const LINE: u64 = 64;
@@ -19,6 +20,8 @@ pub struct Machine {
     pub shared_bytes: u64,
     /// Whether blocks multiply matrices of bf16 by instructions of their own.
     pub mma: bool,
+    /// Whether registers of a CPU hold matrices of bf16.
+    pub matrices: bool,
 }
 
 /// A register tile of a contraction: rows, and vectors in a row.
@@ -62,7 +65,7 @@ fn for_dtype(of: RegisterTile, dtype: DType, lanes: u64) -> RegisterTile {
 impl Machine {
     /// A CPU.
     pub const fn of_vectors(lanes: u64, masks: bool, threads: u64) -> Machine {
-        Machine { lanes, masks, threads, shared_bytes: 0, mma: false }
+        Machine { lanes, masks, threads, shared_bytes: 0, mma: false, matrices: false }
     }
 
     /// The register tile that wastes the fewest columns; the widest of those.
@@ -110,7 +113,10 @@ impl Machine {
     /// How many columns of a contraction are packed together, and handled by one register tile. `rows` is known where each
     /// run of so many of them reads a panel anew that no first-level cache holds.
     pub fn panel_width(&self, columns: &Dim, dtype: DType, rows: Option<i64>) -> u64 {
-        self.tile_for(columns, rows, dtype).vectors * self.lanes
+        match self.matrices && dtype == DType::BF16 {
+            true => matrices::panel_width(columns),
+            false => self.tile_for(columns, rows, dtype).vectors * self.lanes,
+        }
     }
 
     /// Whether the lanes are the threads of a block: more than any vector has.

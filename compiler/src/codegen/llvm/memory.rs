@@ -78,7 +78,7 @@ impl Printer<'_> {
     }
 
     /// The typed address: one pointer, or a vector of them.
-    fn pointer(&mut self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
+    pub fn pointer(&mut self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
         let stored = self.kernel.memory_dtype(place.memory);
         let element = memory_element(stored)?;
         let memory = self.memory(place.memory);

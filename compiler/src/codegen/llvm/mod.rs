@@ -9,6 +9,7 @@
 mod cast;
 #[cfg(feature = "inkwell")]
 mod emit;
+mod matrix;
 mod memory;
 mod narrow;
 mod print;

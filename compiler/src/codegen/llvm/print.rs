@@ -40,6 +40,9 @@ pub struct Printer<'a> {
     calls: Vec<Scalar>,
     /// Whether the stores that may stream do.
     pub streams: bool,
+    pub symbol: &'a str,
+    /// Shapes of registers of matrices, as text of their bytes.
+    pub shapes: Vec<String>,
 }
 
 pub fn print_kernel(unit: &Unit, target: &Target) -> Result<Printed, CodegenError> {
@@ -56,12 +59,15 @@ pub fn print_kernel(unit: &Unit, target: &Target) -> Result<Printed, CodegenErro
         n_labels: 0,
         calls: Vec::new(),
         streams: false,
+        symbol: unit.symbol,
+        shapes: Vec::new(),
     };
     printer.outer_function(unit.symbol);
     printer.inner_function(unit.symbol, PLAIN)?;
     if kernel.buffers.iter().any(|buffer| buffer.streamed) {
         printer.inner_function(unit.symbol, STREAMING)?;
     }
+    printer.shape_constants();
     Ok(Printed { text: printer.text, calls: printer.calls })
 }
 
@@ -153,6 +159,7 @@ impl Printer<'_> {
             (Op::Loop(inner), results) => self.loop_stmt(inner, results),
             (Op::If(inner), results) => self.if_stmt(inner, results),
             (Op::StoreAt(place, value), []) => self.store(place, *value),
+            (Op::Matrix(matrix), []) => self.matrix(matrix),
             (Op::PrefetchAt(place), []) => self.prefetch(place),
             (Op::Const(literal), &[result]) => self.literal(*literal, result),
             (Op::Argument(argument), &[result]) => {

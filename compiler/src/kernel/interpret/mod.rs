@@ -6,6 +6,7 @@
 //! what threads share. The threads of a GPU kernel's block run between barriers, one after the other: see `block`.
 
 mod block;
+mod matrices;
 mod memory;
 mod mma;
 mod number;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a value holds as many numbers as its type has elements, row-major; an undefined one holds none.
 
+use super::matrices::Contents;
 use super::number::Number;
 use super::{Dim, Fault, Memories, Symbol, eval};
 use crate::kernel::print;
@@ -14,6 +15,7 @@ pub(super) struct Thread<'k> {
     pub range: (i64, i64),
     /// In its block.
     pub number: u32,
+    pub matrices: Vec<Contents>,
     values: Vec<Vec<Number>>,
     fuel: u64,
 }
@@ -24,7 +26,7 @@ pub(super) type Ran<T> = Result<T, String>;
 impl<'k> Thread<'k> {
     pub fn new(kernel: &'k Kernel, sizes: &[i64], symbols: Vec<(Symbol, i64)>, fuel: u64) -> Thread<'k> {
         let values = vec![Vec::new(); kernel.values.len()];
-        Thread { kernel, sizes: sizes.to_vec(), symbols, range: (0, 0), number: 0, values, fuel }
+        Thread { kernel, sizes: sizes.to_vec(), symbols, range: (0, 0), number: 0, matrices: Vec::new(), values, fuel }
     }
 
     /// The thread of this number in its block.

@@ -40,6 +40,7 @@ impl Thread<'_> {
                 let (acc, a, b) = (self.get(*acc)?, self.get(*a)?, self.get(*b)?);
                 Ok(acc.iter().zip(a.iter().zip(b)).map(|(&acc, (&a, &b))| number::dot(*of, a, b, acc)).collect())
             }
+            Op::Matrix(matrix) => self.matrix(memories, matrix).map(|()| Vec::new()),
             Op::LoadAt(place) => self.load_at(memories, place, ty),
             Op::StoreAt(place, value) => self.store_at(memories, place, *value),
             _ => Err("it is not a statement of the loop level".into()),

@@ -19,6 +19,7 @@ impl Lower<'_> {
         let source = self.source;
         let depth = self.depth() + 1;
         let item = self.fresh(Type::scalar(DType::I64), depth);
+        self.begin_matrices();
         self.open(false);
         let mut rest = item;
         for (at, axis) in source.grid.iter().enumerate().rev() {
@@ -56,6 +57,7 @@ impl Lower<'_> {
                 body,
             })),
         });
+        self.end_matrices();
     }
 
     fn item_quotient(&mut self, item: Value, extent: Value) -> Value {

@@ -1,6 +1,6 @@
 //! Removes statements whose results nobody uses.
 //!
-//! Invariant: stores, prefetches, barriers and what they depend on stay; a loop or an `if` goes when nothing is left in it that does.
+//! Invariant: stores, prefetches, barriers, what is done with registers of matrices, and what they depend on stay; a loop or an `if` goes when nothing is left in it that does.
 
 use crate::kernel::types::*;
 
@@ -19,7 +19,7 @@ fn sweep(block: &mut Block, used: &mut [bool]) -> bool {
     let mut kept = Vec::with_capacity(block.stmts.len());
     for mut stmt in std::mem::take(&mut block.stmts).into_iter().rev() {
         let needed = stmt.results.iter().any(|value| used[value.0 as usize]);
-        let mut acts = matches!(stmt.op, Op::StoreAt(..) | Op::PrefetchAt(_) | Op::Barrier);
+        let mut acts = matches!(stmt.op, Op::StoreAt(..) | Op::PrefetchAt(_) | Op::Barrier | Op::Matrix(_));
         if needed || has_effect(&stmt.op) {
             for inner in stmt.op.blocks_mut() {
                 acts |= sweep(inner, used);
@@ -37,6 +37,6 @@ fn sweep(block: &mut Block, used: &mut [bool]) -> bool {
 }
 
 fn has_effect(op: &Op) -> bool {
-    matches!(op, Op::StoreAt(..) | Op::PrefetchAt(_) | Op::Barrier)
+    matches!(op, Op::StoreAt(..) | Op::PrefetchAt(_) | Op::Barrier | Op::Matrix(_))
         || op.blocks().iter().any(|block| block.stmts.iter().any(|stmt| has_effect(&stmt.op)))
 }

@@ -80,6 +80,9 @@ impl Lower<'_> {
 
     /// The same of a value of the source, wherever its elements are.
     pub(super) fn n_parts_of(&self, value: Value) -> usize {
+        if self.held.of(value).is_some() {
+            return 0;
+        }
         self.shares.n_parts(value).unwrap_or_else(|| self.n_parts(self.source.type_of(value)))
     }
 

@@ -16,9 +16,11 @@ mod emit;
 mod exchange;
 mod gather;
 mod hazard;
+mod held;
 mod integers;
 mod interleave;
 mod layout;
+mod matrix;
 mod owner;
 mod product;
 mod random;
@@ -65,6 +67,7 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
         b: Builder::like(kernel, Level::Loop, if is_block { 1 } else { lanes }),
         owners: Default::default(),
         shares: Default::default(),
+        held: Default::default(),
         pending: Default::default(),
         exchanges: Vec::new(),
         tiles: vec![None; kernel.values.len()],
@@ -74,8 +77,9 @@ pub fn lower_with_lanes(kernel: &Kernel, target: &TargetDesc, lanes: u32) -> Res
         facts: Facts::of_body(kernel),
         peel: true,
     };
-    if is_block {
-        lowering.begin_block();
+    match is_block {
+        true => lowering.begin_block(),
+        false => lowering.find_held(),
     }
     lowering.grid();
     Ok(dead::remove(lowering.b.finish()))
@@ -120,6 +124,8 @@ struct Lower<'k> {
     owners: owner::Owners,
     /// On GPUs: values of products that threads share in two directions.
     shares: product::Shares,
+    /// Values of products that lie in registers of matrices.
+    held: matrix::Held,
     /// On GPUs: what was done to memories since the last barrier.
     pending: hazard::Pending,
     /// On GPUs: shared memories through which threads exchange values.
@@ -149,10 +155,17 @@ impl Lower<'_> {
             (Op::Symbol(def), _) => self.symbol_def(def),
             (Op::Store(access, value), _) if self.is_block() => self.store_in_block(access, *value, false),
             (Op::Accumulate(access, value), _) if self.is_block() => self.store_in_block(access, *value, true),
-            (Op::Store(access, value), _) => self.store(access, *value, false),
+            (Op::Store(access, value), _) => match self.held.of(*value) {
+                Some(held) => self.store_held(access, held),
+                None => self.store(access, *value, false),
+            },
             (Op::Accumulate(access, value), _) => self.store(access, *value, true),
             (Op::Prefetch(_), _) if self.is_block() => {}
             (Op::Prefetch(access), _) => self.prefetch(access),
+            (op, Some(ty)) if self.held.of(stmt.results[0]).is_some() => {
+                let tile = self.hold(op, &ty, stmt.results[0]);
+                self.tiles[stmt.results[0].0 as usize] = Some(tile);
+            }
             (op, Some(ty)) => {
                 let share = self.shares.of(stmt.results[0]).copied();
                 let tile = match (op, share) {

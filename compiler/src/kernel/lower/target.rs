@@ -20,6 +20,8 @@ pub struct TargetDesc {
     pub dots: bool,
     /// The same for fours of bytes.
     pub byte_dots: bool,
+    /// Registers hold matrices, and multiply those of bf16.
+    pub matrices: bool,
     /// Threads of a block, which take the place of a vector's lanes; 1 on CPUs.
     pub threads: u32,
     /// Bytes that the threads of a block may share.
@@ -44,6 +46,7 @@ impl TargetDesc {
         only_words: false,
         dots: false,
         byte_dots: false,
+        matrices: false,
         threads: 1,
         shared_bytes: 0,
         mma: false,
@@ -57,7 +60,7 @@ impl TargetDesc {
     /// Whether products of these narrow floats are no slower than those of f32. Otherwise it takes time to widen them.
     pub fn multiplies(&self, dtype: DType) -> bool {
         // Where vectors hold words, pairs are the only narrow numbers that are read as vectors.
-        self.threads > 1 || self.only_words || dtype == DType::BF16 && self.dots
+        self.threads > 1 || self.only_words || dtype == DType::BF16 && (self.dots || self.matrices)
     }
 
     /// Elements of a vector in this kernel, or of what a block takes at once, counted in elements of four bytes.

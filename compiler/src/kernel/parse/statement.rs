@@ -2,6 +2,7 @@
 
 use super::{MAX_DEPTH, MAX_RANK, Parsed, Parser};
 use crate::graph::Scalar;
+use crate::kernel::types::matrix::{self, Matrix};
 use crate::kernel::types::*;
 
 impl<'a> Parser<'a> {
@@ -90,6 +91,7 @@ impl<'a> Parser<'a> {
                 Ok(Op::Quotient(a, b))
             }
             "mma" => Ok(Op::Mma(self.dtype()?, self.use_values()?)),
+            "matrix" => Ok(Op::Matrix(self.matrix()?)),
             "call" => Ok(Op::Call(self.scalar()?, self.use_values()?)),
             _ => match Scalar::from_name(name) {
                 Some(scalar) => Ok(Op::Scalar(scalar, self.use_values()?)),
@@ -234,6 +236,50 @@ impl<'a> Parser<'a> {
         };
         let streams = self.cursor.eat("stream");
         Ok(Place { memory, offset, plus, mask, streams })
+    }
+
+    fn matrix(&mut self) -> Parsed<Matrix> {
+        let at = self.cursor.place();
+        match self.cursor.word()? {
+            "shapes" => {
+                let [rows, words] = [self.lanes()?, self.lanes()?];
+                let fits = |&side: &u32| u64::from(side) <= matrix::SIDE;
+                if rows.len() != words.len() || !rows.iter().chain(&words).all(fits) {
+                    return Err(self.cursor.error_at(at, "`shapes` takes as many rows as words, up to 16 of each"));
+                }
+                Ok(Matrix::Shapes(rows.iter().zip(&words).map(|(&rows, &words)| [rows as u8, words as u8]).collect()))
+            }
+            "zero" => Ok(Matrix::Zero(self.register()?)),
+            name @ ("load" | "store") => {
+                let register = self.register()?;
+                self.cursor.expect(",")?;
+                let memory = self.memory()?;
+                self.cursor.expect("at")?;
+                let place = self.place(memory)?;
+                self.cursor.expect("step")?;
+                let step = self.use_value()?;
+                Ok(if name == "load" {
+                    Matrix::Load(register, place, step)
+                } else {
+                    Matrix::Store(register, place, step)
+                })
+            }
+            "dot" => {
+                let (of, acc) = (self.dtype()?, self.register()?);
+                self.cursor.expect(",")?;
+                let a = self.register()?;
+                self.cursor.expect(",")?;
+                Ok(Matrix::Dot { of, acc, a, b: self.register()? })
+            }
+            "release" => Ok(Matrix::Release),
+            name => Err(self.cursor.error_at(at, format!("there is no statement `matrix {name}`"))),
+        }
+    }
+
+    fn register(&mut self) -> Parsed<matrix::Register> {
+        let number = self.cursor.unsigned()?;
+        let known = matrix::Register::try_from(number).ok().filter(|&at| usize::from(at) < matrix::REGISTERS);
+        known.ok_or_else(|| self.cursor.error("a register from 0 to 7"))
     }
 
     fn lane(&mut self) -> Parsed<(Value, u32)> {

@@ -6,6 +6,7 @@ mod guard;
 
 use std::fmt::{self, Write};
 
+use super::types::matrix::Matrix;
 use super::types::*;
 use crate::graph::Dim;
 pub use guard::guard;
@@ -148,6 +149,7 @@ impl Printer<'_> {
             Op::Shuffle { a, b, lanes } => format!("shuffle {a}, {b} {lanes:?}"),
             Op::Quotient(a, b) => format!("quotient {a}, {b}"),
             Op::Call(scalar, operands) => format!("call {scalar} {}", list(operands)),
+            Op::Matrix(matrix) => self.matrix(matrix),
             Op::Mma(of, operands) => format!("mma {of} {}", list(operands)),
             Op::LoadAt(place) => format!("load {}", self.place(place)),
             Op::PrefetchAt(place) => format!("prefetch {}", self.place(place)),
@@ -156,6 +158,22 @@ impl Printer<'_> {
                 let range = format!("loop {} in {}..{}", inner.index, inner.start, inner.end);
                 format!("{range}{} {{", loop_tail(inner.step, inner.unroll, &inner.params, &inner.inits))
             }
+        }
+    }
+
+    fn matrix(&self, matrix: &Matrix) -> String {
+        match matrix {
+            Matrix::Shapes(shapes) => {
+                let side = |at: usize| shapes.iter().map(|shape| shape[at]).collect::<Vec<_>>();
+                format!("matrix shapes {:?} {:?}", side(0), side(1))
+            }
+            Matrix::Zero(register) => format!("matrix zero {register}"),
+            Matrix::Load(register, place, step) => format!("matrix load {register}, {} step {step}", self.place(place)),
+            Matrix::Store(register, place, step) => {
+                format!("matrix store {register}, {} step {step}", self.place(place))
+            }
+            Matrix::Dot { of, acc, a, b } => format!("matrix dot {of} {acc}, {a}, {b}"),
+            Matrix::Release => "matrix release".to_string(),
         }
     }
 

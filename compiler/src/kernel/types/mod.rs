@@ -48,6 +48,7 @@
 //! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only; words lie side by side. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
 //! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
 //! | `prefetch m at %o + c` | a hint that the memory there will be read soon, be it beyond the end; %o an `i64<>`. A backend may print nothing |
+//! | `matrix …` | registers that hold matrices: see below; targets with such registers only |
 //! | `loop %i in %a..%b step c carry …` | `i64<>` bounds, c > 0 constant; runs zero times unless a < b; results are the carried values. `unroll` is a hint |
 //! | `if %c … else …` | `bool<>` condition; the results are what the taken block yields |
 //! | `barrier` | GPU kernels only: see below |
@@ -71,9 +72,23 @@
 //! elements and gets some, as the table in `types::mma` says. All threads of the block reach it, as they do barriers, but
 //! it orders nothing. Each element is summed as by `dot`; a machine may sum in another order and round less often.
 //!
+//! # Registers of matrices
+//!
+//! A CPU may have eight registers of up to 16 rows of 16 words. They are no values: statements change them.
+//!
+//! | text | meaning |
+//! |---|---|
+//! | `matrix shapes [m, n, …] [v, w, …]` | register 0 has m rows of v words, and so on; all are set to zeros |
+//! | `matrix zero 0` | register 0 becomes zeros |
+//! | `matrix load 4, m at %o + c step %s` | rows of it come from memory, whose first elements are %s elements apart: words of narrower numbers, or numbers of four bytes |
+//! | `matrix store 0, m at %o + c step %s` | the way back, of numbers of four bytes |
+//! | `matrix dot bf16 0, 4, 6` | to register 0, f32, the product of the words of 4 and 6 is added, as `dot` takes matrices; a machine sums in another order, and takes denormals as zeros |
+//! | `matrix release` | no register has a shape any more |
+//!
 //! Casts: f16 and bf16 only to and from f32 (round to nearest even); between the others any pair, except to bool.
 //! A bool in memory is one byte, 0 or 1.
 
+pub mod matrix;
 pub mod mma;
 mod op;
 mod shape;

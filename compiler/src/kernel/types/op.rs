@@ -1,6 +1,7 @@
 //! Statements and what they are made of. Elementwise functions all go through `Op::Scalar`.
 
 use super::Value;
+use super::matrix::Matrix;
 use crate::graph::{DType, Dim, Scalar, Symbol};
 
 /// Statements in order, and the values that the enclosing statement gets.
@@ -87,6 +88,8 @@ pub enum Op {
     /// A hint: the memory around this element will be read soon.
     PrefetchAt(Place),
     Loop(Box<Loop>),
+    /// What is done with registers of matrices.
+    Matrix(Matrix),
     /// A product of matrices by the threads of a warp: the operands are sums, words of a, words of b; see `mma`.
     Mma(DType, Vec<Value>),
 }

@@ -35,6 +35,12 @@ impl Op {
                 visit_place(place, visit);
                 visit(value);
             }
+            Op::Matrix(matrix) => {
+                if let Some((place, step)) = matrix.access_mut() {
+                    visit_place(place, visit);
+                    visit(step);
+                }
+            }
             Op::Symbol(def) => visit(&mut def.value),
             Op::If(inner) => {
                 if let Condition::Value(value) = &mut inner.condition {

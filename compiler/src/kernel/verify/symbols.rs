@@ -2,6 +2,7 @@
 
 use super::{Facts, Verifier};
 use crate::graph::Dim;
+use crate::kernel::types::matrix::Matrix;
 use crate::kernel::types::*;
 
 impl Verifier<'_> {
@@ -26,6 +27,8 @@ impl Verifier<'_> {
             // A hint may speak of memory that will be written, whose lines are read first, or lie beyond any.
             Op::Prefetch(access) => self.hint(place, access),
             Op::PrefetchAt(_) => {}
+            Op::Matrix(Matrix::Load(_, at, _)) => self.readable(place, at.memory),
+            Op::Matrix(Matrix::Store(_, at, _)) => self.writable(place, at.memory),
             Op::LoadAt(at) => self.readable(place, at.memory),
             Op::StoreAt(at, _) => self.writable(place, at.memory),
             Op::Index(dim) => {

@@ -2,6 +2,7 @@
 
 use super::access::broadcasts;
 use crate::graph::{DType, Scalar};
+use crate::kernel::types::matrix::{self, Matrix};
 use crate::kernel::types::mma::{MmaDef, WARP};
 use crate::kernel::types::*;
 
@@ -71,6 +72,7 @@ fn legal(level: Level, op: &Op) -> Checked {
         | StoreAt(..)
         | PrefetchAt(_)
         | Mma(..)
+        | Op::Matrix(_)
         | Loop(_) => Level::Loop,
     };
     if own == level { Ok(()) } else { Err("it is not a statement of this level".into()) }
@@ -78,7 +80,7 @@ fn legal(level: Level, op: &Op) -> Checked {
 
 fn n_results(op: &Op) -> usize {
     match op {
-        Op::Store(..) | Op::StoreAt(..) | Op::Accumulate(..) | Op::Symbol(_) | Op::Barrier => 0,
+        Op::Store(..) | Op::StoreAt(..) | Op::Accumulate(..) | Op::Symbol(_) | Op::Barrier | Op::Matrix(_) => 0,
         Op::Prefetch(_) | Op::PrefetchAt(_) => 0,
         Op::For(inner) => inner.inits.len(),
         Op::Loop(inner) => inner.inits.len(),
@@ -182,9 +184,35 @@ fn effect(kernel: &Kernel, op: &Op) -> Checked {
             place(kernel, at, ty, false)
         }
         Op::PrefetchAt(at) => place(kernel, at, &Type::scalar(kernel.memory_dtype(at.memory)), false),
+        Op::Matrix(matrix) => self::matrix(kernel, matrix),
         Op::Symbol(def) => is(kernel, def.value, &Type::scalar(DType::I64)),
         _ => Ok(()),
     }
+}
+
+/// Shapes are those at run time; here is what does not depend on them.
+fn matrix(kernel: &Kernel, matrix: &Matrix) -> Checked {
+    require(kernel.threads == 1, || "only kernels of a CPU have it".to_string())?;
+    let exists = |&register: &matrix::Register| usize::from(register) < matrix::REGISTERS;
+    require(matrix.registers().iter().all(exists), || "there are eight registers".to_string())?;
+    if let Matrix::Shapes(shapes) = matrix {
+        let fits = |&side: &u8| u64::from(side) <= matrix::SIDE;
+        return require(shapes.len() <= matrix::REGISTERS && shapes.iter().flatten().all(fits), || {
+            "eight registers hold up to 16 rows of 16 words".to_string()
+        });
+    }
+    if let Matrix::Dot { of, .. } = matrix {
+        return require(*of == DType::BF16, || format!("there is no such product of {of}"));
+    }
+    let Some((place, step)) = matrix.access() else { return Ok(()) };
+    for offset in [place.offset, step] {
+        is(kernel, offset, &Type::scalar(DType::I64))?;
+    }
+    let stored = kernel.memory_dtype(place.memory);
+    let is_word = matches!(stored, DType::F32 | DType::U32 | DType::I32);
+    let has_words = matches!(matrix, Matrix::Load(..)) && matches!(stored, DType::BF16 | DType::F16);
+    require(is_word || has_words, || format!("no register holds {stored}"))?;
+    require(place.mask.is_none() && !place.streams, || "rows have no mask".to_string())
 }
 
 fn place(kernel: &Kernel, place: &Place, ty: &Type, load: bool) -> Checked {

@@ -187,7 +187,9 @@ fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context, packs: bool
         true => Columns::of(graph, id, operand, context),
         false => Columns::as_they_lie(operand),
     };
-    let (keys, values) = (columns(found.scores.product, found.scores.keys), columns(found.mix, found.values));
+    let keys = columns(found.scores.product, found.scores.keys);
+    let of_matrices = Columns::of_values(&keys, found.values).filter(|_| packs && context.matrices);
+    let values = of_matrices.unwrap_or_else(|| columns(found.mix, found.values));
     let mut score = Region::new("score", rebuild);
     let before = if keys.narrow.is_some() { only_for_rows(graph, &found.scores) } else { BTreeSet::new() };
     for &id in found.scores.members.iter().filter(|id| !before.contains(id)) {

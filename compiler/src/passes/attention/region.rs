@@ -28,8 +28,20 @@ impl Columns {
         Columns { operand, panels: None, narrow: None }
     }
 
+    /// The values, of which the kernel makes pairs, where keys come in panels of pairs.
+    pub fn of_values(keys: &Columns, operand: usize) -> Option<Columns> {
+        let is_deep = keys.panels.as_ref().is_some_and(|panels| panels.depth.is_some());
+        is_deep.then_some(Columns { operand, panels: None, narrow: keys.narrow })
+    }
+
     /// How the factor is cut, and whether both are narrow.
     pub fn of(graph: &Graph, id: NodeId, operand: usize, context: &Context) -> Columns {
+        let is_open = is_wide(graph, id) && graph.node(id).attrs.get(RESULT).is_some();
+        let narrow = match context.narrowing {
+            Narrowing::Factors(dtype) if dtype == DType::BF16 || context.staged => Some(dtype),
+            _ => None,
+        };
+        let narrow = narrow.filter(|_| is_open && context.narrow_products);
         let cut = || {
             let panel = context.panel?;
             let reads = Reads { graph };
@@ -41,18 +53,13 @@ impl Columns {
             let axes = factor.plain_axes(&nest)?;
             let columns = nest.axes[column].clone();
             let dtype = factor.cast.unwrap_or(graph.type_of(graph.operands(id)[operand]).dtype);
-            let width = panel(&columns, dtype, None);
             let is_single = nest.axes.len() == nest.n_parallel + 1;
             let has_pairs = is_single && other.falls_into_pairs(&nest);
-            Some((Panels::new(&axes, column, columns, width), has_pairs))
+            let narrow = narrow.filter(|_| has_pairs || context.staged);
+            let width = panel(&columns, narrow.unwrap_or(dtype), None);
+            Some((Panels::new(&axes, column, columns, width), narrow))
         };
-        let is_open = is_wide(graph, id) && graph.node(id).attrs.get(RESULT).is_some();
-        let Some((panels, has_pairs)) = cut() else { return Columns { operand, panels: None, narrow: None } };
-        let narrow = match context.narrowing {
-            Narrowing::Factors(dtype) if dtype == DType::BF16 || context.staged => Some(dtype),
-            _ => None,
-        };
-        let narrow = narrow.filter(|_| is_open && context.narrow_products && (has_pairs || context.staged));
+        let Some((panels, narrow)) = cut() else { return Columns { operand, panels: None, narrow: None } };
         let panels = Panels { depth: narrow.map(|_| 2), ..panels };
         Columns { operand, panels: Some(panels).filter(|_| !context.staged), narrow }
     }

@@ -77,7 +77,10 @@ fn panel_width(survey: &Survey, group: &Group) -> Option<i64> {
     let graph = survey.graph;
     let mut unpacks = group.members.iter().filter(|&&id| graph.node(id).op.name == "unpack");
     let (unpack, None) = (unpacks.next()?, unpacks.next()) else { return None };
-    graph.type_of(graph.operands(*unpack)[0]).shape.last()?.as_constant().filter(|&width| width > 0)
+    let shape = &graph.type_of(graph.operands(*unpack)[0]).shape;
+    // Pairs lie inside of columns.
+    let inner = usize::from(graph.node(*unpack).attrs.get("depth").is_some());
+    shape.iter().rev().nth(inner)?.as_constant().filter(|&width| width > 0)
 }
 
 /// How a group takes a value window by window.

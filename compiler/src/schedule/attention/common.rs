@@ -4,6 +4,7 @@ use super::Attention;
 use super::bounds::Keys;
 use crate::graph::{Dim, Scalar};
 use crate::kernel::{Builder, Memory, Value};
+use crate::schedule::body::TermId;
 
 impl Attention<'_> {
     /// The operands of the scores, and those of the mixing: the weights come first, which are not read through the nest.
@@ -21,6 +22,14 @@ impl Attention<'_> {
             }
         }
         of_score
+    }
+
+    /// What the scores of a panel are, be it at the edge of what a mask leaves or not.
+    pub fn stored(&self, is_edge: bool) -> TermId {
+        match !is_edge && self.bounds.is_complete {
+            true => self.bounds.inner,
+            false => self.score.loops.stored,
+        }
     }
 
     /// The grid of everything but rows; the position along all axes.

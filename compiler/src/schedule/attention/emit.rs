@@ -2,6 +2,7 @@
 //!
 //! Invariant: a group of rows has as many rows as the register tile of the mixing, but for the last one of a block.
 
+use super::matrices::Kept;
 use super::{Attention, FEW_KEYS, GROUPS, KEYS};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
@@ -23,6 +24,8 @@ pub struct Item<'a> {
     pub scores: Memory,
     /// The exponentials of the scores as bf16, if values are mixed in pairs; else they lie where the scores were.
     pub weights: Option<Memory>,
+    /// If registers of matrices hold both products.
+    pub kept: Option<Kept>,
     /// By what the scores of each row of the group are multiplied, and what is added to them then.
     pub scales: Memory,
     pub shifts: Memory,
@@ -51,9 +54,11 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * &block };
     let n_rows = if n_blocks.is(1) { rows.clone() } else { (rows - &row_start).least(&block) };
     let width = score.plan.tile.vectors * of.machine.lanes;
-    let is_one_tile = keys.as_constant().is_some_and(|keys| keys <= FEW_KEYS);
+    let is_few = |&keys: &i64| keys <= FEW_KEYS && (of.matrices.is_none() || of.has_room(keys as u64));
+    let is_one_tile = keys.as_constant().as_ref().is_some_and(is_few);
     let panels = match keys.as_constant() {
         Some(keys) if is_one_tile => (keys as u64).div_ceil(width).max(1),
+        _ if of.matrices.is_some() => super::matrices::KEYS.div_ceil(width),
         _ => KEYS.div_ceil(width),
     };
     let dtype = score.plan.dtype;
@@ -62,6 +67,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let scores = b.local("scores", dtype, in_rows);
     let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows));
     let most = block.as_constant().unwrap_or(1).max(1) as u64;
+    let kept = of.kept(&mut b, [group, most], panels * width);
     let [scales, shifts] = ["scales", "shifts"].map(|name| b.local(name, dtype, [group]));
     let sums = b.local("sums", dtype, [most]);
     let mix_width = mix.plan.tile.vectors * of.machine.lanes;
@@ -88,6 +94,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
         panels,
         scores,
         weights,
+        kept,
         scales,
         shifts,
         sums,
@@ -100,6 +107,9 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
 /// Rows whose scores are computed together: as many as the register tile of the mixing has.
 fn group_rows(of: &Attention) -> u64 {
     let plan = &of.mix.plan;
+    if of.matrices.is_some() {
+        return of.group_of_matrices(&of.mix.loops.axes[plan.row_axis.unwrap_or(0)]);
+    }
     let rows = of.mix.loops.axes[plan.row_axis.unwrap_or(0)].as_constant();
     rows.map_or(plan.tile.rows, |rows| plan.tile.rows.min(rows.max(1) as u64))
 }
@@ -116,7 +126,9 @@ fn block_rows(rows: &Dim, group: u64) -> i64 {
 impl Item<'_> {
     fn emit(&self, b: &mut Builder, keys: &Dim, group: u64) {
         self.of.bounds.declare(b, &self.of.score.loops, self.score_operands);
+        self.pair_queries(b);
         let Some(carried) = self.carried else {
+            self.begin_tile(b, &Dim::constant(0), keys);
             return self.each_group(b, "r", group, &mut |b, row, n_rows| {
                 let tile = self.tile(b, row, n_rows, &Dim::constant(0), keys);
                 self.scores(b, row, n_rows, &tile);
@@ -129,6 +141,7 @@ impl Item<'_> {
         let last = &(&self.row_start + &self.n_rows) - 1;
         let (first_tile, n_tiles) = self.of.tiles_of(b, &self.at, (&self.row_start, &last), size as u64);
         b.for_loop(Span::new("kt", first_tile, n_tiles, 1), &[], |b, number, _| {
+            self.begin_tile(b, number, keys);
             self.each_group(b, "r", group, &mut |b, row, n_rows| {
                 let tile = self.tile(b, row, n_rows, number, keys);
                 self.scores(b, row, n_rows, &tile);
@@ -138,6 +151,12 @@ impl Item<'_> {
             Vec::new()
         });
         self.each_group(b, "f", group, &mut |b, row, n_rows| self.finish_rows(b, row, n_rows, carried));
+    }
+
+    fn begin_tile(&self, b: &mut Builder, number: &Dim, keys: &Dim) {
+        if let Some(kept) = self.kept {
+            self.pair_values(b, number, keys, kept);
+        }
     }
 
     /// Runs `body` for each group of rows of the block: it gets the first row and how many there are.

@@ -42,7 +42,7 @@ impl Item<'_> {
             return self.masked_tile(b, (row, n_rows), base, (first, end, whole_end), stop);
         }
         let narrow = match keys.as_constant() {
-            Some(keys) if self.carried.is_none() && keys % width != 0 => {
+            Some(keys) if self.carried.is_none() && self.kept.is_none() && keys % width != 0 => {
                 Some((keys.div_euclid(width), ((keys % width) as u64).next_multiple_of(self.of.machine.lanes)))
             }
             _ => None,

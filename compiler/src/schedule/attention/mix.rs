@@ -14,23 +14,39 @@ use crate::schedule::emit::Tile;
 impl Item<'_> {
     /// Adds to the mixture of the rows, or stores it if there is no other tile.
     pub fn mix(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
+        if let Some(kept) = self.kept {
+            return self.mix_of_matrices(b, row, n_rows, tile, kept);
+        }
         self.each_column_tile(b, &mut |b, start, width, guarded| {
-            let ty = Type::new(self.of.mix.plan.dtype, [n_rows, width]);
-            let place = [&(row + &lane(0)), &(start + &lane(1))];
-            let zero = b.constant(ty.clone(), 0.0);
+            let zero = b.constant(Type::new(self.of.mix.plan.dtype, [n_rows, width]), 0.0);
             let added = self.multiply(b, zero, n_rows, (start, width, guarded), tile);
-            let Some(carried) = self.carried else {
-                return self.store(b, row, n_rows, (start, width, guarded), added);
-            };
-            let before = b.load(carried.mixture, ty.shape.clone(), place, [], 0.0);
-            let factor = b.load(carried.factors, [n_rows, 1], [&lane(0)], [], 0.0);
-            let factor = b.broadcast(factor, ty.shape);
-            let mixture = b.scalar(Scalar::Fma, &[before, factor, added]);
-            b.store(carried.mixture, place, [], mixture);
+            self.add(b, (row, &Dim::constant(0)), n_rows, (start, width, guarded), added);
         });
     }
 
-    fn each_column_tile(&self, b: &mut Builder, body: &mut dyn FnMut(&mut Builder, &Dim, u64, bool)) {
+    /// Adds to the mixture of some rows, from `first` of the group on that begins with `row`.
+    pub fn add(
+        &self,
+        b: &mut Builder,
+        (row, first): (&Dim, &Dim),
+        n_rows: u64,
+        (start, width, guarded): (&Dim, u64, bool),
+        added: Value,
+    ) {
+        let row = &(row + first);
+        let Some(carried) = self.carried else {
+            return self.store(b, row, n_rows, (start, width, guarded), added);
+        };
+        let place = [&(row + &lane(0)), &(start + &lane(1))];
+        let shape = vec![n_rows, width];
+        let before = b.load(carried.mixture, shape.clone(), place, [], 0.0);
+        let factor = b.load(carried.factors, [n_rows, 1], [&(first + &lane(0))], [], 0.0);
+        let factor = b.broadcast(factor, shape);
+        let mixture = b.scalar(Scalar::Fma, &[before, factor, added]);
+        b.store(carried.mixture, place, [], mixture);
+    }
+
+    pub fn each_column_tile(&self, b: &mut Builder, body: &mut dyn FnMut(&mut Builder, &Dim, u64, bool)) {
         let plan = &self.of.mix.plan;
         let columns = &self.of.mix.loops.axes[plan.column_axis];
         let width = plan.tile.vectors * self.of.machine.lanes;
@@ -68,7 +84,7 @@ impl Item<'_> {
         self.tile_of(&self.of.mix.loops, row, n_rows, columns)
     }
 
-    fn tile_of<'t>(
+    pub fn tile_of<'t>(
         &'t self,
         loops: &'t Loops,
         row: &Dim,

@@ -14,11 +14,12 @@ mod common;
 mod direct;
 mod emit;
 mod keys;
+mod matrices;
 mod mix;
 mod score;
 mod staged;
 
-use super::body::{Load, Position, Term};
+use super::body::{Load, Position, Term, TermId};
 use super::compose::{compose_from, compose_region};
 use super::contraction::pairs::{paired, paired_anyhow};
 use super::contraction::{self, Plan};
@@ -30,6 +31,7 @@ use crate::graph::reads::Reads;
 use crate::graph::{DType, Dim, Graph, NodeId, Ranges, Scalar, Value, softmax};
 use crate::kernel::{Builder, Kernel, Memory, Rights};
 use bounds::Bounds;
+use matrices::Matrices;
 
 /// Keys of one tile: the scores of a few rows, and the keys and values themselves, stay in the caches.
 const KEYS: u64 = 512;
@@ -50,6 +52,8 @@ struct Attention<'a> {
     mix: Part,
     /// The mixing pair by pair, where weights and values are bf16.
     mix_pairs: Option<Part>,
+    /// Registers of matrices hold both products.
+    matrices: Option<Matrices>,
     /// The axis of the mixing that each parallel axis of the scores is, unless it has one position; the last is the one
     /// summed over.
     axes: Vec<Option<usize>>,
@@ -87,18 +91,25 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     if !fits || score.plan.row_axis.is_none() || mix.plan.row_axis.is_none() {
         return Err(refuse("the same rows for scores and values"));
     }
-    let bounds = Bounds::of(&score.loops);
-    let in_pairs = |loops: &Loops| paired(loops).or_else(|| paired_anyhow(loops).filter(|_| machine.mma));
+    let in_pairs =
+        |loops: &Loops| paired(loops).or_else(|| paired_anyhow(loops).filter(|_| machine.mma || machine.matrices));
     let by_pairs = |loops: &Loops| self::part(in_pairs(loops)?, machine);
     let mut score = by_pairs(&score.loops).unwrap_or(score);
     let scale = if machine.is_block() { None } else { without_scale(&mut score.loops) };
+    let bounds = Bounds::of(&score.loops);
     // Scores come in whole panels: both keys of a pair have a weight.
-    let of_mix = if machine.mma { by_pairs(&even(&mix.loops)) } else { by_pairs(&mix.loops) };
-    let mix_pairs = of_mix.filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
+    let is_even = machine.mma || machine.matrices;
+    let of_mix = if is_even { by_pairs(&even(&mix.loops)) } else { by_pairs(&mix.loops) };
+    let mut mix_pairs = of_mix.filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
     if let Some(pairs) = &mix_pairs {
         mix.plan.tile = pairs.plan.tile;
     }
-    let attention = Attention { score, mix, mix_pairs, axes, bounds, is_guarded, scale: scale.unwrap_or(1.0), machine };
+    let matrices = match machine.matrices {
+        true => Matrices::of(&score, &mut mix, &mut mix_pairs, machine.lanes),
+        false => None,
+    };
+    let attention =
+        Attention { score, mix, mix_pairs, matrices, axes, bounds, is_guarded, scale: scale.unwrap_or(1.0), machine };
     attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;
     Ok(attention.kernel(sizes))
 }
@@ -144,7 +155,17 @@ fn even(mix: &Loops) -> Loops {
 
 /// Takes a positive factor off the scores, if nothing else is done with their sums.
 fn without_scale(score: &mut Loops) -> Option<f64> {
-    let Term::Apply(Scalar::Mul, sides) = score.body.term(score.stored) else { return None };
+    // What a mask leaves, of scores that are -inf elsewhere.
+    let mut scaled = score.stored;
+    let mut masks = Vec::new();
+    while let Term::Apply(Scalar::Select, args) = score.body.term(scaled)
+        && let Term::Const(number) = score.body.term(args[2])
+        && number.value() == f64::NEG_INFINITY
+    {
+        masks.push([args[0], args[2]]);
+        scaled = args[1];
+    }
+    let Term::Apply(Scalar::Mul, sides) = score.body.term(scaled) else { return None };
     let number = |side: usize| match score.body.term(sides[side]) {
         Term::Const(number) => Some(number.value()).filter(|number| number.is_finite() && *number > 0.0),
         _ => None,
@@ -153,7 +174,10 @@ fn without_scale(score: &mut Loops) -> Option<f64> {
     let sum = sides[1 - side];
     let is_sum = *score.body.term(sum) == Term::Reduced(0) && score.body.dtype(sum) == DType::F32;
     is_sum.then(|| {
-        score.stored = sum;
+        let masked = |kept, [mask, other]: [TermId; 2]| {
+            score.body.add(Term::Apply(Scalar::Select, vec![mask, kept, other]), DType::F32)
+        };
+        score.stored = masks.into_iter().rev().fold(sum, masked);
         scale
     })
 }

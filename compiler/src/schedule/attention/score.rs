@@ -26,6 +26,9 @@ impl Item<'_> {
         if self.of.is_direct() {
             return self.direct_scores(b, row, n_rows, tile);
         }
+        if let Some(matrices) = &self.of.matrices {
+            return self.scores_of_matrices(b, row, n_rows, tile, matrices);
+        }
         let plan = &self.of.score.plan;
         // A tile of fewer rows and more columns takes as much as one that fills the registers.
         let most = plan.tile.rows.min(n_rows);
@@ -72,7 +75,7 @@ impl Item<'_> {
     }
 
     /// Positions along the axes of the scores, and what holds for keys that there are.
-    fn score_place(&self, row: &Dim, panel: &Dim, is_edge: bool) -> (Vec<Dim>, Vec<Dim>) {
+    pub fn score_place(&self, row: &Dim, panel: &Dim, is_edge: bool) -> (Vec<Dim>, Vec<Dim>) {
         let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
         let mut at = self.of.score_at(&self.at);
         at[plan.row_axis.unwrap_or(0)] = &self.row_start + row;
@@ -91,8 +94,7 @@ impl Item<'_> {
         let (n_rows, width) = (ty.shape[0], ty.shape[1]);
         let mut tile = Tile::new(loops, self.score_operands, at, vec![n_rows, width], guards);
         tile.reduced(b, 0, sum);
-        let is_inner = !is_edge && self.of.bounds.is_complete;
-        let value = tile.full(b, if is_inner { self.of.bounds.inner } else { loops.stored });
+        let value = tile.full(b, self.of.stored(is_edge));
         if !is_edge || is(Fault::AttentionTakesPadding) {
             return value;
         }

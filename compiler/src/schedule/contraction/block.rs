@@ -65,6 +65,8 @@ pub struct Block<'a> {
     pub lines: Lines,
     /// Sums of the k-blocks so far, when K does not fit one panel.
     pub partial: Option<Partial>,
+    /// Where registers of matrices leave the sums of a tile.
+    pub sums: Option<Memory>,
 }
 
 impl Block<'_> {
@@ -187,6 +189,9 @@ impl Block<'_> {
     }
 
     fn rows_of(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
+        if let Some(words) = self.plan.matrices {
+            return self.rows_of_matrices(b, (column_start, guarded), k, words);
+        }
         self.each_rows(b, &mut |b, row, n_rows| {
             let sum = self.sum_before(b, row, n_rows, k);
             let sum = self.multiply(b, (row, n_rows), (column_start, guarded), k, sum);
@@ -332,7 +337,7 @@ impl Block<'_> {
         sums[0]
     }
 
-    fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
+    pub fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
         let mut at = self.at.clone();
         self.set_row(&mut at, &(row + &lane(0)));
         at[self.plan.column_axis] = column_start + &lane(1);

@@ -90,7 +90,7 @@ impl Cuts {
 fn depth(grid: &Grid, rows: &Dim, width: u64) -> Depth {
     let Grid { loops, plan, .. } = *grid;
     let n_taps = plan.n_taps(loops);
-    if plan.is_packed && at_most(rows, plan.tile.rows as i64) && n_taps == 1 {
+    if plan.matrices.is_some() || plan.is_packed && at_most(rows, plan.tile.rows as i64) && n_taps == 1 {
         return Depth::whole(loops);
     }
     let panel_bytes = if n_taps > 1 { taps::PANEL_BYTES } else { PANEL_BYTES };

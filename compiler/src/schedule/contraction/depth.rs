@@ -161,6 +161,27 @@ impl Stretch {
         Visit { name: "k", dropped, between, body }.nest(b, &self.loops, &self.at, &Dim::constant(0), inits)
     }
 
+    /// Runs `body` for every so many positions along the last axis, which they divide; it gets the first of them.
+    pub fn each_of(
+        &self,
+        b: &mut Builder,
+        some: i64,
+        inits: &[Value],
+        body: &mut dyn FnMut(&mut Builder, &[Dim], &[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
+        let mut stretch = self.clone();
+        let Some((axis, first, length)) = stretch.loops.pop() else { return body(b, &self.at, inits) };
+        let n_steps = length.floor_div(&Dim::constant(some));
+        stretch.each(b, "k", inits, &mut |b, at, _, carried| {
+            let mut at = at.to_vec();
+            let span = Span::new(&format!("k{axis}"), 0, n_steps.clone(), 1);
+            b.for_loop(span, carried, |b, step, carried| {
+                at[axis] = &first + &(step * some);
+                body(b, &at, carried)
+            })
+        })
+    }
+
     /// The same stretch at this position along an axis that is not summed.
     pub fn at(&self, axis: usize, position: &Dim) -> Stretch {
         let mut stretch = self.clone();

@@ -136,6 +136,7 @@ impl Staged<'_> {
             lines: Lines::one(),
             next_panel: None,
             partial: None,
+            sums: None,
         };
         block.columns(b, &self.product.column_start);
     }

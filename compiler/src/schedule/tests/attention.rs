@@ -9,13 +9,13 @@ use crate::passes::pipeline::PIPELINE;
 use crate::passes::{Context, Narrowing, run_pipeline};
 
 /// What is done to the scores `%3`; the last value is `%9`.
-struct Scores<'a> {
-    rows: &'a str,
-    keys: &'a str,
-    steps: &'a str,
+pub(super) struct Scores<'a> {
+    pub rows: &'a str,
+    pub keys: &'a str,
+    pub steps: &'a str,
 }
 
-fn text(scores: &Scores, depth: &str, batch: &str) -> String {
+pub(super) fn text(scores: &Scores, depth: &str, batch: &str) -> String {
     let Scores { rows, keys, steps } = scores;
     let full = format!("{batch}, 2, {rows}, {keys}");
     let steps = steps.replace("FULL", &full).replace("ROWS", rows).replace("KEYS", keys);
@@ -30,13 +30,13 @@ fn text(scores: &Scores, depth: &str, batch: &str) -> String {
     )
 }
 
-const PLAIN: &str = "%9: f32[FULL] = neg(%3)";
-const BIASED: &str = "%4: f32[1, 2, ROWS, KEYS] = reshape(%21) {shape = [1, 2, ROWS, KEYS]}
+pub(super) const PLAIN: &str = "%9: f32[FULL] = neg(%3)";
+pub(super) const BIASED: &str = "%4: f32[1, 2, ROWS, KEYS] = reshape(%21) {shape = [1, 2, ROWS, KEYS]}
           %5: f32[FULL] = broadcast(%4) {shape = [FULL]}
           %6: f32[FULL] = add(%3, %5)
           %9: f32[FULL] = tanh(%6)";
 /// Keys up to a number of positions behind the row: causal, with the position of the first row known at run time.
-const CAUSAL: &str = "%4: i64[KEYS] = iota() {size = KEYS}
+pub(super) const CAUSAL: &str = "%4: i64[KEYS] = iota() {size = KEYS}
           %5: i64[ROWS, KEYS] = broadcast(%4) {shape = [ROWS, KEYS]}
           %6: i64[ROWS] = iota() {size = ROWS}
           %7: i64[ROWS] = broadcast(%20) {shape = [ROWS]}
@@ -48,7 +48,7 @@ const CAUSAL: &str = "%4: i64[KEYS] = iota() {size = KEYS}
           %16: f32[FULL] = fill() {value = -inf, shape = [FULL], dtype = f32}
           %9: f32[FULL] = select(%15, %3, %16)";
 /// Keys in a window around each row, but not the first one, so that early rows may have none.
-const WINDOW: &str = "%4: i64[KEYS] = iota() {size = KEYS}
+pub(super) const WINDOW: &str = "%4: i64[KEYS] = iota() {size = KEYS}
           %5: i64[ROWS, KEYS] = broadcast(%4) {shape = [ROWS, KEYS]}
           %6: i64[ROWS] = iota() {size = ROWS}
           %12: i64[ROWS, 1] = reshape(%6) {shape = [ROWS, 1]}

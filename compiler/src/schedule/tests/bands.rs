@@ -4,15 +4,19 @@ use super::groups::check_graph;
 use super::*;
 use crate::graph::parse::{Library, parse};
 use crate::ops;
-use crate::passes::{Context, pipeline, prepare, run_pipeline};
+use crate::passes::{Context, Narrowing, pipeline, prepare, run_pipeline};
 
 /// The tiles in which the groups of a graph are taken; every kernel is right on every machine with vectors.
 fn tiles(text: &str, threads: u64, n: i64, machine: &Machine) -> Vec<Vec<i64>> {
+    tiles_in(Narrowing::None, text, threads, n, machine)
+}
+
+fn tiles_in(narrowing: Narrowing, text: &str, threads: u64, n: i64, machine: &Machine) -> Vec<Vec<i64>> {
     let graph = parse(text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
     let panel = |columns: &Dim, dtype: DType, rows: Option<i64>| machine.panel_width(columns, dtype, rows);
     let mut context = Context::default();
     context.panel = Some(&panel);
-    (context.threads, context.exact) = (threads, true);
+    (context.threads, context.exact, context.narrowing) = (threads, true, narrowing);
     let (whole, grouping) = pipeline::parts();
     let whole = run_pipeline(&graph, whole, &context).expect("passes");
     let split = prepare::split(vec![whole], &context).expect("passes");
@@ -69,6 +73,17 @@ fn lines_are_cut_where_that_pays() {
     assert_eq!(cut(&widened("N", [24, 4, 128], [3, 2, 1]), 1), [1, 12, 12, 64]);
     // No cut fits that shares little.
     assert_eq!(tiles(&widened("1", [4, 2, 10300], [3, 1, 1]), 2, 2, machine), Vec::<Vec<i64>>::new());
+}
+
+/// Panels of pairs are as wide as they have columns.
+#[test]
+fn tiles_of_pairs_have_whole_panels() {
+    for (matrices, width) in [(false, 64), (true, 32)] {
+        let machine = Machine { matrices, ..MACHINES[0] };
+        let text = widened("1", [24, 8, 64], [3, 1, 1]).replace("f32", "real");
+        let found = tiles_in(Narrowing::Factors(DType::BF16), &text, 1, 2, &machine);
+        assert_eq!(found, [[1, 24, 24, width]], "{machine:?}");
+    }
 }
 
 #[test]

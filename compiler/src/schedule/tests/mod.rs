@@ -7,6 +7,7 @@ mod contractions;
 mod exponentials;
 mod groups;
 mod interleave;
+mod matrices;
 mod ops;
 mod pieces;
 mod recurrence;
@@ -27,8 +28,8 @@ const MACHINES: [Machine; 6] = [
     Machine::of_vectors(8, true, 2),
     Machine::of_vectors(4, false, 2),
     Machine::of_vectors(1, false, 1),
-    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 16 << 10, mma: false },
-    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 48 << 10, mma: true },
+    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 16 << 10, mma: false, matrices: false },
+    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 48 << 10, mma: true, matrices: false },
 ];
 const BLOCK: u32 = 32;
 
@@ -92,7 +93,11 @@ fn check_node(
         buffers.push(vec![0xCD; elements * buffer.dtype.size_of()]);
     }
     let sizes: Vec<i64> = kernel.sizes.iter().map(|_| n).collect();
-    let kernel = if machine.lanes == u64::from(BLOCK) { of_blocks(kernel, machine)? } else { kernel };
+    let kernel = match machine.lanes == u64::from(BLOCK) {
+        true => of_blocks(kernel, machine)?,
+        false if machine.matrices => of_matrices(&kernel)?,
+        false => kernel,
+    };
     kernel::interpret(&kernel, &sizes, &mut buffers, Order::Reverse).map_err(|fault| format!("{fault:?}\n{text}"))?;
     for (bytes, wanted) in buffers[inputs.len()..].iter().zip(wanted) {
         let found = tensor_of(bytes, wanted.dtype, wanted.shape.clone());
@@ -111,6 +116,14 @@ fn of_blocks(kernel: Kernel, machine: &Machine) -> Result<Kernel, String> {
     }
     let target = kernel::TargetDesc { threads: BLOCK, mma: machine.mma, ..kernel::TargetDesc::BLOCKS };
     let lowered = kernel::lower(&kernel, &target).map_err(|errors| format!("{errors:?}\n{kernel}"))?;
+    kernel::verify(&lowered).map_err(|errors| format!("{errors:?}\n{lowered}"))?;
+    Ok(lowered)
+}
+
+/// As a CPU with registers of matrices runs it.
+fn of_matrices(kernel: &Kernel) -> Result<Kernel, String> {
+    let target = kernel::TargetDesc { matrices: true, ..kernel::TargetDesc::AVX512 };
+    let lowered = kernel::lower(kernel, &target).map_err(|errors| format!("{errors:?}\n{kernel}"))?;
     kernel::verify(&lowered).map_err(|errors| format!("{errors:?}\n{lowered}"))?;
     Ok(lowered)
 }

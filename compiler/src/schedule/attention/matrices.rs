@@ -1,0 +1,199 @@
+//! Attention whose products registers of matrices hold: the scores of a group of rows, panel by panel, and their mixture
+//! of values, which an item brings into pairs once for all of its rows.
+//!
+//! Invariant: all panels that a group visits have weights, zeros for keys that take no part, and pairs of values, zeros for
+//! keys that do not exist.
+
+use super::emit::Item;
+use super::keys::KeyTile;
+use super::{Attention, Part};
+use crate::graph::{DType, Dim};
+use crate::kernel::matrix::SIDE;
+use crate::kernel::{Builder, Memory, Span, Type, Value, lane};
+use crate::schedule::body::Term;
+use crate::schedule::contraction::depth::Depth;
+use crate::schedule::contraction::matrices::{COLUMNS, ROWS, even_rows, lies_in_words, words_at_once};
+use crate::schedule::emit::Tile;
+use crate::schedule::tiles::RegisterTile;
+
+/// Keys of one tile: the scores of a group and their exponentials stay in the first-level cache, or nearly so.
+pub const KEYS: u64 = 256;
+/// Rows of scores, and of a mixture, that are finished together.
+const FINISHED: u64 = 4;
+/// Bytes of a tile's values, in pairs.
+const VALUES: u64 = 512 << 10;
+
+/// What is multiplied how.
+pub struct Matrices {
+    /// Words of a query that are multiplied at once.
+    words: u64,
+}
+
+/// Where an item keeps what only registers of matrices read or leave.
+#[derive(Clone, Copy)]
+pub struct Kept {
+    /// Pairs of keys × columns of values.
+    pub values: Memory,
+    /// Rows × columns of a panel.
+    pub mixed: Memory,
+    /// Rows of an item × words, where queries do not lie so.
+    pub queries: Option<Memory>,
+}
+
+impl Matrices {
+    /// How both products are multiplied so, if they are; the mixing gets the tile for it.
+    pub fn of(score: &Part, mix: &mut Part, pairs: &mut Option<Part>, lanes: u64) -> Option<Matrices> {
+        let wide = score.plan.is_packed && score.plan.tile.vectors * lanes == COLUMNS;
+        let is_single = score.loops.axes.len() == score.loops.n_parallel + 1;
+        let fits = wide && is_single && score.plan.dtype == DType::F32;
+        let words = words_at_once(&score.loops).filter(|_| fits)?;
+        let pairs = pairs.as_mut()?;
+        let tile = RegisterTile { rows: ROWS as u64, vectors: COLUMNS / lanes };
+        (mix.plan.tile, pairs.plan.tile) = (tile, tile);
+        Some(Matrices { words })
+    }
+}
+
+impl Attention<'_> {
+    /// Rows of a group, of equal height where their number is known.
+    pub fn group_of_matrices(&self, rows: &Dim) -> u64 {
+        even_rows(rows, 1).unwrap_or(ROWS as u64)
+    }
+
+    pub fn kept(&self, b: &mut Builder, [group, rows]: [u64; 2], keys: u64) -> Option<Kept> {
+        self.matrices.as_ref()?;
+        let columns = self.mix.loops.axes[self.mix.plan.column_axis].as_constant()? as u64;
+        let values = b.local("values", DType::U32, [keys / 2, columns.next_multiple_of(COLUMNS)]);
+        let mixed = b.local("mixed", DType::F32, [group, COLUMNS]);
+        let score = &self.score;
+        let depth = score.loops.axes[score.loops.n_parallel].as_constant()? as u64;
+        let has_words = lies_in_words(&score.loops, &score.plan);
+        let queries = (!has_words).then(|| b.local("queries", DType::U32, [rows, depth]));
+        Some(Kept { values, mixed, queries })
+    }
+
+    /// Whether the values of a tile of so many keys have room.
+    pub fn has_room(&self, keys: u64) -> bool {
+        let columns = self.mix.loops.axes[self.mix.plan.column_axis].as_constant();
+        columns.is_some_and(|columns| keys.saturating_mul(2 * (columns.max(0) as u64 + COLUMNS)) <= VALUES)
+    }
+}
+
+impl Item<'_> {
+    /// Brings the queries of all rows of an item into words, where they do not lie so.
+    pub fn pair_queries(&self, b: &mut Builder) {
+        let Some(queries) = self.kept.and_then(|kept| kept.queries) else { return };
+        let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
+        let Some(depth) = loops.axes[loops.n_parallel].as_constant() else { return };
+        b.for_loop(Span::new("x", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
+            let (mut at, _) = self.score_place(&(row + &lane(0)), &Dim::constant(0), false);
+            at[loops.n_parallel] = lane(1);
+            let mut tile = Tile::new(loops, self.score_operands, at, vec![1, depth as u64], Vec::new());
+            let words = tile.full(b, plan.row_factor);
+            b.store(queries, [&(row + &lane(0)), &lane(1)], [], words);
+            Vec::new()
+        });
+    }
+
+    /// The scores of a group of rows.
+    pub fn scores_of_matrices(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile, matrices: &Matrices) {
+        let part = &self.of.score;
+        self.each_panel(b, "p", &tile.panels, &[], &mut |b, panel, width, is_edge, _| {
+            let column = &(&(panel * self.width as i64) - &tile.base) + &lane(1);
+            let sum = self.products(b, row, n_rows, panel, matrices.words);
+            b.store(self.scores, [&lane(0), &column], [], sum);
+            if is_edge || !matches!(part.loops.body.term(self.of.stored(is_edge)), Term::Reduced(0)) {
+                each_few(b, "q", n_rows, &mut |b, first, n_rows| {
+                    let place = [&(first + &lane(0)), &column];
+                    let sum = b.load(self.scores, [n_rows, width], place, [], 0.0);
+                    let value = self.score_of(b, sum, &(&(row + first) + &lane(0)), panel, is_edge);
+                    b.store(self.scores, place, [], value);
+                });
+            }
+            Vec::new()
+        });
+    }
+
+    /// The products of a group of rows and the keys of a panel.
+    fn products(&self, b: &mut Builder, row: &Dim, n_rows: u64, panel: &Dim, words: u64) -> Value {
+        let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
+        let (at, _) = self.score_place(&(row + &lane(0)), panel, false);
+        let last = at.len() - 1;
+        let mut sum = b.constant(Type::new(plan.dtype, [n_rows, self.width]), 0.0);
+        Depth::whole(loops).each(b, loops, &at, &mut |b, stretch| {
+            sum = stretch.each_of(b, words as i64, &[sum], &mut |b, at, carried| {
+                let (mut left, mut right) = (at.to_vec(), at.to_vec());
+                left[last] = &at[last] + &lane(1);
+                right[last] = &at[last] + &lane(0);
+                let tile = |at, shape| Tile::new(loops, self.score_operands, at, shape, Vec::new());
+                let left = match self.kept.and_then(|kept| kept.queries) {
+                    Some(queries) => b.load(queries, [n_rows, words], [&(row + &lane(0)), &left[last]], [], 0.0),
+                    None => tile(left, vec![n_rows, words]).full(b, plan.row_factor),
+                };
+                let right = tile(right, vec![words, self.width]).full(b, plan.column_factor);
+                vec![b.dot(DType::BF16, carried[0], left, right)]
+            })[0];
+        });
+        sum
+    }
+
+    /// Brings the values of a tile of keys into pairs.
+    pub fn pair_values(&self, b: &mut Builder, number: &Dim, keys: &Dim, kept: Kept) {
+        let Some(pairs) = &self.of.mix_pairs else { return };
+        let first = number * (self.width * self.panels / 2) as i64;
+        let of_tile = Dim::constant((self.width * self.panels / 2) as i64);
+        let there = &keys.ceil_div(&Dim::constant(2)) - &first;
+        let n_pairs = there.least(&of_tile).greatest(&Dim::constant(0));
+        let to = n_pairs.ceil_div(&Dim::constant(SIDE as i64));
+        let to = (&to * SIDE as i64).least(&of_tile);
+        self.each_column_tile(b, &mut |b, start, width, guarded| {
+            let column = start + &lane(1);
+            b.for_loop(Span::new("v", 0, n_pairs.clone(), 1), &[], |b, pair, _| {
+                let mut values = self.tile_of(&pairs.loops, &Dim::constant(0), 1, (start, width, guarded));
+                values.at[pairs.loops.n_parallel] = &first + pair;
+                let words = values.full(b, pairs.plan.column_factor);
+                b.store(kept.values, [&(pair + &lane(0)), &column], [], words);
+                Vec::new()
+            });
+            b.for_loop(Span::new("w", n_pairs.clone(), to.clone(), 1), &[], |b, pair, _| {
+                let zero = b.constant(Type::new(DType::U32, [1, width]), 0.0);
+                b.store(kept.values, [&(pair + &lane(0)), &column], [], zero);
+                Vec::new()
+            });
+        });
+    }
+
+    /// Adds to the mixture of a group of rows.
+    pub fn mix_of_matrices(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile, kept: Kept) {
+        let Some(weights) = self.weights else { return };
+        let panels = &tile.panels;
+        self.each_column_tile(b, &mut |b, start, width, guarded| {
+            let zero = b.constant(Type::new(DType::F32, [n_rows, width]), 0.0);
+            let span = Span::new("k", panels.before.0.clone(), panels.after.1.clone(), 1);
+            let sum = b.for_loop(span, &[zero], |b, panel, carried| {
+                let at = &(panel * self.width as i64) - &tile.base;
+                let pair = &(panel * (self.width / 2) as i64) - &tile.base.floor_div(&Dim::constant(2));
+                let left = b.load_words(weights, [n_rows, SIDE], [&lane(0), &(&at + &(&lane(1) * 2))], []);
+                let right = b.load(kept.values, [SIDE, width], [&(&pair + &lane(0)), &(start + &lane(1))], [], 0.0);
+                vec![b.dot(DType::BF16, carried[0], left, right)]
+            })[0];
+            b.store(kept.mixed, [lane(0), lane(1)], [], sum);
+            each_few(b, "y", n_rows, &mut |b, first, n_rows| {
+                let added = b.load(kept.mixed, [n_rows, width], [&(first + &lane(0)), &lane(1)], [], 0.0);
+                self.add(b, (row, first), n_rows, (start, width, guarded), added);
+            });
+        });
+    }
+}
+
+/// Runs `body` for a few of so many rows at a time.
+fn each_few(b: &mut Builder, name: &str, n_rows: u64, body: &mut dyn FnMut(&mut Builder, &Dim, u64)) {
+    b.for_loop(Span::new(name, 0, (n_rows / FINISHED) as i64, 1), &[], |b, few, _| {
+        body(b, &(few * FINISHED as i64), FINISHED);
+        Vec::new()
+    });
+    let rest = n_rows % FINISHED;
+    if rest > 0 {
+        body(b, &Dim::constant((n_rows - rest) as i64), rest);
+    }
+}

@@ -1,0 +1,108 @@
+//! Contractions whose factors registers of matrices hold.
+
+use super::attention::{BIASED, CAUSAL, PLAIN, Scores, WINDOW, text};
+use super::contractions::kernels_in;
+use super::groups::check_graph;
+use super::*;
+use crate::graph::parse::{Library, parse};
+use crate::kernel::{Kernel, TargetDesc, lower, print};
+use crate::ops;
+use crate::passes::pipeline::PIPELINE;
+use crate::passes::{Context, Narrowing, run_pipeline};
+
+const MACHINE: Machine = Machine { matrices: true, ..Machine::of_vectors(16, true, 2) };
+
+/// Kernels in which some product goes to registers of matrices once they are lowered.
+fn with_matrices(kernels: &[Kernel]) -> usize {
+    let target = TargetDesc { matrices: true, ..TargetDesc::AVX512 };
+    let lowered = kernels.iter().map(|kernel| print(&lower(kernel, &target).expect("a loop kernel")));
+    let has_matrices = |text: &String| {
+        let found = text.contains("matrix dot");
+        assert!(!found || !text.contains(" = dot "), "{text}");
+        found
+    };
+    lowered.filter(has_matrices).count()
+}
+
+fn checked(text: &str, n: i64) -> Vec<Kernel> {
+    let set = |context: &mut Context| (context.narrowing, context.matrices) = (Narrowing::Factors(DType::BF16), true);
+    kernels_in(&set, text, n, &MACHINE)
+}
+
+fn product(m: &str, k: i64, n: i64) -> String {
+    format!(
+        r#"graph @call(%0 "x": data f32[{m}, {k}], %1 "w": param f32[{n}, {k}], %2 "b": param f32[{n}]) where N in 1.. {{
+          %3: f32[{m}, {k}] = tanh(%0)
+          %4: f32[{m}, {n}] = contract(%3, %1) {{pattern = "m k, n k -> m n", result = f32}}
+          %5: f32[{m}, {n}] = broadcast(%2) {{shape = [{m}, {n}]}}
+          %6: f32[{m}, {n}] = add(%4, %5)
+          return %6 "y": data
+        }}"#
+    )
+}
+
+/// Rows that fill no tile, or several; columns that leave an edge; depths that fall into steps of fewer than 16 words.
+#[test]
+fn products() {
+    for (m, k, n) in [(3, 32, 32), (16, 24, 16), (20, 64, 40), (33, 40, 100), (70, 96, 33), (197, 32, 64)] {
+        assert_eq!(with_matrices(&checked(&product(&m.to_string(), k, n), 1)), 1, "{m} {k} {n}");
+    }
+    // Few rows, and depths without steps.
+    for (m, k, n) in [(1, 64, 64), (2, 64, 64), (20, 27, 64), (20, 34, 64)] {
+        assert_eq!(with_matrices(&checked(&product(&m.to_string(), k, n), 1)), 0, "{m} {k} {n}");
+    }
+}
+
+#[test]
+fn open_numbers_of_rows() {
+    for (m, sizes) in [("N", &[1, 5, 31, 32, 33, 70, 300][..]), ("7*N", &[1, 5]), ("197*N", &[1, 2])] {
+        for &size in sizes {
+            assert_eq!(with_matrices(&checked(&product(m, 64, 40), size)), 1, "{m} {size}");
+        }
+    }
+}
+
+#[test]
+fn convolutions() {
+    for (image, window, stride, channels) in
+        [([9, 9], 3, 1, [16, 40]), ([7, 7], 1, 1, [32, 64]), ([12, 10], 3, 2, [32, 16]), ([6, 40], 5, 1, [8, 32])]
+    {
+        let [of, to] = channels;
+        let [rows, columns] = image.map(|extent: i64| (extent - window) / stride + 1);
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[N, {}, {}, {of}], %1 "w": param f32[{to}, {of}, {window}, {window}]) where N in 1.. {{
+              %2: f32[N, {rows}, {columns}, {to}] = convolve(%0, %1) {{channels_last = true, stride = [{stride}, {stride}], result = f32}}
+              %3: f32[N, {rows}, {columns}, {to}] = tanh(%2)
+              return %3 "y": data
+            }}"#,
+            image[0], image[1]
+        );
+        assert_eq!(with_matrices(&checked(&text, 2)), 1, "{text}");
+    }
+}
+
+/// Odd and even numbers of keys, of one tile and of several, with masks and without; rows that fill no tile, and open ones.
+#[test]
+fn attention() {
+    for (rows, keys, depth, n) in [
+        ("19", "38", "64", 1),
+        ("33", "37", "24", 1),
+        ("35", "1101", "32", 1),
+        ("N", "N", "32", 21),
+        ("N", "N", "32", 70),
+    ] {
+        for steps in [PLAIN, BIASED, CAUSAL, WINDOW] {
+            let text = text(&Scores { rows, keys, steps }, depth, "1").replace("f32", "real");
+            let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
+            let width = |columns: &Dim, dtype, rows| MACHINE.panel_width(columns, dtype, rows);
+            let mut context = Context::default();
+            (context.narrowing, context.matrices) = (Narrowing::Factors(DType::BF16), true);
+            context.panel = Some(&width);
+            let lowered = run_pipeline(&graph, PIPELINE, &context).expect("passes");
+            let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
+            let kernel = schedule(&lowered, id, &MACHINE).expect("a kernel");
+            assert_eq!(with_matrices(std::slice::from_ref(&kernel)), 1, "{kernel}");
+            check_graph(&lowered, n, &[MACHINE]);
+        }
+    }
+}
