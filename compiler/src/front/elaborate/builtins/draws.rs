@@ -84,8 +84,21 @@ impl<'a> Elaborator<'a> {
         }
     }
 
+    /// A probability that is known now is one.
+    fn probability(&mut self, function: &str, p: &Value<'a>, at: Span) -> Outcome<()> {
+        let Some(number) = p.as_number().filter(|number| !(0.0..=1.0).contains(number)) else { return Ok(()) };
+        let message = format!("`{function}` takes a probability from 0 to 1, and this is {}", p.show());
+        let diagnostic = Diagnostic::error("E0404", message).at(at, "no probability");
+        let part = number / 100.0;
+        Err(self.report(match (2.0..=100.0).contains(&number) {
+            true => diagnostic.help(format!("{number} % are written `{part}`")),
+            false => diagnostic,
+        }))
+    }
+
     pub(super) fn bernoulli(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let p = b.value(0);
+        self.probability("bernoulli", &p.0, p.1)?;
         let shape = b.take(1).into_iter().collect::<Vec<_>>();
         let shape = self.shape_argument(&shape)?;
         let unit = self.unit(shape, b.span)?;
@@ -97,6 +110,14 @@ impl<'a> Elaborator<'a> {
         let ((value, at), (p, p_at)) = (b.value(0), b.value(1));
         if p.as_number().is_none() && !p.is_tensor() {
             return Err(self.wanted("a probability", &p, p_at));
+        }
+        let function = if whole { "drop_path" } else { "dropout" };
+        self.probability(function, &p, p_at)?;
+        // Said outside of training too, where nothing is dropped: a model is checked before it learns.
+        if p.as_number() == Some(1.0) {
+            let message = format!("`{function}` of probability 1 leaves nothing that could be scaled up");
+            let diagnostic = Diagnostic::error("E0404", message).at(p_at, "everything would be dropped");
+            return Err(self.report(diagnostic.help("choose a probability below 1; `fill(shape(x), 0)` is all zeros")));
         }
         if !self.training || same(&p, &Value::Int(0)) == Some(true) {
             return Ok(value);
