@@ -168,7 +168,8 @@ impl Finder<'_> {
                 }
             }
             Kind::Foreign if matches!(word, "|" | "||") && self.starts_value(before) => self.bars(at),
-            Kind::Foreign if word == "::" && self.is_step(before, after) => self.step(at),
+            Kind::Foreign if word == "::" && self.is_step(before, at, after) => self.step(at, ":"),
+            Kind::Operator if word == ":" && self.follows_colon(at) => self.step(at, ""),
             Kind::Foreign | Kind::Unknown => self.foreign(at),
             Kind::OpenText => self.open_text(at),
             Kind::Operator if word == ";" => self.semicolon(at, after),
@@ -271,15 +272,39 @@ impl Finder<'_> {
         self.report("E0108", message, at, help);
     }
 
-    /// Whether two colons have no name on one side, as those before the step of a slice.
-    fn is_step(&self, before: Option<usize>, after: Option<usize>) -> bool {
+    /// Whether two colons are those before the step of a slice: they stand in an index, or have no name on one side.
+    fn is_step(&self, before: Option<usize>, at: usize, after: Option<usize>) -> bool {
         let opens = |before| self.is(before, "[") || self.is(before, ",") || self.kind(before) == Some(Kind::Number);
-        opens(before) || self.kind(after) == Some(Kind::Number) || self.is(after, "-")
+        let indexes = self.brackets.inside[at].is_some_and(|open| self.is_index(open));
+        indexes || opens(before) || self.kind(after) == Some(Kind::Number) || self.is(after, "-")
     }
 
-    fn step(&mut self, at: usize) {
-        self.repairs.insert(at, ":".to_owned());
-        let help = "write `slice(x, starts: [0, 0], stops: [M, N], steps: [1, 2])`, or `flip(x, axes: [1])`";
+    /// Whether a `[` touches the value that it belongs to.
+    fn is_index(&self, open: usize) -> bool {
+        let value = open.checked_sub(1).map(|before| self.tokens[before]);
+        let touches = |value: &Token| value.end == self.tokens[open].start;
+        self.word(open) == "["
+            && value.filter(touches).is_some_and(|value| matches!(value.kind, Kind::Word | Kind::Close))
+    }
+
+    /// Whether a place of an index has a colon already.
+    fn follows_colon(&self, at: usize) -> bool {
+        let Some(open) = self.brackets.inside[at].filter(|open| self.word(*open) == "[") else { return false };
+        let own = (open + 1..at).rev().filter(|other| self.brackets.inside[*other] == Some(open));
+        own.take_while(|other| self.tokens[*other].kind != Kind::Comma).any(|other| self.word(other) == ":")
+    }
+
+    /// The colon is read as `repair`, what comes after it in its place of the index is not.
+    fn step(&mut self, at: usize, repair: &str) {
+        self.repairs.insert(at, repair.to_owned());
+        let open = self.brackets.inside[at];
+        let end = open.and_then(|open| self.brackets.closed_by[open]).unwrap_or(at + 1);
+        let ends = |other: &usize| self.tokens[*other].kind == Kind::Comma && self.brackets.inside[*other] == open;
+        let rest: Vec<usize> = (at + 1..end).take_while(|other| !ends(other)).collect();
+        let rest = rest.into_iter().filter(|other| self.tokens[*other].is_code());
+        self.repairs.extend(rest.map(|other| (other, String::new())));
+        let help = "write `slice(x, starts: [0, 0], stops: [M, N], steps: [1, 2])`, or `flip(x, axes: [1])`; of a list \
+                    `[l[2 * i] for i in 0..n]`";
         self.report("E0108", "slices have no steps", at, help);
     }
 
