@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tilewright::Tensor;
 use tilewright::runtime::data::write_npz;
-use tilewright::runtime::weights::WeightFiles;
+use tilewright::runtime::weights::{WeightFiles, write_safetensors};
 
 use crate::command::{backends, command, tw};
 
@@ -100,6 +100,28 @@ fn a_run_that_was_interrupted_goes_on_bit_by_bit() {
         let mut names: Vec<&str> = saved.names().collect();
         names.sort_unstable();
         assert_eq!(names, ["fc.bias", "fc.weight", "head.bias", "head.weight"]);
+    }
+}
+
+/// Moments that start as zeros would take training another way, without a word.
+#[test]
+fn a_checkpoint_without_the_states_of_an_optimizer_is_refused_and_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, data) = written(folder.path());
+    let (whole, lacking) = (text(folder.path().join("whole")), folder.path().join("lacking"));
+    let train = |checkpoint: &str| {
+        let backend = ["--rounds", "1", "--backend", "cranelift", "--checkpoint", checkpoint];
+        tw(&[&["train", &spec, "--model", "Fit", "--data", &data], &backend[..]].concat())
+    };
+    assert_eq!(train(&whole).code, 0, "{}", train(&whole).all());
+    let file = WeightFiles::open(&[&whole]).unwrap();
+    let kept = file.names().filter(|name| !name.starts_with("optim.learn.net.fc."));
+    let kept: Vec<_> = kept.map(|name| (name.to_string(), file.get(name).unwrap())).collect();
+    write_safetensors(&lacking, &kept).unwrap();
+    let said = train(&text(lacking));
+    assert_eq!(said.code, 1, "{}", said.all());
+    for words in ["lacks 6 of ", "`optim.learn.net.fc.weight.mean`", "`optim.learn.net.fc.bias.square`", "--weights"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
     }
 }
 

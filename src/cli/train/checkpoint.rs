@@ -4,7 +4,7 @@
 //! that was complete; and a run that goes on from it takes the same steps on the same data.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tilewright::runtime::weights::{WeightFiles, write_safetensors};
 use tilewright::{Error, Session, Tensor, TensorRef};
@@ -39,13 +39,12 @@ impl Checkpoint {
             }
         }
         let states: Vec<String> = session.program().states.iter().map(|state| state.name.clone()).collect();
-        for name in states {
-            let Some(value) = file.get(&name) else {
-                let message = format!("the checkpoint `{}` lacks `{name}`", path.display());
-                let help = Some("it is of another model: choose another file, or remove it".to_string());
-                return Err(Error::Request { message, help }.into());
-            };
-            session.set_state(&name, value)?;
+        let missing: Vec<&str> = states.iter().map(String::as_str).filter(|name| file.get(name).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(lacking(path, &missing, states.len()).into());
+        }
+        for (name, value) in states.iter().filter_map(|name| Some((name, file.get(name)?))) {
+            session.set_state(name, value)?;
         }
         note(format!("going on from round {round} of {}", path.display()));
         Ok(checkpoint)
@@ -64,4 +63,20 @@ impl Checkpoint {
         tensors.extend(session.states()?.into_iter().map(|(name, value)| (name.to_string(), value)));
         Ok(write_safetensors(path, &tensors)?)
     }
+}
+
+/// Names of states that are written out before the rest is counted.
+const NAMED: usize = 8;
+
+/// What a file lacks is never begun anew: training would go another way, and nobody would see it.
+fn lacking(path: &Path, missing: &[&str], n_states: usize) -> Error {
+    let mut names = missing.iter().take(NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if missing.len() > NAMED {
+        names += &format!(" and {} more", missing.len() - NAMED);
+    }
+    let (path, n_missing) = (path.display(), missing.len());
+    let message = format!("the checkpoint `{path}` lacks {n_missing} of {n_states} states of this model: {names}");
+    let help =
+        "it is of another model: choose another file, or remove it; `--weights` takes what is there as first values";
+    Error::Request { message, help: Some(help.to_string()) }
 }
