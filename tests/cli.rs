@@ -8,6 +8,8 @@ mod command;
 mod deployed;
 #[path = "cli/digits.rs"]
 mod digits;
+#[path = "cli/entered.rs"]
+mod entered;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/fixed.rs"]

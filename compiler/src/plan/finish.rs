@@ -13,7 +13,7 @@ use super::grain::grain;
 use super::kernels::Kernels;
 use super::ports::Ports;
 use super::uses::Uses;
-use crate::graph::{Argument, Dim, Graph};
+use crate::graph::{Argument, Check as Asserted, Dim, Graph};
 use crate::seeded::{Fault, is};
 
 pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -> Entry {
@@ -178,9 +178,12 @@ fn scalars(graph: &Graph, ports: &Ports) -> Vec<ScalarDecl> {
 /// The graph's assertions, and the bounds of sizes that depend on other sizes.
 fn checks(graph: &Graph) -> Vec<Check> {
     let at_most = |left: Dim, right: Dim, message: String| Check { left, relation: Relation::AtMost, right, message };
-    let asserted =
-        graph.checks.iter().map(|check| at_most(0.into(), check.not_negative.clone(), check.message.clone()));
-    let mut checks: Vec<Check> = asserted.collect();
+    let asserted = |check: &Asserted| {
+        // `2*B <= M` says more than `0 <= M - 2*B` to whom it fails.
+        let (taken, given) = sides(&check.not_negative);
+        at_most(taken, given, check.message.clone())
+    };
+    let mut checks: Vec<Check> = graph.checks.iter().map(asserted).collect();
     for range in graph.sizes.iter() {
         let symbol = Dim::from(&range.symbol);
         if range.low.as_constant().is_none() {
@@ -192,6 +195,13 @@ fn checks(graph: &Graph) -> Vec<Check> {
         }
     }
     checks
+}
+
+/// What is taken away in a size, and what it is taken from.
+fn sides(size: &Dim) -> (Dim, Dim) {
+    let terms = size.terms().map(|(monomial, coefficient)| (monomial.clone(), coefficient));
+    let (taken, given): (Vec<_>, Vec<_>) = terms.partition(|(_, coefficient)| *coefficient < 0);
+    (-&Dim::from_terms(taken), Dim::from_terms(given))
 }
 
 /// The sizes that the entry speaks of, in order of declaration; undeclared ones last.

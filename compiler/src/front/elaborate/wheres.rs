@@ -61,9 +61,8 @@ impl<'a> Elaborator<'a> {
         if let Some(call) = self.calls.last().filter(|_| what.kind == Claim::WHERE.kind) {
             diagnostic = diagnostic.also(*call, "called here");
         }
-        let values = self.values_in(condition, env);
-        if !values.is_empty() {
-            diagnostic = diagnostic.with_note(format!("here {}", values.join(", ")));
+        if let Some(note) = self.what_is_false(condition, env) {
+            diagnostic = diagnostic.with_note(note);
         }
         self.report(diagnostic)
     }
@@ -111,8 +110,9 @@ impl<'a> Elaborator<'a> {
     /// Adds a check to the entry, unless it is there already.
     /// Asks at the entry whether what stands here fits, which takes that this size is not negative.
     pub fn must_fit(&mut self, not_negative: Dim, span: Span) {
-        let at = self.origin(span);
-        let message = format!("{}:{}: `{}` does not fit", at.file, at.line, self.text(span));
+        let (at, text) = (self.origin(span), self.text(span));
+        let text = one_line(&text);
+        let message = format!("{at}: `{text}` does not fit");
         self.check_at_entry(Check { not_negative, message });
     }
 
@@ -133,9 +133,8 @@ impl<'a> Elaborator<'a> {
                 let mut diagnostic = Diagnostic::error("E0207", format!("`{module}` asks for `{text}`"))
                     .at(call, "not so here")
                     .also(condition.span, "asked for here");
-                let values = self.values_in(condition, env);
-                if !values.is_empty() {
-                    diagnostic = diagnostic.with_note(format!("here {}", values.join(", ")));
+                if let Some(note) = self.what_is_false(condition, env) {
+                    diagnostic = diagnostic.with_note(note);
                 }
                 Err(self.report(diagnostic))
             }
@@ -150,6 +149,35 @@ impl<'a> Elaborator<'a> {
         mentioned.into_iter().all(|name| env.locals.find(name).is_some())
     }
 
+    /// `here dim = 65, heads = 8: 1 == 0 is false`, for the names in a condition and both sides of what does not hold.
+    fn what_is_false(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Option<String> {
+        let values = self.values_in(condition, env);
+        let sides = self.sides(condition, env).filter(|sides| *sides != self.text(condition.span));
+        match (values.is_empty(), sides) {
+            (true, None) => None,
+            (true, Some(sides)) => Some(format!("{sides} is false")),
+            (false, None) => Some(format!("here {}", values.join(", "))),
+            (false, Some(sides)) => Some(format!("here {}: {sides} is false", values.join(", "))),
+        }
+    }
+
+    /// `1 == 0`, the values of the first comparison in a condition that does not hold.
+    fn sides(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Option<String> {
+        let mut all = Vec::new();
+        clauses(condition, &mut all);
+        all.into_iter().find_map(|clause| match &clause.kind {
+            ExprKind::Binary { op, left, right, .. } if op.is_comparison() => {
+                let (a, b) = (self.eval(left, env).ok()?, self.eval(right, env).ok()?);
+                let holds = match (self.over_arguments(&a), self.over_arguments(&b)) {
+                    (Some(a), Some(b)) => self.decide(*op, &a, &b),
+                    _ => self.eval(clause, env).ok().map(|value| matches!(value, Value::Bool(true))),
+                };
+                (holds == Some(false)).then(|| format!("{} {} {}", a.show(), op.symbol(), b.show()))
+            }
+            _ => None,
+        })
+    }
+
     /// `dim = 65`, for each name in a condition.
     fn values_in(&mut self, condition: &'a Expr, env: &mut Env<'a>) -> Vec<String> {
         let mut names = Vec::new();
@@ -162,6 +190,18 @@ impl<'a> Elaborator<'a> {
             values.extend(text.filter(|text| !values.contains(text)));
         }
         values
+    }
+}
+
+/// Characters of what does not fit that are repeated.
+const REPEATED: usize = 60;
+
+/// The beginning of what a spec says, on one line.
+fn one_line(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(REPEATED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
