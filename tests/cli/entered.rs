@@ -1,9 +1,24 @@
 //! What an entry is called with and cannot take: each refusal names the sizes, and nothing is computed.
 
-use crate::command::{Said, tw};
+use crate::command::{Said, backends, tw};
 
 const SPEC: &str = "\
+use nn { Conv2d }
+
 model Images() {
+    narrow  = Conv2d(1, 1, kernel: 5)
+    strided = Conv2d(1, 1, kernel: 5, stride: 4)
+
+    fn call(x: [B, 1, H, 8]) -> [B, 1, ..] { narrow(x) }
+
+    fn steps(x: [B, 1, H, 8]) -> [B, 1, ..] { strided(x) }
+
+    fn pooled(x: [B, H]) -> [B] { mean(max_pool(x[:, new], size: 3), axes: [1, 2]) }
+
+    fn spread(x: [B, H]) -> [B, 1, ..] { avg_pool(x[:, new], size: 2, dilation: 3) }
+
+    fn single(x: [B, H]) -> [B, 1, ..] where H >= 0 { max_pool(x[:, new], size: 1) }
+
     fn held(x: [B, H]) -> [B, H] where 2 * B <= H and H < 3 * B + 2 { x }
 }
 ";
@@ -13,6 +28,36 @@ fn run(args: &[&str]) -> Said {
     let spec = folder.path().join("images.tw").to_string_lossy().into_owned();
     std::fs::write(&spec, SPEC).unwrap();
     tw(&[&["run", &spec], args].concat())
+}
+
+fn image(height: usize) -> String {
+    let rows = vec![format!("{:?}", [0.5; 8]); height];
+    format!("x=[[[{}]]]", rows.join(", "))
+}
+
+fn row(width: usize) -> String {
+    format!("x=[{:?}]", vec![0.5; width])
+}
+
+#[test]
+fn a_window_without_a_place_is_refused_when_the_entry_is_called() {
+    for backend in backends().iter().copied().chain(["interpreter"]) {
+        for (entry, least, fits, short) in [
+            ("call", "5 <= H", image(5), image(4)),
+            ("steps", "5 <= H", image(5), image(4)),
+            ("pooled", "3 <= H", row(3), row(2)),
+            ("spread", "4 <= H", row(4), row(3)),
+        ] {
+            let said = run(&["--entry", entry, "--backend", backend, "--input", &fits]);
+            assert_eq!(said.code, 0, "{}", said.all());
+            let said = run(&["--entry", entry, "--backend", backend, "--input", &short]);
+            assert_eq!(said.code, 1, "{}", said.all());
+            let says = if backend == "interpreter" { "H = " } else { least };
+            assert!(said.err.contains("does not fit") && said.err.contains(says), "{says}: {}", said.err);
+        }
+    }
+    let said = run(&["--entry", "single", "--input", "x=[[]]"]);
+    assert!(!said.err.contains("does not fit"), "{}", said.all());
 }
 
 #[test]

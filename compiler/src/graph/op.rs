@@ -105,8 +105,9 @@ pub struct Call<'a> {
     pub operands: &'a [Type],
     pub regions: &'a [Graph],
     pub sizes: &'a Ranges,
-    /// What must not be negative, as far as the sizes leave that open: see `at_most`.
-    pub open: &'a RefCell<Vec<Dim>>,
+    /// What must not be negative, as far as the sizes leave that open, and what a spec is told that asks for it where it is:
+    /// see `at_most` and `room`.
+    pub open: &'a RefCell<Vec<(Dim, Option<OpError>)>>,
 }
 
 /// An application with values, for the reference interpreter.
@@ -124,9 +125,16 @@ impl Call<'_> {
         let room = b - a;
         let is_sure = self.sizes.lower_bound(&room).is_some_and(|bound| bound >= 0);
         if !is_sure {
-            self.open.borrow_mut().push(room);
+            self.open.borrow_mut().push((room, None));
         }
         is_sure || !self.sizes.proves_lt(b, a)
+    }
+
+    /// Asks for room that graphs can do without, as passes make them, and specs cannot.
+    pub fn room(&self, room: Dim, refusal: impl FnOnce() -> OpError) {
+        if self.sizes.lower_bound(&room).is_none_or(|bound| bound < 0) {
+            self.open.borrow_mut().push((room, Some(refusal())));
+        }
     }
 
     pub fn operand(&self, idx: usize) -> &Type {

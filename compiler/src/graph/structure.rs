@@ -234,17 +234,27 @@ impl Graph {
     }
 
     /// What must not be negative for a node to mean something, as far as the sizes leave that open: extents of its results
-    /// among it.
-    pub fn open_rooms(&self, id: NodeId) -> Vec<Dim> {
-        let mut rooms = self.with_call(id, |call| {
+    /// among it. An error where something always is.
+    pub fn open_rooms(&self, id: NodeId) -> Result<Vec<Dim>, OpError> {
+        let asked = self.with_call(id, |call| {
             // Types were inferred before; an op asks on the way.
             _ = (call.op.infer)(call);
             call.open.take()
         });
-        rooms.extend(self.node(id).types.iter().flat_map(|ty| ty.shape.clone()));
+        let mut rooms = Vec::new();
+        for (room, refusal) in asked {
+            match refusal {
+                Some(error) if self.sizes.upper_bound(&room).is_some_and(|bound| bound < 0) => return Err(error),
+                _ => rooms.push(room),
+            }
+        }
         let is_open = |room: &Dim| self.sizes.lower_bound(room).is_none_or(|bound| bound < 0);
-        rooms.retain(is_open);
-        rooms
+        for extent in self.node(id).types.iter().flat_map(|ty| ty.shape.iter().filter(|size| is_open(size))) {
+            if !rooms.iter().any(|room| !is_open(&(extent - room))) {
+                rooms.push(extent.clone());
+            }
+        }
+        Ok(rooms)
     }
 
     /// Nodes in the canonical order: arguments, then depth first from the outputs, then whatever is dead.

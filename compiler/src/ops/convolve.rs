@@ -45,11 +45,40 @@ pub struct Slide {
 }
 
 impl Slide {
+    /// The elements that there are with zeros between them and padding around them.
+    fn padded(&self, input: &Dim) -> Dim {
+        let spread = &((input - 1) * self.base_dilation) + 1;
+        &(&spread + &self.low) + &self.high
+    }
+
+    /// The elements from the first tap of a kernel to its last.
+    fn span(&self, size: &Dim) -> Dim {
+        &((size - 1) * self.dilation) + 1
+    }
+
     /// The number of places where a kernel of `size` fits.
     pub fn places(&self, input: &Dim, size: &Dim) -> Dim {
-        let spread = &((input - 1) * self.base_dilation) + 1;
-        let room = &(&(&spread + &self.low) + &self.high) - &((size - 1) * self.dilation);
-        (&room - 1).floor_div(&Dim::constant(self.stride)) + 1
+        let room = &self.padded(input) - &self.span(size);
+        room.floor_div(&Dim::constant(self.stride)) + 1
+    }
+
+    /// Asks for a place for a kernel of `size`, which specs want and graphs may lack: no places are none too many. One that
+    /// takes an element at a time may find no element.
+    pub fn ask_place(
+        &self,
+        call: &Call,
+        input: &Dim,
+        size: &Dim,
+        refusal: impl FnOnce(String) -> OpError,
+    ) -> Result<(), OpError> {
+        let (span, padded) = (self.span(size), self.padded(input));
+        let refusal = || refusal(format!("it spans {span}, and there are {padded} with padding"));
+        if call.sizes.proves_lt(&self.places(input, size), &Dim::constant(0)) {
+            return Err(refusal());
+        }
+        let least = if span.is(1) { Dim::constant(0) } else { span.clone() };
+        call.room(&padded - &least, refusal);
+        Ok(())
     }
 
     /// The position read for one place and one tap of the kernel, before padding and spreading are undone.
@@ -135,14 +164,15 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     if w.shape[0].exact_div(&Dim::constant(groups)).is_none() {
         return Err(OpError::operand(1, format!("{} channels out do not fall into {groups} groups", w.shape[0])));
     }
-    let shape = result_shape(call)?;
-    match shape.iter().position(|size| call.sizes.proves_lt(size, &Dim::constant(0))) {
-        Some(idx) => {
-            let message = format!("the kernel {w} does not fit into axis {idx} of `x`, {x}, with its padding");
-            Err(OpError::operand(1, message))
-        }
-        None => Ok(vec![x.with_shape(shape).with_dtype(result_dtype(call)?)]),
+    let slides = slides(call, x.rank() - 2)?;
+    let axes = x.shape.iter().enumerate().skip(Layout::of(call).spatial);
+    for ((slide, (idx, input)), size) in slides.iter().zip(axes).zip(&w.shape[2..]) {
+        slide.ask_place(call, input, size, |why| {
+            let message = format!("the kernel {w} does not fit into axis {idx} of `x`, {x}: {why}");
+            OpError::operand(1, message).help("pad more, or take a smaller kernel or `dilation`")
+        })?;
     }
+    Ok(vec![x.with_shape(result_shape(call)?).with_dtype(result_dtype(call)?)])
 }
 
 fn result_shape(call: &Call) -> Result<Vec<Dim>, OpError> {

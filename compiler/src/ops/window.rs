@@ -60,11 +60,16 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     if x.dtype == DType::Bool {
         return Err(OpError::operand(0, "a window combines numbers, found booleans"));
     }
-    let shape = result_shape(call)?;
-    match shape.iter().position(|size| call.sizes.proves_lt(size, &Dim::constant(0))) {
-        Some(idx) => Err(OpError::attr("size", format!("the window does not fit into axis {idx} of {x}"))),
-        None => Ok(vec![x.with_shape(shape)]),
+    let (shape, size) = (result_shape(call)?, call.attrs.ints("size"));
+    let n_outer = x.rank() - size.len() - usize::from(has_channels_last(call));
+    for (idx, (slide, size)) in slides(call, size.len())?.iter().zip(size).enumerate() {
+        let axis = n_outer + idx;
+        slide.ask_place(call, &x.shape[axis], &Dim::constant(size), |why| {
+            let error = OpError::attr("size", format!("the window does not fit into axis {axis} of {x}: {why}"));
+            error.help("pad more, or take a smaller window or `dilation`")
+        })?;
     }
+    Ok(vec![x.with_shape(shape)])
 }
 
 fn nest(call: &Call) -> Nest {

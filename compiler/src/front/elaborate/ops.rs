@@ -76,11 +76,12 @@ impl<'a> Elaborator<'a> {
                 values.push(self.enter(*wire, span)?);
             }
             let origin = self.origin(span);
-            let error = match self.frame(span)?.graph.apply(op, &values, &attrs, Vec::new(), &origin) {
-                Ok(node) => {
-                    let graph = &self.frame(span)?.graph;
+            let graph = &mut self.frame(span)?.graph;
+            let applied = graph.apply(op, &values, &attrs, Vec::new(), &origin);
+            let error = match applied.and_then(|node| Ok((node, graph.open_rooms(node)?))) {
+                Ok((node, rooms)) => {
                     let results: Vec<_> = graph.results(node).collect();
-                    graph.open_rooms(node).into_iter().for_each(|room| self.must_fit(room, span));
+                    rooms.into_iter().for_each(|room| self.must_fit(room, span));
                     let mut made: Vec<Value<'a>> = results.iter().map(|value| Value::Wire(self.wire(*value))).collect();
                     return Ok(if made.len() == 1 { made.remove(0) } else { named_results(op, made) });
                 }
