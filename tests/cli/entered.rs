@@ -19,6 +19,10 @@ model Images() {
 
     fn single(x: [B, H]) -> [B, 1, ..] where H >= 0 { max_pool(x[:, new], size: 1) }
 
+    fn halves(x: [B, 2 * N]) -> [B, N] { x[:, :N] - x[:, N:] }
+
+    fn blocks(x: [B, H / 8]) -> [H] { zeros(H) }
+
     fn held(x: [B, H]) -> [B, H] where 2 * B <= H and H < 3 * B + 2 { x }
 }
 ";
@@ -69,4 +73,22 @@ fn a_condition_that_does_not_hold_shows_both_sides() {
         assert_eq!(said.code, 1, "{}", said.all());
         assert!(said.err.contains(says), "{says}: {}", said.err);
     }
+}
+
+#[test]
+fn a_size_is_found_where_it_stands_in_an_expression_only() {
+    for backend in backends().iter().copied().chain(["interpreter"]) {
+        let run = |entry: &str, more: &[&str]| run(&[&["--entry", entry, "--backend", backend], more].concat());
+        let said = run("halves", &["--input", "x=[[5, 6, 1, 3]]"]);
+        assert!(said.code == 0 && said.out.contains("f32[1, 2]  3.000000 .. 4.000000"), "{}", said.all());
+        let said = run("blocks", &["--input", "x=[[1, 2]]"]);
+        assert!(said.code == 0 && said.out.contains("[16]"), "{}", said.all());
+        let said = run("halves", &["--input", "x=[[1, 2, 3, 4, 5]]"]);
+        assert_eq!(said.code, 1, "{}", said.all());
+        for words in ["`x`", "2*N", "axis 1", "5"] {
+            assert!(said.err.contains(words), "{words}: {}", said.err);
+        }
+    }
+    let said = run(&["--entry", "halves", "--dim", "N=3", "--input", "x=[[1, 2, 3, 4]]"]);
+    assert!(said.code == 1 && said.err.contains('6'), "{}", said.all());
 }

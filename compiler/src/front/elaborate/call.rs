@@ -297,6 +297,7 @@ impl<'a> Elaborator<'a> {
         for (param, value, _) in &pending {
             self.bind_sizes(value, &param.ty, env)?;
         }
+        self.bind_implied(&pending, env)?;
         let mut failed = None;
         for (param, value, at) in pending {
             match self.coerce(value, &param.ty, env, at) {

@@ -123,12 +123,15 @@ impl<'a> Elaborator<'a> {
         self.bind_config(function, &mut env)?;
         let (tensors, _): (Vec<&'a Param>, Vec<&'a Param>) =
             function.params.iter().partition(|param| holds_tensors(&param.ty));
-        self.bind_symbols(function, &tensors, &mut env)?;
+        let implied = self.bind_symbols(function, &tensors, &mut env)?;
         let mut data = Vec::new();
         for param in tensors {
             let value = self.argument_of(&param.name.text, &param.ty, &mut env, &mut data)?;
             env.locals.bind(&param.name.text, value, self.frames.len());
         }
+        let graph = &self.frame(function.name.span)?.graph;
+        let axes: Vec<Dim> = data.iter().flat_map(|value| graph.type_of(*value).shape.clone()).collect();
+        self.all_follow(&implied, &axes, &env)?;
         if let Some(condition) = &function.condition {
             self.declare_ranges(condition, &mut env)?;
             self.no_empty_range(condition.span)?;

@@ -16,6 +16,7 @@ mod expr;
 mod fields;
 mod fixed;
 mod frame;
+mod implied;
 mod index;
 mod members;
 mod model;

@@ -7,14 +7,14 @@
 use indexmap::IndexSet;
 
 use super::Elaborator;
+use super::implied::dims_of;
 use super::report::Outcome;
 use super::scope::Env;
 use super::spoken::Part;
-use super::types::lone_size;
 use super::value::Value;
 use super::wheres::names_in;
 use crate::diag::Span;
-use crate::front::ast::{self, BinaryOp, Expr, ExprKind, Function, Param, TypeKind};
+use crate::front::ast::{BinaryOp, Expr, ExprKind, Function, Ident, Param};
 use crate::graph::{Dim, Symbol};
 
 /// A clause of a `where` that says something about a size by itself.
@@ -63,10 +63,21 @@ impl<'a> Sizes<'a> {
 }
 
 impl<'a> Elaborator<'a> {
-    /// Gives every size that stands alone in a parameter's type a symbol, or what is known of it.
-    pub fn bind_symbols(&mut self, function: &'a Function, tensors: &[&'a Param], env: &mut Env<'a>) -> Outcome<()> {
+    /// Gives every size in a parameter's type a symbol, or what is known of it; those that stand in expressions only.
+    pub fn bind_symbols(
+        &mut self,
+        function: &'a Function,
+        tensors: &[&'a Param],
+        env: &mut Env<'a>,
+    ) -> Outcome<Vec<&'a Ident>> {
         let mut sizes = Sizes { names: Vec::new(), facts: Vec::new(), waiting: Vec::new() };
-        tensors.iter().for_each(|param| lone_sizes(&param.ty, &mut sizes.names));
+        let mut expressions = Vec::new();
+        tensors.iter().for_each(|param| dims_of(&param.ty, &mut expressions, &mut sizes.names));
+        let implied = self.implied_sizes(tensors, env)?;
+        sizes.names.extend(implied.iter().map(|name| name.text.as_str()));
+        for expr in expressions {
+            self.quotients(expr, &implied, env, &mut sizes.facts);
+        }
         if let Some(condition) = &function.condition {
             self.facts(condition, env, &mut sizes.facts);
         }
@@ -90,7 +101,19 @@ impl<'a> Elaborator<'a> {
             }
             env.locals.bind(name, Value::size(size), self.frames.len());
         }
-        Ok(())
+        Ok(implied)
+    }
+
+    /// `H / 8` as an axis says that 8 divides H, where nothing but the axis says what H is.
+    fn quotients(&mut self, expr: &'a Expr, of: &[&'a Ident], env: &mut Env<'a>, facts: &mut Vec<Fact<'a>>) {
+        let ExprKind::Binary { op, left, right, .. } = &expr.kind else { return };
+        if let (BinaryOp::Divide, ExprKind::Name(name)) = (op, &left.kind)
+            && of.iter().any(|own| own.text == name.text)
+        {
+            self.divisible(left, right, env, facts);
+        }
+        self.quotients(left, of, env, facts);
+        self.quotients(right, of, env, facts);
     }
 
     /// A size that is fixed from outside fixes the symbol that it is made of, as `M == N + 1` does with N. One that cannot be
@@ -299,12 +322,4 @@ fn lcm(a: i64, b: i64) -> i64 {
         (x, y) = (y, x % y);
     }
     (a / x).saturating_mul(b)
-}
-
-fn lone_sizes<'t>(ty: &'t ast::Type, names: &mut Vec<&'t str>) {
-    match &ty.kind {
-        TypeKind::Tensor { dims, .. } => names.extend(dims.iter().filter_map(lone_size).map(|name| name.text.as_str())),
-        TypeKind::Tuple(fields) => fields.iter().for_each(|field| lone_sizes(&field.ty, names)),
-        _ => {}
-    }
 }

@@ -336,7 +336,7 @@ impl<'a> Elaborator<'a> {
     }
 }
 
-fn names_asked(types: &[TypeField]) -> Vec<Option<&str>> {
+pub fn names_asked(types: &[TypeField]) -> Vec<Option<&str>> {
     types.iter().map(|field| field.name.as_ref().map(|name| name.text.as_str())).collect()
 }
 

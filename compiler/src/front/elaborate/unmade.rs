@@ -6,6 +6,7 @@
 use rustc_hash::FxHashSet;
 
 use super::Elaborator;
+use super::implied::sizes_in;
 use super::scope::Env;
 use super::types::lone_size;
 use crate::front::ast::*;
@@ -96,6 +97,10 @@ impl<'a> Names<'a> {
                     if let Some(size) = lone_size(dim) {
                         self.bind(size);
                     } else if let DimKind::Size(size) = &dim.kind {
+                        // So may one in an expression.
+                        let mut sizes = Vec::new();
+                        sizes_in(size, &mut sizes);
+                        sizes.into_iter().for_each(|size| self.bind(size));
                         self.expr(size);
                     }
                 }

@@ -4,6 +4,7 @@
 //! elements alive at one time are bounded, and so is the nesting of regions and expansions. Nodes run in order, and a
 //! tensor is dropped after its last use.
 
+mod bind;
 mod column;
 mod index;
 pub mod matrix;
@@ -43,7 +44,7 @@ pub struct Context<'a> {
 /// Is told of each node of a graph, though not of its regions, what it was given and what it made.
 pub type Watch<'a> = &'a dyn Fn(NodeId, &[Tensor], &[Tensor]);
 
-/// Evaluates `graph`. A size binds where it, or a multiple, stands in the type of an argument; `sizes` gives the rest.
+/// Evaluates `graph`. A size binds where it is the only unknown of an axis of an argument; `sizes` gives the rest.
 pub fn interpret(
     graph: &Graph,
     inputs: &[Tensor],
@@ -73,7 +74,7 @@ pub fn interpret_watched(
     max_elements: usize,
     watch: Option<Watch>,
 ) -> Result<Vec<Tensor>, EvalError> {
-    let bound = bind(graph, inputs)?;
+    let bound = bind::bind(graph, inputs)?;
     let lookup = |symbol: &Symbol| bound.get(symbol).copied().or_else(|| sizes(symbol));
     let context = Context { watch, ..Context::new(&lookup, precision, max_elements) };
     hold(graph, inputs, &lookup)?;
@@ -106,28 +107,6 @@ fn hold(graph: &Graph, inputs: &[Tensor], sizes: &dyn Fn(&Symbol) -> Option<i64>
         return Err(EvalError::new(format!("this does not hold: `{}`{here}", check.message)));
     }
     Ok(())
-}
-
-/// The sizes that stand alone, or as multiples, in the types of the arguments.
-fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<FxHashMap<Symbol, i64>, EvalError> {
-    let mut bound = FxHashMap::default();
-    for (argument, input) in graph.arguments().iter().zip(inputs) {
-        for (dim, &size) in graph.type_of(argument.value).shape.iter().zip(&input.shape) {
-            let Some((factor, symbol)) = dim.as_multiple() else { continue };
-            let whole = i64::try_from(size).map_err(|_| EvalError::new("a size does not fit 64 bits"))?;
-            if whole % factor != 0 {
-                return Err(EvalError::new(format!("`{}` has a size of {size}, which is no {dim}", argument.name)));
-            }
-            let size = whole / factor;
-            match bound.insert(symbol.clone(), size) {
-                Some(other) if other != size => {
-                    return Err(EvalError::new(format!("`{symbol}` is {other} and {size} at once")));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(bound)
 }
 
 impl<'a> Context<'a> {

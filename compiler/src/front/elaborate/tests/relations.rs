@@ -29,6 +29,35 @@ fn sizes_are_made_of_others() {
 }
 
 #[test]
+fn sizes_in_expressions_bind_where_they_are_the_only_unknown() {
+    for (header, wanted) in [
+        ("(p: [2 * N], q: [3]) -> [2 * N]", ["real[2*N]", "real[3]"]),
+        ("(p: [H / 8, W], q: [H]) -> [_, W] where H % 8 == 0", ["real[H_8, W]", "real[8*H_8]"]),
+        ("(p: [H / 8, W / 2 + 1], q: [3]) -> [_, _]", ["real[H_8, W_2 + 1]", "real[3]"]),
+        ("(p: [K], q: [M * K + 1]) -> [K] where M <= 4", ["real[K]", "real[K*M + 1]"]),
+        ("(p: [2 * N], q: [N]) -> [N + N]", ["real[2*N]", "real[N]"]),
+        ("(p: [A], q: [2 * N]) -> [A] where A == N / 2", ["real[N_2]", "real[4*N_2]"]),
+        ("(p: [A + B], q: [2 * A]) -> [_]", ["real[B + A]", "real[2*A]"]),
+    ] {
+        assert_eq!(entry(header).0, wanted, "{header}");
+    }
+}
+
+#[test]
+fn sizes_in_expressions_are_solved_for_in_calls() {
+    let text = "fn halves(x: [2 * N, M - 1]) -> [N, M] { zeros(N, M) }
+    fn blocks(x: [H / 8], y: [H, K + 1]) -> [H, K] { zeros(H, K) }
+    fn both(pair: (a: [N + K], b: [3 * K])) -> [N, K] { zeros(N, K) }
+    model M() {
+        fn call(x: [8, 4], y: [4 * B], z: [6], w: [48, 3]) -> (o: [4, 5], a: [2 * B], b: [48, 2], c: [4, 2]) {
+            (o: halves(x), a: halves(y[:, new])[:, 0], b: blocks(z, w), c: both((a: z, b: z)))
+        }
+    }";
+    let program = text_of(text);
+    verify(&model(&program, "M", &Options::default()).entries[0]).expect("it is well formed");
+}
+
+#[test]
 fn sizes_that_differ_are_checked_at_the_entry() {
     let (_, checks) = entry("(p: [A], q: [N]) -> [A] where A != 3 and A != N");
     assert_eq!(checks, ["A != 3", "A != N"]);
