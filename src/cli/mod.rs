@@ -13,6 +13,7 @@ mod graph;
 mod grid;
 mod inspect;
 mod ir;
+mod ops;
 mod opt;
 mod options;
 mod run;
@@ -64,6 +65,7 @@ enum Command {
     Train(train::Args),
     Ir(ir::Args),
     Opt(opt::Args),
+    Ops(ops::Args),
     Graph(graph::Args),
     Bench(bench::Args),
     Targets(targets::Args),
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Ir(args) => ir::run(args),
         Command::Opt(args) => opt::run(args),
+        Command::Ops(args) => ops::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Targets(args) => targets::run(args),

@@ -7,7 +7,7 @@ use std::process::Command;
 use tilewright::compiler::diag::SourceMap;
 use tilewright::compiler::front::ast::{Entry, Function, Item, Module, ModuleKind};
 use tilewright::compiler::front::parse::parse_file;
-use tilewright::compiler::graph::{AttrDef, Default, Meaning, OpDef, Operands};
+use tilewright::compiler::graph::{Meaning, OpDef, Operands};
 use tilewright::compiler::ops;
 use tilewright::compiler::passes::{canonicalize, pipeline};
 
@@ -100,34 +100,10 @@ fn ops_page() -> String {
         page += "| op | what it computes | in place of |\n|---|---|---|\n";
         for op in ops {
             let doc = op.doc.replace('|', "\\|");
-            writeln!(page, "| `{}` | {doc} | {} |", signature(op), in_place(op)).unwrap();
+            writeln!(page, "| `{}` | {doc} | {} |", op.signature(), in_place(op)).unwrap();
         }
     }
     page
-}
-
-fn signature(op: &OpDef) -> String {
-    let operands = match op.operands {
-        Operands::Fixed(names) => names.join(", "),
-        Operands::Variadic(names, rest) => {
-            let parts: Vec<String> = names.iter().map(|name| name.to_string()).chain([format!("{rest}..")]).collect();
-            parts.join(", ")
-        }
-    };
-    let attrs: Vec<String> = op.attrs.iter().map(attribute).collect();
-    let gap = if attrs.is_empty() { "" } else { "; " };
-    format!("{}({operands}{gap}{})", op.name, attrs.join(", "))
-}
-
-fn attribute(attr: &AttrDef) -> String {
-    match attr.default {
-        Default::Required => attr.name.to_string(),
-        Default::Absent => format!("{}?", attr.name),
-        Default::Bool(value) => format!("{} = {value}", attr.name),
-        Default::Int(value) => format!("{} = {value}", attr.name),
-        Default::Float(value) => format!("{} = {value:?}", attr.name),
-        Default::Str(value) => format!("{} = \"{value}\"", attr.name),
-    }
 }
 
 fn in_place(op: &OpDef) -> String {

@@ -13,6 +13,7 @@ pub mod print;
 pub mod reads;
 pub mod rows;
 pub mod scalar;
+mod signature;
 pub mod softmax;
 mod structure;
 mod tensor;

@@ -127,7 +127,22 @@ pub fn find(name: &str) -> Option<&'static Builtin> {
 }
 
 impl Builtin {
-    pub fn call<'a>(&'static self, e: &mut Elaborator<'a>, args: Vec<Arg<'a>>, span: Span) -> Outcome<Value<'a>> {
+    /// `expand(x, size, axis?)`, `zip(..)`.
+    pub fn signature(&self) -> String {
+        let param = |(idx, name): (usize, &&str)| match *name {
+            "..." => "..".to_string(),
+            name if idx < self.needs => name.to_string(),
+            name => format!("{name}?"),
+        };
+        format!("{}({})", self.name, self.params.iter().enumerate().map(param).collect::<Vec<_>>().join(", "))
+    }
+
+    pub(super) fn call<'a>(
+        &'static self,
+        e: &mut Elaborator<'a>,
+        args: Vec<Arg<'a>>,
+        span: Span,
+    ) -> Outcome<Value<'a>> {
         let bound = e.sort_args(self, args, span)?;
         (self.run)(e, bound)
     }

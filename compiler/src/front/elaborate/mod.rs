@@ -6,6 +6,7 @@
 mod branch;
 mod builtins;
 mod call;
+mod callable;
 mod config;
 mod control;
 mod einops;
@@ -41,6 +42,7 @@ mod wheres;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use callable::Callable;
 pub use settings::{Choice, Options, Setting};
 
 use self::frame::Frame;
