@@ -19,6 +19,7 @@ use super::calibrate::Calibrate;
 use super::options::Compilation;
 use super::run::{Given, WeightSource, duration as report_duration, load, parse_given, ports, wanted};
 use super::source::Source;
+use super::stages;
 use super::term::{Failure, Outcome, detail, note, print};
 
 /// Time an entry on made-up input
@@ -79,6 +80,7 @@ pub fn run(args: Args) -> Outcome {
         load(&weights, &wanted(&loaded.model, whole.float), &WeightMap::default(), None, &whole, 0)
     })?;
     let executable = compile(&loaded.model, &options)?;
+    stages::compiled(&executable.times, executable.program.kernels.len());
     let mut sizes: HashMap<String, i64> = args.source.dims.iter().cloned().collect();
     sizes.entry("B".to_string()).or_insert(1);
     let plan = executable.program.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
@@ -94,7 +96,7 @@ pub fn run(args: Args) -> Outcome {
         false => Weights::Files { paths: args.weights, map: WeightMap::default() },
     };
     let before = memory::taken_now();
-    let mut session = executable.open(weights, session_options)?;
+    let mut session = stages::timed("read and packed weights", || executable.open(weights, session_options))?;
     let views: Vec<_> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.view())).collect();
     // One call warms caches, threads and the plan; its outputs are written over by the others.
     let mut outputs = session.run(&entry, &views)?;

@@ -12,6 +12,7 @@ use super::calibrate::Calibrate;
 use super::options::Compilation;
 use super::run::{WeightSource, load, wanted};
 use super::source::Source;
+use super::stages;
 use super::term::{Failure, Outcome, detail, hide_progress, note, print, while_compiling};
 
 /// Compile a model into one file
@@ -68,6 +69,7 @@ pub fn run(args: Args) -> Outcome {
     let compiled = while_compiling(&options, |options| driver::compile(&loaded.model, options))?;
     compiled.remarks.iter().for_each(detail);
     let program = &compiled.program;
+    stages::compiled(&compiled.times, program.kernels.len());
     if let Some(folder) = &args.emit {
         emit(program, options.backend, folder)?;
     }

@@ -18,6 +18,7 @@ mod opt;
 mod options;
 mod run;
 mod source;
+mod stages;
 mod targets;
 mod term;
 mod train;

@@ -9,6 +9,7 @@ use tilewright::{Choice, Error, Spec, model_from_text};
 
 use super::fixed_sizes;
 use super::options::{pair, size};
+use super::stages::timed;
 use super::term::Failure;
 
 #[derive(Args, Clone, Debug)]
@@ -46,8 +47,8 @@ impl Source {
             let model = model_from_text(&self.file.to_string_lossy(), &text)?;
             return Ok(Loaded { model, spec: None });
         }
-        let spec = Spec::open(&self.file)?;
-        let model = spec.model(&fixed_sizes::placed(&spec, self.choice(), entries)?)?;
+        let spec = timed("parsed", || Spec::open(&self.file))?;
+        let model = timed("checked", || spec.model(&fixed_sizes::placed(&spec, self.choice(), entries)?))?;
         Ok(Loaded { model, spec: Some(spec) })
     }
 

@@ -34,3 +34,25 @@ fn classes_batches_and_ranges_are_named_only_where_there_are_some() {
     assert!(run("odd", "x=[[0, 0, 0]]").contains("f32[1, 3]  no finite numbers, 3 not finite"));
     assert!(run("odd", "x=[[1, 0, -1]]").contains("no finite numbers"));
 }
+
+#[test]
+fn each_stage_says_how_long_it_took_to_those_who_ask() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (spec, program) = (file("many.tw"), file("many.twprog"));
+    std::fs::write(&spec, SPEC).unwrap();
+    let compiling = ["parsed in ", "checked in ", "passes ", "plan ", "code "];
+    for (args, opening) in [
+        (&["compile", &spec, "-o", &program][..], &[][..]),
+        (&["run", &spec, "--input", "x=[[1, 2, 3]]"], &["read weights in ", "packed weights in "]),
+        (&["bench", &spec, "--entry", "call", "--runs", "1"], &["read and packed weights in "]),
+    ] {
+        let said = tw(&[args, &["--backend", "cranelift", "-v"]].concat());
+        assert_eq!(said.code, 0, "{}", said.all());
+        for words in compiling.iter().chain(opening) {
+            assert!(said.err.contains(words), "{args:?} does not say {words:?}: {}", said.err);
+        }
+        let said = tw(&[args, &["--backend", "cranelift"]].concat());
+        assert!(!said.err.contains("passes "), "{}", said.all());
+    }
+}

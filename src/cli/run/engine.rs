@@ -15,6 +15,7 @@ use tilewright::{Error, Executable, Options, Session, SessionOptions, Tensor, We
 use super::super::calibrate::inputs;
 use super::super::options::Compilation;
 use super::super::source::{Loaded, choose_entry, is_graph, is_spec};
+use super::super::stages::{self, timed};
 use super::super::term::{Failure, detail, while_compiling};
 use super::weights::{Wanted, WeightSource};
 use super::{Args, weights};
@@ -61,15 +62,8 @@ fn session(args: &Args, compilation: &Compilation, loaded: &Loaded, entry: Strin
     let executable = while_compiling(&options, |options| compile(&loaded.model, options))?;
     let compile_seconds = start.elapsed().as_secs_f64();
     executable.remarks.iter().for_each(detail);
-    let times = executable.times;
-    detail(format!(
-        "passes {:.1?}, plan {:.1?}, code {:.1?}, {} kernels",
-        times.passes,
-        times.plan,
-        times.codegen,
-        executable.program.kernels.len()
-    ));
-    let set = load(&Wanted::of(&executable.program), &options)?;
+    stages::compiled(&executable.times, executable.program.kernels.len());
+    let set = timed("read weights", || load(&Wanted::of(&executable.program), &options))?;
     started(args, executable, set, entry, compile_seconds, options.backend.name())
 }
 
@@ -89,7 +83,7 @@ fn started(
     let sizes = if is_spec(&args.source.file) { Vec::new() } else { args.source.dims.clone() };
     let options =
         SessionOptions { threads: args.compilation.threads, sizes, seed: args.weights.seed, ..Default::default() };
-    let session = executable.open(Weights::Given(set), options)?;
+    let session = timed("packed weights", || executable.open(Weights::Given(set), options))?;
     let inputs = program.entry(&entry).map_or(Vec::new(), |entry| entry.inputs.clone());
     let (name, backend) = (program.name.clone(), backend.to_string());
     Ok(Opened { engine: Engine::Session(Box::new(session)), name, entry, inputs, compile_seconds, backend })
@@ -119,7 +113,8 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
         return Err(Failure::Usage("a compiled file has no weight maps: run the spec".to_string()));
     }
     let wanted = Wanted::of(&executable.program);
-    let set = weights::load(&source, &wanted, &WeightMap::default(), None, &options, args.weights.seed)?;
+    let read = || weights::load(&source, &wanted, &WeightMap::default(), None, &options, args.weights.seed);
+    let set = timed("read weights", read)?;
     let seconds = executable.times.total().as_secs_f64();
     started(args, executable, set, entry, seconds, options.backend.name())
 }

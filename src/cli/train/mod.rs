@@ -23,6 +23,7 @@ use self::metrics::Metrics;
 use super::options::{Compilation, pair};
 use super::run::{Wanted, WeightSource, load};
 use super::source::{Loaded, Source};
+use super::stages;
 use super::term::{Failure, Outcome, hide_progress, note, progress, while_compiling};
 
 /// Train a model on data
@@ -97,6 +98,7 @@ pub fn run(args: Args) -> Outcome {
     steps.dedup();
     let options = args.compilation.options(steps)?;
     let executable = while_compiling(&options, |options| compile(&model, options))?;
+    stages::compiled(&executable.times, executable.program.kernels.len());
     args.samples.iter().try_for_each(|(entry, _)| samples::check(&executable.program, entry))?;
     let arrays = args.data.as_deref().map(read_npz).transpose()?.unwrap_or_default();
     let batches = Batches::new(arrays, args.batch as usize, args.seed)?;
