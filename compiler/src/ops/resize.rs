@@ -1,20 +1,28 @@
-//! `resize(x, scale, mode, align_corners)`: an image made larger by whole factors.
+//! `resize(x, scale or size, mode, align_corners)`: an image made larger or smaller.
+//!
+//! Invariant: positions, borders and weights are those of PyTorch's `interpolate`, axis by axis; but which element is
+//! nearest is found in integers, without its rounding.
 
-use super::formula::{Built, check_float};
-use super::gather;
+mod between;
+
+use self::between::{bicubic, bilinear, nearest};
+use super::formula::check_float;
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
+    Attr, AttrKind, Attrs, Builder, Call, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
     Type, Value, attr,
 };
 
 pub static OP: OpDef = OpDef {
     name: "resize",
-    doc: "Makes the trailing axes `scale` times as long. \"nearest\" repeats elements; \"bilinear\" is on the line between \
-          the two nearest, along each axis, where `align_corners` says whether the corners are elements or their outer \
-          edges.",
+    doc: "Makes the trailing axes `scale` times as long, or `scale / per` times, rounded down; or as long as `size` says. \
+          \"nearest\" repeats elements; \"bilinear\" is on the line between the two nearest, along each axis, and \"bicubic\" \
+          on a curve through the four nearest (with -0.75 for its bend), where `align_corners` says whether the corners \
+          are elements or their outer edges.",
     operands: Operands::Fixed(&["x"]),
     attrs: &[
-        attr("scale", AttrKind::Ints, Default::Required),
+        attr("scale", AttrKind::Ints, Default::Absent),
+        attr("per", AttrKind::Ints, Default::Absent),
+        attr("size", AttrKind::Dims, Default::Absent),
         attr("mode", AttrKind::Str, Default::Str("nearest")),
         attr("align_corners", AttrKind::Bool, Default::Bool(false)),
     ],
@@ -25,105 +33,100 @@ pub static OP: OpDef = OpDef {
     sample: Some(sample),
 };
 
-fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
-    let (x, scale) = (call.operand(0), call.attrs.ints("scale"));
-    let Some(n_outer) = x.rank().checked_sub(scale.len()) else {
-        return Err(OpError::attr("scale", format!("{} factors for {x}", scale.len())));
+/// What becomes of one axis.
+struct Stretch {
+    axis: usize,
+    old: Dim,
+    new: Dim,
+    /// `scale` and `per`, where those say how long it becomes.
+    factor: Option<(i64, i64)>,
+}
+
+fn stretches(call: &Call) -> Result<Vec<Stretch>, OpError> {
+    let x = call.operand(0);
+    let from = |name: &str, n: usize| {
+        let n_outer = x.rank().checked_sub(n);
+        n_outer.ok_or_else(|| OpError::attr(name, format!("`{name}` has {n} entries for {x}")))
     };
-    if let Some(factor) = scale.iter().find(|&&factor| factor < 1) {
-        return Err(OpError::attr("scale", format!("a factor must be positive, found {factor}")));
+    let scale = match (call.attrs.get("scale"), call.attrs.get("size")) {
+        (Some(Attr::Ints(scale)), None) => scale,
+        (None, Some(Attr::Dims(size))) => {
+            let n_outer = from("size", size.len())?;
+            let stretch = |(idx, new): (usize, &Dim)| Stretch {
+                axis: n_outer + idx,
+                old: x.shape[n_outer + idx].clone(),
+                new: new.clone(),
+                factor: None,
+            };
+            return Ok(size.iter().enumerate().map(stretch).collect());
+        }
+        (None, None) => {
+            return Err(OpError::new("`scale` or `size` says how large the result is, and neither is there"));
+        }
+        _ => return Err(OpError::attr("size", "`scale` or `size` says how large the result is, not both")),
+    };
+    let n_outer = from("scale", scale.len())?;
+    let per = if call.attrs.get("per").is_some() { call.attrs.ints("per") } else { vec![1; scale.len()] };
+    if per.len() != scale.len() {
+        return Err(OpError::attr("per", format!("`scale` has {} entries and `per` has {}", scale.len(), per.len())));
     }
+    let mut stretches = Vec::with_capacity(per.len());
+    for (idx, (&scale, per)) in scale.iter().zip(per).enumerate() {
+        if let Some(factor) = [scale, per].into_iter().find(|&factor| factor < 1) {
+            return Err(OpError::attr("scale", format!("a factor must be positive, found {factor}")));
+        }
+        let old = x.shape[n_outer + idx].clone();
+        let new = (&old * scale).floor_div(&Dim::constant(per));
+        stretches.push(Stretch { axis: n_outer + idx, old, new, factor: Some((scale, per)) });
+    }
+    Ok(stretches)
+}
+
+fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
+    let (x, one) = (call.operand(0), Dim::constant(1));
     match call.attrs.str("mode").as_str() {
         "nearest" => {}
-        "bilinear" => check_float(call, 0)?,
+        "bilinear" | "bicubic" => check_float(call, 0)?,
         other => {
-            let message = format!("the mode is \"nearest\" or \"bilinear\", found \"{other}\"");
+            let message = format!("the mode is \"nearest\", \"bilinear\" or \"bicubic\", found \"{other}\"");
             return Err(OpError::attr("mode", message));
         }
     }
     let mut shape = x.shape.clone();
-    shape[n_outer..].iter_mut().zip(scale).for_each(|(size, factor)| *size = &*size * factor);
+    for Stretch { axis, old, new, factor } in stretches(call)? {
+        // Whole factors make nothing of nothing; else there must be something to read and to write.
+        let is_whole = factor.is_some_and(|(_, per)| per == 1);
+        if !is_whole && !(call.at_most(&one, &old) && call.at_most(&one, &new)) {
+            let name = if factor.is_some() { "scale" } else { "size" };
+            return Err(OpError::attr(name, format!("axis {axis} of {x} would go from {old} elements to {new}")));
+        }
+        shape[axis] = new;
+    }
     Ok(vec![x.with_shape(shape)])
 }
 
 fn expand(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
-    let scale = call.attrs.ints("scale");
-    let n_outer = call.operand(0).rank() - scale.len();
-    let mut x = operands[0];
-    for (idx, factor) in scale.into_iter().enumerate().filter(|(_, factor)| *factor > 1) {
+    let (mut x, align_corners) = (operands[0], call.attrs.bool("align_corners"));
+    for stretch in stretches(call)?.into_iter().filter(|stretch| stretch.old != stretch.new) {
         x = match call.attrs.str("mode").as_str() {
-            "nearest" => repeat(b, x, n_outer + idx, factor)?,
-            _ => between(b, x, n_outer + idx, factor, call.attrs.bool("align_corners"))?,
+            "nearest" => nearest(b, x, &stretch)?,
+            "bilinear" => bilinear(b, x, &stretch, align_corners)?,
+            _ => bicubic(b, x, &stretch, align_corners)?,
         };
     }
     Ok(vec![x])
 }
 
-/// Each element along an axis, several times.
-fn repeat(b: &mut Builder, x: Value, axis: usize, factor: i64) -> Built {
-    let shape = b.shape_of(x);
-    let mut apart = shape.clone();
-    apart.insert(axis + 1, Dim::constant(1));
-    let x = b.reshape(x, &apart)?;
-    apart[axis + 1] = Dim::constant(factor);
-    let x = b.broadcast(x, &apart)?;
-    let mut joined = shape;
-    joined[axis] = &joined[axis] * factor;
-    b.reshape(x, &joined)
-}
-
-/// Along an axis, the elements on both sides of each new position, weighted by their nearness.
-fn between(b: &mut Builder, x: Value, axis: usize, factor: i64, align_corners: bool) -> Built {
-    let (dtype, shape) = (b.type_of(x).dtype, b.shape_of(x));
-    let (old, new) = (&shape[axis], &shape[axis] * factor);
-    let step = b.position(std::slice::from_ref(&new), 0)?;
-    let step = b.cast(step, dtype)?;
-    let at = match align_corners {
-        true => {
-            let (last_old, last_new) = (b.size_like(&(old - 1), step)?, b.size_like(&(&new - 1), step)?);
-            let scaled = b.mul(step, last_old)?;
-            b.div(scaled, last_new)?
-        }
-        false => {
-            let middle = b.add_number(step, 0.5)?;
-            let scaled = b.mul_number(middle, 1.0 / factor as f64)?;
-            let at = b.add_number(scaled, -0.5)?;
-            b.max_number(at, 0.0)?
-        }
-    };
-    let low = b.floor(at)?;
-    let share = b.sub(at, low)?;
-    let low = b.cast(low, DType::I64)?;
-    let last = b.size_like(&(old - 1), low)?;
-    let low = b.min(low, last)?;
-    let high = b.add_number(low, 1.0)?;
-    let high = b.min(high, last)?;
-    let (below, above) = (take(b, x, low, axis)?, take(b, x, high, axis)?);
-    let mut column = vec![Dim::constant(1); shape.len() - axis];
-    column[0] = new;
-    let share = b.reshape(share, &column)?;
-    let share = b.broadcast(share, &b.shape_of(below))?;
-    let difference = b.sub(above, below)?;
-    let part = b.mul(share, difference)?;
-    b.add(below, part)
-}
-
-/// The elements at some positions along one axis.
-fn take(b: &mut Builder, x: Value, positions: Value, axis: usize) -> Built {
-    let names = |at: &str| {
-        (0..b.shape_of(x).len())
-            .map(|idx| if idx == axis { at.into() } else { format!("a{idx}") })
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let text = format!("{}, n -> {}", names("[n]"), names("n"));
-    b.apply(&gather::OP, &[x, positions], Attrs::none().with("pattern", text))
-}
-
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
     let n_axes = sampler.int(1, 2) as usize;
-    let shape = (0..=n_axes).map(|_| Dim::constant(sampler.int(1, 5))).collect();
-    let scale: Vec<i64> = (0..n_axes).map(|_| sampler.int(1, 3)).collect();
-    let attrs = Attrs::none().with("scale", scale).with("mode", *sampler.pick(&["nearest", "bilinear"]));
+    let shape = (0..=n_axes).map(|_| Dim::constant(sampler.int(2, 5))).collect();
+    let mut ints = |low: i64, high: i64| (0..n_axes).map(|_| sampler.int(low, high)).collect::<Vec<i64>>();
+    let (scale, per, size) = (ints(1, 3), ints(1, 2), ints(1, 7));
+    let attrs = match sampler.int(0, 2) {
+        0 => Attrs::none().with("scale", scale),
+        1 => Attrs::none().with("scale", scale).with("per", per),
+        _ => Attrs::none().with("size", size.into_iter().map(Dim::constant).collect::<Vec<_>>()),
+    };
+    let attrs = attrs.with("mode", *sampler.pick(&["nearest", "bilinear", "bicubic"]));
     Sample::floats(vec![shape], attrs.with("align_corners", sampler.flip()))
 }

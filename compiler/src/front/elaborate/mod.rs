@@ -16,6 +16,7 @@ mod entry;
 mod expr;
 mod fields;
 mod fixed;
+mod fractions;
 mod frame;
 mod implied;
 mod index;

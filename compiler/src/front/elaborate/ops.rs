@@ -194,8 +194,10 @@ impl<'a> Elaborator<'a> {
                         let message = format!("`{}` takes {n_args}, and this is one more", op.name);
                         return self.error("E0303", message, arg.span, "too many");
                     };
-                    let value = self.attr(def, &arg)?;
-                    attrs.set(def.name, value);
+                    if def.name != "scale" || !self.fractions(op, &arg, &mut attrs)? {
+                        let value = self.attr(def, &arg)?;
+                        attrs.set(def.name, value);
+                    }
                 }
             }
         }
@@ -243,8 +245,10 @@ impl<'a> Elaborator<'a> {
             }
             return Err(self.report(diagnostic));
         };
-        let value = self.attr(def, arg)?;
-        attrs.set(def.name, value);
+        if def.name != "scale" || !self.fractions(op, arg, attrs)? {
+            let value = self.attr(def, arg)?;
+            attrs.set(def.name, value);
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod goldens;
 mod gradients;
 mod meanings;
+mod resize;
 
 use std::collections::HashSet;
 
