@@ -11,6 +11,9 @@ use crate::front::scan::Kind;
 
 const STEP: usize = 4;
 
+/// Operators that a line may be broken before, from loosest to tightest.
+const OPERATORS: &[&[&str]] = &[&["or"], &["and"], &["==", "!=", "<", "<=", ">", ">="], &["+", "-"], &["*", "/", "%"]];
+
 #[derive(Default)]
 struct Line {
     text: String,
@@ -83,7 +86,7 @@ impl Writer<'_, '_> {
             let piece = &self.pieces[at];
             column += piece.text.chars().count();
             if column > WIDTH && !piece.is_comment() && !breaks.is_empty() {
-                let end = self.best(&breaks);
+                let end = self.best(&breaks, at);
                 match self.pieces[end - 1].is("{") {
                     true => open_up(self.pieces, end - 1),
                     false => self.pieces[end].before = Break::Soft,
@@ -142,19 +145,47 @@ impl Writer<'_, '_> {
         })
     }
 
-    /// The best place to break a line: in the outermost, then longest bracket that has a place early
-    /// enough, the last such place; else the first there is.
-    fn best(&self, breaks: &[usize]) -> usize {
+    /// The best place to break a line that gets too wide at `last`: in the outermost, then longest bracket that has a place
+    /// early enough, the last such place; else the first there is. Before an operator rather than in a bracket that is
+    /// closed by then, or in an index.
+    fn best(&self, breaks: &[usize], last: usize) -> usize {
+        let is_closed = |at: usize| self.bracket(at).is_some_and(|(_, close)| close < last);
+        let divides = |at: usize| self.operator(at).filter(|_| !is_closed(at));
+        let fits = |at: &&usize| self.width(**at) <= WIDTH;
+        let has_operator = breaks.iter().filter(fits).any(|at| divides(*at).is_some());
+        let is_worse = |at: usize| is_closed(at) || self.bracket(at).is_some_and(|(open, _)| self.touches_value(open));
         let rank = |at: &usize| {
             // A block is opened up at the level of what it belongs to.
             let level = if self.pieces[at - 1].is("{") { at - 1 } else { *at };
-            let open = self.pieces[*at].inside.filter(|open| !self.pieces[*open].is("{"));
-            let extent = open.map_or(0, |open| self.pieces[open].partner.unwrap_or(open) - open);
-            (self.depth(level), Reverse(extent), Reverse(*at))
+            let class = match (divides(*at), self.operator(*at)) {
+                (Some(looseness), _) => (1, looseness),
+                (None, Some(_)) => (3, 0),
+                (None, None) => (if has_operator && is_worse(*at) { 2 } else { 0 }, 0),
+            };
+            let extent = self.bracket(*at).map_or(0, |(open, close)| close - open);
+            (class.0, self.depth(level), class.1, Reverse(extent), Reverse(*at))
         };
-        let fits = |at: &&usize| self.width(**at) <= WIDTH;
         let best = breaks.iter().filter(fits).min_by_key(|at| rank(at));
         *best.unwrap_or(&breaks[0])
+    }
+
+    /// The round or square bracket around a piece, and where it closes.
+    fn bracket(&self, at: usize) -> Option<(usize, usize)> {
+        let open = self.pieces[at].inside.filter(|open| !self.pieces[*open].is("{"))?;
+        Some((open, self.pieces[open].partner.unwrap_or(open)))
+    }
+
+    /// Whether a `[` indexes what it touches, or gives the shape of an element type.
+    fn touches_value(&self, open: usize) -> bool {
+        let value = open.checked_sub(1).map(|before| self.pieces[before].kind);
+        self.pieces[open].is("[") && !self.pieces[open].spaced && matches!(value, Some(Kind::Word | Kind::Close))
+    }
+
+    /// How tightly an operator between two values binds; a line that starts with one goes on with the line before.
+    fn operator(&self, at: usize) -> Option<usize> {
+        let between = self.pieces[at].spaced && self.pieces.get(at + 1).is_some_and(|next| next.spaced);
+        let level = OPERATORS.iter().position(|level| level.contains(&self.pieces[at].text));
+        level.filter(|_| between && !self.pieces[at].is_comment())
     }
 
     /// The column after the piece before `end`.
@@ -177,11 +208,12 @@ impl Writer<'_, '_> {
         }
         if in_lines(at) {
             let update = piece.is("over") && self.pieces[self.statement].is("minimize");
-            return before.is(",") || piece.is("where") || piece.is("|>") || update;
+            return before.is(",") || piece.is("where") || piece.is("|>") || update || self.operator(at).is_some();
         }
         let open = piece.inside.map(|open| &self.pieces[open]);
         let bracket = open.filter(|open| !open.is("{"));
-        bracket.is_some_and(|open| before.is(",") || piece.is("for") && open.is("["))
+        let goes_on = before.is(",") || self.operator(at).is_some();
+        bracket.is_some_and(|open| goes_on || piece.is("for") && open.is("["))
     }
 
     fn depth(&self, at: usize) -> usize {
