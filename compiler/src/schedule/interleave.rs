@@ -4,6 +4,9 @@
 //!
 //! Invariant: elements of a last tile that lies over the one before are stored twice, with the same values.
 
+mod turned;
+
+use self::turned::Turned;
 use super::Loops;
 use super::body::{Body, TermId};
 use super::emit::{Tile, begin};
@@ -23,6 +26,8 @@ pub struct Plan {
     lanes: usize,
     loops: Loops,
     members: Vec<TermId>,
+    /// Where each lane comes from a line of its own.
+    turned: Option<Turned>,
 }
 
 pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
@@ -45,11 +50,15 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let nest = Loops { body: settled, stored: members[0], more: members[1..].to_vec(), ..loops.clone() };
     let loads = nest.body.loads(&members);
     let is_straight = !loads.is_empty() && loads.iter().all(|load| stride(&nest, load, lanes) != Stride::Other);
-    is_straight.then_some(Plan { lanes, loops: nest, members })
+    let turned = if is_straight { None } else { Some(Turned::find(&nest, &members, lanes, machine)?) };
+    Some(Plan { lanes, loops: nest, members, turned })
 }
 
 pub fn kernel(plan: &Plan, machine: &Machine) -> Kernel {
-    let Plan { lanes, loops, members } = plan;
+    if let Some(turned) = &plan.turned {
+        return turned::kernel(plan, turned, machine);
+    }
+    let Plan { lanes, loops, members, .. } = plan;
     let (mut b, operands, result) = begin(loops);
     let mut at: Vec<Dim> = (0..loops.axes.len())
         .map(|axis| match axis < *lanes {

@@ -51,6 +51,11 @@ impl Lower<'_> {
         pairs.into_iter().flat_map(|pair| [0, half].map(|first| zip(self, pair, first))).collect()
     }
 
+    /// Vectors hold such elements, of which lanes are moved as fast as those of words.
+    fn may_take_turns(&self, dtype: DType) -> bool {
+        dtype != DType::Bool && (dtype.size_of() == 4 || dtype.size_of() == 2 && !self.target.only_words)
+    }
+
     /// Whether these are stores of whole vectors, each one element after the one before, with the others between
     /// neighbours.
     fn alternates(&self, stmts: &[Stmt]) -> bool {
@@ -62,8 +67,7 @@ impl Lower<'_> {
         let is_whole = |part: &Part| {
             part.vector && part.valid == self.lanes && self.lane_slope(first, part) == Some(stmts.len() as i64)
         };
-        let is_plain =
-            ty.dtype != DType::Bool && ty.dtype.size_of() == 4 && first.guards.is_empty() && parts.iter().all(is_whole);
+        let is_plain = self.may_take_turns(ty.dtype) && first.guards.is_empty() && parts.iter().all(is_whole);
         is_plain
             && stores.iter().enumerate().all(|(number, (access, value))| {
                 let follows = |(idx, (at, from)): (usize, (&Index, &Index))| match (at, from) {

@@ -34,6 +34,24 @@ fn channels_alternate() {
     }
 }
 
+/// As a weight whose numbers come into pairs along its rows.
+#[test]
+fn pairs_of_lines() {
+    for (lines, turned) in [(64, true), (48, true), (40, false)] {
+        for dtype in ["f32", "bf16"] {
+            let text = format!(
+                r#"graph @call(%0 "x": data f32[{lines}, 3, 64]) {{
+                  %1: {dtype}[{lines}, 3, 64] = cast(%0) {{to = {dtype}}}
+                  %2: {dtype}[{lines}, 3, 32, 2] = reshape(%1) {{shape = [{lines}, 3, 32, 2]}}
+                  %3: {dtype}[3, 32, {lines}, 2] = permute(%2) {{axes = [1, 2, 0, 3]}}
+                  return %3 "y": data
+                }}"#
+            );
+            assert_eq!(takes_turns(&text, 1), turned, "{lines} {dtype}");
+        }
+    }
+}
+
 #[test]
 fn four_alternate() {
     let text = r#"graph @call(%0 "x": data f32[3, 4, 40]) {
