@@ -25,15 +25,16 @@ const RUNTIME_MODULES: &[(&str, &[&str])] = &[
     ("error", &["bytes"]),
     ("files", &[]),
     ("threads", &[]),
+    ("machine", &["error"]),
     ("program", &["bytes", "error", "files"]),
     ("data", &["program", "error", "bytes"]),
     ("weights", &["program", "error", "bytes", "data", "files"]),
-    ("device", &["program", "error", "bytes", "files", "threads"]),
+    ("device", &["program", "error", "bytes", "files", "threads", "machine"]),
     ("exec", &["program", "error", "bytes", "data", "weights", "device", "files"]),
 ];
 
 /// What the compiler may import of the runtime.
-const SEEN_BY_COMPILER: &[&str] = &["program", "files", "threads"];
+const SEEN_BY_COMPILER: &[&str] = &["program", "files", "threads", "machine"];
 
 /// What `kernel` and `codegen` may name of `graph`: the algebra of sizes, element types, scalar functions.
 const SEEN_OF_GRAPH: &[&str] = &[

@@ -6,6 +6,7 @@ pub mod device;
 pub mod error;
 pub mod exec;
 pub mod files;
+pub mod machine;
 pub mod program;
 pub mod threads;
 pub mod weights;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use tilewright_runtime::device::cpu::{Matrices, matrices};
+use tilewright_runtime::machine::{Matrices, matrices};
 
 use super::{Backend, CodegenError};
 use crate::kernel::TargetDesc;

@@ -69,6 +69,9 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
         (None, Some(loops)) => (loops, None, true),
         (None, None) => (pairs::paired_anyhow(loops).filter(|_| machine.mma)?, None, pairs::has_pairs(loops)),
     };
+    if let Some((loops, plan)) = matrices::find(&loops, machine).filter(|_| has_words) {
+        return Some(kernel(&loops, &loops.stages[0], &plan, machine));
+    }
     let reduce = &loops.stages[0];
     let mut plan = find(&loops, reduce, machine)?;
     plan.is_packed &= has_words;
@@ -76,7 +79,6 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
         plan.tile = machine.tile_of_width(plan.tile.vectors * machine.lanes, DType::I8)?;
         plan.scaled = Some(scaled);
     }
-    plan = plan.with_matrices(&loops, machine);
     let is_known = plan.is_packed || staged::rows_of_tile(&loops, &plan, machine).is_some();
     is_known.then(|| kernel(&loops, reduce, &plan, machine))
 }

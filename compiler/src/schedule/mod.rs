@@ -158,6 +158,15 @@ fn schedule_nest(loops: Loops, machine: &Machine) -> Kernel {
 }
 
 impl Loops {
+    /// Without guards that hold because floors grow with what they divide: a panel exists wherever one of its columns does.
+    pub fn without_guards_of_panels(&self) -> Loops {
+        let (mut loops, mut roots) = (self.clone(), self.roots());
+        let keep = |load: &mut body::Load| load.guards.retain(|guard| !self.ranges.proves_floors(guard));
+        loops.body = self.body.rewrite(&mut roots, &Dim::clone, &keep);
+        loops.set_roots(&roots);
+        loops
+    }
+
     pub fn symbol(axis: usize) -> Symbol {
         Symbol::new(format!("i{axis}"))
     }

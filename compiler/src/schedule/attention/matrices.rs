@@ -14,7 +14,7 @@ use crate::schedule::body::Term;
 use crate::schedule::contraction::depth::Depth;
 use crate::schedule::contraction::matrices::{COLUMNS, ROWS, even_rows, lies_in_words, words_at_once};
 use crate::schedule::emit::Tile;
-use crate::schedule::tiles::RegisterTile;
+use crate::schedule::tiles::{Machine, RegisterTile};
 
 /// Keys of one tile: the scores of a group and their exponentials stay in the first-level cache, or nearly so.
 pub const KEYS: u64 = 256;
@@ -41,15 +41,18 @@ pub struct Kept {
 }
 
 impl Matrices {
-    /// How both products are multiplied so, if they are; the mixing gets the tile for it.
-    pub fn of(score: &Part, mix: &mut Part, pairs: &mut Option<Part>, lanes: u64) -> Option<Matrices> {
-        let wide = score.plan.is_packed && score.plan.tile.vectors * lanes == COLUMNS;
-        let is_single = score.loops.axes.len() == score.loops.n_parallel + 1;
-        let fits = wide && is_single && score.plan.dtype == DType::F32;
-        let words = words_at_once(&score.loops).filter(|_| fits)?;
+    /// How both products are multiplied so, if they are: their parts get the tiles for it.
+    pub fn of(score: &mut Part, mix: &mut Part, pairs: &mut Option<Part>, machine: &Machine) -> Option<Matrices> {
         let pairs = pairs.as_mut()?;
-        let tile = RegisterTile { rows: ROWS as u64, vectors: COLUMNS / lanes };
+        let row_axis = score.plan.row_axis;
+        let mut part = super::part(score.loops.without_guards_of_panels(), machine)?;
+        part.plan.row_axis = row_axis;
+        let is_wide = part.plan.is_packed && part.plan.tile.vectors * machine.lanes == COLUMNS;
+        let is_single = part.loops.axes.len() == part.loops.n_parallel + 1;
+        let words = words_at_once(&part.loops).filter(|_| is_wide && is_single && part.plan.dtype == DType::F32)?;
+        let tile = RegisterTile { rows: ROWS as u64, vectors: COLUMNS / machine.lanes };
         (mix.plan.tile, pairs.plan.tile) = (tile, tile);
+        *score = part;
         Some(Matrices { words })
     }
 }

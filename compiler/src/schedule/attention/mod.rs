@@ -94,9 +94,10 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     let in_pairs =
         |loops: &Loops| paired(loops).or_else(|| paired_anyhow(loops).filter(|_| machine.mma || machine.matrices));
     let by_pairs = |loops: &Loops| self::part(in_pairs(loops)?, machine);
+    let row_axis = score.plan.row_axis;
     let mut score = by_pairs(&score.loops).unwrap_or(score);
+    score.plan.row_axis = row_axis;
     let scale = if machine.is_block() { None } else { without_scale(&mut score.loops) };
-    let bounds = Bounds::of(&score.loops);
     // Scores come in whole panels: both keys of a pair have a weight.
     let is_even = machine.mma || machine.matrices;
     let of_mix = if is_even { by_pairs(&even(&mix.loops)) } else { by_pairs(&mix.loops) };
@@ -105,9 +106,10 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
         mix.plan.tile = pairs.plan.tile;
     }
     let matrices = match machine.matrices {
-        true => Matrices::of(&score, &mut mix, &mut mix_pairs, machine.lanes),
+        true => Matrices::of(&mut score, &mut mix, &mut mix_pairs, machine),
         false => None,
     };
+    let bounds = Bounds::of(&score.loops);
     let attention =
         Attention { score, mix, mix_pairs, matrices, axes, bounds, is_guarded, scale: scale.unwrap_or(1.0), machine };
     attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;

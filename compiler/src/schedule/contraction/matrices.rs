@@ -30,18 +30,20 @@ pub fn panel_width(columns: &Dim) -> u64 {
     if columns.as_constant().is_some_and(|columns| columns <= SIDE as i64) { SIDE } else { COLUMNS }
 }
 
-impl Plan {
-    /// The plan with registers of matrices, where both factors lie as those want them.
-    pub(super) fn with_matrices(mut self, loops: &Loops, machine: &Machine) -> Plan {
-        let width = self.tile.vectors * machine.lanes;
-        let fits = machine.matrices && self.is_packed && self.scaled.is_none() && width <= COLUMNS;
-        if let Some(words) = words(loops, &self).filter(|_| fits) {
-            self.matrices = Some(words);
-            self.tile = RegisterTile { rows: ROWS as u64, vectors: self.tile.vectors };
-        }
-        self
+/// The plan with registers of matrices, where both factors lie as those want them.
+pub fn find(loops: &Loops, machine: &Machine) -> Option<(Loops, Plan)> {
+    if !machine.matrices {
+        return None;
     }
+    let loops = loops.without_guards_of_panels();
+    let plan = super::find(&loops, &loops.stages[0], machine)?;
+    let fits = plan.is_packed && plan.tile.vectors * machine.lanes <= COLUMNS;
+    let words = words(&loops, &plan).filter(|_| fits)?;
+    let tile = RegisterTile { rows: ROWS as u64, vectors: plan.tile.vectors };
+    Some((loops, Plan { matrices: Some(words), tile, ..plan }))
+}
 
+impl Plan {
     /// Tiles of equal height, of which the last overlaps.
     pub(super) fn with_even_matrices(mut self, rows: &Dim, shares: i64) -> Plan {
         self.tile.rows = even_rows(rows, shares).unwrap_or(self.tile.rows);

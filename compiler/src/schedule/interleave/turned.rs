@@ -16,10 +16,10 @@ use crate::schedule::tiles::Machine;
 pub struct Turned {
     /// The load of each element of the last axis.
     loads: Vec<TermId>,
-    /// At which position of their index elements follow each other.
-    at: usize,
     /// Along which positions further on lie.
     along: usize,
+    /// Elements of the last axis have a position of their own in the operand, after the one that goes along.
+    is_split: bool,
 }
 
 impl Turned {
@@ -36,20 +36,21 @@ impl Turned {
         };
         let loads: Vec<TermId> = members.iter().map(one_load).collect::<Option<_>>()?;
         let first = load(nest, loads[0])?;
-        let at = first.index.iter().rposition(|position| moves(position, along))?;
         let count = members.len() as i64;
-        let follows = |(number, &id): (usize, &TermId)| {
-            load(nest, id).is_some_and(|own| is_neighbour(first, own, at, number as i64))
-        };
-        let steps = step(nest, first, along)? == Dim::constant(count)
+        let extent = nest.operands[first.operand].shape.last()?;
+        let is_split = extent.is(count) && first.index.last().is_some_and(|position| !moves(position, along));
+        let at = first.index.len().checked_sub(1 + usize::from(is_split))?;
+        let follows =
+            |(number, &id): (usize, &TermId)| load(nest, id).is_some_and(|own| is_neighbour(first, own, number as i64));
+        let fits = step(nest, first, along)? == Dim::constant(count)
             && nest.operands[first.operand].dtype.size_of() == 4
             && stride(nest, first, lanes) == Stride::Other
-            && at + 1 == first.index.len()
-            && first.index.iter().take(at).all(|position| !moves(position, along));
-        (is_whole(along) && is_whole(lanes) && steps && loads.iter().enumerate().all(follows)).then_some(Turned {
+            && first.index.iter().enumerate().all(|(axis, position)| axis == at || !moves(position, along))
+            && (!is_split || matches!(first.index.last(), Some(Position::Dim(dim)) if dim.is(0)));
+        (is_whole(along) && is_whole(lanes) && fits && loads.iter().enumerate().all(follows)).then_some(Turned {
             loads,
-            at,
             along,
+            is_split,
         })
     }
 }
@@ -65,8 +66,9 @@ fn moves(position: &Position, axis: usize) -> bool {
     matches!(position, Position::Dim(dim) if dim.mentions(&Loops::symbol(axis)))
 }
 
-/// Whether a load reads so many elements after another, along one position of the index.
-fn is_neighbour(first: &Load, own: &Load, at: usize, number: i64) -> bool {
+/// Whether a load reads so many elements after another, along the last position of the index.
+fn is_neighbour(first: &Load, own: &Load, number: i64) -> bool {
+    let at = first.index.len() - 1;
     let each = first.index.iter().zip(&own.index).enumerate();
     let mut gaps = each.map(|(axis, pair)| match pair {
         (Position::Dim(from), Position::Dim(to)) => {
@@ -135,7 +137,14 @@ fn read(
     b.for_loop(Span::new("s", 0, plan.members.len() as i64, 1), &[], |b, square, _| {
         let row = &(square * machine.lanes as i64) + &lane(0);
         let mut index = index.clone();
-        index[turned.at] = &index[turned.at] + &row;
+        let (last, count) = (index.len() - 1, Dim::constant(plan.members.len() as i64));
+        match turned.is_split {
+            true => {
+                index[last - 1] = &index[last - 1] + &row.floor_div(&count);
+                index[last] = row.modulo(&count);
+            }
+            false => index[last] = &index[last] + &row,
+        }
         let guards: Vec<Dim> = load.guards.iter().map(|guard| tile.place(guard)).collect();
         let value =
             b.load(operands[load.operand], [machine.lanes, machine.lanes], index, guards, load.otherwise.value());

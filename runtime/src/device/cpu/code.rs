@@ -5,8 +5,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Hosts, Object, matrices};
+use super::{Hosts, Object};
 use crate::error::{ErrorKind, RunError};
+use crate::machine;
 use crate::program::{KernelId, Program};
 
 /// Runs grid items `begin..end`: `args` are the buffers in the order of the launch, each aligned
@@ -24,7 +25,7 @@ pub struct Code {
 impl Code {
     /// Loads every kernel's object, each object once.
     pub fn load(program: &Program, hosts: &Hosts) -> Result<Code, RunError> {
-        matrices::allow(&program.target.features)?;
+        machine::allow(&program.target.features)?;
         let mut loaded = FxHashMap::default();
         let mut objects = Vec::new();
         let mut functions = Vec::with_capacity(program.kernels.len());

@@ -7,11 +7,9 @@ mod code;
 mod hosts;
 mod loader;
 mod math;
-mod matrices;
 mod pages;
 mod relocate;
 
 pub use code::{Code, KernelFn};
 pub use hosts::Hosts;
 pub use loader::Object;
-pub use matrices::{Matrices, matrices};

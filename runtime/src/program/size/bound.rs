@@ -164,11 +164,11 @@ impl<'a> Bounds<'a> {
     /// `left <= right` for all allowed values.
     pub fn proves_le(self, left: &Dim, right: &Dim) -> bool {
         let gap = right - left;
-        self.not_negative(&gap) || self.proves_floor_below(&gap) || self.proves_floors(&gap)
+        self.not_negative(&gap) || self.proves_floor_below(&gap)
     }
 
     /// `floor(a / c) + d - floor(b / c) >= 0` where `a + d·c >= b`, for a positive number c.
-    fn proves_floors(self, gap: &Dim) -> bool {
+    pub fn proves_floors(self, gap: &Dim) -> bool {
         let floors = |sign: i64| {
             gap.terms().filter_map(move |(monomial, coefficient)| match monomial.as_slice() {
                 [(Atom::FloorDiv(a, c), 1)] if coefficient == sign => Some((a, c.as_constant().filter(|&c| c > 0)?)),

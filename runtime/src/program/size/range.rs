@@ -96,6 +96,12 @@ impl Ranges {
         Bounds::new(self, &Found::default()).proves_le(left, right)
     }
 
+    /// `dim >= 0`, as a difference of two floors. Not a part of the other proofs: what a guard says is dropped where it is
+    /// known that nobody has to prove it again.
+    pub fn proves_floors(&self, dim: &Dim) -> bool {
+        Bounds::new(self, &Found::default()).proves_floors(dim)
+    }
+
     pub fn proves_lt(&self, left: &Dim, right: &Dim) -> bool {
         self.proves_le(&(left + 1), right)
     }

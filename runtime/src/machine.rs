@@ -1,4 +1,4 @@
-//! Registers that hold matrices (Intel's AMX): whether this process may use them.
+//! What the machine lets this process use: registers that hold matrices (Intel's AMX).
 //!
 //! Invariant: the answer does not change while the process lives. Linux gives such registers to processes that ask, because
 //! the state of a thread that uses them is 8 KiB larger.
@@ -24,7 +24,7 @@ pub fn matrices() -> Option<Matrices> {
 }
 
 /// Makes sure that code for these features, divided by spaces, can run.
-pub(super) fn allow(features: &str) -> Result<(), RunError> {
+pub fn allow(features: &str) -> Result<(), RunError> {
     if !features.split(' ').any(|feature| feature == FEATURE) || matrices().is_some() {
         return Ok(());
     }
