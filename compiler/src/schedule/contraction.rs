@@ -30,7 +30,7 @@ use super::reduction::accumulator;
 use super::tiles::{Machine, RegisterTile};
 use super::{Loops, Reduce};
 use crate::graph::{Atom, DType, Dim, Scalar};
-use crate::kernel::{Builder, Condition, Kernel};
+use crate::kernel::{Builder, Condition, Kernel, matrix};
 
 /// As many rows keep the multipliers busy.
 const ENOUGH_ROWS: i64 = 4;
@@ -58,8 +58,8 @@ pub struct Plan {
     taps: Vec<usize>,
     /// Both factors are integers with scales.
     scaled: Option<Scaled>,
-    /// How many words registers of matrices multiply at once, if they do.
-    matrices: Option<u64>,
+    /// In what steps registers of matrices multiply, if they do.
+    matrices: Option<matrices::Steps>,
 }
 
 /// The kernel of a contraction whose factors are narrow numbers that lie in words.
@@ -213,6 +213,10 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     });
     let start = &column * width as i64;
     let sums = plan.matrices.map(|_| b.local("sums", plan.dtype, [plan.tile.rows, width]));
+    let last_words = plan.matrices.filter(|steps| steps.rest > 0).map(|_| {
+        let taps = Dim::product(&loops.axes[loops.n_parallel..loops.axes.len() - 1]).as_constant().unwrap_or(1);
+        b.local("last", DType::U32, [taps as u64 * matrix::SIDE, width])
+    });
     let block = Block {
         loops,
         reduce,
@@ -229,6 +233,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         next_panel: next_panel(&cuts.n_panels, &column, cuts.keeps_rows).map(|next| &next * width as i64),
         partial,
         sums,
+        last_words,
         depth: cuts.depth.clone(),
     };
     match cuts.lower_block() {

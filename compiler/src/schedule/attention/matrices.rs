@@ -12,7 +12,7 @@ use crate::kernel::matrix::SIDE;
 use crate::kernel::{Builder, Memory, Span, Type, Value, lane};
 use crate::schedule::body::Term;
 use crate::schedule::contraction::depth::Depth;
-use crate::schedule::contraction::matrices::{COLUMNS, ROWS, even_rows, lies_in_words, words_at_once};
+use crate::schedule::contraction::matrices::{COLUMNS, ROWS, even_rows, lies_in_words, steps_of_sum};
 use crate::schedule::emit::Tile;
 use crate::schedule::tiles::{Machine, RegisterTile};
 
@@ -49,11 +49,12 @@ impl Matrices {
         part.plan.row_axis = row_axis;
         let is_wide = part.plan.is_packed && part.plan.tile.vectors * machine.lanes == COLUMNS;
         let is_single = part.loops.axes.len() == part.loops.n_parallel + 1;
-        let words = words_at_once(&part.loops).filter(|_| is_wide && is_single && part.plan.dtype == DType::F32)?;
+        let fits = is_wide && is_single && part.plan.dtype == DType::F32;
+        let steps = steps_of_sum(&part.loops).filter(|steps| fits && steps.rest == 0)?;
         let tile = RegisterTile { rows: ROWS as u64, vectors: COLUMNS / machine.lanes };
         (mix.plan.tile, pairs.plan.tile) = (tile, tile);
         *score = part;
-        Some(Matrices { words })
+        Some(Matrices { words: steps.words })
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Block<'a> {
     pub partial: Option<Partial>,
     /// Where registers of matrices leave the sums of a tile.
     pub sums: Option<Memory>,
+    /// The last words of the panel, where sums fall into no equal steps.
+    pub last_words: Option<Memory>,
 }
 
 impl Block<'_> {
@@ -189,8 +191,8 @@ impl Block<'_> {
     }
 
     fn rows_of(&self, b: &mut Builder, column_start: &Dim, guarded: bool, k: &Stretch) {
-        if let Some(words) = self.plan.matrices {
-            return self.rows_of_matrices(b, (column_start, guarded), k, words);
+        if let Some(steps) = self.plan.matrices {
+            return self.rows_of_matrices(b, (column_start, guarded), k, steps);
         }
         self.each_rows(b, &mut |b, row, n_rows| {
             let sum = self.sum_before(b, row, n_rows, k);

@@ -182,6 +182,15 @@ impl Stretch {
         })
     }
 
+    /// Runs `body` once for each position along all axes but the last, `some` positions before the end of that one; it gets
+    /// the number of the position, too.
+    pub fn each_end(&self, b: &mut Builder, some: i64, inits: &[Value], body: &mut Body<'_>) -> Vec<Value> {
+        let mut stretch = self.clone();
+        let Some((axis, first, length)) = stretch.loops.pop() else { return inits.to_vec() };
+        stretch.at[axis] = &(&first + &length) - some;
+        stretch.each(b, "e", inits, body)
+    }
+
     /// The same stretch at this position along an axis that is not summed.
     pub fn at(&self, axis: usize, position: &Dim) -> Stretch {
         let mut stretch = self.clone();

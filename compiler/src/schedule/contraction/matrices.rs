@@ -1,14 +1,15 @@
 //! Products of words in registers of matrices: some rows and all columns of a panel at once, over all of the sum.
 //!
 //! Invariant: each element is summed in the order of k. A tile of rows that would reach over the end starts earlier, and
-//! only what is new of it is finished.
+//! only what is new of it is finished. So do the last words of a sum that falls into no equal steps: what was multiplied
+//! before meets zeros, so that infinities may become NaN.
 
 use super::Plan;
 use super::block::Block;
 use super::depth::Stretch;
 use crate::graph::{DType, Dim};
 use crate::kernel::matrix::SIDE;
-use crate::kernel::{Builder, Condition, Memory, Span, Type, lane};
+use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
 use crate::schedule::Loops;
 use crate::schedule::body::Term;
 use crate::schedule::emit::Tile;
@@ -18,10 +19,13 @@ use crate::schedule::tiles::{Machine, RegisterTile};
 /// Two by two registers of sums, and as many of each factor.
 pub const ROWS: i64 = 2 * SIDE as i64;
 pub const COLUMNS: u64 = 2 * SIDE;
-/// Fewer words at once waste most of a register.
+/// Equal steps of fewer words waste much of a register; in short sums even more so.
+const ENOUGH_WORDS: u64 = 10;
 const FEWEST_WORDS: u64 = 6;
 /// So few rows are better multiplied as vectors: to read the panel takes all the time.
 const FEW_ROWS: i64 = 2;
+/// Places of a window whose last words are kept.
+const MAX_TAPS: i64 = 64;
 /// Rows that are finished together.
 const FINISHED: u64 = 4;
 
@@ -38,9 +42,9 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<(Loops, Plan)> {
     let loops = loops.without_guards_of_panels();
     let plan = super::find(&loops, &loops.stages[0], machine)?;
     let fits = plan.is_packed && plan.tile.vectors * machine.lanes <= COLUMNS;
-    let words = words(&loops, &plan).filter(|_| fits)?;
+    let steps = steps(&loops, &plan).filter(|_| fits)?;
     let tile = RegisterTile { rows: ROWS as u64, vectors: plan.tile.vectors };
-    Some((loops, Plan { matrices: Some(words), tile, ..plan }))
+    Some((loops, Plan { matrices: Some(steps), tile, ..plan }))
 }
 
 impl Plan {
@@ -59,20 +63,34 @@ pub fn even_rows(rows: &Dim, shares: i64) -> Option<u64> {
     Some(((of_share + n_tiles - 1) / n_tiles) as u64)
 }
 
-/// How many words of the last summed axis are multiplied at once, if both factors lie so that registers can hold them.
-fn words(loops: &Loops, plan: &Plan) -> Option<u64> {
+/// In what steps the last summed axis is multiplied: so many words at once, and a last step with so many new ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Steps {
+    pub words: u64,
+    pub rest: u64,
+}
+
+/// The steps of a sum, if both factors lie so that registers can hold them.
+fn steps(loops: &Loops, plan: &Plan) -> Option<Steps> {
     let axis = plan.row_axis?;
     let has_rows = loops.axes[axis].as_constant().is_none_or(|rows| rows > FEW_ROWS);
-    words_at_once(loops).filter(|_| has_rows && lies_in_words(loops, plan))
+    steps_of_sum(loops).filter(|_| has_rows && lies_in_words(loops, plan))
 }
 
 /// The same wherever the factor with the rows lies.
-pub fn words_at_once(loops: &Loops) -> Option<u64> {
+pub fn steps_of_sum(loops: &Loops) -> Option<Steps> {
     let last = loops.axes.len().checked_sub(1).filter(|&last| last >= loops.n_parallel)?;
     let Term::Dot(DType::BF16, _) = loops.body.term(loops.stages[0].element) else { return None };
-    let extent = loops.axes[last].as_constant().filter(|&extent| extent > 0)?;
-    let words = (1..=SIDE as i64).rev().find(|words| extent % words == 0)? as u64;
-    (words >= FEWEST_WORDS.min(extent as u64)).then_some(words)
+    let extent = loops.axes[last].as_constant().filter(|&extent| extent > 0)? as u64;
+    let words = (1..=SIDE).rev().find(|words| extent % words == 0)?;
+    let taps = Dim::product(&loops.axes[loops.n_parallel..last]).as_constant();
+    match words >= ENOUGH_WORDS.min(extent) {
+        true => Some(Steps { words, rest: 0 }),
+        false if extent > SIDE && taps.is_some_and(|taps| taps <= MAX_TAPS) => {
+            Some(Steps { words: SIDE, rest: extent % SIDE })
+        }
+        false => (words >= FEWEST_WORDS).then_some(Steps { words, rest: 0 }),
+    }
 }
 
 /// Whether words of the factor with the rows are loaded from rows that are the same step apart.
@@ -90,17 +108,18 @@ impl Block<'_> {
         b: &mut Builder,
         (column_start, guarded): (&Dim, bool),
         k: &Stretch,
-        words: u64,
+        steps: Steps,
     ) {
         let height = self.plan.tile.rows as i64;
         let known = self.n_rows.as_constant();
+        self.fill_last_words(b, (column_start, guarded), k, steps);
         let whole = |b: &mut Builder, row: &Dim, new: &Dim| {
-            self.tile_of_matrices(b, (row, height as u64), new, (column_start, guarded), k, words);
+            self.tile_of_matrices(b, (row, height as u64), new, (column_start, guarded), k, steps);
         };
         let zero = Dim::constant(0);
         let one_by_one = |b: &mut Builder| {
             b.for_loop(Span::new("q", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
-                self.tile_of_matrices(b, (row, 1), &zero, (column_start, guarded), k, words);
+                self.tile_of_matrices(b, (row, 1), &zero, (column_start, guarded), k, steps);
                 Vec::new()
             });
         };
@@ -115,7 +134,7 @@ impl Block<'_> {
         };
         match known {
             Some(few) if few < height => {
-                self.tile_of_matrices(b, (&zero, few as u64), &zero, (column_start, guarded), k, words);
+                self.tile_of_matrices(b, (&zero, few as u64), &zero, (column_start, guarded), k, steps);
             }
             Some(rows) if rows % height == 0 => {
                 b.for_loop(Span::new("r", 0, rows / height, 1), &[], |b, tile, _| {
@@ -141,6 +160,32 @@ impl Block<'_> {
         }
     }
 
+    /// What the last step of each place meets: zeros, and the words that no step before has.
+    fn fill_last_words(&self, b: &mut Builder, (column_start, guarded): (&Dim, bool), k: &Stretch, steps: Steps) {
+        let Some(kept) = self.last_words else { return };
+        let old = (SIDE - steps.rest) as i64;
+        k.each_end(b, SIDE as i64, &[], &mut |b, at, tap, _| {
+            let row = &(tap * SIDE as i64) + &lane(0);
+            b.for_loop(Span::new("w", 0, old, 1), &[], |b, word, _| {
+                let zero = b.constant(Type::new(DType::U32, [1, self.width]), 0.0);
+                b.store(kept, [&(&row + word), &lane(1)], [], zero);
+                Vec::new()
+            });
+            b.for_loop(Span::new("v", old, SIDE as i64, 1), &[], |b, word, _| {
+                let mut at = at.to_vec();
+                let last = at.len() - 1;
+                at[self.plan.column_axis] = column_start + &lane(1);
+                at[last] = &at[last] + word;
+                let guards = self.column_guard(guarded, &at);
+                let mut tile = Tile::new(self.loops, self.operands, at, vec![1, self.width], guards);
+                let words = tile.full(b, self.plan.column_factor);
+                b.store(kept, [&(&row + word), &lane(1)], [], words);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+
     /// One tile: its sums, and what follows them for the rows from the first new one on.
     fn tile_of_matrices(
         &self,
@@ -149,24 +194,40 @@ impl Block<'_> {
         new: &Dim,
         (column_start, guarded): (&Dim, bool),
         k: &Stretch,
-        words: u64,
+        steps: Steps,
     ) {
         let Some(sums) = self.sums else { unreachable!("a block of matrices has memory for sums") };
         let zero = b.constant(Type::new(self.plan.dtype, [n_rows, self.width]), 0.0);
-        let sum = k.each_of(b, words as i64, &[zero], &mut |b, at, carried| {
+        let multiply = |b: &mut Builder, at: &[Dim], words: u64, right: Option<&Dim>, sum: Value| {
             let last = at.len() - 1;
             let mut left = at.to_vec();
             self.set_row(&mut left, &(row + &lane(0)));
             left[last] = &at[last] + &lane(1);
             let left = Tile::new(self.loops, self.operands, left, vec![n_rows, words], Vec::new())
                 .full(b, self.plan.row_factor);
-            let mut right = at.to_vec();
-            right[self.plan.column_axis] = column_start + &lane(1);
-            right[last] = &at[last] + &lane(0);
-            let right = Tile::new(self.loops, self.operands, right, vec![words, self.width], Vec::new())
-                .full(b, self.plan.column_factor);
-            vec![b.dot(DType::BF16, carried[0], left, right)]
+            let right = match (right, self.last_words) {
+                (Some(first), Some(kept)) => {
+                    b.load(kept, [words, self.width], [&(first + &lane(0)), &lane(1)], [], 0.0)
+                }
+                _ => {
+                    let mut right = at.to_vec();
+                    right[self.plan.column_axis] = column_start + &lane(1);
+                    right[last] = &at[last] + &lane(0);
+                    Tile::new(self.loops, self.operands, right, vec![words, self.width], Vec::new())
+                        .full(b, self.plan.column_factor)
+                }
+            };
+            vec![b.dot(DType::BF16, sum, left, right)]
+        };
+        let sum = k.each_of(b, steps.words as i64, &[zero], &mut |b, at, carried| {
+            multiply(b, at, steps.words, None, carried[0])
         });
+        let sum = match self.last_words {
+            None => sum,
+            Some(_) => k.each_end(b, SIDE as i64, &sum, &mut |b, at, tap, carried| {
+                multiply(b, at, SIDE, Some(&(tap * SIDE as i64)), carried[0])
+            }),
+        };
         b.store(sums, [lane(0), lane(1)], [], sum[0]);
         self.finish_rows(b, sums, (row, n_rows), new, (column_start, guarded));
     }
