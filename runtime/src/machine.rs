@@ -20,7 +20,7 @@ pub struct Matrices {
 /// What this process may multiply with them: it is asked for the first time.
 pub fn matrices() -> Option<Matrices> {
     static FOUND: OnceLock<Option<Matrices>> = OnceLock::new();
-    *FOUND.get_or_init(machine::ask)
+    *FOUND.get_or_init(amx::ask)
 }
 
 /// Makes sure that code for these features, divided by spaces, can run.
@@ -33,7 +33,7 @@ pub fn allow(features: &str) -> Result<(), RunError> {
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod machine {
+mod amx {
     use std::arch::x86_64::{__cpuid_count, _xgetbv};
 
     use super::Matrices;
@@ -73,7 +73,7 @@ mod machine {
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-mod machine {
+mod amx {
     pub fn ask() -> Option<super::Matrices> {
         None
     }

@@ -82,7 +82,7 @@ pub fn steps_of_sum(loops: &Loops) -> Option<Steps> {
     let last = loops.axes.len().checked_sub(1).filter(|&last| last >= loops.n_parallel)?;
     let Term::Dot(DType::BF16, _) = loops.body.term(loops.stages[0].element) else { return None };
     let extent = loops.axes[last].as_constant().filter(|&extent| extent > 0)? as u64;
-    let words = (1..=SIDE).rev().find(|words| extent % words == 0)?;
+    let words = (1..=SIDE).rev().find(|words| extent.is_multiple_of(*words))?;
     let taps = Dim::product(&loops.axes[loops.n_parallel..last]).as_constant();
     match words >= ENOUGH_WORDS.min(extent) {
         true => Some(Steps { words, rest: 0 }),
