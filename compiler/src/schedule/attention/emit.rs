@@ -2,8 +2,8 @@
 //!
 //! Invariant: a group of rows has as many rows as the register tile of the mixing, but for the last one of a block.
 
-use super::matrices::Kept;
-use super::{Attention, FEW_KEYS, GROUPS, KEYS};
+use super::matrices::{Kept, has_room};
+use super::{Attention, FEW_KEYS, GROUPS, KEYS, ROWS_OF_ITEM};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
 
@@ -49,12 +49,12 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let rows = &mix.loops.axes[row_axis];
     let keys = &mix.loops.axes[mix.loops.n_parallel];
     let group = group_rows(of);
-    let block = Dim::constant(block_rows(rows, group));
+    let block = Dim::constant(block_rows(rows, group, most_rows(of, group)));
     let n_blocks = rows.ceil_div(&block);
     let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * &block };
     let n_rows = if n_blocks.is(1) { rows.clone() } else { (rows - &row_start).least(&block) };
     let width = score.plan.tile.vectors * of.machine.lanes;
-    let is_few = |&keys: &i64| keys <= FEW_KEYS && (of.matrices.is_none() || of.has_room(keys as u64));
+    let is_few = |&keys: &i64| keys <= FEW_KEYS && (of.matrices.is_none() || has_room(mix, keys as u64));
     let is_one_tile = keys.as_constant().as_ref().is_some_and(is_few);
     let panels = match keys.as_constant() {
         Some(keys) if is_one_tile => (keys as u64).div_ceil(width).max(1),
@@ -114,9 +114,16 @@ fn group_rows(of: &Attention) -> u64 {
     rows.map_or(plan.tile.rows, |rows| plan.tile.rows.min(rows.max(1) as u64))
 }
 
-/// Rows of an item of the grid: blocks of nearly equal size.
-fn block_rows(rows: &Dim, group: u64) -> i64 {
-    let most = GROUPS * group as i64;
+/// Rows of an item of the grid whose mixtures, and queries in words, have room.
+fn most_rows(of: &Attention, group: u64) -> i64 {
+    let columns = of.mix.loops.axes[of.mix.plan.column_axis].as_constant().unwrap_or(0).max(1) as u64;
+    let bytes = of.matrices.as_ref().map_or(4 * columns, |matrices| matrices.row_bytes);
+    let room = (ROWS_OF_ITEM / bytes / group).max(1) as i64;
+    GROUPS.min(room) * group as i64
+}
+
+/// Rows of an item of the grid, so many at most: blocks of nearly equal size.
+fn block_rows(rows: &Dim, group: u64, most: i64) -> i64 {
     let Some(rows) = rows.as_constant() else { return most };
     let n_blocks = (rows + most - 1).div_euclid(most).max(1);
     let even = (rows + n_blocks - 1).div_euclid(n_blocks);

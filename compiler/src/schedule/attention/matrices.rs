@@ -6,7 +6,7 @@
 
 use super::emit::Item;
 use super::keys::KeyTile;
-use super::{Attention, Part};
+use super::{Attention, Part, ROWS_OF_ITEM};
 use crate::graph::{DType, Dim};
 use crate::kernel::matrix::SIDE;
 use crate::kernel::{Builder, Memory, Span, Type, Value, lane};
@@ -21,12 +21,14 @@ pub const KEYS: u64 = 256;
 /// Rows of scores, and of a mixture, that are finished together.
 const FINISHED: u64 = 4;
 /// Bytes of a tile's values, in pairs.
-const VALUES: u64 = 512 << 10;
+const VALUES: u64 = 256 << 10;
 
 /// What is multiplied how.
 pub struct Matrices {
     /// Words of a query that are multiplied at once.
     words: u64,
+    /// What an item keeps of a row.
+    pub row_bytes: u64,
 }
 
 /// Where an item keeps what only registers of matrices read or leave.
@@ -51,11 +53,28 @@ impl Matrices {
         let is_single = part.loops.axes.len() == part.loops.n_parallel + 1;
         let fits = is_wide && is_single && part.plan.dtype == DType::F32;
         let steps = steps_of_sum(&part.loops).filter(|steps| fits && steps.rest == 0)?;
+        let matrices = Matrices { words: steps.words, row_bytes: row_bytes(&part, mix)? };
+        if !has_room(mix, KEYS) || ROWS_OF_ITEM / matrices.row_bytes < ROWS as u64 {
+            return None;
+        }
         let tile = RegisterTile { rows: ROWS as u64, vectors: COLUMNS / machine.lanes };
         (mix.plan.tile, pairs.plan.tile) = (tile, tile);
         *score = part;
-        Some(Matrices { words: steps.words })
+        Some(matrices)
     }
+}
+
+/// What an item keeps of a row: its query in words, and its mixture.
+fn row_bytes(score: &Part, mix: &Part) -> Option<u64> {
+    let depth = score.loops.axes[score.loops.n_parallel].as_constant()?;
+    let columns = mix.loops.axes[mix.plan.column_axis].as_constant()?;
+    Some(4 * ((depth.max(0) as u64) + (columns.max(0) as u64).next_multiple_of(COLUMNS)).max(1))
+}
+
+/// Whether the values of so many keys have room.
+pub fn has_room(mix: &Part, keys: u64) -> bool {
+    let columns = mix.loops.axes[mix.plan.column_axis].as_constant();
+    columns.is_some_and(|columns| keys.saturating_mul(2 * (columns.max(0) as u64).next_multiple_of(COLUMNS)) <= VALUES)
 }
 
 impl Attention<'_> {
@@ -74,12 +93,6 @@ impl Attention<'_> {
         let has_words = lies_in_words(&score.loops, &score.plan);
         let queries = (!has_words).then(|| b.local("queries", DType::U32, [rows, depth]));
         Some(Kept { values, mixed, queries })
-    }
-
-    /// Whether the values of a tile of so many keys have room.
-    pub fn has_room(&self, keys: u64) -> bool {
-        let columns = self.mix.loops.axes[self.mix.plan.column_axis].as_constant();
-        columns.is_some_and(|columns| keys.saturating_mul(2 * (columns.max(0) as u64 + COLUMNS)) <= VALUES)
     }
 }
 

@@ -37,6 +37,8 @@ use matrices::Matrices;
 const KEYS: u64 = 512;
 /// Keys that are taken in one tile if there are no more.
 const FEW_KEYS: i64 = 1024;
+/// Bytes that an item keeps of all of its rows: with scores and values they fit the stack.
+const ROWS_OF_ITEM: u64 = 512 << 10;
 /// Groups of rows that one item of the grid handles.
 const GROUPS: i64 = 32;
 

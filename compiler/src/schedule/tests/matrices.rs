@@ -106,16 +106,33 @@ fn attention() {
     ] {
         for steps in [PLAIN, BIASED, CAUSAL, WINDOW] {
             let text = text(&Scores { rows, keys, steps }, depth, "1").replace("f32", "real");
-            let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
-            let width = |columns: &Dim, dtype, rows| MACHINE.panel_width(columns, dtype, rows);
-            let mut context = Context::default();
-            (context.narrowing, context.matrices) = (Narrowing::Factors(DType::BF16), true);
-            context.panel = Some(&width);
-            let lowered = run_pipeline(&graph, PIPELINE, &context).expect("passes");
-            let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
-            let kernel = schedule(&lowered, id, &MACHINE).expect("a kernel");
+            let (lowered, kernel) = attention_kernel(&text);
             assert_eq!(with_matrices(std::slice::from_ref(&kernel)), 1, "{kernel}");
             check_graph(&lowered, n, &[MACHINE]);
         }
     }
+}
+
+/// Long queries and values leave room for fewer rows, or for no registers at all.
+#[test]
+fn what_an_item_keeps_fits_the_stack() {
+    for (depth, columns) in [("64", 160), ("256", 256), ("1024", 512), ("64", 700), ("64", 5000), ("9000", 64)] {
+        let rows = Scores { rows: "2100", keys: "2100", steps: PLAIN };
+        let text = text(&rows, depth, "1").replace("f32", "real").replace(", 5]", &format!(", {columns}]"));
+        let kernel = attention_kernel(&text).1;
+        kernel::verify(&kernel).unwrap_or_else(|errors| panic!("{depth} {columns}: {errors:?}"));
+    }
+}
+
+/// The graph of an attention after all passes, and its kernel.
+fn attention_kernel(text: &str) -> (Graph, Kernel) {
+    let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect("a graph");
+    let width = |columns: &Dim, dtype, rows| MACHINE.panel_width(columns, dtype, rows);
+    let mut context = Context::default();
+    (context.narrowing, context.matrices) = (Narrowing::Factors(DType::BF16), true);
+    context.panel = Some(&width);
+    let lowered = run_pipeline(&graph, PIPELINE, &context).expect("passes");
+    let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
+    let kernel = schedule(&lowered, id, &MACHINE).expect("a kernel");
+    (lowered, kernel)
 }
