@@ -75,7 +75,8 @@ fn without_unit_dims(mut loops: Loops) -> Loops {
     loops
 }
 
-fn edit_loads(mut loops: Loops, operand: usize, edit: impl Fn(&mut Load)) -> Loops {
+/// The nest with loads of one operand that read elsewhere.
+pub fn edit_loads(mut loops: Loops, operand: usize, edit: impl Fn(&mut Load)) -> Loops {
     let mut roots = loops.roots();
     loops.body = loops.body.rewrite(&mut roots, &Dim::clone, &|load| {
         if load.operand == operand {

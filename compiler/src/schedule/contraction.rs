@@ -14,6 +14,7 @@ pub mod depth;
 mod grid;
 pub mod matrices;
 pub mod pairs;
+mod run;
 mod scaled;
 mod staged;
 pub mod stretches;
@@ -22,6 +23,7 @@ mod taps;
 use self::block::{Block, Lines, Partial};
 use self::cuts::Cuts;
 use self::grid::Grid;
+use self::run::Run;
 use self::scaled::Scaled;
 use super::body::{Load, Position, Term, TermId};
 use super::emit::begin;
@@ -60,6 +62,8 @@ pub struct Plan {
     scaled: Option<Scaled>,
     /// In what steps registers of matrices multiply, if they do.
     matrices: Option<matrices::Steps>,
+    /// Lines that are rows, too, one behind the other.
+    run: Option<Run>,
 }
 
 /// The kernel of a contraction whose factors are narrow numbers that lie in words.
@@ -124,8 +128,8 @@ pub fn plan(loops: &Loops, reduce: &Reduce, machine: &Machine) -> Option<Plan> {
     let row_axis = row_axis(loops, rows);
     let plan = |tile: RegisterTile, is_packed: bool| {
         let (row_factor, column_factor) = (factors[1 - column], factors[column]);
-        let (taps, scaled, matrices) = (Vec::new(), None, None);
-        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, taps, scaled, matrices }
+        let (taps, scaled, matrices, run) = (Vec::new(), None, None, None);
+        Plan { row_axis, column_axis, row_factor, column_factor, tile, dtype, is_packed, taps, scaled, matrices, run }
     };
     if let Some(tile) = panel_width(loops, factors[column], column_axis).and_then(|w| machine.tile_of_width(w, dtype)) {
         return Some(plan(tile, true));
@@ -263,7 +267,11 @@ fn whole_or_last(b: &mut Builder, block: &Block, rows: &Dim, last: i64, start: &
 
 impl Plan {
     fn rows(&self, loops: &Loops) -> Dim {
-        self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone())
+        let of_line = self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone());
+        match self.run.zip(self.run.and_then(|run| loops.axes[run.lines].as_constant())) {
+            Some((run, n_lines)) => Dim::constant(run.rows(n_lines)),
+            None => of_line,
+        }
     }
 
     /// The narrow numbers that are widened to the column factor, where those lie in panels.
@@ -308,10 +316,11 @@ impl Plan {
         loads.iter().filter_map(bytes).any(|bytes| bytes != 0 && bytes % WAY == 0)
     }
 
-    /// Parallel axes that are neither rows nor columns nor take turns.
+    /// Parallel axes that are neither rows, nor lines of them, nor columns, and do not take turns.
     fn outer_axes<'a>(&'a self, loops: &Loops) -> impl Iterator<Item = usize> + 'a {
         let is_outer = |axis: &usize| Some(*axis) != self.row_axis && *axis != self.column_axis;
-        (0..loops.n_parallel).filter(is_outer).filter(|axis| !self.taps.contains(axis))
+        let is_in_run = |axis: usize| self.run.is_some_and(|run| run.lines == axis);
+        (0..loops.n_parallel).filter(is_outer).filter(move |&axis| !self.taps.contains(&axis) && !is_in_run(axis))
     }
 }
 

@@ -63,10 +63,12 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// For reading, into all caches.
+    /// For reading, into all caches; where registers of matrices multiply, not into the first one: what they read next fills
+    /// it already.
     pub fn prefetch(&mut self, place: &Place) -> Result<(), CodegenError> {
+        let locality = if self.shapes.is_empty() { 3 } else { 2 };
         let pointer = self.pointer(place, &Type::scalar(self.kernel.memory_dtype(place.memory)))?;
-        self.line(format_args!("  call void @llvm.prefetch.p0({pointer}, i32 0, i32 3, i32 1)"));
+        self.line(format_args!("  call void @llvm.prefetch.p0({pointer}, i32 0, i32 {locality}, i32 1)"));
         Ok(())
     }
 

@@ -72,6 +72,25 @@ impl Block<'_> {
         }
     }
 
+    /// The same where registers of matrices multiply so many words at once: each of the tiles of rows asks for its share of
+    /// as many words of the next panel.
+    pub(super) fn ask_for_next_words(&self, b: &mut Builder, at: &[Dim], tile: &Dim, words: u64) {
+        let (Some(next), Some(rows)) = (&self.next_panel, self.n_rows.as_constant()) else { return };
+        let of_line = (rows as u64).div_ceil(self.plan.tile.rows) as i64;
+        let n_tiles = of_line * self.lines.count;
+        if n_tiles > MOST_TILES {
+            return;
+        }
+        let share = (words as i64 + n_tiles - 1) / n_tiles;
+        let last = self.loops.axes.len() - 1;
+        let first = &at[last] + &(&(&(&self.lines.number * of_line) + tile) * share);
+        for word in 0..share {
+            let mut at = at.to_vec();
+            at[last] = &first + word;
+            self.ask_for_columns(b, self.plan.column_factor, &at, next);
+        }
+    }
+
     /// The first column of the stretch after one, and where it starts along the last axis: after the last, in the next
     /// panel. Stretches that differ in more are asked for a whole panel before.
     fn next_stretch(&self, k: &Stretch, column: &Dim) -> Option<(Dim, Dim)> {

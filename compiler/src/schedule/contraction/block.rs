@@ -341,7 +341,10 @@ impl Block<'_> {
 
     pub fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
         let mut at = self.at.clone();
-        self.set_row(&mut at, &(row + &lane(0)));
+        match (self.plan.run, self.plan.row_axis) {
+            (Some(run), Some(places)) => [at[run.lines], at[places]] = run.place(&(&self.row_start + row)),
+            _ => self.set_row(&mut at, &(row + &lane(0))),
+        }
         at[self.plan.column_axis] = column_start + &lane(1);
         let guards = self.column_guard(guarded, &at);
         let mut tile = Tile::new(self.loops, self.operands, at, vec![n_rows, self.width], guards);

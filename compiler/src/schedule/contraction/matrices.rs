@@ -7,6 +7,7 @@
 use super::Plan;
 use super::block::Block;
 use super::depth::Stretch;
+use super::run;
 use crate::graph::{DType, Dim};
 use crate::kernel::matrix::SIDE;
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
@@ -39,8 +40,12 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<(Loops, Plan)> {
     if !machine.matrices {
         return None;
     }
-    let loops = loops.without_guards_of_panels();
-    let plan = super::find(&loops, &loops.stages[0], machine)?;
+    let mut loops = loops.without_guards_of_panels();
+    let mut plan = super::find(&loops, &loops.stages[0], machine)?;
+    if let Some((flat, run)) = run::find(&loops, &plan) {
+        plan = Plan { run: Some(run), ..super::find(&flat, &flat.stages[0], machine)? };
+        loops = flat;
+    }
     let fits = plan.is_packed && plan.tile.vectors * machine.lanes <= COLUMNS;
     let steps = steps(&loops, &plan).filter(|_| fits)?;
     let tile = RegisterTile { rows: ROWS as u64, vectors: plan.tile.vectors };
@@ -101,6 +106,14 @@ pub fn lies_in_words(loops: &Loops, plan: &Plan) -> bool {
     load.guards.is_empty() && moves(row) && moves(last)
 }
 
+/// A tile of rows: the how manieth it is, where it starts, how many it has, and the first of them that no tile before had.
+struct TileRows<'a> {
+    number: &'a Dim,
+    first: &'a Dim,
+    count: u64,
+    new: &'a Dim,
+}
+
 impl Block<'_> {
     /// All rows of the block, tile by tile.
     pub(super) fn rows_of_matrices(
@@ -113,32 +126,31 @@ impl Block<'_> {
         let height = self.plan.tile.rows as i64;
         let known = self.n_rows.as_constant();
         self.fill_last_words(b, (column_start, guarded), k, steps);
-        let whole = |b: &mut Builder, row: &Dim, new: &Dim| {
-            self.tile_of_matrices(b, (row, height as u64), new, (column_start, guarded), k, steps);
-        };
         let zero = Dim::constant(0);
+        let tile = |b: &mut Builder, number: &Dim, first: &Dim, n_rows: i64, new: &Dim| {
+            let rows = TileRows { number, first, count: n_rows as u64, new };
+            self.tile_of_matrices(b, &rows, (column_start, guarded), k, steps);
+        };
         let one_by_one = |b: &mut Builder| {
             b.for_loop(Span::new("q", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
-                self.tile_of_matrices(b, (row, 1), &zero, (column_start, guarded), k, steps);
+                tile(b, row, row, 1, &zero);
                 Vec::new()
             });
         };
         let tiles = |b: &mut Builder| {
             let n_tiles = self.n_rows.ceil_div(&Dim::constant(height));
-            b.for_loop(Span::new("r", 0, n_tiles, 1), &[], |b, tile, _| {
-                let wanted = tile * height;
-                let row = wanted.least(&(&self.n_rows - height));
-                whole(b, &row, &(&wanted - &row));
+            b.for_loop(Span::new("r", 0, n_tiles, 1), &[], |b, number, _| {
+                let wanted = number * height;
+                let first = wanted.least(&(&self.n_rows - height));
+                tile(b, number, &first, height, &(&wanted - &first));
                 Vec::new()
             });
         };
         match known {
-            Some(few) if few < height => {
-                self.tile_of_matrices(b, (&zero, few as u64), &zero, (column_start, guarded), k, steps);
-            }
+            Some(few) if few < height => tile(b, &zero, &zero, few, &zero),
             Some(rows) if rows % height == 0 => {
-                b.for_loop(Span::new("r", 0, rows / height, 1), &[], |b, tile, _| {
-                    whole(b, &(tile * height), &zero);
+                b.for_loop(Span::new("r", 0, rows / height, 1), &[], |b, number, _| {
+                    tile(b, number, &(number * height), height, &zero);
                     Vec::new()
                 });
             }
@@ -190,12 +202,12 @@ impl Block<'_> {
     fn tile_of_matrices(
         &self,
         b: &mut Builder,
-        (row, n_rows): (&Dim, u64),
-        new: &Dim,
+        rows: &TileRows,
         (column_start, guarded): (&Dim, bool),
         k: &Stretch,
         steps: Steps,
     ) {
+        let (row, n_rows) = (rows.first, rows.count);
         let Some(sums) = self.sums else { unreachable!("a block of matrices has memory for sums") };
         let zero = b.constant(Type::new(self.plan.dtype, [n_rows, self.width]), 0.0);
         let multiply = |b: &mut Builder, at: &[Dim], words: u64, right: Option<&Dim>, sum: Value| {
@@ -220,6 +232,7 @@ impl Block<'_> {
             vec![b.dot(DType::BF16, sum, left, right)]
         };
         let sum = k.each_of(b, steps.words as i64, &[zero], &mut |b, at, carried| {
+            self.ask_for_next_words(b, at, rows.number, steps.words);
             multiply(b, at, steps.words, None, carried[0])
         });
         let sum = match self.last_words {
@@ -229,7 +242,7 @@ impl Block<'_> {
             }),
         };
         b.store(sums, [lane(0), lane(1)], [], sum[0]);
-        self.finish_rows(b, sums, (row, n_rows), new, (column_start, guarded));
+        self.finish_rows(b, sums, rows, (column_start, guarded));
     }
 
     /// What follows sums that lie in memory, a few rows at a time.
@@ -237,14 +250,29 @@ impl Block<'_> {
         &self,
         b: &mut Builder,
         sums: Memory,
-        (row, n_rows): (&Dim, u64),
-        new: &Dim,
+        &TileRows { first: row, count: n_rows, new, .. }: &TileRows,
         (column_start, guarded): (&Dim, bool),
     ) {
         let finish = |b: &mut Builder, own: &Dim, n_rows: u64| {
             let sum = b.load(sums, [n_rows, self.width], [&(own + &lane(0)), &lane(1)], [], 0.0);
             self.finish(b, &(row + own), n_rows, column_start, guarded, sum);
         };
+        if let Some(run) = self.plan.run {
+            b.for_loop(Span::new("f", new.clone(), n_rows as i64, 1), &[], |b, own, _| {
+                let [_, place] = run.place(&(&self.row_start + &(row + own)));
+                let is_place = Condition::Guards(vec![&Dim::constant(run.n_places - 1) - &place]);
+                b.if_else(
+                    is_place,
+                    |b| {
+                        finish(b, own, 1);
+                        Vec::new()
+                    },
+                    |_| Vec::new(),
+                );
+                Vec::new()
+            });
+            return;
+        }
         let n_new = &Dim::constant(n_rows as i64) - new;
         let some = Dim::constant(FINISHED as i64);
         b.for_loop(Span::new("f", 0, n_new.floor_div(&some), 1), &[], |b, some, _| {

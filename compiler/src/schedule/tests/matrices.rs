@@ -71,6 +71,18 @@ fn open_numbers_of_rows() {
     }
 }
 
+fn convolution(image: [i64; 2], window: i64, stride: i64, [of, to]: [i64; 2]) -> String {
+    let [rows, columns] = image.map(|extent: i64| (extent - window) / stride + 1);
+    format!(
+        r#"graph @call(%0 "x": data f32[N, {}, {}, {of}], %1 "w": param f32[{to}, {of}, {window}, {window}]) where N in 1.. {{
+          %2: f32[N, {rows}, {columns}, {to}] = convolve(%0, %1) {{channels_last = true, stride = [{stride}, {stride}], result = f32}}
+          %3: f32[N, {rows}, {columns}, {to}] = tanh(%2)
+          return %3 "y": data
+        }}"#,
+        image[0], image[1]
+    )
+}
+
 #[test]
 fn convolutions() {
     for (image, window, stride, channels) in [
@@ -80,17 +92,28 @@ fn convolutions() {
         ([12, 10], 3, 2, [32, 16]),
         ([6, 40], 5, 1, [8, 32]),
     ] {
-        let [of, to] = channels;
-        let [rows, columns] = image.map(|extent: i64| (extent - window) / stride + 1);
-        let text = format!(
-            r#"graph @call(%0 "x": data f32[N, {}, {}, {of}], %1 "w": param f32[{to}, {of}, {window}, {window}]) where N in 1.. {{
-              %2: f32[N, {rows}, {columns}, {to}] = convolve(%0, %1) {{channels_last = true, stride = [{stride}, {stride}], result = f32}}
-              %3: f32[N, {rows}, {columns}, {to}] = tanh(%2)
-              return %3 "y": data
-            }}"#,
-            image[0], image[1]
-        );
+        let text = convolution(image, window, stride, channels);
         assert_eq!(with_matrices(&checked(&text, 2)), 1, "{text}");
+    }
+}
+
+/// Lines that fill little of a tile are one run of rows, whatever lies between them; others are not.
+#[test]
+fn short_lines_are_one_run() {
+    for (image, window, stride, is_run) in [
+        ([9, 9], 3, 1, true),
+        ([16, 16], 3, 1, true),
+        ([15, 15], 3, 2, true),
+        ([14, 14], 1, 2, true),
+        ([60, 6], 3, 1, true),
+        ([5, 34], 3, 1, false),
+        ([3, 20], 3, 1, false),
+        ([5, 66], 3, 2, false),
+    ] {
+        let kernels = checked(&convolution(image, window, stride, [32, 40]), 2);
+        let divided = kernels.iter().filter(|kernel| print(kernel).contains("store out[g0, floordiv("));
+        assert_eq!(divided.count(), usize::from(is_run), "{image:?} {window} {stride}: {}", print(&kernels[0]));
+        assert_eq!(with_matrices(&kernels), 1);
     }
 }
 
