@@ -95,7 +95,8 @@ impl<'g> Reads<'g> {
     }
 }
 
-fn placed(index: &[NestIndex], at: &[Dim]) -> Option<Vec<Dim>> {
+/// Where a load of a nest reads at a position, if no data says that.
+pub fn placed(index: &[NestIndex], at: &[Dim]) -> Option<Vec<Dim>> {
     let place = |entry: &NestIndex| match entry {
         NestIndex::Affine(dim) => Some(dim.substitute(&|symbol| at.get(axis_of(symbol)?).cloned())),
         NestIndex::Value(_) => None,

@@ -15,6 +15,7 @@ mod facts;
 pub mod fold;
 mod frozen;
 pub mod fuse;
+pub mod hidden;
 pub mod hoist;
 pub mod layout;
 pub mod narrow;

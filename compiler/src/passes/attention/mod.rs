@@ -86,11 +86,11 @@ fn taken(graph: &Graph, context: &Context, rows: Rows) -> Result<Graph, PassErro
     (dce::PASS.run)(&rebuild.finish(), context)
 }
 
-struct Attention {
+pub struct Attention {
     /// The contraction that mixes values, and which of its operands they are.
-    mix: NodeId,
+    pub mix: NodeId,
     values: usize,
-    softmax: Softmax,
+    pub softmax: Softmax,
     /// Casts of the weights, the first first.
     casts: Vec<NodeId>,
     scores: Scores,
@@ -102,6 +102,11 @@ struct Attention {
 }
 
 impl Attention {
+    /// All nodes of it.
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        members(&self.scores, &self.softmax, &self.casts, self.mix)
+    }
+
     /// Whether the rows are few, and keys are better read as they lie than packed.
     fn is_direct(&self, rows: Rows) -> bool {
         self.may_be_direct && (self.rows.as_constant().is_some() || rows == Rows::Few)
@@ -109,7 +114,7 @@ impl Attention {
 }
 
 /// The attention that ends with this node; if it is one, why it is not taken.
-fn find(graph: &Graph, id: NodeId) -> Option<Result<Attention, &'static str>> {
+pub fn find(graph: &Graph, id: NodeId) -> Option<Result<Attention, &'static str>> {
     let reads = Reads { graph };
     let nest = reads.nest(Value { node: id, result: 0 })?;
     let both = factors(&nest)?;
@@ -228,7 +233,7 @@ fn branch(rebuild: &mut Rebuild, found: &Attention, context: &Context) -> Result
 /// Everything of an attention as it is, in a region.
 fn copied(rebuild: &mut Rebuild, found: &Attention) -> Result<(Graph, Vec<Value>), OpError> {
     let mut region = Region::new("attention", rebuild);
-    for id in members(&found.scores, &found.softmax, &found.casts, found.mix) {
+    for id in found.members() {
         region.copy(id)?;
     }
     Ok(region.finish(Value { node: found.mix, result: 0 }))

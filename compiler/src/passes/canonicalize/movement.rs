@@ -33,6 +33,8 @@ pub static RULES: &[Rule] = &[
         rewrite: slice_all },
     Rule { name: "slice-slice", equation: "slice(slice(x, a..b step r), c..d step s) => slice(x, a + c r..a + (d - 1) r + 1 step r s)",
         exact: "r and s are positive, and the sizes are seen to agree", ops: &["slice"], rewrite: slice_slice },
+    Rule { name: "slice-update", equation: "slice(update(x, p, a), a..a + size) => p", exact: "p has that size along the axis",
+        ops: &["slice"], rewrite: slice_update },
     Rule { name: "pad-nothing", equation: "pad(x, 0, 0) => x", exact: "always", ops: &["pad"],
         rewrite: |s| ["low", "high"].iter().all(|name| s.attrs().dims(name).iter().all(|dim| dim.is(0))).then(|| Old(s.operands[0])) },
     Rule { name: "pad-pad", equation: "pad(pad(x, a, b, v), c, d, v) => pad(x, a + c, b + d, v)",
@@ -135,6 +137,23 @@ fn slice_slice(site: &Site) -> Option<Expr> {
     }
     let attrs = Attrs::none().with("starts", new_starts).with("stops", new_stops).with("steps", new_steps);
     Some(Expr::Apply("slice", vec![Old(below.operands[0])], attrs))
+}
+
+fn slice_update(site: &Site) -> Option<Expr> {
+    let below = site.defined_by(site.operands[0], "update")?;
+    let [x, piece, at] = below.operands[..] else { return None };
+    let along = below.call(|call| call.axis("axis", call.operand(0).rank()).ok())?;
+    let at = below.number(at)?.as_float().filter(|at| at.fract() == 0.0 && (0.0..1e15).contains(at))?;
+    let (shape, part) = (&site.type_of(x).shape, &site.type_of(piece).shape);
+    let (mut starts, mut stops) = (vec![Dim::constant(0); shape.len()], shape.clone());
+    starts[along] = Dim::constant(at as i64);
+    stops[along] = &starts[along] + &part[along];
+    // A start from which the piece would leave the tensor is moved.
+    let is_inside = site.graph.sizes.proves_le(&stops[along], &shape[along]);
+    let is_it = steps(site).iter().all(|&step| step == 1)
+        && site.attrs().dims("starts") == starts
+        && site.attrs().dims("stops") == stops;
+    (is_inside && is_it).then(|| Old(piece))
 }
 
 fn pad_pad(site: &Site) -> Option<Expr> {
