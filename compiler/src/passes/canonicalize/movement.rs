@@ -153,7 +153,7 @@ fn slice_update(site: &Site) -> Option<Expr> {
     let is_it = steps(site).iter().all(|&step| step == 1)
         && site.attrs().dims("starts") == starts
         && site.attrs().dims("stops") == stops;
-    (is_inside && is_it).then(|| Old(piece))
+    (is_inside && is_it).then_some(Old(piece))
 }
 
 fn pad_pad(site: &Site) -> Option<Expr> {

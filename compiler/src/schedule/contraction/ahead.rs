@@ -78,7 +78,8 @@ impl Block<'_> {
         let (Some(next), Some(rows)) = (&self.next_panel, self.n_rows.as_constant()) else { return };
         let of_line = (rows as u64).div_ceil(self.plan.tile.rows) as i64;
         let n_tiles = of_line * self.lines.count;
-        if n_tiles > MOST_TILES {
+        // A single tile reads no faster for it, and weights that lie in a cache are asked for in vain.
+        if !(2..=MOST_TILES).contains(&n_tiles) {
             return;
         }
         let share = (words as i64 + n_tiles - 1) / n_tiles;

@@ -23,8 +23,6 @@ pub const COLUMNS: u64 = 2 * SIDE;
 /// Equal steps of fewer words waste much of a register; in short sums even more so.
 const ENOUGH_WORDS: u64 = 10;
 const FEWEST_WORDS: u64 = 6;
-/// So few rows are better multiplied as vectors: to read the panel takes all the time.
-const FEW_ROWS: i64 = 2;
 /// Places of a window whose last words are kept.
 const MAX_TAPS: i64 = 64;
 /// Rows that are finished together.
@@ -77,9 +75,7 @@ pub struct Steps {
 
 /// The steps of a sum, if both factors lie so that registers can hold them.
 fn steps(loops: &Loops, plan: &Plan) -> Option<Steps> {
-    let axis = plan.row_axis?;
-    let has_rows = loops.axes[axis].as_constant().is_none_or(|rows| rows > FEW_ROWS);
-    steps_of_sum(loops).filter(|_| has_rows && lies_in_words(loops, plan))
+    steps_of_sum(loops).filter(|_| lies_in_words(loops, plan))
 }
 
 /// The same wherever the factor with the rows lies.
@@ -100,10 +96,9 @@ pub fn steps_of_sum(loops: &Loops) -> Option<Steps> {
 
 /// Whether words of the factor with the rows are loaded from rows that are the same step apart.
 pub fn lies_in_words(loops: &Loops, plan: &Plan) -> bool {
-    let (Some(row), last) = (plan.row_axis, loops.axes.len() - 1) else { return false };
     let Term::Load(load) = loops.body.term(plan.row_factor) else { return false };
     let moves = |axis: usize| order::step(loops, load, axis).is_some_and(|step| !step.is(0));
-    load.guards.is_empty() && moves(row) && moves(last)
+    load.guards.is_empty() && plan.row_axis.is_none_or(moves) && moves(loops.axes.len() - 1)
 }
 
 /// A tile of rows: the how manieth it is, where it starts, how many it has, and the first of them that no tile before had.
@@ -275,10 +270,13 @@ impl Block<'_> {
         }
         let n_new = &Dim::constant(n_rows as i64) - new;
         let some = Dim::constant(FINISHED as i64);
-        b.for_loop(Span::new("f", 0, n_new.floor_div(&some), 1), &[], |b, some, _| {
-            finish(b, &(new + &(some * FINISHED as i64)), FINISHED);
-            Vec::new()
-        });
+        let n_whole = n_new.floor_div(&some);
+        if !n_whole.is(0) {
+            b.for_loop(Span::new("f", 0, n_whole, 1), &[], |b, some, _| {
+                finish(b, &(new + &(some * FINISHED as i64)), FINISHED);
+                Vec::new()
+            });
+        }
         let rest = n_new.modulo(&some);
         match rest.as_constant() {
             Some(0) => {}

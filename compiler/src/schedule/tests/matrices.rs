@@ -45,6 +45,8 @@ fn product(m: &str, k: i64, n: i64) -> String {
 #[test]
 fn products() {
     for (m, k, n) in [
+        (1, 64, 40),
+        (2, 64, 64),
         (3, 32, 32),
         (16, 24, 16),
         (20, 64, 40),
@@ -56,10 +58,8 @@ fn products() {
     ] {
         assert_eq!(with_matrices(&checked(&product(&m.to_string(), k, n), 1)), 1, "{m} {k} {n}");
     }
-    // Few rows, and depths without steps.
-    for (m, k, n) in [(1, 64, 64), (2, 64, 64), (20, 27, 64)] {
-        assert_eq!(with_matrices(&checked(&product(&m.to_string(), k, n), 1)), 0, "{m} {k} {n}");
-    }
+    // A depth without steps.
+    assert_eq!(with_matrices(&checked(&product("20", 27, 64), 1)), 0);
 }
 
 #[test]
