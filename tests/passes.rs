@@ -72,7 +72,7 @@ fn run_case(name: &str, text: &str) -> String {
     let says = |word: &str| text.lines().any(|line| line.strip_prefix("// ") == Some(word));
     context.narrowing = match name {
         "quantize" => Narrowing::Scaled { bits: if says("int4") { 4 } else { 8 }, group: 8 },
-        _ if name == "narrow" || says("bf16") => Narrowing::Factors(DType::BF16),
+        _ if matches!(name, "even" | "narrow") || says("bf16") => Narrowing::Factors(DType::BF16),
         _ => Narrowing::None,
     };
     context.narrow_products = !says("narrow products are slow");
@@ -204,6 +204,7 @@ passes! {
     cse "cse"
     dce "dce"
     differentiate "differentiate"
+    even "even"
     expand "expand"
     fold "fold"
     fuse "fuse"

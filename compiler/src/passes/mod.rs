@@ -10,6 +10,7 @@ pub mod canonicalize;
 pub mod cse;
 pub mod dce;
 pub mod differentiate;
+pub mod even;
 pub mod expand;
 mod facts;
 pub mod fold;

@@ -37,7 +37,7 @@ pub fn without_units(mut loops: Loops) -> Loops {
 }
 
 /// Renames axes, all at once; one is gone.
-fn rename(loops: &Loops, axes: Vec<Dim>, gone: usize, to: impl Fn(usize) -> Dim) -> Loops {
+pub fn rename(loops: &Loops, axes: Vec<Dim>, gone: usize, to: impl Fn(usize) -> Dim) -> Loops {
     let n_parallel = loops.n_parallel - usize::from(gone < loops.n_parallel);
     let inner = loops.inner.iter().filter(|&&axis| axis != gone).map(|&axis| axis - usize::from(axis > gone)).collect();
     let n_old = loops.axes.len();

@@ -12,6 +12,7 @@ mod block;
 mod cuts;
 pub mod depth;
 mod grid;
+mod joined;
 pub mod matrices;
 pub mod pairs;
 mod run;

@@ -7,7 +7,7 @@
 use super::Plan;
 use super::block::Block;
 use super::depth::Stretch;
-use super::run;
+use super::{joined, run};
 use crate::graph::{DType, Dim};
 use crate::kernel::matrix::SIDE;
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
@@ -39,6 +39,9 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<(Loops, Plan)> {
         return None;
     }
     let mut loops = loops.without_guards_of_panels();
+    if let Some(joined) = joined::find(&loops).filter(|joined| fills_more(joined, &loops)) {
+        loops = joined;
+    }
     let mut plan = super::find(&loops, &loops.stages[0], machine)?;
     if let Some((flat, run)) = run::find(&loops, &plan) {
         plan = Plan { run: Some(run), ..super::find(&flat, &flat.stages[0], machine)? };
@@ -76,6 +79,12 @@ pub struct Steps {
 /// The steps of a sum, if both factors lie so that registers can hold them.
 fn steps(loops: &Loops, plan: &Plan) -> Option<Steps> {
     steps_of_sum(loops).filter(|_| lies_in_words(loops, plan))
+}
+
+/// Whether a step of one nest multiplies more words than one of the other.
+fn fills_more(one: &Loops, other: &Loops) -> bool {
+    let words = |loops: &Loops| steps_of_sum(loops).filter(|steps| steps.rest == 0).map_or(0, |steps| steps.words);
+    words(one) > words(other)
 }
 
 /// The same wherever the factor with the rows lies.

@@ -45,7 +45,7 @@ fn moves(load: &Load, axis: usize) -> bool {
 }
 
 /// The nest with one position in an operand for all of those at which two axes move.
-fn flat(loops: &Loops, operand: usize, axes: [usize; 2]) -> Option<Loops> {
+pub fn flat(loops: &Loops, operand: usize, axes: [usize; 2]) -> Option<Loops> {
     let symbols = axes.map(Loops::symbol);
     let loads = loops.body.loads(&loops.roots()).into_iter().filter(|load| load.operand == operand);
     let mut range: Option<(usize, usize)> = None;

@@ -6,7 +6,7 @@ use crate::graph::parse::{Library, parse};
 use crate::ops;
 use crate::passes::pack::Width;
 use crate::passes::pipeline::PIPELINE;
-use crate::passes::{Context, Narrowing, run_pipeline};
+use crate::passes::{Context, Narrowing, Pass, run_pipeline};
 
 /// What is done to the scores `%3`; the last value is `%9`.
 pub(super) struct Scores<'a> {
@@ -168,6 +168,8 @@ fn wide_values() {
 /// A step of decoding, with heads that share their keys, and some rows more: nothing is packed.
 #[test]
 fn few_rows_read_keys_as_they_lie() {
+    // A mask that hides keys from all queries would leave as few keys as rows.
+    let passes: Vec<&Pass> = PIPELINE.iter().copied().filter(|pass| pass.name != "hidden").collect();
     for (rows, keys, depth) in [("1", "N", "4"), ("7", "1100", "19"), ("3", "37", "70"), ("15", "N", "16")] {
         for steps in [PLAIN, BIASED, CAUSAL, WINDOW] {
             let text = text(&Scores { rows, keys, steps }, depth, "2");
@@ -176,7 +178,7 @@ fn few_rows_read_keys_as_they_lie() {
                 let width = |columns: &Dim, dtype, rows| machine.panel_width(columns, dtype, rows);
                 let mut context = Context::default();
                 context.panel = Some(&width);
-                let lowered = run_pipeline(&graph, PIPELINE, &context).expect(&text);
+                let lowered = run_pipeline(&graph, &passes, &context).expect(&text);
                 let found = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend");
                 let id = found.unwrap_or_else(|| panic!("no attention in {lowered}"));
                 assert!(!lowered.to_string().contains("pack"), "{lowered}");

@@ -91,6 +91,9 @@ fn convolutions() {
         ([7, 7], 1, 1, [32, 64]),
         ([12, 10], 3, 2, [32, 16]),
         ([6, 40], 5, 1, [8, 32]),
+        ([9, 9], 3, 1, [3, 40]),
+        ([20, 20], 7, 2, [3, 64]),
+        ([9, 12], 3, 1, [5, 32]),
     ] {
         let text = convolution(image, window, stride, channels);
         assert_eq!(with_matrices(&checked(&text, 2)), 1, "{text}");
