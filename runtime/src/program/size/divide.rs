@@ -47,7 +47,9 @@ impl Dim {
         (&(self + divisor) - 1).floor_div(divisor)
     }
 
-    /// `self mod divisor`, with the sign of the divisor. Terms that the divisor divides vanish.
+    /// `self mod divisor`, with the sign of the divisor. Terms that the divisor divides vanish, and a common factor leaves
+    /// the remainder as it leaves the floor, so that the two find each other:
+    /// `(c·a + r) mod (c·m) = c·((a + floor(r / c)) mod m) + (r mod c)`.
     pub fn modulo(&self, divisor: &Dim) -> Dim {
         if let (Some(a), Some(b)) = (self.as_constant(), divisor.as_constant())
             && let Some(remainder) = modulo(a, b)
@@ -62,6 +64,11 @@ impl Dim {
             && let Some(remainder) = modulo(a, b)
         {
             return Dim::constant(remainder);
+        }
+        if let Some((part, by)) = without_common_factor(&rest, divisor)
+            && let Some(common) = divisor.exact_div(&by)
+        {
+            return &(&part.modulo(&by) * &common) + &Dim::constant(rest.constant_term()).modulo(&common);
         }
         match rest.single_atom() {
             Some(Atom::Mod(_, inner)) if inner == divisor => rest,

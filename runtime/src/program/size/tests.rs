@@ -23,6 +23,9 @@ fn equal_polynomials_are_equal_data() {
     assert_eq!(dim("floordiv(8*h + 15, 16)"), dim("floordiv(h + 1, 2)"));
     assert_eq!(dim("floordiv(6*h - 4*w - 1, 10)"), dim("floordiv(3*h - 2*w - 1, 5)"));
     assert_eq!(dim("16*floordiv(8*h + 15, 16) + mod(8*h + 15, 16)"), dim("8*h + 15"));
+    assert_eq!(dim("mod(6*h, 16)"), dim("2*mod(3*h, 8)"));
+    assert_eq!(dim("mod(8*h + 15, 16)"), dim("8*mod(h + 1, 2) + 7"));
+    assert_eq!(dim("16*floordiv(3*h, 8) + mod(6*h, 16)"), dim("6*h"));
     assert_eq!(dim("min(N + 1, N)"), dim("N"));
 }
 
