@@ -176,3 +176,20 @@ fn integers_that_no_float_is() {
         &[1, 5],
     );
 }
+
+/// Blocks, steps and what is left of both, of as many elements as share a factor with them.
+#[test]
+fn sums_over_multiples_of_open_sizes() {
+    for k in [2, 6, 12, 24] {
+        for reduced in ["reduce_sum(%1)", "reduce_max(%1)"] {
+            let text = format!(
+                r#"graph @call(%0 "x": data f32[N, N, {k}]) where N in 1.. {{
+                  %1: f32[N, N, {k}] = mul(%0, %0)
+                  %2: f32[] = {reduced}
+                  return %2 "y": data
+                }}"#
+            );
+            check_text(&text, &[1, 3]);
+        }
+    }
+}
