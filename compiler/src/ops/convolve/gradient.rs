@@ -3,7 +3,8 @@
 //! ```text
 //! y[o] = sum over t of w[t] * x[(o*s + t*d - low) / b]           s stride, d dilation, b base dilation, along each axis
 //! dx   = convolve(dy, w turned round)    stride b, dilation d, base dilation s
-//! dw   = convolve(x, dy)                 stride d, dilation s, base dilation b, with batch and channels exchanged
+//! dw   = convolve(x, dy)                 stride d, dilation s, base dilation b, with batch and channels exchanged, or,
+//!                                        where every channel is a group of its own, the batch as one more axis
 //! ```
 //! Invariant: padding is chosen so that as many places fit as the operand has elements, exactly.
 
@@ -105,10 +106,29 @@ fn kernel(b: &mut Builder, pull: &Pull, slides: &[Slide], g: Value) -> Built {
         }
     };
     let slides: Vec<Slide> = slides.iter().enumerate().map(across).collect();
+    if groups > 1 && w.shape[1].is(1) && w.shape[0].is(groups) {
+        return kernel_of_channels(b, pull, slides, [x, g]);
+    }
     let x = batch_for_channels(b, x, groups)?;
     let g = exchanged(b, g)?;
     let product = b.apply(&OP, &[x, g], typed(attrs(&slides, groups), pull.call, 1))?;
     exchanged(b, product)
+}
+
+/// Where no channels are summed over, the batch is an axis that the whole of `dy` slides over, in one place. Then the
+/// channels stay neighbours in both operands, which they are not as groups of the batch.
+fn kernel_of_channels(b: &mut Builder, pull: &Pull, mut slides: Vec<Slide>, [x, g]: [Value; 2]) -> Built {
+    let (w, groups) = (pull.call.operand(1), pull.call.attrs.int("groups"));
+    let zero = Dim::constant(0);
+    slides.insert(0, Slide { stride: 1, dilation: 1, base_dilation: 1, low: zero.clone(), high: zero });
+    let [x, g] = [exchanged(b, x)?, exchanged(b, g)?];
+    let [image, kernel] = [(x, 0), (g, 1)].map(|(value, at)| {
+        let mut shape = b.shape_of(value).to_vec();
+        shape.insert(at, Dim::constant(1));
+        b.reshape(value, &shape)
+    });
+    let product = b.apply(&OP, &[image?, kernel?], typed(attrs(&slides, groups), pull.call, 1))?;
+    b.reshape(product, &w.shape)
 }
 
 fn channels_first(b: &mut Builder, x: Value) -> Built {
