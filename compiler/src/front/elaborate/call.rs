@@ -140,6 +140,7 @@ impl<'a> Elaborator<'a> {
             (self.training, self.evaluating) = (false, true);
         }
         self.calls.push(span);
+        self.entered = &function.name.text;
         let result = self.call_body(function, &mut env, args, span);
         self.calls.pop();
         (self.training, self.evaluating) = outer;

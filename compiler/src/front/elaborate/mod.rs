@@ -130,6 +130,8 @@ struct Elaborator<'a> {
     context: Vec<Rc<Instance<'a>>>,
     /// The calls that are being read, outermost first.
     calls: Vec<Span>,
+    /// The function that was entered last.
+    entered: &'a str,
     /// Every declared member, with its initialiser.
     members: Vec<members::Declared<'a>>,
     /// Consts that have been evaluated, by file and item.
@@ -165,6 +167,7 @@ impl<'a> Elaborator<'a> {
             frames: Vec::new(),
             context: Vec::new(),
             calls: Vec::new(),
+            entered: "",
             members: Vec::new(),
             consts: std::collections::HashMap::new(),
             substitution: Vec::new(),
@@ -254,9 +257,14 @@ impl<'a> Elaborator<'a> {
         }
         if self.depth >= MAX_DEPTH {
             self.fuel = 0;
-            let diagnostic = Diagnostic::error("E0406", "this calls itself without end")
-                .at(span, "given up here")
-                .help("an `if` must end it: `if n == 0 { 1 } else { … }`");
+            let help = match ops::visible(self.entered) {
+                Some(op) => {
+                    format!("the op of this name is `ops.{}`: a function hides the op it is named after", op.name)
+                }
+                None => "an `if` must end it: `if n == 0 { 1 } else { … }`".to_string(),
+            };
+            let diagnostic =
+                Diagnostic::error("E0406", "this calls itself without end").at(span, "given up here").help(help);
             return Err(self.report(diagnostic));
         }
         self.depth += 1;
