@@ -177,11 +177,13 @@ impl Source<'_> {
         if let Some(near) = near.filter(|_| leads) {
             return Some(format!("did you mean `{near}`?"));
         }
+        let radix = ["0x", "0X", "0b", "0B", "0o", "0O"].iter().any(|prefix| found.starts_with(prefix));
         let is_number = found.starts_with(|c: char| c.is_ascii_digit());
         let hint = match piece {
             Piece::Item if place.before.is_none() => "a file holds `use`, `const`, `fn`, `module`, `model` and `train`",
             Piece::Entry if leads => "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`",
             _ if self.goes_on(place) => "the line above ends in an operator, so it goes on here",
+            _ if radix && expected == "a value" => "numbers are decimal: `255`, or `86_567`",
             _ if is_number && expected == "a value" => "a product is written `3 * x`, and no name starts with a digit",
             _ if !expected.contains("`,`") && !expected.contains("operator") => return None,
             _ if self.side_by_side(place) => "is a `,` or an operator missing between the two?",
