@@ -44,7 +44,9 @@ pub fn axes(call: &Call) -> Result<Axes, OpError> {
         let lost = of.iter().position(|name| !name.starts_with('[') && !operands[n - 1].contains(name));
         if let Some(lost) = lost {
             let message = format!("`{}` is not an axis of the updates", of[lost]);
-            return Err(OpError { at: Some(parsed.operands[idx][lost].at), ..OpError::attr("pattern", message) });
+            let error = OpError::attr("pattern", message)
+                .help("behind `->` stand the axes of the updates: \"[n] c, e -> e c\" adds rows of c to n places");
+            return Err(OpError { at: Some(parsed.operands[idx][lost].at), ..error });
         }
     }
     if let Some(result) = &parsed.result {
