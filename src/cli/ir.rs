@@ -150,6 +150,7 @@ fn kernels(args: &Args, model: &Model, options: &Options) -> Outcome {
             Err(Failure::Usage("drivers make the machine code of GPUs: see `--stage wgsl` or `cuda`".to_string()))
         }
         _ => {
+            driver::ask_for_code(&options).map_err(Error::from)?;
             let object = compile(&units, backend, &options.target).map_err(failed)?;
             print(&disassembly(&object)?)
         }

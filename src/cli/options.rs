@@ -30,8 +30,8 @@ pub struct Compilation {
     /// How many neighbours share a scale in int8 and int4; a multiple of 8 [default: 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(8..=1024))]
     pub group: Option<i64>,
-    /// What to compile for: the CPU of this machine (cpu or native), another (x86-64, x86-64-v2, x86-64-v3, x86-64-v4,
-    /// aarch64), its GPU (wgpu), or its NVIDIA GPU (cuda)
+    /// What to compile for: the CPU of this machine (cpu or native), another of its kind (x86-64, x86-64-v2, x86-64-v3,
+    /// x86-64-v4; or aarch64), its GPU (wgpu), or its NVIDIA GPU (cuda)
     #[arg(long, default_value = "native", value_name = "TARGET")]
     pub target: String,
     /// Check graphs and kernels after every stage

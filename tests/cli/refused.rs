@@ -116,3 +116,15 @@ fn weights_beyond_any_memory_are_no_fault_of_the_compiler() {
     let said = tw(&["inspect", &file, "--set", &most]);
     assert!(said.out.contains("parameters: more than 9.2e18"), "{}", said.all());
 }
+
+#[test]
+fn machine_code_of_another_architecture_is_not_made() {
+    let (folder, file) = folder(DOUBLE);
+    let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86-64" };
+    let program = path(folder.path(), "model.twprog");
+    for backend in tilewright::Backend::AVAILABLE {
+        let compile = ["compile", &file, "--target", other, "--backend", backend.name(), "-o", &program];
+        refused(&compile, 1, &["this build makes machine code for", "help: "]);
+    }
+    assert_eq!(tw(&["ir", &file, "--target", other, "--stage", "loop"]).code, 0);
+}

@@ -23,7 +23,7 @@ pub use stages::{
     Lowered, lower_entries, lower_graphs, lower_kernels, lower_watched, plan_entries, plan_graphs, prepared_values,
 };
 
-use crate::codegen::{Backend, Cache, CodegenError, Progress, Target, compile_cached};
+use crate::codegen::{Arch, Backend, Cache, CodegenError, Progress, Target, compile_cached};
 use crate::diag::suggest;
 use crate::graph::{DType, Model};
 use crate::kernel::Kernel;
@@ -134,6 +134,7 @@ pub fn compile(model: &Model, options: &Options) -> Result<Compiled, CompileErro
 }
 
 fn compile_anew(model: &Model, options: &Options) -> Result<Compiled, CompileError> {
+    ask_for_code(options)?;
     let mut times = Times::default();
     let lowered = timed(&mut times.passes, || lower_entries(model, options))?;
     let planned = timed(&mut times.plan, || plan_entries(model, &lowered, options))?;
@@ -144,6 +145,21 @@ fn compile_anew(model: &Model, options: &Options) -> Result<Compiled, CompileErr
     timed(&mut times.codegen, || add_code(&mut program, &planned.kernels, options))?;
     let remarks = lowered.remarks.into_iter().chain(planned.remarks).collect();
     Ok(Compiled { program, remarks, times })
+}
+
+/// The code generators of a build make code for the kind of CPU that it runs on; for others there are the stages before.
+pub fn ask_for_code(options: &Options) -> Result<(), CompileError> {
+    let arch = options.target.arch;
+    if arch == Arch::HOST || options.backend.is_for_gpus() {
+        return Ok(());
+    }
+    let [wanted, own] = [arch, Arch::HOST].map(|arch| arch.triple().split('-').next().unwrap_or_default());
+    Err(CompileError::Name {
+        message: format!("this build makes machine code for {own}, not for {wanted}"),
+        help: Some(format!(
+            "compile on such a machine; `tw ir --stage llvm --target {wanted}` shows what LLVM is given"
+        )),
+    })
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {
@@ -175,7 +191,7 @@ fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
 /// Why a model could not be compiled. All but `Name` and `Program` are faults of the compiler and carry what they are about.
 #[derive(Debug)]
 pub enum CompileError {
-    /// Something was asked for that the model does not have.
+    /// Something was asked for that the model, or this build, does not have.
     Name {
         message: String,
         help: Option<String>,
