@@ -368,7 +368,7 @@ impl<'a> Elaborator<'a> {
         let spans: Vec<Span> = operands.iter().map(|arg| arg.span).collect();
         let pairs: Vec<_> = operands.into_iter().map(|arg| (arg.value, arg.span)).collect();
         let wires = match op {
-            "einsum" => self.promote(pairs, true, bound.span)?,
+            "einsum" => self.promote(pairs, false, bound.span)?,
             _ => {
                 let mut wires = Vec::with_capacity(pairs.len());
                 for (value, span) in pairs {
@@ -377,10 +377,13 @@ impl<'a> Elaborator<'a> {
                 wires
             }
         };
+        // Sums of products of indices and sizes are still such.
+        let flexible = op == "einsum" && wires.iter().all(|wire| wire.flexible);
         let text_of = |text: &str| if op == "scatter" { text.replacen("->", ",", 1) } else { text.to_string() };
         let Value::Str(raw) = &text.value else { return Err(self.wanted("a pattern", &text.value, text.span)) };
         attrs.set("pattern", Attr::Str(text_of(raw)));
-        self.emit_pattern(op, &wires, attrs, &spans, text.span, bound.span).map(Value::Wire)
+        let made = self.emit_pattern(op, &wires, attrs, &spans, text.span, bound.span)?;
+        Ok(Value::Wire(Wire { flexible, ..made }))
     }
 
     fn emit_pattern(

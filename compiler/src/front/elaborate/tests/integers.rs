@@ -48,3 +48,19 @@ fn a_float_attribute_refuses_what_no_float_is() {
     let shown = shown(&program, &diagnostics);
     assert!(shown.contains("`value` is a float, and no float is 9007199254740993"), "{shown}");
 }
+
+#[test]
+fn products_of_integers_are_summed_in_their_type() {
+    let text = "model M() {
+        fn call(x: i8[2, 2], y: i8[2, 2]) -> i8[2, 2] { einsum(\"i k, k j -> i j\", x, y) }
+        fn shared(x: i8[2, 2], y: i8[2, 2]) -> i8[2] { einsum(\"i k, k j, i j -> i\", x, y, x) }
+        fn places(x: [3]) -> [3, 3] { einsum(\"i, j -> i j\", iota(3), iota(3)) * x }
+    }";
+    let bytes = |values: [i64; 4]| Tensor::ints(DType::I8, vec![2, 2], values.to_vec());
+    let inputs = [bytes([100, 2, 3, 4]), bytes([2, -1, 1, 5])];
+    assert_eq!(run(text, "call", &inputs)[0].as_ints(), Some(&[-54, -90, 10, 17][..]));
+    assert_eq!(run(text, "shared", &inputs)[0].as_ints(), Some(&[52, 98][..]));
+    let x = Tensor::floats(DType::F64, vec![3], vec![1.0, 0.5, 1.0]);
+    let wanted = [0.0, 0.0, 0.0, 0.0, 0.5, 2.0, 0.0, 1.0, 4.0];
+    assert_eq!(run(text, "places", &[x])[0].as_floats(), Some(&wanted[..]));
+}
