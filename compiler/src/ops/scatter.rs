@@ -4,14 +4,15 @@ use super::gather::{Place, check_indices, places};
 use super::pattern::{self, distinct_names, names};
 use crate::graph::{
     AttrKind, Attrs, Builder, Call, Cotangents, DType, Data, Default, Dim, Domain, Eval, EvalError, Gradient, Meaning,
-    OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Tensor, Type, Value, attr, round, wrap,
+    OpDef, OpError, Operands, Precision, Pull, Sample, Sampler, Scalar, Tensor, Type, Value, attr, round, wrap,
 };
 
 pub static OP: OpDef = OpDef {
     name: "scatter",
     doc: "Writes `updates` into `base` at positions given by the index operands, as in \"b [n] c, b m, b m c\" \
           (optionally with \"-> b n c\"). With `combine` = \"set\" later updates replace earlier ones, with \"add\" they \
-          are added. An index out of range is dropped.",
+          are added, with \"max\" and \"min\" the larger or the smaller of what meets there stays, NaN if any is. An index \
+          out of range is dropped.",
     operands: Operands::Variadic(&["base"], "index or updates"),
     attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("combine", AttrKind::Str, Default::Str("set"))],
     infer,
@@ -25,7 +26,30 @@ pub struct Axes {
     pub places: Vec<Place>,
     /// The names of the axes of each operand; the updates are the last.
     pub operands: Vec<Vec<String>>,
-    pub adds: bool,
+    pub combine: Combine,
+}
+
+/// What an update makes of what stands at its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Combine {
+    Set,
+    By(Scalar),
+}
+
+static COMBINE: &[(&str, Combine)] = &[
+    ("set", Combine::Set),
+    ("add", Combine::By(Scalar::Add)),
+    ("max", Combine::By(Scalar::Max)),
+    ("min", Combine::By(Scalar::Min)),
+];
+
+impl Combine {
+    pub fn scalar(self) -> Option<Scalar> {
+        match self {
+            Combine::Set => None,
+            Combine::By(scalar) => Some(scalar),
+        }
+    }
 }
 
 pub fn axes(call: &Call) -> Result<Axes, OpError> {
@@ -55,15 +79,12 @@ pub fn axes(call: &Call) -> Result<Axes, OpError> {
             return Err(OpError::attr("pattern", "the result of a scatter has the axes of its base"));
         }
     }
-    let adds = match call.attrs.str("combine").as_str() {
-        "add" => true,
-        "set" => false,
-        other => {
-            let message = format!("updates combine by \"set\" or \"add\", found \"{other}\"");
-            return Err(OpError::attr("combine", message));
-        }
+    let how = call.attrs.str("combine");
+    let Some((_, combine)) = COMBINE.iter().find(|(name, _)| *name == how) else {
+        let message = format!("updates combine by \"set\", \"add\", \"max\" or \"min\", found \"{how}\"");
+        return Err(OpError::attr("combine", message));
     };
-    Ok(Axes { places, operands, adds })
+    Ok(Axes { places, operands, combine: *combine })
 }
 
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
@@ -72,7 +93,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     check_indices(call, &axes.places, 1..last)?;
     pattern::sizes(call, &axes.operands)?;
     let (base, updates) = (call.operand(0), call.operand(last));
-    if base.dtype != updates.dtype || (axes.adds && base.dtype == DType::Bool) {
+    if base.dtype != updates.dtype || (axes.combine != Combine::Set && base.dtype == DType::Bool) {
         let message = format!("the updates are {} and the base is {}", updates.dtype, base.dtype);
         return Err(OpError::operand(last, message).help("cast one of them"));
     }
@@ -90,8 +111,10 @@ fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
             let mut data = base_data.to_vec();
             for (target, value) in targets.into_iter().zip(updates.iter()) {
                 let Some(target) = target else { continue };
-                let sum = if axes.adds { data[target] + value } else { *value };
-                data[target] = if declared { round(base.dtype, sum) } else { sum };
+                let by =
+                    |scalar: Scalar| scalar.def().float.map_or(f64::NAN, |combine| combine(data[target], *value, 0.0));
+                let made = axes.combine.scalar().map_or(*value, by);
+                data[target] = if declared { round(base.dtype, made) } else { made };
             }
             Tensor::floats(base.dtype, shape, data)
         }
@@ -99,7 +122,8 @@ fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
             let mut data = base_data.to_vec();
             for (target, value) in targets.into_iter().zip(updates.iter()) {
                 let Some(target) = target else { continue };
-                data[target] = if axes.adds { wrap(base.dtype, data[target].wrapping_add(*value)) } else { *value };
+                let by = |scalar: Scalar| scalar.def().int.map_or(0, |combine| combine(data[target], *value, 0));
+                data[target] = wrap(base.dtype, axes.combine.scalar().map_or(*value, by));
             }
             Tensor::ints(base.dtype, shape, data)
         }
@@ -139,35 +163,73 @@ fn targets(axes: &Axes, operands: &[Tensor]) -> Vec<Option<usize>> {
     targets
 }
 
-/// The base keeps what is not overwritten; an update gets what stands at its place, if it is the one that stayed.
+/// The base keeps what is not overwritten; an update gets what stands at its place, if it is the one that stayed. Equal
+/// extremes share it.
 fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
     let axes = axes(pull.call)?;
+    match axes.combine {
+        Combine::By(Scalar::Add) => gradient_of_sum(b, pull, &axes),
+        Combine::By(_) => gradient_of_extreme(b, pull, &axes),
+        Combine::Set => gradient_of_replaced(b, pull, &axes),
+    }
+}
+
+fn gradient_of_sum(b: &mut Builder, pull: &Pull, axes: &Axes) -> Cotangents {
     let last = pull.operands.len() - 1;
     let g = pull.cotangent()?;
     let mut cotangents = vec![None; pull.operands.len()];
-    let updates = pull.call.operand(last).clone();
-    if pull.wanted[0] {
-        cotangents[0] = Some(match axes.adds {
-            true => g,
-            false => {
-                let zeros = b.filled(0.0, updates.clone())?;
-                let operands = [&[g], &pull.operands[1..last], &[zeros]].concat();
-                b.apply(&OP, &operands, pull.call.attrs.clone())?
-            }
-        });
-    }
+    cotangents[0] = pull.wanted[0].then_some(g);
     if pull.wanted[last] {
-        let read = read_back(b, pull, &axes, g)?;
-        cotangents[last] = Some(match axes.adds {
-            true => read,
-            false => {
-                let stayed = stayed(b, pull, &axes)?;
-                let zeros = b.filled(0.0, updates)?;
-                b.select(stayed, read, zeros)?
-            }
-        });
+        cotangents[last] = Some(read_back(b, pull, axes, g)?);
     }
     Ok(cotangents)
+}
+
+fn gradient_of_replaced(b: &mut Builder, pull: &Pull, axes: &Axes) -> Cotangents {
+    let last = pull.operands.len() - 1;
+    let g = pull.cotangent()?;
+    let mut cotangents = vec![None; pull.operands.len()];
+    let zeros = b.filled(0.0, pull.call.operand(last).clone())?;
+    if pull.wanted[0] {
+        cotangents[0] = Some(scattered(b, pull, g, zeros, pull.call.attrs.clone())?);
+    }
+    if pull.wanted[last] {
+        let read = read_back(b, pull, axes, g)?;
+        let stayed = stayed(b, pull, axes)?;
+        cotangents[last] = Some(b.select(stayed, read, zeros)?);
+    }
+    Ok(cotangents)
+}
+
+/// Whoever equals the result shares the cotangent there, as in a reduction to the largest.
+fn gradient_of_extreme(b: &mut Builder, pull: &Pull, axes: &Axes) -> Cotangents {
+    let last = pull.operands.len() - 1;
+    let (g, result) = (pull.cotangent()?, pull.results[0]);
+    let (base, updates) = (pull.operands[0], pull.operands[last]);
+    let dtype = b.type_of(g).dtype;
+    let found = read_back(b, pull, axes, result)?;
+    let (base_stays, update_stays) = (b.eq(base, result)?, b.eq(updates, found)?);
+    let (of_base, of_updates) = (b.cast(base_stays, dtype)?, b.cast(update_stays, dtype)?);
+    let adding = pull.call.attrs.clone().with("combine", "add");
+    let n = scattered(b, pull, of_base, of_updates, adding)?;
+    let share = b.div(g, n)?;
+    let mut cotangents = vec![None; pull.operands.len()];
+    if pull.wanted[0] {
+        let zero = b.number(0.0, share)?;
+        cotangents[0] = Some(b.select(base_stays, share, zero)?);
+    }
+    if pull.wanted[last] {
+        let read = read_back(b, pull, axes, share)?;
+        let zero = b.number(0.0, read)?;
+        cotangents[last] = Some(b.select(update_stays, read, zero)?);
+    }
+    Ok(cotangents)
+}
+
+/// The same scatter with another base and other updates.
+fn scattered(b: &mut Builder, pull: &Pull, base: Value, updates: Value, attrs: Attrs) -> Result<Value, OpError> {
+    let indices = &pull.operands[1..pull.operands.len() - 1];
+    b.apply(&OP, &[&[base], indices, &[updates]].concat(), attrs)
 }
 
 /// For each update, what stands in a tensor like the base at its place.
@@ -196,8 +258,7 @@ fn stayed(b: &mut Builder, pull: &Pull, axes: &Axes) -> Result<Value, OpError> {
     let number = b.apply(&super::iota::OP, &[], Attrs::none().with("size", Dim::product(shape)))?;
     let number = b.reshape(number, shape)?;
     let nobody = b.filled(-1.0, base.with_dtype(DType::I64))?;
-    let operands = [&[nobody], &pull.operands[1..last], &[number]].concat();
-    let written = b.apply(&OP, &operands, pull.call.attrs.clone())?;
+    let written = scattered(b, pull, nobody, number, pull.call.attrs.clone())?;
     let written = read_back(b, pull, axes, written)?;
     b.eq(written, number)
 }
@@ -217,7 +278,7 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
         ("[n], m b, m b", vec![vec![n], vec![m.clone(), b.clone()], vec![m, b]]),
     ];
     let (text, shapes) = sampler.pick(&choices).clone();
-    let attrs = Attrs::none().with("pattern", text).with("combine", *sampler.pick(&["set", "add"]));
+    let attrs = Attrs::none().with("pattern", text).with("combine", *sampler.pick(&["set", "add", "max", "min"]));
     let mut sample = Sample::floats(shapes, attrs);
     sample.operands[1].dtype = DType::I64;
     sample.domains[1] = Domain { low: -1.0, high: 6.0 };

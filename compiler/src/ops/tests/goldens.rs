@@ -49,6 +49,8 @@ const PATTERNS: &[(&str, i64, &str, &str, &str)] = &[
     ("embedding", 0, "gather", "[n] c, b m -> b m c", ""),
     ("scatter", 0, "scatter", "[n] c, m c, m c -> n c", "set"),
     ("scatter_add", 0, "scatter", "[n] c, m c, m c", "add"),
+    ("scatter_max", 0, "scatter", "[n] c, m c, m c", "max"),
+    ("scatter_min", 0, "scatter", "[n] c, m c, m c", "min"),
     ("scatter_add", 1, "scatter", "r [n], r m, r m", "add"),
 ];
 

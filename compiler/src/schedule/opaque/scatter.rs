@@ -134,7 +134,10 @@ impl Scatter<'_> {
             .collect();
         let update = self.read(b, last, at);
         let update = b.broadcast(update, [self.width]);
-        let value = if self.axes.adds { self.sum(b, &target, update) } else { update };
+        let value = match self.axes.combine.scalar() {
+            Some(scalar) => self.combined(b, scalar, &target, update),
+            None => update,
+        };
         b.store(self.result, target, self.guards.clone(), value);
     }
 
@@ -149,12 +152,12 @@ impl Scatter<'_> {
         b.load(self.operands[operand], [if varies { self.width } else { 1 }], index, guards, 0.0)
     }
 
-    fn sum(&self, b: &mut Builder, target: &[Index], update: Value) -> Value {
+    fn combined(&self, b: &mut Builder, scalar: Scalar, target: &[Index], update: Value) -> Value {
         let dtype = b.type_of(update).dtype;
         let wide = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
         let old = b.load(self.result, [self.width], target.iter().cloned(), self.guards.clone(), 0.0);
         let (old, update) = (b.cast(old, wide), b.cast(update, wide));
-        let sum = b.scalar(Scalar::Add, &[old, update]);
-        b.cast(sum, dtype)
+        let combined = b.scalar(scalar, &[old, update]);
+        b.cast(combined, dtype)
     }
 }

@@ -200,7 +200,7 @@ fn scattered_updates_keep_their_order() {
         ("b [v], n b, n b", [vec![3.into(), 21.into()], vec![n.clone(), 3.into()], vec![n.clone(), 3.into()]]),
         ("[v] c, n c, n c", [vec![4.into(), 19.into()], vec![n.clone(), 19.into()], vec![n, 19.into()]]),
     ];
-    for ((pattern, shapes), combine) in patterns.iter().flat_map(|p| [(p, "set"), (p, "add")]) {
+    for ((pattern, shapes), combine) in patterns.iter().flat_map(|p| ["set", "add", "max", "min"].map(|how| (p, how))) {
         let dtypes = [DType::F32, DType::I64, DType::F32];
         let operands: Vec<Type> = shapes.iter().zip(dtypes).map(|(s, d)| Type::new(d, s.clone())).collect();
         let attrs = Attrs::none().with("pattern", *pattern).with("combine", combine);
