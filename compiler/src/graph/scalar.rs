@@ -122,8 +122,8 @@ pub static DEFS: &[ScalarDef] = &[
     def(Sub, "sub", 2, S::Number, Some(|a, b, _| a - b), Some(|a, b, _| a.wrapping_sub(b))),
     def(Mul, "mul", 2, S::Number, Some(|a, b, _| a * b), Some(|a, b, _| a.wrapping_mul(b))),
     def(Div, "div", 2, S::Float, Some(|a, b, _| a / b), None),
-    // Division of integers by zero gives zero, so that no input can trap; the float form is the floor of the quotient.
-    def(FloorDiv, "floor_div", 2, S::Number, Some(|a, b, _| (a / b).floor()), Some(|a, b, _| int_floor_div(a, b))),
+    // Division of integers by zero gives zero, so that no input can trap; the float form is the floor of the exact quotient.
+    def(FloorDiv, "floor_div", 2, S::Number, Some(|a, b, _| float::floor_div(a, b)), Some(|a, b, _| int_floor_div(a, b))),
     def(Modulo, "modulo", 2, S::Number, Some(|a, b, _| float::modulo(a, b)), Some(|a, b, _| int_modulo(a, b))),
     def(Fma, "fma", 3, S::Float, Some(|a, b, c| a.mul_add(b, c)), None),
     def(Neg, "neg", 1, S::Number, Some(|a, _, _| -a), Some(|a, _, _| a.wrapping_neg())),

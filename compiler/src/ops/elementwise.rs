@@ -20,7 +20,7 @@ scalar_ops! {
     SUB Sub "The difference; integers wrap.",
     MUL Mul "The product; integers wrap.",
     DIV Div "The quotient of floats.",
-    FLOOR_DIV FloorDiv "The quotient rounded down; an integer divided by zero gives zero.",
+    FLOOR_DIV FloorDiv "The exact quotient rounded down; an integer divided by zero gives zero.",
     MODULO Modulo "What `floor_div` leaves: it has the sign of the divisor; an integer modulo zero is itself.",
     FMA Fma "`a * b + c`, rounded once.",
     NEG Neg "The negative.",

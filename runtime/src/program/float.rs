@@ -8,6 +8,20 @@ pub fn modulo(a: f64, b: f64) -> f64 {
     if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
 }
 
+/// The greatest whole number that is not above the exact quotient, which the rounded one may be. A quotient by zero has no
+/// such number and stays as it is.
+pub fn floor_div(a: f64, b: f64) -> f64 {
+    let (quotient, rest) = (a / b, modulo(a, b));
+    if b == 0.0 {
+        quotient
+    } else if rest == b {
+        // What is less than `b` and of the other sign.
+        -1.0
+    } else {
+        (quotient - rest / b).round_ties_even()
+    }
+}
+
 /// `a` times 2 to the power of the floor of `b`. Where the power is no finite number, the product may be.
 pub fn scalb(a: f64, b: f64) -> f64 {
     let exponent = b.floor();

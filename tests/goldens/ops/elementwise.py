@@ -110,6 +110,8 @@ def binary() -> None:
     add("floor_mod", "float", [x, y], torch.remainder(x, y), note="the sign of the divisor")
     add("trunc_mod", "float", [x, y], torch.fmod(x, y), note="the sign of the dividend")
     add("floor_div", "float", [x, y], torch.floor(x / y))
+    x, y = f64(-1, 1, -1, 1, 0, INF, 1, -1, 0, NAN, -1e-300), f64(INF, INF, -INF, -INF, INF, 2, 0, 0, 0, 1, 1e300)
+    add("floor_div", "edges", [x, y], torch.floor_divide(x, y), note="of the exact quotient")
 
 
 def integers() -> None:

@@ -18,10 +18,7 @@ impl Lower<'_> {
             Abs if !dtype.is_signed() => a,
             FloorDiv if !dtype.is_float() => self.floor_div(a, operands[1]),
             Modulo if !dtype.is_float() => self.int_modulo(a, operands[1]),
-            FloorDiv => {
-                let quotient = self.op(Div, operands);
-                self.op(Floor, &[quotient])
-            }
+            FloorDiv => self.float_floor_div(a, operands[1]),
             Fma if !self.target.fma => {
                 let product = self.op(Mul, &[a, operands[1]]);
                 self.op(Add, &[product, operands[2]])
@@ -40,6 +37,19 @@ impl Lower<'_> {
             _ if crate::kernel::verify::is_primitive(scalar) => self.op(scalar, operands),
             _ => self.transcendental(scalar, operands, dtype),
         }
+    }
+
+    /// As the reference computes it: the quotient less that of the remainder is whole but for rounding.
+    fn float_floor_div(&mut self, a: Value, b: Value) -> Value {
+        let rest = self.scalar(Scalar::Modulo, &[a, b]);
+        let [quotient, of_rest] = [a, rest].map(|value| self.op(Scalar::Div, &[value, b]));
+        let whole = self.op(Scalar::Sub, &[quotient, of_rest]);
+        let whole = self.op(Scalar::Round, &[whole]);
+        let (minus_one, zero) = (self.like(a, -1.0), self.like(a, 0.0));
+        let is_small = self.op(Scalar::Eq, &[rest, b]);
+        let result = self.op(Scalar::Select, &[is_small, minus_one, whole]);
+        let by_zero = self.op(Scalar::Eq, &[b, zero]);
+        self.op(Scalar::Select, &[by_zero, quotient, result])
     }
 
     /// The smaller or the larger of two floats, the first of two equals, NaN if one of them is. Beside a number one

@@ -83,3 +83,25 @@ fn check(expansion: &Expansion, x: &[f32], w: &[f32], target: &TargetDesc) {
         assert!(keeps_sign || !ODD.contains(&expansion.scalar), "{}({x:e}) = {y:e}", expansion.scalar);
     }
 }
+
+/// The rounded quotient may be the integer above the exact one, or a zero where that is -1.
+#[test]
+fn floats_are_divided_down_exactly() {
+    let samples = samples();
+    let few = |idx: usize, x: f32| x * (1 + idx % 300) as f32;
+    let mut partners = partners(&samples);
+    partners.push(samples.iter().enumerate().map(|(idx, &x)| x / (1 + idx % 300) as f32).collect());
+    partners.push(samples.iter().enumerate().map(|(idx, &x)| few(idx, x)).collect());
+    partners.push(samples.iter().map(|_| f32::INFINITY).collect());
+    for (divisors, target) in
+        partners.iter().flat_map(|own| [TargetDesc::AVX512, TargetDesc::SSE].map(|target| (own, target)))
+    {
+        let found = apply(Scalar::FloorDiv, [&samples, divisors], &target);
+        for ((&a, &b), &found) in samples.iter().zip(divisors).zip(&found) {
+            let wanted = Scalar::FloorDiv.def().float.expect("of floats")(a.into(), b.into(), 0.0) as f32;
+            let near = wanted.abs() > 4e6 && (found - wanted).abs() <= 3e-7 * wanted.abs();
+            let fits = near || found == wanted || found.is_nan() && wanted.is_nan();
+            assert!(fits, "floor_div({a:e}, {b:e}) = {found:e}, not {wanted:e}");
+        }
+    }
+}
