@@ -111,3 +111,19 @@ fn the_interpreter_gives_the_floats_that_were_asked_for() {
         assert!(said.out.contains(&format!("{float}[1]")), "{}", said.out);
     }
 }
+
+/// A cast that a spec writes rounds on every engine, also on the one that computes in f64.
+#[test]
+fn casts_to_narrow_floats_round_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (spec, output) = (path("cast.tw"), path("out.npz"));
+    std::fs::write(&spec, "model Cast() { fn call(x: [N]) -> [N] { float(bf16(x)) } }").unwrap();
+    for backend in crate::command::backends().iter().chain(&["interpreter"]) {
+        let input = "x=[1.003, 1.01171875, 1.00390625, -3.14159]";
+        let said = tw(&["run", &spec, "--backend", backend, "--input", input, "--output", &output]);
+        assert_eq!(said.code, 0, "{}", said.all());
+        let found = tilewright::runtime::data::read_npz(output.as_ref()).unwrap();
+        assert_eq!(found[0].1.view().to_f64(), [1.0, 1.015625, 1.0, -3.140625], "{backend}");
+    }
+}

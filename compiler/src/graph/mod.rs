@@ -45,6 +45,8 @@ pub use views::reshape_index;
 pub enum Precision {
     /// Every float in f64, whatever its type says.
     Wide,
+    /// As wide, but casts to f16 and bf16 round, as who writes one asks for.
+    Asked,
     /// Each result rounded to its declared type.
     Declared,
 }

@@ -150,7 +150,7 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
     let product = permuted(&product, &stored_shape, &order(&stored, [&axes.result, &[], &[]]));
     let tensor = Tensor::floats(eval.results[0].dtype, shape, product.into_owned());
     Ok(match eval.context.precision {
-        Precision::Wide => tensor,
+        Precision::Wide | Precision::Asked => tensor,
         Precision::Declared => tensor.cast(tensor.dtype),
     })
 }

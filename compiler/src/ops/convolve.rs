@@ -282,7 +282,7 @@ fn eval(eval: &Eval) -> Result<Tensor, EvalError> {
     let result = if last { permuted(&result, &shape, &to_last).into_owned() } else { result };
     let tensor = Tensor::floats(eval.results[0].dtype, stored_shape, result);
     Ok(match eval.context.precision {
-        Precision::Wide => tensor,
+        Precision::Wide | Precision::Asked => tensor,
         Precision::Declared => tensor.cast(tensor.dtype),
     })
 }

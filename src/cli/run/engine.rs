@@ -139,7 +139,7 @@ fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: St
         given.extend(params.map(|(idx, param)| (param.name.clone(), as_reference(set.get(idx)))));
         states.extend(set.states().map(|(name, value)| (name.to_string(), as_reference(value))));
     }
-    let mut engine = Interpreter::new(model, given, Precision::Wide).with_seed(args.weights.seed);
+    let mut engine = Interpreter::new(model, given, Precision::Asked).with_seed(args.weights.seed);
     states.into_iter().for_each(|(name, value)| engine.set_state(&name, value));
     for (name, value) in &args.source.dims {
         engine = engine.with_size(name, *value);

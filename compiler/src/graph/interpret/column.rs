@@ -57,9 +57,11 @@ impl Column {
     }
 
     pub fn cast(&self, to: DType, precision: Precision) -> Column {
+        let asked = precision == Precision::Asked && matches!(to, DType::F16 | DType::BF16);
         let column = match (self, to.is_float()) {
+            (Column::Float(values), true) if asked => Column::Float(values.iter().map(|&v| round(to, v)).collect()),
             (Column::Float(values), true) => Column::Float(values.clone()),
-            (Column::Int(values), true) if precision == Precision::Declared => {
+            (Column::Int(values), true) if precision == Precision::Declared || asked => {
                 Column::Float(values.iter().map(|&v| round_int(to, v)).collect())
             }
             (Column::Int(values), true) => Column::Float(values.iter().map(|&v| v as f64).collect()),

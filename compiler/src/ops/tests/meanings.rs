@@ -51,6 +51,19 @@ fn narrow_floats_are_summed_in_wide_ones() {
     assert_eq!((found[0].dtype, found[0].float_at(0)), (DType::BF16, 1000.0));
 }
 
+/// Where all else is wide too: who casts to them wants their rounding, halves to the even neighbour.
+#[test]
+fn casts_to_narrow_floats_round() {
+    let x = floats(&[1.003, 1.01171875, 1.00390625, -1.01953125, 1e39]);
+    for (to, wanted) in [
+        (DType::BF16, [1.0, 1.015625, 1.0, -1.015625, f64::INFINITY]),
+        (DType::F16, [1.0029296875, 1.01171875, 1.00390625, -1.01953125, f64::INFINITY]),
+    ] {
+        let found = run("cast", std::slice::from_ref(&x), Attrs::none().with("to", to), Precision::Asked).unwrap();
+        assert_eq!(found[0].as_floats().unwrap(), wanted, "{to}");
+    }
+}
+
 #[test]
 fn empty_reductions_give_their_identity() {
     let empty = floats(&[]);
