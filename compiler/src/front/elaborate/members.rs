@@ -164,16 +164,6 @@ impl<'a> Elaborator<'a> {
         }
         let what = "a member is a module, a `param` or a `state`";
         let name = &member.name.text;
-        if let Some((place, function)) = function_among(&value) {
-            let mut initial = function.chars();
-            let module: String = initial.next().into_iter().flat_map(char::to_uppercase).chain(initial).collect();
-            let message = format!("{what}, and number {place} of this list is a function");
-            let diagnostic = Diagnostic::error("E0311", message).at(member.value.span, value.show());
-            return Err(self.report(diagnostic.help(format!(
-                "give `{function}` a module, `module {module}() {{ fn call(x: [..]) -> [..] {{ {function}(x) }} }}`, and \
-                 write `{module}()`; or call it between them: `x |> {name}[0] |> {function}`"
-            ))));
-        }
         let message = format!("{what}, and this is {}", value.kind());
         let diagnostic = Diagnostic::error("E0311", message).at(member.value.span, value.show());
         Err(self.report(match value {
@@ -278,6 +268,7 @@ impl<'a> Elaborator<'a> {
                 Ok(self.add_member(slot, ty, init, env, Some(source.path.to_string())))
             }
             Value::Absent => Ok(Value::Absent),
+            function if function.is_function() => Ok(function.clone()),
             other => Err(self.wanted("a module or a param", &other.clone(), span)),
         }
     }
@@ -293,22 +284,15 @@ fn split<'a>(value: Outcome<Value<'a>>) -> (Value<'a>, Outcome<()>) {
 fn is_member(value: &Value) -> bool {
     match value {
         Value::Module(_) | Value::Slot(_) | Value::Absent | Value::Poison => true,
-        Value::List(items) => items.iter().all(is_member),
-        Value::Tuple(fields) => fields.iter().all(|field| is_member(&field.value)),
+        Value::List(items) => items.iter().all(is_among_members),
+        Value::Tuple(fields) => fields.iter().all(|field| is_among_members(&field.value)),
         _ => false,
     }
 }
 
-/// The first function in a list of members, and its place.
-fn function_among(value: &Value) -> Option<(usize, String)> {
-    let Value::List(items) = value else { return None };
-    let members = items.iter().any(is_member);
-    items.iter().enumerate().filter(|_| members).find_map(|(place, item)| match item {
-        Value::Function(closure) => Some((place, closure.function.name.text.clone())),
-        Value::Builtin(builtin) => Some((place, builtin.name.to_string())),
-        Value::Op(op) => Some((place, op.name.to_string())),
-        _ => None,
-    })
+/// A list is applied in turn, so functions may stand in it; they have no path.
+fn is_among_members(value: &Value) -> bool {
+    is_member(value) || value.is_function()
 }
 
 fn lives_at(value: &Value, place: &str) -> bool {

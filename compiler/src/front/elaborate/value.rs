@@ -201,6 +201,10 @@ impl<'a> Value<'a> {
         }
     }
 
+    pub fn is_function(&self) -> bool {
+        matches!(self, Value::Function(_) | Value::Builtin(_) | Value::Op(_))
+    }
+
     /// How a message names this kind of value.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -121,8 +121,12 @@ impl<'a> Elaborator<'a> {
         self.tensors_of(&ordered, span)
     }
 
-    /// The value with each module as the tuple of its params, at their names.
+    /// The value with each module as the tuple of its params, at their names. A function between modules has none.
     pub fn leaves_of_modules(&self, value: &Value<'a>) -> Value<'a> {
+        let within = |value: &Value<'a>| match value.is_function() {
+            true => Value::Absent,
+            false => self.leaves_of_modules(value),
+        };
         match value {
             Value::Module(instance) => {
                 let children = instance.children.borrow();
@@ -135,10 +139,9 @@ impl<'a> Elaborator<'a> {
                 };
                 Value::Tuple(Rc::new(children.iter().filter_map(learned).collect()))
             }
-            Value::List(items) => Value::list(items.iter().map(|item| self.leaves_of_modules(item)).collect()),
+            Value::List(items) => Value::list(items.iter().map(within).collect()),
             Value::Tuple(fields) => {
-                let field =
-                    |field: &Field<'a>| Field { name: field.name.clone(), value: self.leaves_of_modules(&field.value) };
+                let field = |field: &Field<'a>| Field { name: field.name.clone(), value: within(&field.value) };
                 Value::Tuple(Rc::new(fields.iter().map(field).collect()))
             }
             other => other.clone(),
@@ -162,6 +165,7 @@ impl<'a> Elaborator<'a> {
                 items.map(Value::list)
             }
             Value::Absent => Ok(Value::Absent),
+            function if function.is_function() => Ok(function.clone()),
             other => Err(self.wanted("a module", &other.clone(), span)),
         }
     }

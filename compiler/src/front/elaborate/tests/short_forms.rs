@@ -107,3 +107,25 @@ fn a_residual_network_pools_with_padding() {
     let call = model.entry("call").expect("the entry exists");
     assert_eq!(call.type_of(call.outputs()[0].value).to_string(), "real[B, 1000]");
 }
+
+#[test]
+fn functions_stand_among_members() {
+    let text = "module Scale(of: float) {
+        by = param [1] = of
+        fn call(x: [N]) -> [N] { by * x }
+    }
+    model M() {
+        let bends = [relu, exp]
+        body  = [Scale(2), bends[1], Scale(3), (bend: relu, after: Scale(5)).after]
+        twice = clone(body)
+        fn call(x: [N]) -> [N] { body(x) }
+        fn both(x: [N]) -> [N] { twice(eval(body)(x)) }
+        fn slope(x: [N]) -> [1] { grad(sum(body(x)), body)[2].by }
+    }";
+    let program = text_of(text);
+    let model = model(&program, "M", &Options::default());
+    let paths: Vec<&str> = model.params.iter().map(|param| param.path.as_str()).collect();
+    assert_eq!(paths, ["body.0.by", "body.2.by", "body.3.by", "twice.0.by", "twice.2.by", "twice.3.by"]);
+    assert!(model.entry("call").expect("the entry exists").to_string().contains("exp("));
+    assert!(model.entry("slope").is_some() && model.entry("both").is_some());
+}
