@@ -9,7 +9,8 @@ use crate::graph::{
 
 pub static OP: OpDef = OpDef {
     name: "softmax",
-    doc: "Exponentials along `axis`, scaled to sum to one. A row that is all -inf gives zeros.",
+    doc: "Exponentials along `axis`, scaled to sum to one. A row that is all -inf gives zeros, one with inf \
+          NaN.",
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1))],
     infer,
@@ -21,7 +22,8 @@ pub static OP: OpDef = OpDef {
 
 pub static LOG: OpDef = OpDef {
     name: "log_softmax",
-    doc: "The logarithm of `softmax`, computed without it: precise where that vanishes. A row that is all -inf stays so.",
+    doc: "The logarithm of `softmax`, computed without it: precise where that vanishes. A row that is all -inf stays so, \
+          one with inf is NaN.",
     meaning: Meaning::Expand(expand_log),
     operands: Operands::Fixed(&["x"]),
     attrs: &[attr("axis", AttrKind::Axis, Default::Int(-1))],
@@ -37,12 +39,15 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     Ok(vec![call.operand(0).clone()])
 }
 
-/// `x` minus its largest along the axis, the exponential of that, and their sums, which are not zero.
+/// `x` minus its largest along the axis, the exponential of that, and their sums, which are not zero. Where the largest is
+/// -inf nothing is subtracted; where it is inf, it less itself makes the row NaN.
 fn parts(b: &mut Builder, call: &Call, x: Value) -> Result<[Value; 3], OpError> {
     let axes = [call.axis("axis", call.operand(0).rank())?];
     let shape = b.shape_of(x);
     let largest = b.reduce(&reduction::MAX, x, &axes, true)?;
-    let largest = b.finite_or_zero(largest)?;
+    let (zero, nothing) = (b.number(0.0, largest)?, b.number(f64::NEG_INFINITY, largest)?);
+    let is_nothing = b.eq(largest, nothing)?;
+    let largest = b.select(is_nothing, zero, largest)?;
     let largest = b.broadcast(largest, &shape)?;
     let shifted = b.sub(x, largest)?;
     let e = b.exp(shifted)?;

@@ -92,6 +92,9 @@ def softmaxes() -> None:
         add(name, "one", [one], meaning(one, -1), axis=-1)
     gone = f64(-INF, -INF, -INF, 1, 2, 1).reshape(2, 3)
     rows = torch.where(torch.tensor([[True], [False]]), torch.zeros_like(gone), torch.softmax(gone, -1))
+    beyond = f64(INF, 1, 2, -INF, INF, -INF).reshape(2, 3)
+    for name, meaning in [("softmax", torch.softmax), ("log_softmax", torch.log_softmax)]:
+        add(name, "infinite", [beyond], meaning(beyond, -1), axis=-1)
     add("softmax", "a_row_masked_whole", [gone], rows, "zeros by our definition; PyTorch gives NaN", axis=-1)
 
 
