@@ -295,3 +295,49 @@ train Fit() {
     assert!(train(&["--save", "bend=a"]).err.contains("`bend` has no params and no states"));
     assert!(train(&["--save", "code=a"]).err.contains("did you mean `codes`?"));
 }
+
+const APART: &str = "\
+use nn { Linear }
+use optim { Sgd }
+
+train Apart() {
+    net = Linear(2, 1)
+
+    step labelled(x: [B, 2], y: [B], scale: [2], rate: []) {
+        minimize mean((net(x * scale)[:, 0] - rate * y) ^ 2) over net using Sgd(lr: 0.1)
+    }
+
+    step plain(z: [B, 2]) { minimize mean(net(z) ^ 2) over net using Sgd(lr: 0.1) }
+
+    loop { labelled, plain }
+}
+";
+
+/// Steps have examples of their own, sizes of their own, and take what is no example whole.
+#[test]
+fn each_step_has_its_own_number_of_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(folder.path().join(name));
+    let (spec, data) = (path("apart.tw"), path("data.npz"));
+    std::fs::write(&spec, APART).unwrap();
+    let array = |shape: &[usize]| Tensor::from_slice(shape, &vec![0.5f32; shape.iter().product()]).unwrap();
+    let write = |n_labels: usize| {
+        let arrays = [
+            ("x", array(&[8, 2])),
+            ("y", array(&[n_labels])),
+            ("z", array(&[20, 2])),
+            ("scale", array(&[2])),
+            ("rate", array(&[])),
+            ("unused", array(&[3])),
+        ];
+        let views: Vec<_> = arrays.iter().map(|(name, tensor)| (name.to_string(), tensor.view())).collect();
+        write_npz(data.as_ref(), &views).unwrap();
+        tw(&["train", &spec, "--data", &data, "--batch", "4", "--rounds", "7"])
+    };
+    let said = write(8);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let said = write(7);
+    assert_eq!(said.code, 1, "{}", said.all());
+    assert!(said.err.contains("the step `labelled` takes one example of each array"), "{}", said.err);
+    assert!(said.err.contains("`x` has 8 and `y` 7"), "{}", said.err);
+}

@@ -38,7 +38,8 @@ use super::term::{Failure, Outcome, hide_progress, note, progress, while_compili
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Arrays by the names of the steps' inputs; their first axis is that of the examples
+    /// Arrays by the names of the steps' inputs; their first axis is that of the examples, of which those of one step have
+    /// as many. An input whose first size is a number takes an array of just that size whole
     #[arg(long, value_name = "FILE.npz")]
     data: Option<PathBuf>,
     /// How often the schedule is gone through
@@ -101,7 +102,9 @@ pub fn run(args: Args) -> Outcome {
     stages::compiled(&executable.times, executable.program.kernels.len());
     args.samples.iter().try_for_each(|(entry, _)| samples::check(&executable.program, entry))?;
     let arrays = args.data.as_deref().map(read_npz).transpose()?.unwrap_or_default();
-    let batches = Batches::new(arrays, args.batch as usize, args.seed)?;
+    let ports = |step| executable.program.entry(step).map_or(&[][..], |entry| &entry.inputs);
+    let taken = model.schedule.iter().map(|(step, _)| (step.as_str(), ports(step)));
+    let batches = Batches::new(arrays, taken, args.batch as usize, args.seed)?;
     let source = match args.weights.is_empty() {
         false => WeightSource::Files(args.weights.clone()),
         true => WeightSource::Init { asked: true },
