@@ -150,9 +150,11 @@ fn initial_values_are_saved_and_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let (spec, _) = write(folder.path());
     let saved = folder.path().join("init.safetensors").to_string_lossy().into_owned();
-    let (_, started) = run(&spec, "init", folder.path(), &["--save-weights", &saved]);
-    let (_, again) = run(&spec, &saved, folder.path(), &[]);
-    assert_eq!(started, again);
+    for backend in backends().iter().chain(&["interpreter"]) {
+        let (_, started) = run(&spec, "init", folder.path(), &["--backend", backend, "--save-weights", &saved]);
+        let (_, again) = run(&spec, &saved, folder.path(), &["--backend", backend]);
+        assert_eq!(started, again, "{backend}");
+    }
     let said = tw(&["inspect", &spec, "--json"]);
     let facts: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let expected = serde_json::json!({ "path": "first.weight", "type": "real", "shape": [2] });

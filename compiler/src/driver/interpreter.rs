@@ -49,6 +49,11 @@ impl Interpreter {
         Ok(())
     }
 
+    /// The value of a param.
+    pub fn param(&self, path: &str) -> Option<&Tensor> {
+        self.params.get(path)
+    }
+
     /// What a checkpoint says of a state, instead of its initial value.
     pub fn set_state(&mut self, path: &str, value: Tensor) {
         self.states.insert(path.to_string(), value);

@@ -77,7 +77,8 @@ fn started(
 ) -> Result<Opened, Failure> {
     let program = Arc::clone(&executable.program);
     if let Some(path) = &args.weights.save_weights {
-        weights::save(path, &program, &set)?;
+        let params = program.params.iter().enumerate();
+        weights::save(path, params.map(|(idx, param)| (param.name.clone(), set.get(idx))))?;
     }
     // What fixes a size of a spec has done so already; elsewhere the session does, and knows the names.
     let sizes = if is_spec(&args.source.file) { Vec::new() } else { args.source.dims.clone() };
@@ -120,9 +121,6 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
 }
 
 fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
-    if args.weights.save_weights.is_some() {
-        return Err(Failure::Usage("`--save-weights` is for machine code, not for the interpreter".to_string()));
-    }
     let map = loaded.weight_map(args.weights.map.as_deref())?;
     let float = compilation.float();
     let inputs = inputs(&loaded.model, &entry, float)?;
@@ -146,6 +144,12 @@ fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: St
     }
     if initialize && !wanted.params.is_empty() {
         engine.initialize()?;
+    }
+    if let Some(path) = &args.weights.save_weights {
+        let value = |param: &ParamDecl| Some((param.name.clone(), array(engine.param(&param.name)?, float)));
+        let values = wanted.params.iter().filter_map(value).map(|(name, value)| Ok((name, value?)));
+        let values = values.collect::<Result<Vec<(String, Tensor)>, Error>>()?;
+        weights::save(path, values.iter().map(|(name, value)| (name.clone(), value.view())))?;
     }
     let engine = Engine::Interpreter(Box::new(engine), float);
     Ok(Opened { engine, name, entry, inputs, compile_seconds: 0.0, backend: "interpreter".to_string() })

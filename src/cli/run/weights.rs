@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tilewright::compiler::graph::Model;
 use tilewright::runtime::program::{ParamDecl, Program};
 use tilewright::runtime::weights::{MatchReport, WeightMap, WeightSet, write_safetensors};
-use tilewright::{Error, Options, initial_weights};
+use tilewright::{Error, Options, TensorRef, initial_weights};
 
 use super::super::term::{Failure, detail, note, spinner, while_compiling};
 
@@ -64,11 +64,9 @@ impl Wanted {
     }
 }
 
-/// Writes the parameters of a program as they are.
-pub fn save(path: &Path, program: &Program, weights: &WeightSet) -> Result<(), Error> {
-    let params = program.params.iter().enumerate();
-    let tensors: Vec<_> = params.map(|(idx, param)| (param.name.clone(), weights.get(idx))).collect();
-    write_safetensors(path, &tensors)?;
+/// Writes the parameters of a model as they are.
+pub fn save<'t>(path: &Path, params: impl Iterator<Item = (String, TensorRef<'t>)>) -> Result<(), Error> {
+    write_safetensors(path, &params.collect::<Vec<_>>())?;
     note(format!("wrote {}", path.display()));
     Ok(())
 }
