@@ -105,6 +105,15 @@ impl View<'_> {
         inside.map(|member| member.ty.n_elements().as_constant().unwrap_or(0)).fold(0, i64::saturating_add)
     }
 
+    /// The same as JSON: where no integer holds it, the nearest float.
+    fn params_json(&self, path: &str) -> serde_json::Value {
+        let inside = self.model.learned().filter(|member| within(&member.path, path));
+        match self.n_params(path) {
+            i64::MAX => inside.map(|member| about(&member.ty.shape)).sum::<f64>().into(),
+            exact => exact.into(),
+        }
+    }
+
     fn macs(&self, path: &str) -> Dim {
         let inside = self.costs.macs.iter().filter(|(at, _)| within(at, path));
         inside.fold(Dim::constant(0), |sum, (_, macs)| &sum + macs)
@@ -188,7 +197,7 @@ impl View<'_> {
 
     fn json(&self, entry: Option<&str>) -> serde_json::Value {
         serde_json::json!({
-            "model": self.model.name, "entry": entry, "params": self.model.n_params(),
+            "model": self.model.name, "entry": entry, "params": self.params_json(""),
             "macs": self.number(&self.macs("")), "macs_formula": self.macs("").to_string(),
             "activation_bytes": self.costs.activation_bytes,
             "entries": self.model.entries.iter().map(|graph| graph.name.as_str()).collect::<Vec<_>>(),
@@ -203,7 +212,7 @@ impl View<'_> {
             module.config.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
         serde_json::json!({
             "path": module.path, "kind": module.kind, "config": config,
-            "params": self.n_params(&module.path), "macs": self.number(&self.macs(&module.path)),
+            "params": self.params_json(&module.path), "macs": self.number(&self.macs(&module.path)),
             "members": module.members,
             "children": module.children.iter().map(|child| self.module_json(child)).collect::<Vec<_>>(),
         })
@@ -215,6 +224,10 @@ fn weight_json(member: &Member) -> serde_json::Value {
     let size = |dim: &Dim| dim.as_constant().map_or_else(|| dim.to_string().into(), serde_json::Value::from);
     let shape: Vec<serde_json::Value> = member.ty.shape.iter().map(size).collect();
     serde_json::json!({ "path": member.path, "type": member.ty.dtype.name(), "shape": shape })
+}
+
+fn about(shape: &[Dim]) -> f64 {
+    shape.iter().map(|dim| dim.as_constant().unwrap_or(0) as f64).product()
 }
 
 fn within(path: &str, of: &str) -> bool {

@@ -56,3 +56,19 @@ fn each_stage_says_how_long_it_took_to_those_who_ask() {
         assert!(!said.err.contains("passes "), "{}", said.all());
     }
 }
+
+/// No integer holds the count: it is said in about the right size, and not as the greatest integer.
+#[test]
+fn counts_beyond_integers_are_floats_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("huge.tw").to_string_lossy().into_owned();
+    let huge = "param [4_000_000_000, 2_000_000_000] = zeros";
+    let text = format!(
+        "model Huge() {{\n    a = {huge}\n    b = {huge}\n    c = param [3] = zeros\n    fn call(x: [3]) -> [3] {{ x + c }}\n}}\n"
+    );
+    std::fs::write(&spec, text).unwrap();
+    let said = tw(&["inspect", &spec, "--json"]);
+    let facts: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}", said.all()));
+    assert_eq!(facts["params"].as_f64(), Some(1.6e19), "{}", facts["params"]);
+    assert_eq!(facts["tree"]["params"], facts["params"]);
+}
