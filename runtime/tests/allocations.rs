@@ -80,6 +80,7 @@ fn program() -> Program {
         name: "call".into(),
         graph: String::new(),
         sizes: vec![SizeDecl { symbol: Symbol::new("N"), lo: 1, hi: None }],
+        names: vec![],
         scalars: vec![ScalarDecl { symbol: Symbol::new("rounds"), input: 1 }],
         checks: vec![Check {
             left: dim("rounds"),

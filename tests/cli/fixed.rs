@@ -41,3 +41,26 @@ fn a_size_that_is_another_can_be_fixed_by_its_own_name() {
     assert_eq!(said.code, 1, "{}", said.all());
     assert!(said.err.contains("[3]"), "{}", said.err);
 }
+
+/// A compiled file knows the names of the spec, and not only those of its symbols.
+#[test]
+fn a_compiled_file_knows_sizes_by_the_names_of_the_spec() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (spec, program) = (path("halves.tw"), path("halves.twprog"));
+    let text = "model Halves() {
+        fn call(x: [B, H]) -> [B, H / 4] where H % 4 == 0 { mean(rearrange(x, \"b (h p) -> b h p\", p: 4), axes: [-1]) }
+    }";
+    std::fs::write(&spec, text).unwrap();
+    let said = tw(&["compile", &spec, "-o", &program]);
+    assert_eq!(said.code, 0, "{}", said.all());
+    let run = |dim: &str| tw(&["run", &program, "--dim", dim, "--input", "x=[[1, 2, 3, 4]]"]);
+    for dim in ["H=4", "B=1"] {
+        assert_eq!(run(dim).code, 0, "{}", run(dim).all());
+    }
+    for (dim, why) in [("H=8", "H_4"), ("H=6", "H is 4*H_4, which is 6 for no number"), ("K=6", "`H`")] {
+        let said = run(dim);
+        assert_eq!(said.code, 1, "{}", said.all());
+        assert!(said.err.contains(why), "{dim}: {}", said.err);
+    }
+}

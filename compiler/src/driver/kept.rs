@@ -38,6 +38,7 @@ pub fn key(model: &Model, options: &Options) -> Option<String> {
         add(&members.len().to_string());
         members.iter().for_each(|member| add(&format!("{} {}", member.path, member.ty)));
     }
+    model.sizes.iter().for_each(|size| add(&format!("{} {} {}", size.entry, size.name, size.size)));
     model.entries.iter().chain(&initial_states(model)).for_each(|graph| add(&graph.to_string()));
     Some(hasher.finalize().to_hex().to_string())
 }

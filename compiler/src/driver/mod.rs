@@ -13,7 +13,7 @@ mod stages;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use tilewright_runtime::program::{self, Program};
+use tilewright_runtime::program::{self, Program, SizeName};
 
 pub use initial::{initial_params, initial_states, with_given_keys};
 pub use interpreter::Interpreter;
@@ -25,7 +25,7 @@ pub use stages::{
 
 use crate::codegen::{Arch, Backend, Cache, CodegenError, Progress, Target, compile_cached};
 use crate::diag::suggest;
-use crate::graph::{DType, Model};
+use crate::graph::{DType, Model, NamedSize};
 use crate::kernel::Kernel;
 use crate::passes::{Calibration, Narrowing, PassError, prepare};
 use crate::plan::PlanError;
@@ -142,6 +142,7 @@ fn compile_anew(model: &Model, options: &Options) -> Result<Compiled, CompileErr
         lower_kernels(&planned.kernels, options)?;
     }
     let mut program = planned.program;
+    name_sizes(&mut program, model);
     timed(&mut times.codegen, || add_code(&mut program, &planned.kernels, options))?;
     let remarks = lowered.remarks.into_iter().chain(planned.remarks).collect();
     Ok(Compiled { program, remarks, times })
@@ -160,6 +161,15 @@ pub fn ask_for_code(options: &Options) -> Result<(), CompileError> {
             "compile on such a machine; `tw ir --stage llvm --target {wanted}` shows what LLVM is given"
         )),
     })
+}
+
+/// Tells each entry what the spec calls those of its sizes that are symbols times or plus something.
+fn name_sizes(program: &mut Program, model: &Model) {
+    for NamedSize { entry, name, size } in model.sizes.iter().filter(|size| size.size.as_symbol().is_none()) {
+        if let Some(entry) = program.entries.iter_mut().find(|own| own.name == *entry) {
+            entry.names.push(SizeName { name: name.clone(), size: size.clone() });
+        }
+    }
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {

@@ -41,6 +41,7 @@ pub fn entry(draft: Draft, graph: &Graph, ports: Ports, kernels: &mut Kernels) -
         name: graph.name.clone(),
         graph: graph.to_string(),
         sizes: Vec::new(),
+        names: Vec::new(),
         scalars: scalars(graph, &ports),
         checks: checks(graph),
         inputs: ports.inputs,

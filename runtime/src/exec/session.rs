@@ -20,7 +20,7 @@ use super::poison::POISON;
 use super::pool::{Order, Pool};
 use super::prepared::{Shared, WeightCache};
 use super::profile::{Counter, StepTime};
-use super::sizes::Sizes;
+use super::sizes::{self, Sizes};
 use super::state::States;
 use crate::bytes::AlignedBytes;
 use crate::data::{Tensor, TensorMut, TensorRef};
@@ -122,11 +122,8 @@ impl Session {
         }
         let mut fixed = Sizes::default();
         for (name, value) in &options.sizes {
-            let symbol = Symbol::new(name);
-            if !program.entries.iter().any(|entry| entry.sizes.iter().any(|size| size.symbol == symbol)) {
-                return Err(unknown_size(&program, name));
-            }
-            fixed.insert(&symbol, *value, "fixed when the session was opened");
+            let (symbol, value) = sizes::named(&program, name, *value)?.ok_or_else(|| unknown_size(&program, name))?;
+            fixed.insert(&symbol, value, "fixed when the session was opened");
         }
         let n_entries = program.entries.len();
         let mut session = Session {
@@ -313,7 +310,9 @@ fn with_names<'a>(error: RunError, wrong: &str, names: impl Iterator<Item = &'a 
 
 fn unknown_size(program: &Program, name: &str) -> RunError {
     let sizes = program.entries.iter().flat_map(|entry| &entry.sizes);
-    let mut names: Vec<&str> = sizes.map(|size| size.symbol.name()).collect();
+    let called = program.entries.iter().flat_map(|entry| &entry.names);
+    let mut names: Vec<&str> = called.map(|size| size.name.as_str()).collect();
+    names.extend(sizes.map(|size| size.symbol.name()));
     names.sort_unstable();
     names.dedup();
     let error = RunError::new(ErrorKind::Name, format!("the program has no size `{name}`"));

@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::error::{ErrorKind, RunError, ShapeText};
 use crate::program::size::shape_under;
-use crate::program::{Check, Dim, Entry, Port, Symbol};
+use crate::program::{Check, Dim, Entry, Port, Program, Symbol};
 
 /// A size with the reason for its value, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,22 @@ impl Sizes {
         let bound = symbols.iter().filter_map(|symbol| self.bound(symbol));
         bound.map(|bound| format!("{} is {}: {}", bound.symbol, bound.value, bound.origin)).collect()
     }
+}
+
+/// The symbol behind the name of a size, and what it is where the size has this value. None if nothing has the name.
+pub fn named(program: &Program, name: &str, value: i64) -> Result<Option<(Symbol, i64)>, RunError> {
+    let symbol = Symbol::new(name);
+    if program.entries.iter().any(|entry| entry.sizes.iter().any(|size| size.symbol == symbol)) {
+        return Ok(Some((symbol, value)));
+    }
+    let mut called = program.entries.iter().flat_map(|entry| &entry.names);
+    let Some(size) = called.find(|size| size.name == name).map(|size| &size.size) else { return Ok(None) };
+    let found = only_unknown(size, &Sizes::default()).and_then(|(symbol, scale, offset)| {
+        let rest = value.checked_sub(offset).filter(|rest| rest.checked_rem(scale) == Some(0))?;
+        Some((symbol, rest.checked_div(scale).filter(|value| *value >= 0)?))
+    });
+    let message = || format!("{name} is {size}, which is {value} for no number");
+    found.map(Some).ok_or_else(|| RunError::new(ErrorKind::Input, message()))
 }
 
 /// Binds the sizes of an entry; `fixed` holds those that the session has decided already.

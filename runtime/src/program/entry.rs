@@ -17,6 +17,9 @@ pub struct Entry {
     /// The Graph IR that this entry was compiled from.
     pub graph: String,
     pub sizes: Vec<SizeDecl>,
+    /// What the spec calls sizes that are more than a symbol: `H` is `8*H_8`. Only who fixes a size by its name asks.
+    #[serde(default)]
+    pub names: Vec<SizeName>,
     /// Run-time scalars that checks may speak about. They never appear in a shape.
     #[serde(default)]
     pub scalars: Vec<ScalarDecl>,
@@ -39,6 +42,12 @@ pub struct SizeDecl {
     pub symbol: Symbol,
     pub lo: i64,
     pub hi: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SizeName {
+    pub name: String,
+    pub size: Dim,
 }
 
 /// A symbol that stands for the value of an `i64[]` input.

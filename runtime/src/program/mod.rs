@@ -21,7 +21,7 @@ pub const STEP_INPUT: &str = "step";
 
 pub use check::Malformed;
 pub use dtype::{DType, to_bf16, to_f16};
-pub use entry::{Check, Entry, Port, Relation, ScalarDecl, SizeDecl, Storage, ValueDecl, ValueId};
+pub use entry::{Check, Entry, Port, Relation, ScalarDecl, SizeDecl, SizeName, Storage, ValueDecl, ValueId};
 pub use plan::{
     Access, BlobId, Constant, InitValue, Kernel, KernelArg, KernelId, ParamDecl, PreparedDecl, Program, StateDecl,
     Target,

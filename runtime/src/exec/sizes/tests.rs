@@ -21,6 +21,7 @@ fn entry(ports: &[(&str, &[&str])], checks: &[(&str, Relation, &str)]) -> Entry 
         name: "call".into(),
         graph: String::new(),
         sizes: vec![size("B"), size("N")],
+        names: vec![],
         scalars: vec![],
         checks: checks.iter().map(check).collect(),
         inputs: ports.iter().map(port).collect(),

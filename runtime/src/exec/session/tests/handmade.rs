@@ -74,6 +74,7 @@ pub(super) fn entry(name: &str) -> Entry {
         name: name.into(),
         graph: String::new(),
         sizes: vec![SizeDecl { symbol: Symbol::new("N"), lo: 1, hi: Some(1000) }],
+        names: vec![],
         scalars: vec![],
         checks: vec![],
         inputs: vec![],
