@@ -34,6 +34,10 @@ use super::term::{Failure, Outcome, detail, hide_progress, note};
 /// Inputs are read from files (npy, npz, png, jpeg) or written out as numbers. An input of floats takes arrays of any
 /// numbers; one of integers takes integers that its type holds, and nothing is cut off. Weights come from a safetensors file, from
 /// the model's own initialisers (`init`), or from a function of their names (`synthetic`).
+///
+/// States, such as caches, start anew with each command and last as long as it: `--repeat` calls the entry again and again with
+/// the same input, each call going on from what the one before left, and reports the last. Calls with other inputs, or of other
+/// entries, such as a prefill and then steps that decode, need a session of the library: `Session::run` for each of them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -48,7 +52,7 @@ pub struct Args {
     /// picture is a batch of one
     #[arg(long = "input", short, value_name = "NAME=VALUE", value_parser = parse_given)]
     pub inputs: Vec<Given>,
-    /// Call the entry this often and report the median time
+    /// Call the entry this often, states going on from call to call, and report the median time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     /// Write the outputs to an npz file; or images, [B, 1, H, W] or [B, 3, H, W], side by side to a png file
