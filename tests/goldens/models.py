@@ -115,6 +115,59 @@ def lstm(input: int, hidden: int, depth: int) -> nn.Module:
     return nn.LSTM(input, hidden, depth, batch_first=True)
 
 
+# ---- layers of the prelude
+
+
+class Mlp(nn.Module):
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers[:-1]:
+            x = nn.functional.gelu(layer(x))
+        return self.layers[-1](x)
+
+
+class Layers(nn.Module):
+    """The members of `tests/specs/layers.tw`; each of its entries is told by its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlp = Mlp(6, 8, 6)
+        self.up1 = nn.ConvTranspose1d(6, 4, 3, stride=2, padding=1, groups=2, output_padding=1)
+        self.up2 = nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, dilation=2, bias=False)
+        self.batch1, self.batch3 = nn.BatchNorm1d(6), nn.BatchNorm3d(2)
+        self.inner1, self.inner2 = nn.InstanceNorm1d(6), nn.InstanceNorm2d(4, affine=True)
+        self.gru, self.lstm = nn.GRU(6, 5, batch_first=True), nn.LSTM(6, 5, batch_first=True)
+        self.look = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.decoder = nn.MultiheadAttention(6, 3, batch_first=True)
+
+    def image(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        pool = nn.functional.adaptive_avg_pool2d
+        return {"up": self.up2(x), "inner": self.inner2(x), "thirds": pool(x, 3), "whole": pool(x, 1)}
+
+    def volume(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"normed": self.batch3(x)}
+
+    def line(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {
+            "up": self.up1(x), "normed": self.batch1(x), "row": self.batch1(x[..., 0]), "inner": self.inner1(x),
+            "pool": nn.functional.adaptive_avg_pool1d(x, 4),
+        }  # fmt: skip
+
+    def sequence(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        (gru, h), (lstm, (hidden, cell)) = self.gru(x), self.lstm(x)
+        return {"mlp": self.mlp(x), "gru": gru, "h": h[0], "lstm": lstm, "hidden": hidden[0], "cell": cell[0]}
+
+    def attend(self, x: torch.Tensor, y: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        return {
+            "own": self.look(x, x, x)[0], "causal": self.decoder(x, x, x, attn_mask=later)[0],
+            "across": self.look(x, y, 2 * y, key_padding_mask=seen != 1)[0],
+        }  # fmt: skip
+
+
 # ---- loading
 
 

@@ -132,6 +132,10 @@ def run_mamba(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     return [{"logits": part if t.dim() == 2 else part[:, 0]} for part, t in zip(parts, tokens, strict=True)]
 
 
+def run_layers(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
+    return [getattr(model, entry)(**inputs) for entry, inputs in zip(LAYERS, calls, strict=True)]
+
+
 def run_bert(model: nn.Module, calls: list[Tensors]) -> list[Tensors]:
     outputs = []
     for inputs in calls:
@@ -292,6 +296,27 @@ def lstm(
     )  # fmt: skip
 
 
+def layers() -> Golden:
+    def call(entry: str, shapes: dict[str, tuple[int, ...]], outputs: str, **tokens: tuple[int, ...]) -> Call:
+        given = [Input(name, "f32", shape, {"key": f"input:layers:{entry}:{name}"}) for name, shape in shapes.items()]
+        given += [
+            Input(name, "i64", shape, {"key": f"input:layers:{name}", "vocabulary": 2}) for name, shape in tokens.items()
+        ]
+        return Call(entry, tuple(given), tuple(Stored(f"{entry}_{output}", output) for output in outputs.split()))
+
+    calls = (
+        call("image", dict(x=(2, 4, 7, 10)), "up inner thirds whole"),
+        call("volume", dict(x=(2, 2, 3, 4, 5)), "normed"),
+        call("line", dict(x=(3, 6, 7)), "up normed row inner pool"),
+        call("sequence", dict(x=(2, 5, 6)), "mlp gru h lstm hidden cell"),
+        call("attend", dict(x=(2, 4, 6), y=(2, 5, 6)), "own causal across", seen=(2, 5)),
+    )
+    return Golden(
+        "layers", "tests/specs/layers.tw", "Layers", "", {}, models.Layers, "", calls, run_layers, names=True
+    )
+
+
+LAYERS = ["image", "volume", "line", "sequence", "attend"]
 VIT = dict(image=224, classes=1000)
 DIGITS_CONFIG = dict(image=8, patch=2, dim=64, depth=4, heads=4, classes=10, channels=1)
 SHUFFLENET = dict(widths=[116, 232, 464], repeats=[4, 8, 4], top=1024, classes=1000)
@@ -397,4 +422,5 @@ def goldens() -> list[Golden]:
         mamba("mamba_tiny", "tiny", 2, (9, 2), dim=48, depth=2, size=8, vocab=128),
         lstm("lstm", "h512", 512, 1, 20, 6, 2_101_248),
         lstm("lstm_tiny", "tiny", 16, 2, 5, 1),
+        layers(),
     ]  # fmt: skip

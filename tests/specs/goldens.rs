@@ -25,6 +25,7 @@ const PLAN: &[(&str, When)] = &[
     ("gpt2_tiny_decode", When::Everywhere),
     ("lstm_tiny", When::Everywhere),
     ("lstm", When::Everywhere),
+    ("layers", When::Everywhere),
     ("bert_tiny", When::Everywhere),
     ("llama_tiny", When::Everywhere),
     ("shufflenet_v2_tiny", When::Everywhere),

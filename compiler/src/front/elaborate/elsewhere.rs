@@ -21,12 +21,12 @@ const NAMES: &[(&[&str], &str)] = &[
     (&["one_hot"], "`onehot(labels, size: 10)`"),
     (&["layer_norm"], "`use nn { LayerNorm }`, and in the model `norm = LayerNorm(dim)`"),
     (
-        &["ConvTranspose1d", "conv_transpose1d"],
-        "`convolve(x, flip(w, axes: [2]), base_dilation: stride, padding: kernel - 1 - padding)`, with `w: [out, in, kernel]`",
+        &["conv_transpose1d"],
+        "`use nn { ConvTranspose1d }`, and in the model `up = ConvTranspose1d(from, to, kernel: 4)`",
     ),
     (
-        &["ConvTranspose2d", "conv_transpose2d"],
-        "`convolve(x, flip(w, axes: [2, 3]), base_dilation: stride, padding: kernel - 1 - padding)`, with `w: [out, in, kernel, kernel]`",
+        &["conv_transpose2d"],
+        "`use nn { ConvTranspose2d }`, and in the model `up = ConvTranspose2d(from, to, kernel: 4)`",
     ),
     (
         &["ConvTranspose3d", "conv_transpose3d"],
