@@ -9,6 +9,13 @@ use crate::command::{DIGITS, DIGITS_WEIGHTS, Said, backends, tw};
 /// What they are, too.
 const LABELS: [&str; 2] = ["--labels", "specs/vision/digits/held_out.npz:labels"];
 
+const SMALL: &str = "use nn { Linear }
+model Small() {
+    a = Linear(4, 4)
+    fn call(x: [B, 4]) -> [B, 4] { a(x) }
+}
+";
+
 fn labelled(more: &[&str]) -> Said {
     tw(&[&DIGITS[..], &LABELS, more].concat())
 }
@@ -65,11 +72,17 @@ fn what_stays_wide_is_listed() {
     let said = tw(&["inspect", "specs/vision/vit.tw", "--preset", "digits", "--dim", "B=1", "--precision", "bf16"]);
     assert_eq!(said.code, 0, "{}", said.all());
     let listed: Vec<&str> = said.out.lines().filter(|line| line.contains("stays in f32: ")).collect();
-    let is_odd = |line: &&str| line.contains("attn") || line.contains("patches");
     // Where bf16 is multiplied more slowly than f32, everything stays; else what is no weight, or is small.
     let options = Options { narrowing: Narrowing::Factors(DType::BF16), ..Options::new() };
     match options.narrow_products() {
-        true => assert!(!listed.is_empty() && listed.iter().all(is_odd), "{}", said.out),
+        true => {
+            assert!(listed.iter().all(|line| line.contains("attn")), "{}", said.out);
+            let folder = tempfile::tempdir().unwrap();
+            let spec = folder.path().join("small.tw");
+            std::fs::write(&spec, SMALL).unwrap();
+            let said = tw(&["inspect", &spec.to_string_lossy(), "--precision", "bf16"]);
+            assert!(said.out.contains("a: narrow: `contract` stays in f32: its weight is small"), "{}", said.all());
+        }
         false => {
             assert!(listed.iter().any(|line| line.contains("fc1") && line.contains("slower here")), "{}", said.out)
         }
