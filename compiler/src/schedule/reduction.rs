@@ -27,6 +27,9 @@ use crate::seeded::{Fault, is};
 const CHUNK: i64 = 512;
 /// Numbers of four bytes in a line.
 const LANES_OF_LINE: u64 = 16;
+/// Rows of so many points take long enough for few of them to be an item, and so many items for each thread are enough.
+const LONG: i64 = 256;
+const MANY_ITEMS: i64 = 32;
 /// A loop of at most so many steps is written out.
 const UNROLLED: i64 = 4;
 /// A row of so few points is divided faster than its divisor is inverted.
@@ -95,10 +98,16 @@ impl<'a> Rows<'a> {
     fn chunk_size(&self, lanes: usize) -> i64 {
         let others = (0..self.loops.axes.len()).filter(|axis| !self.loops.inner.contains(axis) && *axis != lanes);
         let items: i64 = others.filter_map(|axis| self.loops.axes[axis].as_constant()).product();
-        let share = (self.machine.threads as i64 / items.max(1)).max(1);
+        let depth = self.loops.inner.iter().filter_map(|&axis| self.loops.axes[axis].as_constant()).product::<i64>();
+        // Long rows are worth an item for each strip, so that threads share them out evenly.
+        let (wanted, unit) = match depth >= LONG {
+            true => (MANY_ITEMS, self.machine.strip()),
+            false => (1, self.machine.lanes),
+        };
+        let share = (wanted * self.machine.threads as i64 / items.max(1)).max(1);
         let even = self.loops.axes[lanes].as_constant().map_or(CHUNK, |extent| (extent + share - 1) / share);
-        let line = self.machine.lanes.max(LANES_OF_LINE) as i64;
-        ((even + line - 1) / line * line).min(CHUNK)
+        let unit = unit.max(LANES_OF_LINE) as i64;
+        ((even + unit - 1) / unit * unit).min(CHUNK)
     }
 
     /// One tile of rows, one in each lane.

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(200);
 const CHUNKS_PER_THREAD: usize = 8;
 const MAX_WORKERS: usize = 255;
+/// Sizes of chunks that are tried, but for the largest.
+const FEW_TRIED: usize = 3;
 
 /// Layout of the word: region number (32 bits), workers inside (8), chunks claimed by workers
 /// (12), by the caller (12). With all bits of the last set it is closed: no region has as many.
@@ -123,8 +125,7 @@ impl Pool {
     /// `body` is raised again here once nothing uses `body` any more.
     pub fn run(&self, n_items: usize, min_chunk: usize, order: Order, body: &Body<'_>) {
         let min_chunk = min_chunk.max(1);
-        let most_chunks = (self.threads() * CHUNKS_PER_THREAD).min(COUNT as usize - 1);
-        let chunk = min_chunk.max(n_items.div_ceil(most_chunks));
+        let chunk = min_chunk.max(even_chunk(n_items, self.threads()));
         let busy = &self.shared.busy.0;
         if n_items <= min_chunk || self.workers.is_empty() || busy.swap(true, Acquire) {
             return match order {
@@ -142,6 +143,15 @@ impl Pool {
             resume_unwind(payload);
         }
     }
+}
+
+/// Items of a chunk, so that each thread has some chunks and none has many items more than others.
+fn even_chunk(n_items: usize, threads: usize) -> usize {
+    let largest = (n_items / (threads * CHUNKS_PER_THREAD)).max(1);
+    let smallest = largest.div_ceil(2).max(largest.saturating_sub(FEW_TRIED));
+    let most_of_thread = |chunk: &usize| n_items.div_ceil(*chunk).div_ceil(threads) * chunk;
+    let even = (smallest..=largest).rev().min_by_key(most_of_thread).unwrap_or(largest);
+    even.max(n_items.div_ceil(COUNT as usize - 1))
 }
 
 /// All chunks, the last one first.

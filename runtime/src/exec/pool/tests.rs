@@ -174,3 +174,20 @@ fn a_caller_takes_all_that_a_busy_worker_leaves() {
     });
     assert_eq!((n_own.into_inner(), n_others.into_inner()), (n_chunks - 1, 1));
 }
+
+#[test]
+fn chunks_are_even_and_not_too_many() {
+    for threads in [2, 3, 16, 256] {
+        for n_items in (1..500).chain([4094, 4095, 4096, 10_000, 1 << 40]) {
+            let chunk = even_chunk(n_items, threads);
+            let n_chunks = n_items.div_ceil(chunk);
+            assert!(n_chunks < COUNT as usize && n_chunks <= 4 * threads * CHUNKS_PER_THREAD, "{n_items} {threads}");
+            assert!(n_chunks >= n_items.min(threads * CHUNKS_PER_THREAD), "{n_items} {threads}");
+        }
+    }
+    // Eight chunks of six on one side and seven on the other would be nine percent more.
+    for n_items in [72, 88, 96, 250] {
+        let chunk = even_chunk(n_items, 2);
+        assert!(n_items.div_ceil(chunk).div_ceil(2) * chunk * 100 <= n_items.div_ceil(2) * 105, "{n_items} by {chunk}");
+    }
+}
