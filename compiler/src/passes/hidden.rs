@@ -28,7 +28,7 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let mut rebuild = Rebuild::new(graph);
     for id in Rebuild::live(graph) {
         let origin = &graph.node(id).origin;
-        let found = find(graph, id).and_then(Result::ok);
+        let found = find(graph, id).and_then(Result::ok).filter(|found| sums_keys_only(graph, found));
         let seen = found.as_ref().and_then(|found| n_seen(&Reads { graph }, found.softmax.scores));
         if let Some((found, seen)) = found.zip(seen) {
             let y = narrowed(&mut rebuild, &found, seen).map_err(PassError::at(PASS.name, origin))?;
@@ -38,6 +38,15 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
         rebuild.copy_with(id, |region| run(region, context))?;
     }
     (dce::PASS.run)(&rebuild.finish(), context)
+}
+
+/// Whether no shift of the scores is made of those of other rows, all of which would have to be computed besides.
+fn sums_keys_only(graph: &Graph, found: &Attention) -> bool {
+    let keys = graph.type_of(found.softmax.scores).shape.last();
+    found.softmax.members.iter().all(|&id| {
+        let nest = Reads { graph }.nest(Value { node: id, result: 0 });
+        nest.is_none_or(|nest| nest.reduce.is_none() || nest.axes[nest.n_parallel..].iter().eq(keys))
+    })
 }
 
 /// How many keys, from the first on, some query may see, if that is less than all.
@@ -50,10 +59,10 @@ fn n_seen(reads: &Reads, scores: Value) -> Option<Dim> {
     }
     let mut limits = Vec::new();
     conditions(reads, test, reads.here(shape), &ranges, &mut limits);
-    let n_seen = limits.iter().find_map(|limit| last_seen(limit, shape)).map(|last| &last + 1)?;
     let sizes = &reads.graph.sizes;
-    let is_less = n_seen != *keys && sizes.proves_le(&n_seen, keys);
-    (is_less && sizes.proves_lt(&Dim::constant(0), &n_seen)).then_some(n_seen)
+    let is_less = |n_seen: &Dim| n_seen != keys && sizes.proves_le(n_seen, keys);
+    let mut n_seen = limits.iter().filter_map(|limit| Some(&last_seen(limit, shape)? + 1));
+    n_seen.find(|n_seen| is_less(n_seen) && sizes.proves_lt(&Dim::constant(0), n_seen))
 }
 
 /// What is at least 0 wherever the test holds, as far as it compares positions.
@@ -140,12 +149,11 @@ fn last_seen(limit: &Dim, shape: &[Dim]) -> Option<Dim> {
 /// The result of attention over the first `n` keys.
 fn narrowed(rebuild: &mut Rebuild, found: &Attention, n: Dim) -> Result<Value, OpError> {
     let graph = rebuild.old;
-    let inside = found.members();
-    let mut narrow = Narrow { rebuild, inside, sums: &found.softmax.members, n, known: FxHashMap::default() };
     let nest = Reads { graph }.nest(Value { node: found.mix, result: 0 });
     let nest = nest.ok_or_else(|| OpError::new("a mixing of values has no nest"))?;
-    let keys = axis(nest.n_parallel);
-    let operands = narrow.operands(found.mix, &nest, Some(&keys))?;
+    let inside = found.members();
+    let mut narrow = Narrow { rebuild, inside, sums: &found.softmax.members, n, known: FxHashMap::default() };
+    let operands = narrow.operands(found.mix, &nest, Some(&axis(nest.n_parallel)))?;
     let operands = operands.ok_or_else(|| OpError::new("a mixing of values does not sum over the keys"))?;
     narrow.apply(found.mix, &operands, graph.node(found.mix).attrs.clone())
 }
