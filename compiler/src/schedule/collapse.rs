@@ -87,6 +87,38 @@ pub fn edit_loads(mut loops: Loops, operand: usize, edit: impl Fn(&mut Load)) ->
     loops
 }
 
+/// The nest with one position in an operand for all of those at which two axes move.
+pub fn flat(loops: &Loops, operand: usize, axes: [usize; 2]) -> Option<Loops> {
+    let symbols = axes.map(Loops::symbol);
+    let loads = loops.body.loads(&loops.roots()).into_iter().filter(|load| load.operand == operand);
+    let mut range: Option<(usize, usize)> = None;
+    for load in loads.clone() {
+        for (at, position) in load.index.iter().enumerate() {
+            if matches!(position, Position::Dim(dim) if symbols.iter().any(|symbol| dim.mentions(symbol))) {
+                let (first, last) = range.unwrap_or((at, at));
+                range = Some((first.min(at), last.max(at)));
+            }
+        }
+    }
+    let (first, last) = range?;
+    let is_known = |load: &&Load| load.index[first..=last].iter().all(|position| matches!(position, Position::Dim(_)));
+    if !loads.clone().all(|load| is_known(&load)) {
+        return None;
+    }
+    let extents = loops.operands[operand].shape[first..=last].to_vec();
+    let mut flat = edit_loads(loops.clone(), operand, |load| {
+        let positions = load.index.drain(first..=last).zip(&extents);
+        let place = positions.fold(Dim::constant(0), |place, (position, extent)| match position {
+            Position::Dim(dim) => &(&place * extent) + &dim,
+            Position::Term(_) => place,
+        });
+        load.index.insert(first, Position::Dim(place));
+    });
+    let shape = &mut flat.operands[operand].shape;
+    shape.splice(first..=last, [Dim::product(&extents)]);
+    Some(flat)
+}
+
 /// Merges axis `at` with the next one, where every access allows it.
 fn merge(loops: &Loops, at: usize) -> Option<Loops> {
     let is_inner = |axis: usize| loops.inner.contains(&axis);

@@ -269,10 +269,8 @@ fn whole_or_last(b: &mut Builder, block: &Block, rows: &Dim, last: i64, start: &
 impl Plan {
     fn rows(&self, loops: &Loops) -> Dim {
         let of_line = self.row_axis.map_or(Dim::constant(1), |axis| loops.axes[axis].clone());
-        match self.run.zip(self.run.and_then(|run| loops.axes[run.lines].as_constant())) {
-            Some((run, n_lines)) => Dim::constant(run.rows(n_lines)),
-            None => of_line,
-        }
+        let of_run = self.run.and_then(|run| Some(run.rows(loops.axes[run.lines].as_constant()?)));
+        of_run.map_or(of_line, Dim::constant)
     }
 
     /// The narrow numbers that are widened to the column factor, where those lie in panels.

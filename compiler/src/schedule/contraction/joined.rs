@@ -2,7 +2,6 @@
 //!
 //! Invariant: the joined axis visits the same products in the same order.
 
-use super::run::flat;
 use crate::graph::Dim;
 use crate::schedule::body::{Load, Position, Term};
 use crate::schedule::{Loops, collapse, order};
@@ -20,7 +19,7 @@ pub fn find(loops: &Loops) -> Option<Loops> {
     }
     let mut joined = loops.clone();
     for &operand in &operands {
-        joined = flat(&joined, operand, [outer, inner])?;
+        joined = collapse::flat(&joined, operand, [outer, inner])?;
     }
     let is_straight = |load: &Load| {
         let step = |axis: usize| order::step(&joined, load, axis);

@@ -27,7 +27,7 @@ pub fn find(loops: &Loops, plan: &Plan) -> Option<(Loops, Run)> {
     let (operand, places) = (load.operand, plan.row_axis?);
     let is_line = |axis: &usize| *axis < places && !loops.moves(plan.column_factor, *axis);
     let lines = plan.outer_axes(loops).filter(is_line).filter(|&axis| moves(load, axis)).last()?;
-    let loops = flat(loops, operand, [lines, places])?;
+    let loops = collapse::flat(loops, operand, [lines, places])?;
     let step = |load: &Load, axis: usize| order::step(&loops, load, axis)?.as_constant().filter(|&step| step > 0);
     let of = |load: &Load| Some([step(load, lines)?, step(load, places)?]);
     let loads = loops.body.loads(&loops.roots());
@@ -42,38 +42,6 @@ pub fn find(loops: &Loops, plan: &Plan) -> Option<(Loops, Run)> {
 fn moves(load: &Load, axis: usize) -> bool {
     let symbol = Loops::symbol(axis);
     load.index.iter().any(|position| matches!(position, Position::Dim(dim) if dim.mentions(&symbol)))
-}
-
-/// The nest with one position in an operand for all of those at which two axes move.
-pub fn flat(loops: &Loops, operand: usize, axes: [usize; 2]) -> Option<Loops> {
-    let symbols = axes.map(Loops::symbol);
-    let loads = loops.body.loads(&loops.roots()).into_iter().filter(|load| load.operand == operand);
-    let mut range: Option<(usize, usize)> = None;
-    for load in loads.clone() {
-        for (at, position) in load.index.iter().enumerate() {
-            if matches!(position, Position::Dim(dim) if symbols.iter().any(|symbol| dim.mentions(symbol))) {
-                let (first, last) = range.unwrap_or((at, at));
-                range = Some((first.min(at), last.max(at)));
-            }
-        }
-    }
-    let (first, last) = range?;
-    let is_known = |load: &&Load| load.index[first..=last].iter().all(|position| matches!(position, Position::Dim(_)));
-    if !loads.clone().all(|load| is_known(&load)) {
-        return None;
-    }
-    let extents = loops.operands[operand].shape[first..=last].to_vec();
-    let mut flat = collapse::edit_loads(loops.clone(), operand, |load| {
-        let positions = load.index.drain(first..=last).zip(&extents);
-        let place = positions.fold(Dim::constant(0), |place, (position, extent)| match position {
-            Position::Dim(dim) => &(&place * extent) + &dim,
-            Position::Term(_) => place,
-        });
-        load.index.insert(first, Position::Dim(place));
-    });
-    let shape = &mut flat.operands[operand].shape;
-    shape.splice(first..=last, [Dim::product(&extents)]);
-    Some(flat)
 }
 
 /// How long tiles of so many rows take: one register of rows leaves the units waiting for the other factor.
