@@ -3,6 +3,7 @@
 //! Invariant: every access is aligned to one element only, and says so, but for stores that stream: those are written out
 //! as such where the memory that the caller gave begins at a multiple of a line. A bool is an `i8` in memory and an `i1` outside.
 
+use super::pointers::Sum;
 use super::print::{Printer, lanes_of, memory_element, text_of, with_lanes};
 use crate::codegen::CodegenError;
 use crate::graph::DType;
@@ -83,9 +84,18 @@ impl Printer<'_> {
     pub fn pointer(&mut self, place: &Place, ty: &Type) -> Result<String, CodegenError> {
         let stored = self.kernel.memory_dtype(place.memory);
         let element = memory_element(stored)?;
-        let memory = self.memory(place.memory);
         let bytes = place.plus.wrapping_mul(stored.size_of() as i64);
-        let offset = self.typed(place.offset)?;
+        if let Some(sum) = self.pointers.sum(place.offset)
+            && self.pointers.is_carried(place.memory, sum)
+        {
+            let pointer = self.carried(place.memory, sum);
+            return Ok(format!("ptr {}", self.further(pointer, bytes)));
+        }
+        let (memory, offset) = match self.pointers.sum(place.offset) {
+            Some(Sum { base: Some(base), rest }) => (self.base(place.memory, base), rest),
+            _ => (self.memory(place.memory), place.offset),
+        };
+        let offset = self.typed(offset)?;
         let lanes = self.kernel.type_of(place.offset);
         if !lanes.is_scalar() {
             // A gather takes a scalar base and a vector of indices, so the constant goes to the base.
@@ -93,11 +103,8 @@ impl Printer<'_> {
             let pointers = self.temp(format!("getelementptr {element}, ptr {base}, {offset}"));
             return Ok(format!("{} {pointers}", with_lanes("ptr", ty)));
         }
-        let mut pointer = self.temp(format!("getelementptr {element}, ptr {memory}, {offset}"));
-        if bytes != 0 {
-            pointer = self.temp(format!("getelementptr i8, ptr {pointer}, i64 {bytes}"));
-        }
-        Ok(format!("ptr {pointer}"))
+        let pointer = self.temp(format!("getelementptr {element}, ptr {memory}, {offset}"));
+        Ok(format!("ptr {}", self.further(pointer, bytes)))
     }
 
     fn mask(&self, place: &Place, ty: &Type) -> String {

@@ -12,6 +12,7 @@ mod emit;
 mod matrix;
 mod memory;
 mod narrow;
+mod pointers;
 mod print;
 mod reduce;
 mod saturate;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use tilewright_runtime::program::{to_bf16, to_f16};
 
+use super::pointers::Pointers;
 use crate::codegen::{CodegenError, Target, Unit};
 use crate::graph::{DType, Scalar};
 use crate::kernel::{
@@ -34,6 +35,7 @@ pub struct Printer<'a> {
     inlined: Vec<Option<String>>,
     /// Literals among them that are scalar integers.
     known: Vec<Option<i64>>,
+    pub pointers: Pointers<'a>,
     here: String,
     n_temps: usize,
     n_labels: usize,
@@ -54,6 +56,7 @@ pub fn print_kernel(unit: &Unit, target: &Target) -> Result<Printed, CodegenErro
         text: String::new(),
         inlined: vec![None; n_values],
         known: vec![None; n_values],
+        pointers: Pointers::of(kernel),
         here: "entry".to_string(),
         n_temps: 0,
         n_labels: 0,
@@ -175,7 +178,7 @@ impl Printer<'_> {
             (op, &[result]) => {
                 let instruction = self.instruction(op, self.kernel.type_of(result))?;
                 self.line(format_args!("  %v{} = {instruction}", result.0));
-                Ok(())
+                self.bases_behind(result)
             }
             (op, _) => Err(CodegenError::new(format!("no backend prints {op:?}"))),
         }
@@ -250,9 +253,10 @@ impl Printer<'_> {
 
     fn loop_stmt(&mut self, inner: &Loop, results: &[Value]) -> Result<(), CodegenError> {
         let [body, exit] = ["body", "exit"].map(|role| self.label(role));
+        let carried = self.starts(inner)?;
         let before = self.here.clone();
         let (start, end) = (self.operand(inner.start), self.operand(inner.end));
-        let runs = self.known[inner.start.0 as usize].zip(self.known[inner.end.0 as usize]);
+        let runs = self.known(inner.start).zip(self.known(inner.end));
         let skippable = runs.is_none_or(|(start, end)| start >= end);
         if skippable {
             let enters = self.temp(format!("icmp slt i64 {start}, {end}"));
@@ -265,15 +269,18 @@ impl Printer<'_> {
         self.here.clone_from(&body);
         self.block(&inner.body)?;
         let next = self.temp(format!("add i64 %v{}, {}", inner.index.0, inner.step));
+        self.move_on(inner, &carried);
         let again = self.temp(format!("icmp slt i64 {next}, {end}"));
         self.line(format_args!("  br i1 {again}, label %{body}, label %{exit}"));
         let text = std::mem::replace(&mut self.text, around);
         let latch = self.here.clone();
         self.line(format_args!("{body}:"));
         self.line(format_args!("  %v{} = phi i64 [ {start}, %{before} ], [ {next}, %{latch} ]", inner.index.0));
+        self.pointer_phis(&carried, &before, &latch);
         let first = (before, inner.inits.as_slice());
         let last = (latch, inner.body.yields.as_slice());
         self.phis(&inner.params, &[first.clone(), last.clone()])?;
+        self.bases_behind(inner.index)?;
         self.text += &text;
         self.start_block(exit);
         let edges = if skippable { vec![first, last] } else { vec![last] };
@@ -331,6 +338,11 @@ impl Printer<'_> {
         let name = format!("%t{}", self.n_temps);
         self.line(format_args!("  {name} = {instruction}"));
         name
+    }
+
+    /// The number that a literal stands for.
+    pub fn known(&self, value: Value) -> Option<i64> {
+        self.known[value.0 as usize]
     }
 
     pub fn operand(&self, value: Value) -> String {
