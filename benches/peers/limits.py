@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-BYTES = 1 << 28  # far more than any cache
+FEWEST_BYTES = 1 << 27  # fewer are passed over in too short a time
+BYTES = 1 << 31  # where no work says how many: more than a last cache, even of a large machine
 RESAMPLES = 4000
 
 
-def bandwidth(threads: int) -> dict[str, float]:
-    """Bytes per second of reading, and of copying (each byte counts once as read and once as written)."""
-    shares = [np.ones(BYTES // 4 // threads, np.float32) for _ in range(threads)]
-    targets = [np.ones_like(share) for share in shares]
+@functools.cache
+def bandwidth(threads: int, n_bytes: int = BYTES) -> dict[str, float]:
+    """Bytes per second of reading, and of copying, which reads half of the bytes and writes as many.
+
+    Work is compared with what the machine does with as many bytes: some stay in the last cache from call to call.
+    """
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
+    n_bytes = max(FEWEST_BYTES, min(n_bytes, most))
+    shares = [np.ones(n_bytes // 4 // threads, np.float32) for _ in range(threads)]
+    halves = [np.split(share[: len(share) // 2 * 2], 2) for share in shares]
     with ThreadPoolExecutor(threads) as pool:
 
         def seconds(work: list[tuple[object, ...]]) -> float:
@@ -22,9 +31,9 @@ def bandwidth(threads: int) -> dict[str, float]:
             list(pool.map(lambda job: job[0](*job[1:]), work))  # type: ignore[operator]
             return time.perf_counter() - start
 
-        copy = min(seconds([(np.copyto, b, a) for a, b in zip(shares, targets)]) for _ in range(7))
-        read = min(seconds([(np.max, a) for a in shares]) for _ in range(7))
-    return {"copy": 2 * BYTES / copy, "read": BYTES / read}
+        copy = min(seconds([(np.copyto, b, a) for a, b in halves]) for _ in range(7))
+        read = min(seconds([(np.max, share) for share in shares]) for _ in range(7))
+    return {"copy": n_bytes / copy, "read": n_bytes / read}
 
 
 def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:

@@ -60,10 +60,11 @@ def write(row: Row, made: Reference, path: Path) -> None:
     made.weights.clear()  # the module has a copy, and large models fill the memory
     torch.save(made.module, path / "module.pt")
     export(made, path / "model.onnx")
-    data = [tensor.nbytes for tensor in made.feeds.values()] + [array.nbytes for array in expected.values()]
+    read = size + sum(tensor.nbytes for tensor in made.feeds.values())
+    written = sum(array.nbytes for array in expected.values())
     meta = {
         "made_from": repr(row), "spec": made.spec, "model": made.model, "preset": made.preset, "kernel": row.kernel,
-        "outputs": made.outputs, "weight_bytes": size, "bytes": size + sum(data),
+        "outputs": made.outputs, "weight_bytes": size, "bytes_read": read, "bytes_written": written,
     }  # fmt: skip
     (path / "meta.json").write_text(json.dumps(meta, indent=1))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import OPEN, OURS
-from limits import ratio
+from limits import bandwidth, ratio
 
 Record = dict[str, Any]
 
@@ -30,17 +30,24 @@ def machine(tw: str) -> Record:
 NARROWER = {"f32": (1.0, 1.0), "bf16": (2.0, 0.5)}
 
 
-def verdict(known: dict[str, Record], meta: Record, bandwidth: dict[str, float], precision: str) -> Record:
+def shortest(read: float, written: float, rates: dict[str, float]) -> float:
+    """Seconds in which so many bytes can be read and written: a machine may copy faster than it reads."""
+    copied = min(read, written)
+    return 2 * copied / rates["copy"] + (read - copied) / rates["read"] + (written - copied) / max(rates.values())
+
+
+def verdict(known: dict[str, Record], meta: Record, threads: int, precision: str) -> Record:
     """The machine's limit for the row, the best peer, and the ratio to it with its interval."""
     us = known[OURS]
     flops, peak = us.get("flops") or 0.0, us.get("peak_flops_per_second", math.inf)
     products, part = NARROWER[precision]
     # Not where the machine takes longer for narrow products, and wide ones are computed.
     products = products if us.get("narrow_products", True) else 1.0
-    moved = meta["bytes"] - (1 - part) * meta["weight_bytes"]
-    limit = {"arithmetic": flops / (products * peak), "memory": moved / max(bandwidth.values())}
+    read, written = meta["bytes_read"] - (1 - part) * meta["weight_bytes"], meta["bytes_written"]
+    rates = bandwidth(threads, int(read + written))
+    limit = {"arithmetic": flops / (products * peak), "memory": shortest(read, written, rates)}
     binds = max(limit, key=limit.__getitem__)
-    found: Record = {"flops": flops, "bytes": moved, "limit_seconds": limit, "binds": binds}
+    found: Record = {"flops": flops, "bytes": read + written, "bandwidth": rates, "limit_seconds": limit, "binds": binds}
     if "rounds" not in us:
         return found
     found["share"] = limit[binds] / us["seconds"]

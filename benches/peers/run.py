@@ -123,7 +123,7 @@ def group(names: list[str], begin: Begin, options: argparse.Namespace) -> dict[s
     return found
 
 
-def timed(row: Row, threads: int, precision: str, options: argparse.Namespace, machine: Record) -> Record:
+def timed(row: Row, threads: int, precision: str, options: argparse.Namespace) -> Record:
     """Everything about one row on so many threads."""
     folder, meta = prepared(row, options.tiny)
     case = Case(small(row) if options.tiny else row, folder, meta, threads, precision)
@@ -135,7 +135,7 @@ def timed(row: Row, threads: int, precision: str, options: argparse.Namespace, m
     for together in groups:
         known |= group(together, lambda name: start(name, case, options.tw), options)
     record = {"row": row.name, "title": row.title, "threads": threads, "precision": precision, "engines": known}
-    return record | report.verdict(known, meta, machine["bandwidth"][str(threads)], precision)
+    return record | report.verdict(known, meta, threads, precision)
 
 
 def every_way(row: Row, options: argparse.Namespace, machine: Record, results: list[Record]) -> None:
@@ -146,7 +146,7 @@ def every_way(row: Row, options: argparse.Namespace, machine: Record, results: l
         for threads in options.threads:
             begin = time.monotonic()
             try:
-                results.append(timed(row, threads, precision, options, machine))
+                results.append(timed(row, threads, precision, options))
                 report.line(results[-1], time.monotonic() - begin)
             except Broken as why:
                 print(f"skipped: {row.title}: {why}", flush=True)
