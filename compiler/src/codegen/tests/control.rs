@@ -57,6 +57,35 @@ fn loops_carry_values_and_may_run_zero_times() {
 }
 
 #[test]
+fn loops_count_from_few_places_and_from_many() {
+    let scalar = Type::scalar(DType::I64);
+    let cases = [1, 3, 12].map(|n_places| {
+        let mut case = single("places", 1, DType::I64, 256, |b, x, y, size| {
+            let [zero, five, ten] = [0, 5, 10].map(|number| int(b, number));
+            b.value_loop((zero, size, 2), &[], |b, i, _| {
+                let row = b.scalar(Scalar::Mul, &[i, ten]);
+                let rows: Vec<Value> = (0..n_places).map(|_| b.scalar(Scalar::Add, &[row, i])).collect();
+                b.value_loop((i, size, 3), &[], |b, j, _| {
+                    let step = b.scalar(Scalar::Mul, &[j, five]);
+                    for (plus, &row) in rows.iter().enumerate() {
+                        let offset = b.scalar(Scalar::Add, &[row, step]);
+                        let value = b.load_at(Place { plus: plus as i64, ..at(x, offset) }, scalar.clone());
+                        let other = b.load_at(at(x, j), scalar.clone());
+                        let sum = b.scalar(Scalar::Add, &[value, other]);
+                        b.store_at(at(y, offset), sum);
+                    }
+                    Vec::new()
+                });
+                Vec::new()
+            });
+        });
+        case.sizes = vec![14];
+        case
+    });
+    check(&cases);
+}
+
+#[test]
 fn vectors_are_carried_through_loops_and_choices() {
     let mut cases = Vec::new();
     for lanes in [4, 16] {
