@@ -1,8 +1,8 @@
 //! `einsum(xs…, pattern)`: products of any number of tensors, summed over the axes that the result does not name.
 
-use super::contract;
 use super::formula::Built;
 use super::pattern::{self, names};
+use super::{contract, gather, iota};
 use crate::graph::{
     AttrKind, Attrs, Builder, Call, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Sample, Sampler,
     Type, Value, attr,
@@ -124,12 +124,17 @@ fn repeated(names: &[String]) -> Option<(usize, usize)> {
     (1..names.len()).find_map(|second| Some((names[..second].iter().position(|name| *name == names[second])?, second)))
 }
 
+/// Reads what lies on the diagonal alone: positions that count up are no data, so kernels load those elements in place.
 fn on_diagonal(b: &mut Builder, x: Value, first: usize, second: usize) -> Built {
     let shape = b.shape_of(x);
-    let (row, column) = (b.position(&shape, first)?, b.position(&shape, second)?);
-    let (hit, zero) = (b.eq(row, column)?, b.number(0.0, x)?);
-    let x = b.select(hit, x, zero)?;
-    b.sum(x, &[second], false)
+    let positions = b.apply(&iota::OP, &[], Attrs::none().with("size", shape[first].clone()))?;
+    let names =
+        |show: &dyn Fn(usize) -> Option<String>| (0..shape.len()).filter_map(show).collect::<Vec<_>>().join(" ");
+    let from =
+        names(&|axis| Some(if axis == first || axis == second { format!("[x{axis}]") } else { format!("x{axis}") }));
+    let to = names(&|axis| (axis != second).then(|| if axis == first { "n".into() } else { format!("x{axis}") }));
+    let pattern = format!("{from}, n, n -> {to}");
+    b.apply(&gather::OP, &[x, positions, positions], Attrs::none().with("pattern", pattern))
 }
 
 fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
