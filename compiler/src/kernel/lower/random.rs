@@ -95,8 +95,11 @@ impl Lower<'_> {
         [a, b, c, d][word]
     }
 
-    /// Both words of a 64-bit product, from products of 16-bit halves.
+    /// Both words of a 64-bit product; from products of 16-bit halves where vectors hold words only.
     fn wide_product(&mut self, a: Value, multiplier: u32) -> Words {
+        if !self.target.only_words && !self.is_block() {
+            return self.product_in_64_bits(a, multiplier);
+        }
         let (sixteen, mask) = (self.int_like(a, 16), self.int_like(a, 0xffff));
         let factor = |lower: &mut Self, bits: u32| lower.int_like(a, bits.into());
         let (m_low, m_high) = (factor(self, multiplier & 0xffff), factor(self, multiplier >> 16));
@@ -113,5 +116,15 @@ impl Lower<'_> {
         let (x, y) = (self.op(Scalar::Shr, &[middle, sixteen]), self.op(Scalar::Shr, &[other, sixteen]));
         let high = self.op(Scalar::Add, &[high_high, x]);
         [self.op(Scalar::Mul, &[a, whole]), self.op(Scalar::Add, &[high, y])]
+    }
+
+    fn product_in_64_bits(&mut self, a: Value, multiplier: u32) -> Words {
+        let wide = self.cast(a, DType::I64);
+        let factor = self.int_like(wide, multiplier.into());
+        let product = self.op(Scalar::Mul, &[wide, factor]);
+        let shift = self.int_like(wide, 32);
+        let high = self.op(Scalar::Shr, &[product, shift]);
+        let factor = self.int_like(a, multiplier.into());
+        [self.op(Scalar::Mul, &[a, factor]), self.cast(high, DType::U32)]
     }
 }
