@@ -19,13 +19,29 @@ pub enum Stride {
 /// turned.
 const SCATTER: f64 = 1.5;
 
-/// What one vector of a load costs, in vector loads.
+/// Lanes at most so many elements apart lie in a few vectors.
+const NEAR: i64 = 4;
+
+/// What one vector of an access costs, in vector loads.
 fn cost(stride: Stride, machine: &Machine) -> f64 {
     match stride {
         Stride::None => 0.25,
         Stride::One => 1.0,
         Stride::Other => 1.0 + machine.lanes as f64,
     }
+}
+
+/// The same for a load: lanes near each other are picked from whole vectors. Where sums follow, what they read next to each
+/// other counts more.
+fn cost_of_load(loops: &Loops, load: &Load, axis: usize, machine: &Machine) -> f64 {
+    match step(loops, load, axis).and_then(|step| step.as_constant()) {
+        Some(step) if is_near(step) && loops.stages.is_empty() => 1.0 + step.abs() as f64,
+        _ => cost(stride(loops, load, axis), machine),
+    }
+}
+
+fn is_near(step: i64) -> bool {
+    step == -1 || (2..=NEAR).contains(&step.abs())
 }
 
 pub fn stride(loops: &Loops, load: &Load, axis: usize) -> Stride {
@@ -65,7 +81,7 @@ pub fn best_axis(loops: &Loops, machine: &Machine, axes: impl IntoIterator<Item 
     }
     let loads = loops.body.loads(&roots);
     let total = |axis: usize| {
-        let reading: f64 = loads.iter().map(|load| cost(stride(loops, load, axis), machine)).sum();
+        let reading: f64 = loads.iter().map(|load| cost_of_load(loops, load, axis, machine)).sum();
         let writing = match (axis < loops.n_parallel, axis + 1 == loops.n_parallel) {
             (true, true) => 1.0,
             (true, false) => SCATTER * cost(Stride::Other, machine),
