@@ -97,6 +97,13 @@ impl Machine {
         for_dtype(best, dtype, self.lanes)
     }
 
+    /// Those of half the vectors, and of a half of that, narrowest first.
+    pub fn narrower_tiles(&self, than: RegisterTile, dtype: DType) -> Vec<RegisterTile> {
+        let halves = std::iter::successors(Some(than.vectors / 2), |vectors| Some(vectors / 2));
+        let tiles = halves.take_while(|&vectors| vectors > 0).filter_map(|n| self.tile_of_width(n * self.lanes, dtype));
+        tiles.collect::<Vec<_>>().into_iter().rev().collect()
+    }
+
     /// The register tile that reads panels of this width.
     pub fn tile_of_width(&self, width: u64, dtype: DType) -> Option<RegisterTile> {
         let tiles = self.tiles(dtype).iter().map(|&tile| for_dtype(tile, dtype, self.lanes));

@@ -10,9 +10,14 @@ use crate::schedule::body::Term;
 use crate::schedule::emit::Tile;
 use crate::schedule::order::{self, Stride};
 use crate::schedule::reduction::Rows;
-use crate::schedule::tiles::Machine;
+use crate::schedule::tiles::{Machine, RegisterTile};
 use crate::schedule::{Loops, Reduce};
 use crate::seeded::{Fault, is};
+
+/// Rows that lie an open number of elements apart take a register each for their address.
+const OPEN_ROWS: u64 = 8;
+/// Of the rows that an open number leaves over from tiles of at least twice as many, so many are taken at once.
+const SOME_ROWS: i64 = 4;
 
 /// Of how many equal blocks of rows, which pass by a panel one after the other, this is one, and which.
 #[derive(Clone)]
@@ -87,12 +92,47 @@ impl Block<'_> {
                         Vec::new()
                     },
                     |b| {
-                        self.emit(b, start, true);
+                        self.last_columns(b, start, self.narrower());
                         Vec::new()
                     },
                 );
             }
         }
+    }
+
+    /// Narrower tiles for the last columns of an open number, narrowest first: all of them may fit one vector.
+    fn narrower(&self) -> Vec<Plan> {
+        let is_open = self.loops.axes[self.plan.column_axis].as_constant().is_none();
+        if !is_open || self.plan.is_packed || self.plan.matrices.is_some() || self.machine.is_block() {
+            return Vec::new();
+        }
+        let tiles = self.machine.narrower_tiles(self.plan.tile, self.plan.dtype);
+        let low = |tile: RegisterTile| RegisterTile { rows: tile.rows.min(OPEN_ROWS), ..tile };
+        let with = |tile| Plan { tile: low(tile), ..self.plan.clone() }.with_even_rows(self.loops, 1);
+        tiles.into_iter().map(with).collect()
+    }
+
+    fn last_columns(&self, b: &mut Builder, start: &Dim, mut narrower: Vec<Plan>) {
+        if narrower.is_empty() {
+            return self.emit(b, start, true);
+        }
+        let plan = narrower.remove(0);
+        let width = plan.tile.vectors * self.machine.lanes;
+        let rest = &self.loops.axes[self.plan.column_axis] - start;
+        b.if_else(
+            Condition::Guards(vec![Builder::at_most(&rest, &Dim::constant(width as i64))]),
+            |b| {
+                // Rows of a panel lie side by side, whatever its width.
+                let rows = self.depth.n_rows as u64;
+                let panel = self.panel.map(|_| b.local(format!("panel{width}"), plan.dtype, [rows, width]));
+                Block { plan: &plan, width, panel, ..self.clone() }.emit(b, start, true);
+                Vec::new()
+            },
+            |b| {
+                self.last_columns(b, start, narrower);
+                Vec::new()
+            },
+        );
     }
 
     fn emit(&self, b: &mut Builder, column_start: &Dim, guarded: bool) {
@@ -273,7 +313,17 @@ impl Block<'_> {
             _ if is(Fault::ContractionDropsRows) => {}
             Some(rest) => body(b, &(&self.n_rows - rest), rest as u64),
             _ => {
-                let start = &self.n_rows.floor_div(&tile) * rows;
+                let mut start = &self.n_rows.floor_div(&tile) * rows;
+                let mut rest = rest;
+                if rows >= 2 * SOME_ROWS && rows % SOME_ROWS == 0 {
+                    let some = Dim::constant(SOME_ROWS);
+                    b.for_loop(Span::new("s", 0, rest.floor_div(&some), 1), &[], |b, s, _| {
+                        body(b, &(&start + &(s * SOME_ROWS)), SOME_ROWS as u64);
+                        Vec::new()
+                    });
+                    start = &self.n_rows.floor_div(&some) * SOME_ROWS;
+                    rest = self.n_rows.modulo(&some);
+                }
                 b.for_loop(Span::new("q", 0, rest, 1), &[], |b, q, _| {
                     body(b, &(&start + q), 1);
                     Vec::new()

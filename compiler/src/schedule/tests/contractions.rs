@@ -48,6 +48,12 @@ fn columns_fill_vectors() {
 }
 
 #[test]
+fn the_last_of_open_columns_fill_what_they_need() {
+    check_text(&product("21", "5", "N", "f32", 1, RETURN), &[1, 15, 16, 17, 32, 33, 63, 80], &MACHINES);
+    check_text(&product("N", "1030", "N", "f32", 1, RETURN), &[9, 23], &MACHINES[..2]);
+}
+
+#[test]
 fn a_deep_sum_crosses_panels() {
     for (at, (m, k)) in [("5", "1030"), ("8", "2500"), ("13", "1500")].into_iter().enumerate() {
         check_text(&product(m, k, "66", "f32", 1, RETURN), &[1], &MACHINES[at % 2..][..1]);
