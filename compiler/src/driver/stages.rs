@@ -60,6 +60,7 @@ pub fn lower_watched(
     context.panel = Some(&panel);
     context.f16_pairs = machine.mma;
     context.matrices = machine.matrices;
+    context.masks = machine.masks && !machine.is_block();
     context.threads = machine.threads;
     context.narrowing = options.narrowing;
     context.narrow_products = options.narrow_products();

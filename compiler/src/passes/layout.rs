@@ -10,8 +10,10 @@
 //! ```
 //! and `L(C(x)) = x`. Each is exact, but for a sum over positions and over channels of a group, which becomes two: the
 //! first runs along whole rows of channels. What else reads an image reads `C(x)`, which is movement in its own kernel. A
-//! padding that a convolution would test for at each product becomes a `pad` of its own.
+//! padding that a convolution would test for at each product becomes a `pad` of its own. Convolutions of few channels at a
+//! time, or of one position at a time, keep their image as it lies where they stand alone (`lone`).
 
+mod lone;
 mod order;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -26,8 +28,9 @@ pub static PASS: Pass = Pass { name: "layout", doc: "Keeps images with their cha
 
 fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     let live = Rebuild::live(graph);
-    let wanted = wanted(graph, &live);
-    let mut images = Images { rebuild: Rebuild::new(graph), last: FxHashMap::default(), wanted };
+    let lone = if context.masks { lone::lone(graph, &live) } else { FxHashSet::default() };
+    let wanted = wanted(graph, &live, &lone);
+    let mut images = Images { rebuild: Rebuild::new(graph), last: FxHashMap::default(), wanted, lone };
     for id in live {
         let node = graph.node(id);
         let regions: Vec<Graph> = node.regions.iter().map(|region| run(region, context)).collect::<Result<_, _>>()?;
@@ -75,10 +78,11 @@ static MOVES: &[(&str, Move)] = &[
 ];
 
 /// What convolutions read that is put together: better in their order from the start than turned when it is done.
-fn wanted(graph: &Graph, live: &[NodeId]) -> FxHashSet<NodeId> {
+fn wanted(graph: &Graph, live: &[NodeId], lone: &FxHashSet<NodeId>) -> FxHashSet<NodeId> {
     let starts = |&&id: &&NodeId| {
         let node = graph.node(id);
-        node.op.name == "convolve" && node.types[0].rank() > 2 && node.attrs.get("channels_last").is_none()
+        let is_image = node.op.name == "convolve" && node.types[0].rank() > 2;
+        is_image && node.attrs.get("channels_last").is_none() && !lone.contains(&id)
     };
     let images = live.iter().filter(starts).map(|&id| graph.operands(id)[0].node);
     images.filter(|&id| graph.node(id).op.name == "concat").collect()
@@ -87,6 +91,7 @@ fn wanted(graph: &Graph, live: &[NodeId]) -> FxHashSet<NodeId> {
 struct Images<'g> {
     rebuild: Rebuild<'g>,
     wanted: FxHashSet<NodeId>,
+    lone: FxHashSet<NodeId>,
     /// Old values that are kept with channels last, and how; their old order is made when something asks for it.
     last: FxHashMap<Value, (Value, Order)>,
 }
@@ -106,7 +111,7 @@ impl Images<'_> {
         if node.attrs.get("channels_last").is_some() {
             return Ok(false);
         }
-        let starts = node.op.name == "convolve" && rank > 2 || self.wanted.contains(&id);
+        let starts = node.op.name == "convolve" && rank > 2 && !self.lone.contains(&id) || self.wanted.contains(&id);
         let has = operands.iter().find_map(|operand| self.last.get(operand)).map(|(_, order)| *order);
         let order = if starts { Some(Order::of_image(rank)) } else { has };
         let Some(order) = order else { return Ok(false) };

@@ -67,6 +67,8 @@ pub struct Context<'a> {
     pub staged: bool,
     /// Running sums are carried in f64, which the machine has.
     pub wide_sums: bool,
+    /// Vector accesses can leave lanes out, so that lanes may run along lines of an image up to its edges.
+    pub masks: bool,
     /// How many threads share the work of a kernel.
     pub threads: u64,
     /// Convolutions are not replaced by faster algorithms that round more.
@@ -104,6 +106,7 @@ impl std::default::Default for Context<'_> {
             panel: None,
             staged: false,
             wide_sums: true,
+            masks: true,
             threads: 1,
             exact: false,
             narrow_products: true,
