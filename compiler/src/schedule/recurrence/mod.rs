@@ -6,11 +6,15 @@
 //!
 //! Invariant: an item reads of the carries only what it writes, so that items need not wait for each other.
 
+mod ahead;
 mod compose;
 
+use self::ahead::Ahead;
 use self::compose::{Recurrence, compose};
+use rustc_hash::FxHashMap;
+
 use super::body::{Load, Term, TermId};
-use super::emit::{Tile, declare_sizes, is_used};
+use super::emit::{Kept, Tile, declare_sizes, is_used};
 use super::order::{self, Stride};
 use super::reduction::accumulator;
 use super::tiles::Machine;
@@ -35,7 +39,7 @@ pub fn schedule(graph: &Graph, id: NodeId, region: &Graph, machine: &Machine) ->
     let lanes = lanes(&recurrence);
     let width = width(&recurrence, lanes, machine)
         .ok_or_else(|| ScheduleError::new("an element with what it is summed with does not fit the registers"))?;
-    Ok(kernel(&recurrence, &node.types, lanes, width))
+    Ok(kernel(&recurrence, &node.types, lanes, width, machine))
 }
 
 /// The axis along which most of what each round reads lies side by side; none where there is nothing beside anything.
@@ -73,7 +77,13 @@ fn width(recurrence: &Recurrence, lanes: Option<usize>, machine: &Machine) -> Op
     Some(machine.lanes * side_by_side.unwrap_or(1))
 }
 
-fn kernel(recurrence: &Recurrence, results: &[crate::graph::Type], lanes: Option<usize>, width: u64) -> Kernel {
+fn kernel(
+    recurrence: &Recurrence,
+    results: &[crate::graph::Type],
+    lanes: Option<usize>,
+    width: u64,
+    machine: &Machine,
+) -> Kernel {
     let loops = &recurrence.loops;
     let mut b = Builder::new("kernel");
     declare_sizes(&mut b, &loops.ranges, &|symbol| {
@@ -105,7 +115,9 @@ fn kernel(recurrence: &Recurrence, results: &[crate::graph::Type], lanes: Option
         }
     }
     shape.push(width);
-    Rounds { recurrence, operands: &operands, results: &results, at, shape, guards }.emit(&mut b);
+    let rounds = Rounds { recurrence, operands: &operands, results: &results, at, shape, guards };
+    let ahead = Ahead::of(&mut b, &rounds, lanes, machine).zip(lanes);
+    rounds.emit(&mut b, ahead.as_ref());
     b.finish()
 }
 
@@ -120,33 +132,61 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    fn emit(&self, b: &mut Builder) {
-        let Recurrence { loops, carries, next, round, .. } = self.recurrence;
-        let mut before = self.tile(Dim::constant(0));
+    /// With what is read ahead, for the lanes along an axis.
+    fn emit(&self, b: &mut Builder, ahead: Option<&(Ahead, usize)>) {
+        let Recurrence { loops, carries, round, .. } = self.recurrence;
+        let mut before = self.tile(Dim::constant(0), &[]);
         let initial: Vec<Value> = carries.iter().map(|&carry| before.full(b, carry)).collect();
         self.same_in_all(&mut before, b);
         carries.iter().for_each(|carry| _ = before.memo.remove(carry));
         let known = before.memo;
-        let last = b.for_loop(Span::new("t", 0, loops.axes[*round].clone(), 1), &initial, |b, t, carried| {
-            let mut tile = self.tile(t.clone());
-            tile.memo = known;
-            tile.memo.extend(carries.iter().copied().zip(carried.iter().copied()));
-            self.sums(&mut tile, b);
-            self.outputs(&mut tile, b);
-            if is(Fault::RecurrenceForgetsRounds) {
-                return carried.to_vec();
-            }
-            next.iter().map(|&term| tile.full(b, term)).collect()
-        });
-        for (&memory, value) in self.results.iter().zip(last) {
+        let trip = &loops.axes[*round];
+        let (mut first, mut carried) = (Dim::constant(0), initial);
+        if let Some((ahead, lanes)) = ahead {
+            let (n_rounds, n_blocks) = ahead.rounds(trip);
+            first = &n_blocks * n_rounds;
+            carried = b.for_loop(Span::new("k", 0, n_blocks, 1), &carried, |b, block, carried| {
+                let start = block * n_rounds;
+                ahead.read(b, self, *lanes, &start);
+                b.for_loop(Span::new("s", 0, n_rounds, 1), carried, |b, s, carried| {
+                    self.round(b, &(&start + s), &ahead.kept(s), &known, carried)
+                })
+            });
+        }
+        if first != *trip {
+            let span = Span::new("t", first, trip.clone(), 1);
+            carried = b.for_loop(span, &carried, |b, t, carried| self.round(b, t, &[], &known, carried));
+        }
+        for (&memory, value) in self.results.iter().zip(carried) {
             b.store(memory, self.at[..*round].to_vec(), self.guards.clone(), value);
         }
     }
 
-    fn tile(&self, round: Dim) -> Tile<'_> {
+    fn round(
+        &self,
+        b: &mut Builder,
+        t: &Dim,
+        kept: &[Kept],
+        known: &FxHashMap<TermId, Value>,
+        carried: &[Value],
+    ) -> Vec<Value> {
+        let Recurrence { carries, next, .. } = self.recurrence;
+        let mut tile = self.tile(t.clone(), kept);
+        tile.memo = known.clone();
+        tile.memo.extend(carries.iter().copied().zip(carried.iter().copied()));
+        self.sums(&mut tile, b);
+        self.outputs(&mut tile, b);
+        if is(Fault::RecurrenceForgetsRounds) {
+            return carried.to_vec();
+        }
+        next.iter().map(|&term| tile.full(b, term)).collect()
+    }
+
+    fn tile<'t>(&'t self, round: Dim, kept: &'t [Kept]) -> Tile<'t> {
         let mut at = self.at.clone();
         at[self.recurrence.round] = round;
-        Tile::new(&self.recurrence.loops, self.operands, at, self.shape.clone(), self.guards.clone())
+        let tile = Tile::new(&self.recurrence.loops, self.operands, at, self.shape.clone(), self.guards.clone());
+        Tile { kept, ..tile }
     }
 
     /// Computes once what does not change from round to round.

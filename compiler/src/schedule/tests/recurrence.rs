@@ -123,6 +123,28 @@ fn rounds_that_read_from_the_end() {
 }
 
 #[test]
+fn rounds_that_lie_side_by_side_are_read_ahead() {
+    for (lines, trip) in [("64", "37"), ("128", "N"), ("16", "3"), ("40", "33")] {
+        one_kernel(
+            &format!(
+                r#"graph @call(%0 "h": data f32[{lines}], %1 "x": data f32[{lines}, {trip}]) where N in 1.. {{
+                  %2, %3: (f32[{lines}], f32[{trip}, {lines}]) = scan(%0, %1) {{carries = 1, trip = {trip}}}
+                    @body(%0 "t": data i64[], %1 "h": data f32[{lines}], %2 "x": data f32[{lines}, {trip}]) {{
+                      %3: f32[{lines}, 1] = slice_at(%2, %0) {{axis = 1, size = 1}}
+                      %4: f32[{lines}] = reshape(%3) {{shape = [{lines}]}}
+                      %5: f32[{lines}] = mul(%1, %4)
+                      %6: f32[{lines}] = sub(%5, %4)
+                      return %6 "h": data, %5 "y": data
+                    }}
+                  return %2 "last": data, %3 "y": data
+                }}"#
+            ),
+            &[1, 35],
+        );
+    }
+}
+
+#[test]
 fn one_number_is_carried_alone() {
     for shape in ["", "1"] {
         one_kernel(
