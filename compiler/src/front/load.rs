@@ -9,6 +9,7 @@ mod prelude;
 use std::collections::HashMap;
 
 use super::ast;
+use super::elaborate::elsewhere;
 use super::parse::parse_file;
 use crate::diag::{Diagnostic, SourceMap, Span, suggest};
 
@@ -46,6 +47,9 @@ pub struct Named {
 }
 
 const MAX_FILES: usize = 256;
+/// Names that a message lists: those like the wanted one, or all of a file.
+const MAX_ALIKE: usize = 6;
+const MAX_LISTED: usize = 64;
 
 /// Reads `path` and what it imports. Problems are in `diagnostics`; the program is whatever could be read.
 pub fn load(loader: &dyn Loader, path: &str) -> Program {
@@ -149,16 +153,24 @@ impl Loading<'_> {
         let names = &self.program.files[target].names;
         let mut candidates: Vec<&str> = names.keys().map(String::as_str).collect();
         candidates.sort_unstable();
-        let written = super::elaborate::elsewhere::written(&wanted.name.text);
-        let suggestion = suggest(&wanted.name.text, candidates.iter().copied()).filter(|_| written.is_none());
-        let diagnostic = Diagnostic::error("E0503", format!("`{}` has no `{}`", import.path.text, wanted.name.text))
-            .at(wanted.name.span, "not found there")
-            .did_you_mean(suggestion);
-        if let Some(written) = written {
+        let name = wanted.name.text.as_str();
+        let diagnostic = Diagnostic::error("E0503", format!("`{}` has no `{name}`", import.path.text))
+            .at(wanted.name.span, "not found there");
+        if let Some(written) = elsewhere::written(name) {
             return diagnostic.help(format!("write {written}"));
         }
-        match suggestion {
-            None if candidates.len() <= 24 => diagnostic.with_note(format!("it has {}", candidates.join(", "))),
+        if let Some(near) = suggest(name, candidates.iter().copied()) {
+            return diagnostic.did_you_mean(Some(near));
+        }
+        if let Some(function) = elsewhere::function_like(name) {
+            return diagnostic.help(format!("`{function}` is a function, which needs no `use`"));
+        }
+        let part = |known: &&str| known.len() > 2 && name.len() > 2 && (known.contains(name) || name.contains(*known));
+        let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let alike: Vec<&str> = candidates.iter().copied().filter(part).take(MAX_ALIKE).collect();
+        match candidates.len() {
+            _ if !alike.is_empty() => diagnostic.help(format!("did you mean one of {}?", list(&alike))),
+            ..=MAX_LISTED => diagnostic.with_note(format!("it has {}", candidates.join(", "))),
             _ => diagnostic,
         }
     }
