@@ -185,7 +185,12 @@ impl Source<'_> {
             _ if self.goes_on(place) => "the line above ends in an operator, so it goes on here",
             _ if radix && expected == "a value" => "numbers are decimal: `255`, or `86_567`",
             _ if is_number && expected == "a value" => "a product is written `3 * x`, and no name starts with a digit",
+            _ if found == "if" && self.side_by_side(place) => "a choice is `if c { a } else { b }`",
+            _ if self.starts_statement(region, piece, place, found) => "every statement has a line of its own",
             _ if !expected.contains("`,`") && !expected.contains("operator") => return None,
+            _ if piece == Piece::Statement && place.inside.is_none() && self.side_by_side(place) => {
+                "is an operator missing between the two? A statement ends with its line"
+            }
             _ if self.side_by_side(place) => "is a `,` or an operator missing between the two?",
             _ => return None,
         };
@@ -240,6 +245,14 @@ impl Source<'_> {
         };
         let newline = |at: usize| self.tokens[at].kind == Kind::Newline;
         place.inside.is_none() && self.tokens[before].kind == Kind::Operator && (before..found).any(newline)
+    }
+
+    /// Whether the refused token begins a statement behind another one.
+    fn starts_statement(&self, region: &Region, piece: Piece, place: &Place, found: &str) -> bool {
+        let has_block = matches!(self.word(region.start), "for" | "fn");
+        let ends_block = place.before.is_some_and(|at| self.word(at) == "}");
+        let leads = ["let", "for", "fn"].contains(&found) && place.before.is_some_and(|at| at > region.start);
+        piece != Piece::Item && place.inside.is_none() && (leads || has_block && ends_block)
     }
 
     fn side_by_side(&self, place: &Place) -> bool {
