@@ -386,6 +386,7 @@ static ELSEWHERE: &[(&str, &[&str])] = &[
     ("axis", &["dim"]),
     ("axes", &["dims", "dim"]),
     ("keep", &["keepdim", "keepdims"]),
+    ("correction", &["unbiased", "ddof"]),
     ("kernel", &["kernel_size"]),
     ("from", &["in_features", "in_channels"]),
     ("to", &["out_features", "out_channels"]),

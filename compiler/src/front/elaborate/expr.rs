@@ -350,7 +350,11 @@ impl<'a> Elaborator<'a> {
                         name.text
                     )),
                     (true, _) => diagnostic.help(format!("write `{0}({owner})` or `{owner} |> {0}`", name.text)),
-                    (false, _) => diagnostic,
+                    (false, "T" | "mT") => diagnostic.help("write `rearrange(x, \"m n -> n m\")`"),
+                    (false, other) => match super::elsewhere::written(other) {
+                        Some(written) => diagnostic.help(format!("write {written}")),
+                        None => diagnostic,
+                    },
                 }))
             }
         }
@@ -370,7 +374,9 @@ impl<'a> Elaborator<'a> {
         let mut diagnostic = Diagnostic::error("E0305", format!("`{owner}` has no `{}`", name.text))
             .at(name.span, "not found there")
             .did_you_mean(suggestion);
-        if suggestion.is_none() && !names.is_empty() && names.len() <= 16 {
+        if name.text == "forward" {
+            diagnostic = diagnostic.help("a module is called as a function is, `m(x)`, which is its `fn call`");
+        } else if suggestion.is_none() && !names.is_empty() && names.len() <= 16 {
             diagnostic = diagnostic.with_note(format!("it has {}", names.join(", ")));
         }
         self.report(diagnostic)

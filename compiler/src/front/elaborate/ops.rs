@@ -239,7 +239,8 @@ impl<'a> Elaborator<'a> {
             let mut diagnostic = Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", op.name))
                 .at(self.name_before(arg.span, name), "no such parameter")
                 .did_you_mean(parameter_for(name, names.clone()));
-            let known: Vec<&str> = names.collect();
+            let (Operands::Fixed(operands) | Operands::Variadic(operands, _)) = op.operands;
+            let known: Vec<&str> = operands.iter().copied().chain(names).collect();
             if !known.is_empty() {
                 diagnostic = diagnostic.with_note(format!("it has {}", known.join(", ")));
             }
