@@ -29,6 +29,8 @@ pub struct Choice {
     pub config: Vec<(String, String)>,
     /// Sizes fixed when compiling.
     pub dims: Vec<(String, i64)>,
+    /// Entries that are wanted; others are left out where something is wrong in them. All, where none is named.
+    pub entries: Vec<String>,
     /// Only the tree of modules and its members, as for counting.
     pub members_only: bool,
 }
@@ -165,6 +167,7 @@ impl Spec {
             options = options.set(key, Setting::parse(value));
         }
         options.dims = choice.dims.clone();
+        options.entries = choice.entries.clone();
         elaborate(&self.program, name, &options).map_err(|diagnostics| self.error(diagnostics))
     }
 

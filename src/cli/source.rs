@@ -48,7 +48,10 @@ impl Source {
             return Ok(Loaded { model, spec: None });
         }
         let spec = timed("parsed", || Spec::open(&self.file))?;
-        let model = timed("checked", || spec.model(&fixed_sizes::placed(&spec, self.choice(), entries)?))?;
+        let model = timed("checked", || {
+            let choice = Choice { entries: entries.to_vec(), ..self.choice() };
+            spec.model(&fixed_sizes::placed(&spec, choice, entries)?)
+        })?;
         Ok(Loaded { model, spec: Some(spec) })
     }
 
@@ -58,7 +61,7 @@ impl Source {
             preset: self.preset.clone(),
             config: self.config.clone(),
             dims: self.dims.clone(),
-            members_only: false,
+            ..Choice::default()
         }
     }
 

@@ -89,23 +89,48 @@ impl<'a> Elaborator<'a> {
         })
     }
 
+    /// The entries in the order of the spec. Those that are wanted are read first, so that each mistake that they meet is told.
     fn entries(&mut self, root: &Rc<Instance<'a>>) -> Outcome<Vec<Graph>> {
-        let mut graphs = Vec::new();
+        let entries = root.constructor.module.entries.iter().filter_map(|entry| match entry {
+            Entry::Fn(function) => Some((function, false)),
+            Entry::Step(function) => Some((function, true)),
+            _ => None,
+        });
+        let entries: Vec<(&'a ast::Function, bool)> = entries.collect();
+        let mut graphs: Vec<Option<Graph>> = entries.iter().map(|_| None).collect();
         let mut failed = None;
-        for entry in &root.constructor.module.entries {
-            let (function, training) = match entry {
-                Entry::Fn(function) => (function, false),
-                Entry::Step(function) => (function, true),
-                _ => continue,
-            };
-            self.training = training;
-            match self.entry_graph(root, function) {
-                Ok(graph) => graphs.extend(graph),
-                Err(poisoned) => failed = Some(poisoned),
+        for is_wanted in [true, false] {
+            for (idx, &(function, training)) in entries.iter().enumerate() {
+                if self.options.wants(&function.name.text) != is_wanted {
+                    continue;
+                }
+                self.training = training;
+                let graph = if is_wanted { self.entry_graph(root, function) } else { self.if_right(root, function) };
+                match graph {
+                    Ok(graph) => graphs[idx] = graph,
+                    Err(poisoned) => failed = Some(poisoned),
+                }
+                self.training = false;
             }
-            self.training = false;
         }
-        failed.map_or(Ok(graphs), Err)
+        failed.map_or_else(|| Ok(graphs.into_iter().flatten().collect()), Err)
+    }
+
+    /// An entry that nobody asked for: with a mistake in it, everything is as if it were not there.
+    fn if_right(&mut self, root: &Rc<Instance<'a>>, function: &'a ast::Function) -> Outcome<Option<Graph>> {
+        let (reports, trained, fuel, depth) = (self.reports.clone(), self.trained.clone(), self.fuel, self.depth);
+        let lengths = [self.members.len(), self.skipped.len(), self.sizes.len(), self.assertions.len()];
+        let graph = self.entry_graph(root, function);
+        if graph.is_ok() && !self.reports.has_errors() {
+            return graph;
+        }
+        (self.reports, self.trained, self.fuel, self.depth) = (reports, trained, fuel, depth);
+        self.members.truncate(lengths[0]);
+        self.skipped.truncate(lengths[1]);
+        self.sizes.truncate(lengths[2]);
+        self.assertions.truncate(lengths[3]);
+        self.skipped.push((function.name.text.clone(), "there are mistakes in it".to_string()));
+        Ok(None)
     }
 
     /// The arguments that the choices under a prefix make, in no particular order.

@@ -36,7 +36,7 @@ fn unquoted(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Reports {
     pub diagnostics: Vec<Diagnostic>,
     seen: HashSet<(&'static str, Option<Span>)>,

@@ -28,6 +28,8 @@ pub struct Options {
     pub config: Vec<Choice>,
     /// Sizes that are fixed: `N` in every entry, `decode.N` in one.
     pub dims: Vec<(String, i64)>,
+    /// Entries that are wanted: what is wrong in others is not told, and they are left out. All, where none is named.
+    pub entries: Vec<String>,
     /// Only the tree and the members are wanted, as for counting.
     pub members_only: bool,
 }
@@ -41,6 +43,10 @@ impl Options {
     pub fn dim(mut self, name: &str, size: i64) -> Options {
         self.dims.push((name.to_string(), size));
         self
+    }
+
+    pub fn wants(&self, entry: &str) -> bool {
+        self.entries.is_empty() || self.entries.iter().any(|wanted| wanted == entry)
     }
 
     /// What a size of this entry is fixed to.

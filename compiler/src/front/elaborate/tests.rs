@@ -6,6 +6,7 @@ mod fields;
 mod gradients;
 mod integers;
 mod mistakes;
+mod named;
 mod places;
 mod relations;
 mod short_forms;
