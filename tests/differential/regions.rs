@@ -115,7 +115,7 @@ fn grow_while(garden: &mut Garden, sampler: &mut Sampler, depth: usize) -> Optio
     add_carries(&mut body, sampler, 1, carries.len() - 1)?;
     let mut attrs = Attrs::none().with("carries", carries.len() as i64);
     if sampler.flip() {
-        attrs = attrs.with("at_most", sampler.int(0, 8));
+        attrs = attrs.with("at_most", Dim::constant(sampler.int(0, 8)));
     }
     garden.apply(ops::find("while")?, &[carries, captures].concat(), &attrs, vec![test.graph, body.graph])
 }

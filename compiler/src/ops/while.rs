@@ -11,7 +11,7 @@ pub static OP: OpDef = OpDef {
     doc: "Runs its second region as long as its first gives true, at most `at_most` times. Both take the carries and \
           the captures; the second gives the next carries. The result is the last carries.",
     operands: Operands::Variadic(&[], "carry or capture"),
-    attrs: &[attr("carries", AttrKind::Int, Default::Required), attr("at_most", AttrKind::Int, Default::Absent)],
+    attrs: &[attr("carries", AttrKind::Int, Default::Required), attr("at_most", AttrKind::Dim, Default::Absent)],
     infer,
     meaning: Meaning::Control { eval },
     gradient: Gradient::Kept { keep, rule: |b, pull| reverse::through(b, pull, keep) },
@@ -31,8 +31,8 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
 
 fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
     let at_most = match eval.call.attrs.get("at_most") {
-        Some(Attr::Int(n)) => *n,
-        _ => i64::MAX,
+        Some(Attr::Dim(most)) => eval.size(&not_negative(most))?,
+        _ => usize::MAX,
     };
     let (carries, captures) = eval.operands.split_at(eval.results.len());
     let mut carries = carries.to_vec();
@@ -48,9 +48,13 @@ fn eval(eval: &Eval) -> Result<Vec<Tensor>, EvalError> {
     Ok(carries)
 }
 
+fn not_negative(at_most: &Dim) -> Dim {
+    at_most.greatest(&Dim::constant(0))
+}
+
 /// The same as a `scan` of `at_most` turns, whose body is a `cond` on whether it still goes on.
 fn keep(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, OpError> {
-    let Some(&Attr::Int(at_most)) = call.attrs.get("at_most") else {
+    let Some(Attr::Dim(at_most)) = call.attrs.get("at_most") else {
         let message = "nobody knows before it runs how many turns this loop takes, so it cannot be differentiated";
         return Err(OpError::new(message).help("bound it: `loop while …, at most n carry …`"));
     };
@@ -72,7 +76,7 @@ fn keep(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>, 
     results.push(goes_on);
     region::set_outputs(&mut body, &results);
     let begins = b.filled(1.0, flag)?;
-    let attrs = Attrs::none().with("carries", n_carries as i64 + 1).with("trip", Dim::constant(at_most.max(0)));
+    let attrs = Attrs::none().with("carries", n_carries as i64 + 1).with("trip", not_negative(at_most));
     let operands = [&operands[..n_carries], &[begins], &operands[n_carries..]].concat();
     scan::keeping(b, attrs, &operands, body)
 }

@@ -67,7 +67,7 @@ impl Planner<'_, '_> {
         let (node, operands) = (site.node(), site.operands);
         let n_carries = node.types.len();
         let label = site.label();
-        let at_most = node.attrs.get("at_most").map(|_| Bound::Size(node.attrs.int("at_most").into()));
+        let at_most = node.attrs.get("at_most").map(|_| Bound::Size(node.attrs.dim("at_most")));
         let carries = self.carries(&node.types, &operands[..n_carries], &label, steps);
         let arguments = [&carries[..], &operands[n_carries..]].concat();
         let (test, cond) = self.graph(&node.regions[0], &arguments)?;

@@ -98,11 +98,27 @@ impl<'a> Elaborator<'a> {
     ) -> Outcome<Value<'a>> {
         let mut attrs = Attrs::none();
         if let Some(bound) = bound {
-            attrs.set("at_most", graph::Attr::Int(self.config_int(bound, env, "the bound of a loop")?));
+            attrs.set("at_most", graph::Attr::Dim(self.most_turns(bound, env)?));
         }
         let condition = Some(condition);
         let turns = Turns { op: "while", index: None, offset: None, condition, bounds: Vec::new(), attrs, span };
         self.region(turns, carry, body, env)
+    }
+
+    /// The bound of a `loop while`: a whole number, or a size.
+    fn most_turns(&mut self, bound: &'a Expr, env: &mut Env<'a>) -> Outcome<Dim> {
+        let value = self.eval(bound, env)?;
+        if let Some(size) = value.as_dim() {
+            return Ok(size);
+        }
+        if value.is_tensor() {
+            let diagnostic =
+                Diagnostic::error("E0402", "the bound of a loop is config or a size, and this is a tensor")
+                    .at(bound.span, "this is only known when the program runs")
+                    .help("carry a count, and test it: `loop while c and k < n carry (x, k) = (x0, 0) { …, k + 1 }`");
+            return Err(self.report(diagnostic));
+        }
+        self.size_of(&value, bound.span)
     }
 
     fn ends(&mut self, range: &'a Expr, env: &mut Env<'a>) -> Outcome<((Value<'a>, Span), (Value<'a>, Span))> {

@@ -127,7 +127,7 @@ fn while_stops_at_its_bound_or_its_condition() {
         graph.add_output("y", Role::Data, result);
         graph
     };
-    for (attrs, last) in [(Attrs::none(), 12), (Attrs::none().with("at_most", 2), 6)] {
+    for (attrs, last) in [(Attrs::none(), 12), (Attrs::none().with("at_most", Dim::constant(2)), 6)] {
         let found = control(&r#while::OP, 1, attrs.with("carries", 1), vec![region(true), region(false)], &[0]);
         assert_eq!(found[0].int_at(0), last);
     }

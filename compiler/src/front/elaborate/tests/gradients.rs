@@ -3,7 +3,7 @@
 use super::*;
 use crate::passes::{Context, differentiate};
 
-fn derived(text: &str, inputs: &[Tensor]) -> Vec<Tensor> {
+pub fn derived(text: &str, inputs: &[Tensor]) -> Vec<Tensor> {
     let program = text_of(text);
     let model = model(&program, "M", &Options::default());
     let graph = model.entry("call").expect("the entry exists");
