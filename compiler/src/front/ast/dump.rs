@@ -284,7 +284,7 @@ impl Dump {
                 let parts = [&**condition].into_iter().chain(bound.as_deref());
                 self.region("while", None, parts, carry, body);
             }
-            ExprKind::Declare { kind, ty, init } => {
+            ExprKind::Declare { kind, ty, init, name } => {
                 let word = match kind {
                     DeclareKind::Param => "param",
                     DeclareKind::State => "state",
@@ -292,6 +292,7 @@ impl Dump {
                 self.list(word, |dump| {
                     dump.ty(ty);
                     dump.space_expr(init);
+                    name.iter().for_each(|name| dump.space_expr(name));
                 });
             }
             _ => {}

@@ -96,11 +96,12 @@ pub enum ExprKind {
         carry: Carry,
         body: Block,
     },
-    /// `param [dim] = zeros`, `state i64[] = 0`: at home in a member's value, lists of those, and `if`.
+    /// `param [dim] = zeros`, `state i64[] = 0 as "calls"`: at home in a member's value, lists of those, and `if`.
     Declare {
         kind: DeclareKind,
         ty: Type,
         init: Box<Expr>,
+        name: Option<Box<Expr>>,
     },
 }
 

@@ -54,6 +54,7 @@ pub static TABLE: &[Builtin] = &[
     row("enumerate", &["list"], 1, |e, b| e.enumerate(b)),
     row("range", &["from", "to"], 1, |e, b| e.counted(b)),
     row("int", &["value"], 1, |e, b| e.to_int(b)),
+    row("str", &["value"], 1, |e, b| e.to_str(b)),
     row("tensor", &["list"], 1, |e, mut b| { let (v, s) = b.value(0); e.constant_tensor(&v, s) }),
     row("identity", &["x"], 1, |_, mut b| Ok(b.value(0).0)),
     row("clone", &["module"], 1, |e, b| e.clone_builtin(b)),

@@ -63,8 +63,9 @@ impl<'a> Elaborator<'a> {
                 self.while_expr(condition, bound.as_deref(), carry, body, env, span)
             }
             ExprKind::Scan { index, range, carry, body } => self.scan_expr(index, range, carry, body, env, span),
-            ExprKind::Declare { kind, ty, init } => {
-                let kind = BlueprintKind::Declare { kind: *kind, ty, init, env: env.clone() };
+            ExprKind::Declare { kind, ty, init, name } => {
+                let name = name.as_ref().map(|name| self.member_name(name, env)).transpose()?;
+                let kind = BlueprintKind::Declare { kind: *kind, ty, init, name, env: env.clone() };
                 Ok(Value::Blueprint(Rc::new(Blueprint { kind, span })))
             }
         }

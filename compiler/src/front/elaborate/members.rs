@@ -26,6 +26,14 @@ pub struct Declared<'a> {
     pub copy_of: Option<String>,
 }
 
+/// A `param` or a `state` as it is written.
+struct Declaration<'a> {
+    kind: DeclareKind,
+    ty: &'a Type,
+    init: &'a Expr,
+    is_named: bool,
+}
+
 /// Modules nest less deeply than this unless one contains itself.
 const MAX_NESTING: usize = 128;
 const MAX_MEMBERS: usize = 200_000;
@@ -60,7 +68,12 @@ impl<'a> Elaborator<'a> {
             BlueprintKind::Module { constructor, params, .. } => {
                 self.instantiate(*constructor, params.clone(), path, None, blueprint.span).map(Value::Module)
             }
-            BlueprintKind::Declare { kind, ty, init, env } => self.declare(*kind, ty, init, env, path, blueprint.span),
+            BlueprintKind::Declare { kind, ty, init, name, env } => {
+                let owner = self.context.last().map_or("", |owner| &*owner.path);
+                let named = name.as_ref().map(|name| join(owner, name));
+                let declared = Declaration { kind: *kind, ty, init, is_named: named.is_some() };
+                self.declare(declared, env, named.as_deref().unwrap_or(path), blueprint.span)
+            }
             BlueprintKind::Clone(value) => self.clone_at(value, path, blueprint.span),
         }
     }
@@ -153,7 +166,7 @@ impl<'a> Elaborator<'a> {
 
     /// What was placed here is a child; what was passed by name lives elsewhere.
     fn adopt_child(&mut self, instance: &Rc<Instance<'a>>, name: &Rc<str>, value: &Value<'a>, place: &str) {
-        if lives_at(value, place) {
+        if lives_at(value, place, &instance.path) {
             instance.children.borrow_mut().push((name.clone(), value.clone()));
         }
     }
@@ -178,15 +191,20 @@ impl<'a> Elaborator<'a> {
         self.program.sources.slice(span).to_string()
     }
 
-    fn declare(
-        &mut self,
-        kind: DeclareKind,
-        ty: &'a Type,
-        init: &'a Expr,
-        env: &Env<'a>,
-        path: &str,
-        span: Span,
-    ) -> Outcome<Value<'a>> {
+    /// What stands behind `as`: a name as any member may have.
+    pub fn member_name(&mut self, expr: &'a Expr, env: &mut Env<'a>) -> Outcome<Rc<str>> {
+        match self.eval(expr, env)? {
+            Value::Str(name) if is_name(&name) => Ok(name),
+            Value::Str(name) => {
+                let message = format!("`{name}` cannot be the name of a member");
+                self.error("E0311", message, expr.span, "letters, digits and `_` make a name")
+            }
+            other => Err(self.wanted("a name in quotes", &other, expr.span)),
+        }
+    }
+
+    fn declare(&mut self, declared: Declaration<'a>, env: &Env<'a>, path: &str, span: Span) -> Outcome<Value<'a>> {
+        let Declaration { kind, ty, init, is_named } = declared;
         let TypeKind::Tensor { dtype, dims } = &ty.kind else {
             return self.error("E0311", "a param or state is a tensor", ty.span, "write its shape: `[dim]`");
         };
@@ -208,8 +226,9 @@ impl<'a> Elaborator<'a> {
         let Some(shape) = shape else {
             return self.error("E0311", "a param or state has a known shape", ty.span, "`_` and `..` say nothing here");
         };
-        let slot =
-            Slot { path: Rc::from(path), kind, ty: graph::Type::new(dtype, shape), span, index: self.members.len() };
+        let ty_of_slot = graph::Type::new(dtype, shape);
+        let index = self.members.len();
+        let slot = Slot { path: Rc::from(path), kind, ty: ty_of_slot, span, is_named, index };
         Ok(self.add_member(slot, ty, init, env.clone(), None))
     }
 
@@ -264,7 +283,8 @@ impl<'a> Elaborator<'a> {
                     (declared.ty, declared.init, declared.env.clone())
                 };
                 let index = self.members.len();
-                let slot = Slot { path: Rc::from(path), kind: source.kind, ty: source.ty.clone(), span, index };
+                let (kind, ty_of_slot) = (source.kind, source.ty.clone());
+                let slot = Slot { path: Rc::from(path), kind, ty: ty_of_slot, span, is_named: false, index };
                 Ok(self.add_member(slot, ty, init, env, Some(source.path.to_string())))
             }
             Value::Absent => Ok(Value::Absent),
@@ -295,17 +315,25 @@ fn is_among_members(value: &Value) -> bool {
     is_member(value) || value.is_function()
 }
 
-fn lives_at(value: &Value, place: &str) -> bool {
+fn lives_at(value: &Value, place: &str, owner: &str) -> bool {
     match value {
         Value::Module(instance) => &*instance.path == place,
+        Value::Slot(slot) if slot.is_named => slot.path.rsplit_once('.').map_or("", |(owner, _)| owner) == owner,
         Value::Slot(slot) => &*slot.path == place,
-        Value::List(items) => items.iter().enumerate().any(|(idx, item)| lives_at(item, &format!("{place}.{idx}"))),
+        Value::List(items) => {
+            items.iter().enumerate().any(|(idx, item)| lives_at(item, &format!("{place}.{idx}"), owner))
+        }
         Value::Tuple(fields) => fields.iter().enumerate().any(|(idx, field)| {
             let part = field.name.as_ref().map_or(idx.to_string(), |name| name.to_string());
-            lives_at(&field.value, &format!("{place}.{part}"))
+            lives_at(&field.value, &format!("{place}.{part}"), owner)
         }),
         _ => false,
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(is_part)
 }
 
 pub fn join(path: &str, name: &str) -> String {

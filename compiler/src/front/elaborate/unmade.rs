@@ -205,9 +205,9 @@ impl<'a> Names<'a> {
                 self.exprs([&**condition].into_iter().chain(bound.as_deref()));
                 self.region(carry, body);
             }
-            ExprKind::Declare { ty, init, .. } => {
+            ExprKind::Declare { ty, init, name, .. } => {
                 self.ty(ty);
-                self.expr(init);
+                self.exprs([&**init].into_iter().chain(name.as_deref()));
             }
             _ => {}
         }

@@ -98,15 +98,13 @@ pub struct Blueprint<'a> {
 
 pub enum BlueprintKind<'a> {
     /// `explicit` names the parameters that were given, not defaulted.
-    Module {
-        constructor: Constructor<'a>,
-        params: Vec<(Rc<str>, Value<'a>)>,
-        explicit: Vec<Rc<str>>,
-    },
+    Module { constructor: Constructor<'a>, params: Vec<(Rc<str>, Value<'a>)>, explicit: Vec<Rc<str>> },
     Declare {
         kind: ast::DeclareKind,
         ty: &'a ast::Type,
         init: &'a ast::Expr,
+        /// Its name in the module that declares it, where that is not the member's.
+        name: Option<Rc<str>>,
         env: Env<'a>,
     },
     /// A copy of whatever this is: of an instance, or of lists and tuples of them.
@@ -134,6 +132,8 @@ pub struct Slot {
     pub kind: ast::DeclareKind,
     pub ty: graph::Type,
     pub span: Span,
+    /// Its path ends in a name of its own, whatever list it stands in.
+    pub is_named: bool,
     /// Its position among all declared members.
     pub index: usize,
 }

@@ -248,6 +248,10 @@ impl Builder<'_> {
             kind,
             ty: self.ty(parts.need(Rule::ty)?, depth)?,
             init: Box::new(self.next_expr(&mut parts, depth)?),
+            name: match parts.maybe(Rule::expr) {
+                Some(name) => Some(Box::new(self.expr(name, depth)?)),
+                None => None,
+            },
         })
     }
 }

@@ -77,6 +77,15 @@ impl<'a> Elaborator<'a> {
         }
     }
 
+    /// A number of config as text, to make names of.
+    pub(super) fn to_str(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
+        match b.value(0) {
+            (Value::Str(text), _) => Ok(Value::Str(text)),
+            (value @ (Value::Int(_) | Value::Float(_) | Value::Bool(_)), _) => Ok(Value::str(&value.show())),
+            (other, span) => Err(self.wanted("a number of config", &other, span)),
+        }
+    }
+
     pub(super) fn clone_builtin(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let (value, _) = b.value(0);
         Ok(Value::Blueprint(Rc::new(Blueprint { kind: BlueprintKind::Clone(value), span: b.span })))

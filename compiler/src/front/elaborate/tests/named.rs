@@ -2,6 +2,43 @@
 
 use super::*;
 
+fn paths(text: &str) -> Vec<String> {
+    model(&text_of(text), "M", &Options::default()).params.iter().map(|param| param.path.clone()).collect()
+}
+
+#[test]
+fn names_of_params_are_computed() {
+    let text = "module Stack(n: int) {
+            w = [param [2] = ones as \"w_l\" + str(i) for i in 0..n]
+            b = param [2] = zeros
+            fn call(x: [B, 2]) -> [B, 2] {
+                for w in w { x = x * w }
+                x + b
+            }
+        }
+        model M() {
+            s = Stack(2)
+            t = clone(s)
+            fn call(x: [B, 2]) -> [B, 2] { x |> s |> t }
+        }";
+    assert_eq!(paths(text), ["s.w_l0", "s.w_l1", "s.b", "t.w_l0", "t.w_l1", "t.b"]);
+    let model = model(&text_of(text), "M", &Options::default());
+    assert_eq!(model.tree.children[0].members, ["s.w_l0", "s.w_l1", "s.b"]);
+    assert_eq!(model.params[3].copy_of.as_deref(), Some("s.w_l0"));
+}
+
+#[test]
+fn a_module_learns_what_has_a_name_of_its_own() {
+    let text = "use optim { Sgd }
+        train M() {
+            w = [param [2] = ones as \"w_l\" + str(i) for i in 0..2]
+            step learn(x: [B, 2]) { minimize mean(x * w[0] * w[1]) over w using Sgd(lr: 0.1) }
+        }";
+    let model = model(&text_of(text), "M", &Options::default());
+    let learned: Vec<&str> = model.states.iter().filter(|state| state.is_learned).map(|state| &*state.path).collect();
+    assert_eq!(learned, ["w_l0", "w_l1"]);
+}
+
 #[test]
 fn an_entry_with_a_mistake_is_left_out_where_another_is_wanted() {
     let text = "model M() {
