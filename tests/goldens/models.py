@@ -140,6 +140,8 @@ class Layers(nn.Module):
         self.batch1, self.batch3 = nn.BatchNorm1d(6), nn.BatchNorm3d(2)
         self.inner1, self.inner2 = nn.InstanceNorm1d(6), nn.InstanceNorm2d(4, affine=True)
         self.gru, self.lstm = nn.GRU(6, 5, batch_first=True), nn.LSTM(6, 5, batch_first=True)
+        self.grus = nn.GRU(6, 5, num_layers=2, bidirectional=True, batch_first=True)
+        self.lstms = nn.LSTM(6, 4, num_layers=3, bias=False, batch_first=True)
         self.look = nn.MultiheadAttention(6, 2, batch_first=True)
         self.decoder = nn.MultiheadAttention(6, 3, batch_first=True)
 
@@ -159,6 +161,10 @@ class Layers(nn.Module):
     def sequence(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         (gru, h), (lstm, (hidden, cell)) = self.gru(x), self.lstm(x)
         return {"mlp": self.mlp(x), "gru": gru, "h": h[0], "lstm": lstm, "hidden": hidden[0], "cell": cell[0]}
+
+    def stacked(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        (gru, h), (lstm, (hidden, cell)) = self.grus(x), self.lstms(x)
+        return {"gru": gru, "h": h, "lstm": lstm, "hidden": hidden, "cell": cell}
 
     def attend(self, x: torch.Tensor, y: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:
         later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)

@@ -309,6 +309,7 @@ def layers() -> Golden:
         call("volume", dict(x=(2, 2, 3, 4, 5)), "normed"),
         call("line", dict(x=(3, 6, 7)), "up normed row inner pool"),
         call("sequence", dict(x=(2, 5, 6)), "mlp gru h lstm hidden cell"),
+        call("stacked", dict(x=(2, 5, 6)), "gru h lstm hidden cell"),
         call("attend", dict(x=(2, 4, 6), y=(2, 5, 6)), "own causal across", seen=(2, 5)),
     )
     return Golden(
@@ -316,7 +317,7 @@ def layers() -> Golden:
     )
 
 
-LAYERS = ["image", "volume", "line", "sequence", "attend"]
+LAYERS = ["image", "volume", "line", "sequence", "stacked", "attend"]
 VIT = dict(image=224, classes=1000)
 DIGITS_CONFIG = dict(image=8, patch=2, dim=64, depth=4, heads=4, classes=10, channels=1)
 SHUFFLENET = dict(widths=[116, 232, 464], repeats=[4, 8, 4], top=1024, classes=1000)
