@@ -310,6 +310,16 @@ fn is_member(value: &Value) -> bool {
     }
 }
 
+/// Whether a module or a param is in it.
+pub fn holds_members(value: &Value) -> bool {
+    match value {
+        Value::Module(_) | Value::Slot(_) => true,
+        Value::List(items) => items.iter().any(holds_members),
+        Value::Tuple(fields) => fields.iter().any(|field| holds_members(&field.value)),
+        _ => false,
+    }
+}
+
 /// A list is applied in turn, so functions may stand in it; they have no path.
 fn is_among_members(value: &Value) -> bool {
     is_member(value) || value.is_function()

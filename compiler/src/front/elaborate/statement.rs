@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::Elaborator;
 use super::frame::FrameKind;
+use super::members::holds_members;
 use super::report::{Outcome, Reports};
 use super::scope::{Env, Link, Locals};
 use super::value::{Closure, Slot, Value};
@@ -211,7 +212,7 @@ impl<'a> Elaborator<'a> {
                     .help("declare it as `state`, or let `minimize` change it");
                 Err(self.report(diagnostic))
             }
-            module @ Value::Module(_) => self.write_module(&module, value, at, target.span),
+            tree if holds_members(&tree) => self.write_module(&tree, value, at, target.span),
             other => {
                 let message = format!("`<-` writes a state, and this is {}", other.kind());
                 let diagnostic = Diagnostic::error("E0310", message)

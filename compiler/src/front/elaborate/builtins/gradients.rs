@@ -133,7 +133,7 @@ impl<'a> Elaborator<'a> {
                 let learned = |(name, value): &(Rc<str>, Value<'a>)| {
                     let value = match value {
                         Value::Slot(slot) if !is_learned(slot) => return None,
-                        other => self.leaves_of_modules(other),
+                        other => self.leaves_of_modules(&without_states(other)),
                     };
                     Some(Field { name: Some(name.clone()), value })
                 };
@@ -276,4 +276,17 @@ impl<'a> Elaborator<'a> {
 /// Whether a gradient by a module is by this member.
 pub fn is_learned(slot: &Slot) -> bool {
     slot.kind == DeclareKind::Param
+}
+
+/// What of a list or a tuple of members is learned.
+fn without_states<'a>(value: &Value<'a>) -> Value<'a> {
+    match value {
+        Value::Slot(slot) if !is_learned(slot) => Value::Absent,
+        Value::List(items) => Value::list(items.iter().map(without_states).collect()),
+        Value::Tuple(fields) => {
+            let field = |field: &Field<'a>| Field { name: field.name.clone(), value: without_states(&field.value) };
+            Value::Tuple(Rc::new(fields.iter().map(field).collect()))
+        }
+        other => other.clone(),
+    }
 }

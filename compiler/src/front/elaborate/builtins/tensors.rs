@@ -10,6 +10,7 @@ use crate::front::ast::BinaryOp;
 use crate::front::elaborate::Elaborator;
 use crate::front::elaborate::call::Arg;
 use crate::front::elaborate::config::Operand;
+use crate::front::elaborate::members::holds_members;
 use crate::front::elaborate::report::Outcome;
 use crate::front::elaborate::structure::rebuild;
 use crate::front::elaborate::value::{Value, Wire};
@@ -247,7 +248,12 @@ impl<'a> Elaborator<'a> {
     pub(super) fn lerp(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let (from, to, t) = (b.value(0), b.value(1), b.value(2));
         let span = b.span;
-        if !matches!(from.0, Value::Module(_) | Value::Tuple(_)) {
+        let is_tree = match &from.0 {
+            Value::Module(_) | Value::Tuple(_) => true,
+            list @ Value::List(_) => holds_members(list),
+            _ => false,
+        };
+        if !is_tree {
             return self.lerp_between(from, to, t, span);
         }
         let from = self.tensors_of(&from.0, from.1)?;

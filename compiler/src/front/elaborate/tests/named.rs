@@ -73,3 +73,38 @@ fn a_loop_is_bounded_by_a_size() {
         assert_eq!(found[1].as_floats().unwrap(), vec![times; x.len()]);
     }
 }
+
+#[test]
+fn a_list_of_modules_is_written_as_a_module_is() {
+    let text = "use nn { Linear }
+        use optim { Sgd }
+        train M() {
+            q = [Linear(2, 3), relu, Linear(3, 1)]
+            t = clone(q)
+            step learn(x: [B, 2]) {
+                minimize mean(q(x) - t(x)) over q using Sgd(lr: 0.1)
+                t <- lerp(t, q, 0.5)
+                t <- q
+            }
+        }";
+    let model = model(&text_of(text), "M", &Options::default());
+    let written = |path: &str| model.states.iter().any(|state| state.path == path);
+    assert!(["t.0.weight", "t.0.bias", "t.2.weight", "t.2.bias"].into_iter().all(written));
+}
+
+#[test]
+fn states_in_a_list_are_not_learned() {
+    let text = "use optim { Sgd }
+        module Cell() {
+            held = [state [2] = zeros; 2]
+            w    = param [2] = ones
+            fn call(x: [B, 2]) -> [B, 2] { x * w + held[0] + held[1] }
+        }
+        train M() {
+            cell = Cell()
+            step learn(x: [B, 2]) { minimize mean(cell(x) ^ 2) over cell using Sgd(lr: 0.1) }
+        }";
+    let model = model(&text_of(text), "M", &Options::default());
+    let learned: Vec<&str> = model.states.iter().filter(|state| state.is_learned).map(|state| &*state.path).collect();
+    assert_eq!(learned, ["cell.w"]);
+}
