@@ -43,6 +43,10 @@ impl<'a> Elaborator<'a> {
                 }
                 Ok(Value::Typed(dtype, Rc::new(sizes)))
             }
+            found if indices.is_empty() => {
+                let message = format!("an index names a place, and `{}[]` names none", self.text(value.span));
+                self.error("E0402", message, span, &found.show())
+            }
             Value::List(items) => self.index_list(&items, indices, env, span),
             Value::Tuple(fields) => {
                 let items: Vec<Value<'a>> = fields.iter().map(|field| field.value.clone()).collect();
