@@ -141,7 +141,9 @@ pub fn reduce(scalar: Scalar, column: &Column, row: usize, dtype: DType, precisi
     let column = match column {
         Column::Float(values) => {
             let f = scalar.def().float?;
-            Column::Float(values.chunks(row).map(|row| pairwise(row, &|a, b| f(a, b, 0.0))).collect())
+            // A sum begins at zero, as in kernels: of negative zeros it is not negative.
+            let begun = |all: f64| if scalar == Scalar::Add { all + 0.0 } else { all };
+            Column::Float(values.chunks(row).map(|row| begun(pairwise(row, &|a, b| f(a, b, 0.0)))).collect())
         }
         Column::Int(values) => {
             let f = scalar.def().int?;

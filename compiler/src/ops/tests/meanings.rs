@@ -65,6 +65,12 @@ fn casts_to_narrow_floats_round() {
 }
 
 #[test]
+fn a_sum_of_negative_zeros_is_not_negative() {
+    let found = run("reduce_sum", &[floats(&[-0.0, -0.0])], Attrs::none(), Precision::Wide).unwrap();
+    assert!(found[0].float_at(0).is_sign_positive());
+}
+
+#[test]
 fn empty_reductions_give_their_identity() {
     let empty = floats(&[]);
     for (op, identity) in [("reduce_sum", 0.0), ("reduce_prod", 1.0), ("reduce_max", f64::NEG_INFINITY)] {
