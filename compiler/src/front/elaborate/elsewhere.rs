@@ -18,6 +18,7 @@ const NAMES: &[(&[&str], &str)] = &[
     (&["clamp"], "`clip(x, 0.0, 1.0)`"),
     (&["amax", "amin"], "`max(x, axis: 1)` or `min(x, axis: 1)`"),
     (&["numel"], "`size(x)`"),
+    (&["print"], "`-> (y: [B], seen: [B])` and give it as a result, or `metric seen = mean(x)` in a step"),
     (&["one_hot"], "`onehot(labels, size: 10)`"),
     (&["layer_norm"], "`use nn { LayerNorm }`, and in the model `norm = LayerNorm(dim)`"),
     (
