@@ -12,13 +12,13 @@ use tilewright::compiler::graph::{DType, Dim, Symbol};
 use tilewright::runtime::exec::StepTime;
 use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::WeightMap;
-use tilewright::{Error, SessionOptions, Tensor, Weights, compile};
+use tilewright::{Error, Executable, Options, SessionOptions, Tensor, Weights, compile};
 
 use self::memory::Memory;
 use super::calibrate::Calibrate;
 use super::options::Compilation;
 use super::run::{Given, WeightSource, duration as report_duration, load, parse_given, ports, wanted};
-use super::source::Source;
+use super::source::{Loaded, Source};
 use super::stages;
 use super::term::{Failure, Outcome, detail, note, print};
 
@@ -67,29 +67,11 @@ pub fn run(args: Args) -> Outcome {
         return Err(Failure::Usage("the interpreter is not for timing".to_string()));
     }
     let begin = Instant::now();
-    let loaded = args.source.load(args.entry.as_slice())?;
-    let entry = loaded.entry(args.entry.as_deref())?;
-    let mut options = args.compilation.options(vec![entry.clone()])?;
-    args.calibrate.check(&args.compilation)?;
-    let weights = match args.weights.is_empty() {
-        true => WeightSource::Synthetic,
-        false => WeightSource::Files(args.weights.clone()),
-    };
-    let whole = options.clone();
-    args.calibrate.look(&mut options, &loaded.model, &entry, || {
-        load(&weights, &wanted(&loaded.model, whole.float), &WeightMap::default(), None, &whole, 0)
-    })?;
-    let executable = compile(&loaded.model, &options)?;
-    stages::compiled(&executable.times, executable.program.kernels.len());
+    let Compiled { loaded, entry, options, executable } = compiled(&args)?;
     let mut sizes: HashMap<String, i64> = args.source.dims.iter().cloned().collect();
     sizes.entry("B".to_string()).or_insert(1);
     let plan = executable.program.entry(&entry).ok_or_else(|| Error::unknown("entry", &entry, []))?;
-    let mut inputs = ports(&plan.inputs, &args.inputs)?;
-    for port in &plan.inputs {
-        if !inputs.iter().any(|(name, _)| *name == port.name) {
-            inputs.push(made_up(port, &sizes)?);
-        }
-    }
+    let inputs = all_inputs(&plan.inputs, &args.inputs, &sizes)?;
     let session_options = SessionOptions { threads: options.threads, profile: args.profile, ..Default::default() };
     let weights = match args.weights.is_empty() {
         true => Weights::Synthetic,
@@ -129,6 +111,46 @@ pub fn run(args: Args) -> Outcome {
         true => print(&format!("{:#}\n", result.json(&loaded.model.name, &entry, options.backend.name()))),
         false => print(&result.text(&loaded.model.name, &entry, options.backend.name())),
     }
+}
+
+struct Compiled {
+    loaded: Loaded,
+    entry: String,
+    options: Options,
+    executable: Executable,
+}
+
+fn compiled(args: &Args) -> Result<Compiled, Failure> {
+    let loaded = args.source.load(args.entry.as_slice())?;
+    let entry = loaded.entry(args.entry.as_deref())?;
+    let mut options = args.compilation.options(vec![entry.clone()])?;
+    args.calibrate.check(&args.compilation)?;
+    let weights = match args.weights.is_empty() {
+        true => WeightSource::Synthetic,
+        false => WeightSource::Files(args.weights.clone()),
+    };
+    let whole = options.clone();
+    args.calibrate.look(&mut options, &loaded.model, &entry, || {
+        load(&weights, &wanted(&loaded.model, whole.float), &WeightMap::default(), None, &whole, 0)
+    })?;
+    let executable = compile(&loaded.model, &options)?;
+    stages::compiled(&executable.times, executable.program.kernels.len());
+    Ok(Compiled { loaded, entry, options, executable })
+}
+
+/// Those that are given, and numbers for the others.
+fn all_inputs(
+    wanted: &[Port],
+    given: &[Given],
+    sizes: &HashMap<String, i64>,
+) -> Result<Vec<(String, Tensor)>, Failure> {
+    let mut inputs = ports(wanted, given)?;
+    for port in wanted {
+        if !inputs.iter().any(|(name, _)| *name == port.name) {
+            inputs.push(made_up(port, sizes)?);
+        }
+    }
+    Ok(inputs)
 }
 
 /// Kernels that a profile lists without `-v`.
