@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use tilewright::compiler::diag::SourceMap;
-use tilewright::compiler::front::ast::{Entry, Function, Item, Module, ModuleKind};
+use tilewright::compiler::front::ast::{Entry, Function, Item, Module, ModuleKind, Use};
 use tilewright::compiler::front::parse::parse_file;
 use tilewright::compiler::graph::{Meaning, OpDef, Operands};
 use tilewright::compiler::ops;
@@ -162,7 +162,7 @@ fn prelude_page() -> String {
         .expect("the prelude")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
-    names.sort();
+    names.sort_by_key(|name| (name != "nn.tw", name.clone()));
     for name in names.iter().filter_map(|name| name.strip_suffix(".tw")) {
         part(name, &mut page);
     }
@@ -177,18 +177,30 @@ fn part(name: &str, page: &mut String) {
     assert!(diagnostics.is_empty(), "{name}");
     write!(page, "\n## {name}\n\n{}\n", file.docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n"))
         .unwrap();
-    let (mut functions, mut modules) = (String::new(), String::new());
+    let (mut functions, mut modules, mut passed_on) = (String::new(), String::new(), String::new());
     for item in &file.items {
         match item {
             Item::Fn(function) => writeln!(functions, "{}", header(&sources, function)).unwrap(),
             Item::Module(module) => modules += &module_text(&sources, module),
-            Item::Use(_) | Item::Const(_) => {}
+            Item::Use(import) => passed_on += &layers_of(import),
+            Item::Const(_) => {}
         }
+    }
+    if !passed_on.is_empty() {
+        write!(page, "\nIt passes on:\n\n{passed_on}").unwrap();
     }
     if !functions.is_empty() {
         write!(page, "\n```tilewright\n{functions}```\n").unwrap();
     }
     *page += &modules;
+}
+
+/// What a part passes on that is worth a place of its own: modules, not the functions that it calls.
+fn layers_of(import: &Use) -> String {
+    let names = import.names.iter().map(|wanted| &wanted.name.text).filter(|name| name.starts_with(char::is_uppercase));
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let path = &import.path.text;
+    if names.is_empty() { String::new() } else { format!("- of [{path}](#{path}): {}\n", names.join(", ")) }
 }
 
 /// The text of a function up to its body, on one line.

@@ -262,11 +262,19 @@ fn join(from: &str, path: &str) -> String {
     format!("{}.tw", parts.join("/"))
 }
 
-/// The part of the prelude in which a name is defined.
+/// The first part of the prelude that defines a name or passes it on.
 pub fn prelude_part_with(name: &str) -> Option<&'static str> {
     let words = ["module", "fn", "const"];
-    let has = |text: &str| words.iter().any(|word| defines(text, word, name));
+    let has = |text: &str| passes_on(text, name) || words.iter().any(|word| defines(text, word, name));
     prelude::names().into_iter().find(|part| prelude::file(part).is_some_and(has))
+}
+
+/// Whether a line of the text reads `use … { …, NAME, … }`.
+fn passes_on(text: &str, name: &str) -> bool {
+    text.lines().filter(|line| line.starts_with("use ")).any(|line| {
+        let (_, names) = line.split_once('{').unwrap_or_default();
+        names.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == name)
+    })
 }
 
 /// Whether a line of the text reads `module NAME`, whatever its `word` and however the line goes on.
