@@ -5,8 +5,8 @@
 
 use super::{region, scan, slice_at};
 use crate::graph::{
-    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Meaning, OpDef, OpError, Operands, Pull,
-    Type, Value, attr,
+    AttrKind, Attrs, Builder, Call, Cotangents, DType, Default, Dim, Gradient, Graph, Meaning, OpDef, OpError,
+    Operands, Pull, Type, Value, attr,
 };
 
 use super::reverse::{or_zeros, pull_back};
@@ -50,62 +50,82 @@ fn expand(b: &mut Builder, call: &Call, operands: &[Value]) -> Result<Vec<Value>
 }
 
 fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
-    let (axis, chunk) = (pull.call.attrs.int("axis") as usize, pull.call.attrs.int("chunk"));
-    let rows: Vec<Option<usize>> =
-        pull.call.attrs.ints("rows").iter().map(|&axis| usize::try_from(axis).ok()).collect();
+    let plan = Plan::of(pull);
     let g = pull.cotangent()?;
-    let trip = b.shape_of(g)[axis].floor_div(&Dim::constant(chunk));
-    let wanted = |has_rows: bool| {
-        let is = |idx: &usize| pull.wanted[*idx] && rows[*idx].is_some() == has_rows;
-        (0..rows.len()).filter(is).collect::<Vec<usize>>()
-    };
-    let (sums, pieces) = (wanted(false), wanted(true));
     let outer: Vec<Value> = pull.operands.iter().copied().chain([g]).collect();
-    let carried = sums.iter().map(|&idx| pull.operands[idx]);
-    let types: Vec<Type> = carried.chain(outer.iter().copied()).map(|value| b.type_of(value).clone()).collect();
-    let types: Vec<Type> = [Type::scalar(DType::I64)].into_iter().chain(types).collect();
-    let mut back = region::with_arguments(b.graph, "back", &types);
-    let arguments: Vec<Value> = back.arguments().iter().map(|argument| argument.value).collect();
-    let mut inner = Builder::new(&mut back, b.origin.clone());
-    let at = inner.mul_number(arguments[0], chunk as f64)?;
-    let rest = &arguments[1 + sums.len()..];
-    let part = |inner: &mut Builder, value: Value, axis: Option<usize>| match axis {
-        Some(axis) => {
-            let attrs = Attrs::none().with("axis", axis as i64).with("size", Dim::constant(chunk));
-            inner.apply(&slice_at::OP, &[value, at], attrs)
-        }
-        None => Ok(value),
-    };
-    let mut given = Vec::with_capacity(rows.len());
-    for (value, axis) in rest.iter().zip(&rows) {
-        given.push(part(&mut inner, *value, *axis)?);
-    }
-    let dy = part(&mut inner, rest[rows.len()], Some(axis))?;
-    let since = inner.graph.n_nodes();
-    let with_place: Vec<Value> = given.iter().copied().chain([at]).collect();
-    let y = region::inline(&mut inner, &pull.call.regions[1], &with_place)?;
-    let inputs: Vec<Value> = sums.iter().chain(&pieces).map(|&idx| given[idx]).collect();
-    let found = pull_back(&mut inner, since, &[(y[0], dy)], &inputs)?;
-    let mut results = or_zeros(&mut inner, &found, &inputs)?;
-    for (result, old) in results.iter_mut().zip(&arguments[1..=sums.len()]) {
-        *result = inner.add(*old, *result)?;
-    }
-    region::set_outputs(&mut back, &results);
-    let mut operands = Vec::with_capacity(sums.len() + outer.len());
-    for &idx in &sums {
+    let back = plan.body(b, pull, &outer)?;
+    let mut operands = Vec::with_capacity(plan.sums.len() + outer.len());
+    for &idx in &plan.sums {
         operands.push(b.number(0.0, pull.operands[idx])?);
     }
     operands.extend(outer);
-    let attrs = Attrs::none().with("carries", sums.len() as i64).with("trip", trip);
+    let trip = b.shape_of(g)[plan.axis].floor_div(&Dim::constant(plan.chunk));
+    let attrs = Attrs::none().with("carries", plan.sums.len() as i64).with("trip", trip);
     let results = b.apply_with(&scan::OP, &operands, attrs, vec![back])?;
-    let mut cotangents = vec![None; rows.len()];
-    for (&idx, &result) in sums.iter().chain(&pieces).zip(&results) {
-        cotangents[idx] = Some(match rows[idx] {
+    let mut cotangents = vec![None; plan.rows.len()];
+    for (&idx, &result) in plan.sums.iter().chain(&plan.pieces).zip(&results) {
+        cotangents[idx] = Some(match plan.rows[idx] {
             Some(axis) => in_one(b, result, axis)?,
             None => result,
         });
     }
     Ok(cotangents)
+}
+
+/// How the loop goes back through the rows: along which axis of the result, and along which of each capture.
+struct Plan {
+    axis: usize,
+    chunk: i64,
+    rows: Vec<Option<usize>>,
+    /// Captures of which every row needs the whole: their cotangents are carried, and added to.
+    sums: Vec<usize>,
+    /// Captures that are read in rows: their cotangents are stacked.
+    pieces: Vec<usize>,
+}
+
+impl Plan {
+    fn of(pull: &Pull) -> Self {
+        let attrs = &pull.call.attrs;
+        let rows: Vec<Option<usize>> = attrs.ints("rows").iter().map(|&axis| usize::try_from(axis).ok()).collect();
+        let wanted = (0..rows.len()).filter(|&idx| pull.wanted[idx]);
+        let (pieces, sums) = wanted.partition(|&idx| rows[idx].is_some());
+        Self { axis: attrs.int("axis") as usize, chunk: attrs.int("chunk"), rows, sums, pieces }
+    }
+
+    /// One step of the loop: from its number, the sums so far and all of `outer`, the new sums and some rows of the pieces.
+    fn body(&self, b: &mut Builder, pull: &Pull, outer: &[Value]) -> Result<Graph, OpError> {
+        let carried = self.sums.iter().map(|&idx| pull.operands[idx]);
+        let types = carried.chain(outer.iter().copied()).map(|value| b.type_of(value).clone());
+        let types: Vec<Type> = [Type::scalar(DType::I64)].into_iter().chain(types).collect();
+        let mut back = region::with_arguments(b.graph, "back", &types);
+        let arguments: Vec<Value> = back.arguments().iter().map(|argument| argument.value).collect();
+        let mut inner = Builder::new(&mut back, b.origin.clone());
+        let at = inner.mul_number(arguments[0], self.chunk as f64)?;
+        let (old, rest) = arguments[1..].split_at(self.sums.len());
+        let mut given = Vec::with_capacity(self.rows.len());
+        for (value, axis) in rest.iter().zip(&self.rows) {
+            given.push(self.rows_at(&mut inner, *value, at, *axis)?);
+        }
+        let dy = self.rows_at(&mut inner, rest[self.rows.len()], at, Some(self.axis))?;
+        let since = inner.graph.n_nodes();
+        let with_place: Vec<Value> = given.iter().copied().chain([at]).collect();
+        let y = region::inline(&mut inner, &pull.call.regions[1], &with_place)?;
+        let inputs: Vec<Value> = self.sums.iter().chain(&self.pieces).map(|&idx| given[idx]).collect();
+        let found = pull_back(&mut inner, since, &[(y[0], dy)], &inputs)?;
+        let mut results = or_zeros(&mut inner, &found, &inputs)?;
+        for (result, old) in results.iter_mut().zip(old) {
+            *result = inner.add(*old, *result)?;
+        }
+        region::set_outputs(&mut back, &results);
+        Ok(back)
+    }
+
+    /// The rows of a value that a step goes through, or all of it.
+    fn rows_at(&self, b: &mut Builder, value: Value, at: Value, axis: Option<usize>) -> Result<Value, OpError> {
+        let Some(axis) = axis else { return Ok(value) };
+        let attrs = Attrs::none().with("axis", axis as i64).with("size", Dim::constant(self.chunk));
+        b.apply(&slice_at::OP, &[value, at], attrs)
+    }
 }
 
 /// Stacked rows one after another along their axis.

@@ -79,52 +79,25 @@ pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
         })
         .collect();
     let squares = plan.turns_in_registers(loops, machine);
-    let lanes = Dim::constant(machine.lanes as i64);
     let outer = &loops.axes[plan.outer];
     // Some lines of each row at once: memory gives neighbours sooner.
     let size = Dim::constant(if squares { machine.strip() } else { machine.lanes } as i64);
     let block = &b.grid("t", outer.ceil_div(&size)) * &size;
-    let has_whole = |size: &Dim| outer.as_constant().zip(size.as_constant()).is_some_and(|(n, size)| n % size == 0);
-    let n_outer = if has_whole(&size) { size.clone() } else { (outer - &block).least(&size) };
+    let n_outer = if is_cut_evenly(outer, &size) { size.clone() } else { (outer - &block).least(&size) };
     let extent = loops.axes[plan.inner].clone();
     let (start, length) = chunk(&mut b, &extent, pointwise::chunk_size(machine));
-    let locals: Vec<Memory> = plan
-        .loads
-        .iter()
-        .map(|&id| {
-            // Rows that lie a power of two apart would share lines of the cache.
-            let shape = [machine.strip(), machine.lanes + 1];
-            b.local(format!("turned{}", b.kernel().locals.len()), loops.body.dtype(id), shape)
-        })
-        .collect();
+    let locals = plan.locals(&mut b, loops, machine);
     each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
         let first = &start + base;
         let turn = Turn { loops, plan, operands: &operands, result, locals: &locals, first: &first, extent: &extent };
-        let is_whole = squares && segment.width % machine.lanes == 0 && !segment.guarded;
-        let n_squares = if is_whole { n_outer.floor_div(&lanes) } else { Dim::constant(0) };
-        if is_whole {
-            turn.squares(b, &mut at, (&block, &n_squares), segment, machine.lanes);
-        }
-        if is_whole && has_whole(&lanes) {
-            return Vec::new();
-        }
-        let left = (&n_outer - &(&n_squares * &lanes)).ceil_div(&lanes);
-        b.for_loop(Span::new("w", 0, left, 1), &[], |b, w, _| {
-            let block = &block + &(&(&n_squares + w) * &lanes);
-            at[plan.outer] = &block + &lane(0);
-            turn.read(b, &at, segment, (outer, machine.lanes));
-            let n_outer = (outer - &block).least(&lanes);
-            b.for_loop(Span::new("o", 0, n_outer, 1), &[], |b, o, _| {
-                at[plan.outer] = &block + o;
-                let (value, tile) = turn.take(b, &at, segment, o);
-                tile.store(b, result, value);
-                Vec::new()
-            });
-            Vec::new()
-        });
+        turn.strip(b, &mut at, (&block, &n_outer), (segment, squares), machine.lanes);
         Vec::new()
     });
     b.finish()
+}
+
+fn is_cut_evenly(extent: &Dim, size: &Dim) -> bool {
+    extent.as_constant().zip(size.as_constant()).is_some_and(|(n, size)| n % size == 0)
 }
 
 impl Plan {
@@ -133,6 +106,16 @@ impl Plan {
         let is_usual = |id: &TermId| loops.body.dtype(*id) != DType::Bool && loops.body.dtype(*id).size_of() == 4;
         let is_plain = |id: &TermId| matches!(loops.body.term(*id), Term::Load(load) if load.guards.is_empty());
         !machine.is_block() && self.loads.iter().all(|id| is_usual(id) && is_plain(id))
+    }
+
+    /// A square of each load, a row of which lies as it was read.
+    fn locals(&self, b: &mut Builder, loops: &Loops, machine: &Machine) -> Vec<Memory> {
+        let local = |&id: &TermId| {
+            // Rows that lie a power of two apart would share lines of the cache.
+            let shape = [machine.strip(), machine.lanes + 1];
+            b.local(format!("turned{}", b.kernel().locals.len()), loops.body.dtype(id), shape)
+        };
+        self.loads.iter().map(local).collect()
     }
 }
 
@@ -149,6 +132,45 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
+    /// Turns a strip of so many positions along the outer axis: in registers as far as squares go, if they may.
+    fn strip(
+        &self,
+        b: &mut Builder,
+        at: &mut [Dim],
+        (block, n_outer): (&Dim, &Dim),
+        (segment, squares): (&Segment, bool),
+        lanes: u64,
+    ) {
+        let number = Dim::constant(lanes as i64);
+        if !squares || segment.width % lanes != 0 || segment.guarded {
+            return self.rest(b, at, (block, n_outer), segment, lanes);
+        }
+        let n_squares = n_outer.floor_div(&number);
+        self.squares(b, at, (block, &n_squares), segment, lanes);
+        if !is_cut_evenly(&self.loops.axes[self.plan.outer], &number) {
+            let done = &n_squares * &number;
+            self.rest(b, at, (&(block + &done), &(n_outer - &done)), segment, lanes);
+        }
+    }
+
+    /// Turns through memory, as many positions along the outer axis at once as there are lanes.
+    fn rest(&self, b: &mut Builder, at: &mut [Dim], (block, n_outer): (&Dim, &Dim), segment: &Segment, lanes: u64) {
+        let (outer, width) = (&self.loops.axes[self.plan.outer], &Dim::constant(lanes as i64));
+        b.for_loop(Span::new("w", 0, n_outer.ceil_div(width), 1), &[], |b, w, _| {
+            let block = block + &(w * width);
+            at[self.plan.outer] = &block + &lane(0);
+            self.read(b, at, segment, (outer, lanes));
+            let n_outer = (outer - &block).least(width);
+            b.for_loop(Span::new("o", 0, n_outer, 1), &[], |b, o, _| {
+                at[self.plan.outer] = &block + o;
+                let (value, tile) = self.take(b, at, segment, o);
+                tile.store(b, self.result, value);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+
     /// Turns square after square in registers.
     fn squares(&self, b: &mut Builder, at: &mut [Dim], (block, count): (&Dim, &Dim), segment: &Segment, lanes: u64) {
         let (inner, outer) = (self.plan.inner, self.plan.outer);

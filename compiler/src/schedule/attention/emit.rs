@@ -45,42 +45,20 @@ pub struct Carried {
 pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memory) -> Kernel {
     let (score, mix) = (&of.score, &of.mix);
     let at = of.outer_grid(&mut b);
-    let row_axis = mix.plan.row_axis.unwrap_or(0);
-    let rows = &mix.loops.axes[row_axis];
     let keys = &mix.loops.axes[mix.loops.n_parallel];
     let group = group_rows(of);
-    let block = Dim::constant(block_rows(rows, group, most_rows(of, group)));
-    let n_blocks = rows.ceil_div(&block);
-    let row_start = if n_blocks.is(1) { Dim::constant(0) } else { &b.grid("m", n_blocks.clone()) * &block };
-    let n_rows = if n_blocks.is(1) { rows.clone() } else { (rows - &row_start).least(&block) };
+    let Rows { start: row_start, count: n_rows, most } = rows_of_item(of, &mut b, group);
     let width = score.plan.tile.vectors * of.machine.lanes;
-    let is_few = |&keys: &i64| keys <= FEW_KEYS && (of.matrices.is_none() || has_room(mix, keys as u64));
-    let is_one_tile = keys.as_constant().as_ref().is_some_and(is_few);
-    let panels = match keys.as_constant() {
-        Some(keys) if is_one_tile => (keys as u64).div_ceil(width).max(1),
-        _ if of.matrices.is_some() => super::matrices::KEYS.div_ceil(width),
-        _ => KEYS.div_ceil(width),
-    };
+    let (panels, is_one_tile) = panels_of_tile(of, keys, width);
     let dtype = score.plan.dtype;
     // Rows that lie a power of two apart would share lines of the first-level cache.
     let in_rows = [group, panels * width + of.machine.lanes];
     let scores = b.local("scores", dtype, in_rows);
     let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows));
-    let most = block.as_constant().unwrap_or(1).max(1) as u64;
     let kept = of.kept(&mut b, [group, most], panels * width);
     let [scales, shifts] = ["scales", "shifts"].map(|name| b.local(name, dtype, [group]));
     let sums = b.local("sums", dtype, [most]);
-    let mix_width = mix.plan.tile.vectors * of.machine.lanes;
-    let columns = mix.loops.axes[mix.plan.column_axis].as_constant();
-    let carried = (!is_one_tile).then(|| Carried {
-        largest: b.local("largest", dtype, [most]),
-        factors: b.local("factors", dtype, [group]),
-        mixture: b.local(
-            "mixture",
-            dtype,
-            [most, columns.map_or(mix_width, |n| (n.max(1) as u64).next_multiple_of(mix_width))],
-        ),
-    });
+    let carried = (!is_one_tile).then(|| carried(of, &mut b, [group, most]));
     let (score_operands, mix_operands) = of.shared_out(operands, scores);
     let item = Item {
         of,
@@ -102,6 +80,48 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     };
     item.emit(&mut b, keys, group);
     b.finish()
+}
+
+/// The rows of an item of the grid, and how many it has at most.
+struct Rows {
+    start: Dim,
+    count: Dim,
+    most: u64,
+}
+
+fn rows_of_item(of: &Attention, b: &mut Builder, group: u64) -> Rows {
+    let rows = &of.mix.loops.axes[of.mix.plan.row_axis.unwrap_or(0)];
+    let block = Dim::constant(block_rows(rows, group, most_rows(of, group)));
+    let most = block.as_constant().unwrap_or(1).max(1) as u64;
+    let n_blocks = rows.ceil_div(&block);
+    if n_blocks.is(1) {
+        return Rows { start: Dim::constant(0), count: rows.clone(), most };
+    }
+    let start = &b.grid("m", n_blocks) * &block;
+    let count = (rows - &start).least(&block);
+    Rows { start, count, most }
+}
+
+/// Panels of a tile of keys, and whether one tile has all of them.
+fn panels_of_tile(of: &Attention, keys: &Dim, width: u64) -> (u64, bool) {
+    let is_few = |keys: &i64| *keys <= FEW_KEYS && (of.matrices.is_none() || has_room(&of.mix, *keys as u64));
+    match keys.as_constant().filter(is_few) {
+        Some(keys) => ((keys as u64).div_ceil(width).max(1), true),
+        None if of.matrices.is_some() => (super::matrices::KEYS.div_ceil(width), false),
+        None => (KEYS.div_ceil(width), false),
+    }
+}
+
+fn carried(of: &Attention, b: &mut Builder, [group, most]: [u64; 2]) -> Carried {
+    let (dtype, mix) = (of.score.plan.dtype, &of.mix);
+    let width = mix.plan.tile.vectors * of.machine.lanes;
+    let columns = mix.loops.axes[mix.plan.column_axis].as_constant();
+    let columns = columns.map_or(width, |n| (n.max(1) as u64).next_multiple_of(width));
+    Carried {
+        largest: b.local("largest", dtype, [most]),
+        factors: b.local("factors", dtype, [group]),
+        mixture: b.local("mixture", dtype, [most, columns]),
+    }
 }
 
 /// Rows whose scores are computed together: as many as the register tile of the mixing has.
