@@ -76,6 +76,7 @@ fn run_case(name: &str, text: &str) -> String {
         _ => Narrowing::None,
     };
     context.narrow_products = !says("narrow products are slow");
+    context.matrices = says("matrices");
     if says("seen") {
         let mut seen = Seen::default();
         seen.add(&before.name, 0, &[2.0, 0.0]);

@@ -187,7 +187,7 @@ impl Target {
                 let is_slow = self.has("amx-tile") || SLOW_DOTS.contains(&self.tune.as_str());
                 let dots = self.has("avx512bf16") && !is_slow;
                 let byte_dots = self.has("avx512vnni");
-                let matrices = ["amx-tile", "amx-bf16"].iter().all(|feature| self.has(feature));
+                let matrices = ["amx-tile", "amx-bf16", "amx-int8"].iter().all(|feature| self.has(feature));
                 TargetDesc { fma, dots, byte_dots, matrices, ..TargetDesc::AVX512 }
             }
             (Backend::Llvm, 32) => TargetDesc { fma, ..TargetDesc::AVX2 },

@@ -40,10 +40,14 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
     };
     let live = Rebuild::live(graph);
     let is_frozen = frozen(graph, &live);
-    let bytes = |columns: &Dim, _: DType, _: Option<i64>| panel(columns, DType::I8, None);
+    // Instructions on vectors multiply signed bytes by unsigned ones, registers of matrices signed ones.
+    let is_signed = context.matrices && bits == 8;
+    let dtype = if is_signed { DType::I8 } else { DType::U8 };
+    let bytes = |columns: &Dim, _: DType, _: Option<i64>| panel(columns, dtype, None);
     let mut pass = Quantize {
         rebuild: Rebuild::new(graph),
         bits,
+        is_signed,
         group,
         calibration: &context.calibration,
         known: FxHashMap::default(),
@@ -78,6 +82,8 @@ fn run(graph: &Graph, context: &Context) -> Result<Graph, PassError> {
 struct Quantize<'g> {
     rebuild: Rebuild<'g>,
     bits: i64,
+    /// Weights lie as they are, not above a number that stands for zero.
+    is_signed: bool,
     group: i64,
     calibration: &'g Calibration,
     /// What stands for old values that change with each call.
@@ -144,11 +150,11 @@ impl Quantize<'_> {
 
     fn weight(&mut self, value: Value, weight: &Weight, origin: &Origin) -> Result<Value, OpError> {
         let (bits, panels, rank) = (self.bits, &weight.panels, weight.panels.order.len());
-        let zero = 1 << (bits - 1);
-        let format = self.format(bits, zero, rank - 2);
+        let beyond = 1 << (bits - 1);
+        let format = self.format(bits, if self.is_signed { 0 } else { beyond }, rank - 2);
         let value = panels.in_order(&mut self.rebuild.new, value, origin)?;
         let mut b = Builder::new(&mut self.rebuild.new, origin.clone());
-        let scale = b.scales(value, rank - 2, self.group, (zero - 1) as f64)?;
+        let scale = b.scales(value, rank - 2, self.group, (beyond - 1) as f64)?;
         let q = b.apply(op("quantize")?, &[value, scale], format.clone())?;
         let width = Attrs::none().with("width", panels.width as i64);
         let extent = Attrs::none().with("extent", panels.columns.clone());

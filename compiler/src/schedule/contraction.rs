@@ -9,6 +9,7 @@
 
 mod ahead;
 mod block;
+mod bytes;
 mod cuts;
 pub mod depth;
 mod grid;
@@ -75,6 +76,9 @@ pub fn kernel_of_words(loops: &Loops, machine: &Machine) -> Option<Kernel> {
         (None, None) => (pairs::paired_anyhow(loops).filter(|_| machine.mma)?, None, pairs::has_pairs(loops)),
     };
     if let Some((loops, plan)) = matrices::find(&loops, machine).filter(|_| has_words) {
+        return Some(kernel(&loops, &loops.stages[0], &plan, machine));
+    }
+    if let Some(plan) = scaled.as_ref().and_then(|scaled| bytes::plan(&loops, scaled, machine)) {
         return Some(kernel(&loops, &loops.stages[0], &plan, machine));
     }
     let reduce = &loops.stages[0];
@@ -218,6 +222,8 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     });
     let start = &column * width as i64;
     let sums = plan.matrices.map(|_| b.local("sums", plan.dtype, [plan.tile.rows, width]));
+    let products = plan.matrices.and(plan.scaled.as_ref());
+    let products = products.map(|_| b.local("products", DType::I32, [plan.tile.rows, width]));
     let last_words = plan.matrices.filter(|steps| steps.rest > 0).map(|_| {
         let taps = Dim::product(&loops.axes[loops.n_parallel..loops.axes.len() - 1]).as_constant().unwrap_or(1);
         b.local("last", DType::U32, [taps as u64 * matrix::SIDE, width])
@@ -238,6 +244,7 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         next_panel: next_panel(&cuts.n_panels, &column, cuts.keeps_rows).map(|next| &next * width as i64),
         partial,
         sums,
+        products,
         last_words,
         depth: cuts.depth.clone(),
     };

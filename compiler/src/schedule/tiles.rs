@@ -120,7 +120,7 @@ impl Machine {
     /// How many columns of a contraction are packed together, and handled by one register tile. `rows` is known where each
     /// run of so many of them reads a panel anew that no first-level cache holds.
     pub fn panel_width(&self, columns: &Dim, dtype: DType, rows: Option<i64>) -> u64 {
-        match self.matrices && dtype == DType::BF16 {
+        match self.matrices && matches!(dtype, DType::BF16 | DType::I8) {
             true => matrices::panel_width(columns),
             false => self.tile_for(columns, rows, dtype).vectors * self.lanes,
         }

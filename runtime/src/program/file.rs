@@ -23,7 +23,7 @@ use crate::error::{ErrorKind, RunError};
 use crate::files;
 
 const MAGIC: &[u8; 8] = b"TWPROG\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HASHED: usize = 32;
 const PREAMBLE: usize = 64;
 

@@ -23,6 +23,9 @@ impl Printer<'_> {
             Matrix::Dot { of: DType::BF16, acc, a, b } => {
                 self.line(format_args!("  call void @llvm.x86.tdpbf16ps(i8 {acc}, i8 {a}, i8 {b})"));
             }
+            Matrix::Dot { of: DType::I8, acc, a, b } => {
+                self.line(format_args!("  call void @llvm.x86.tdpbssd(i8 {acc}, i8 {a}, i8 {b})"));
+            }
             Matrix::Dot { of, .. } => return Err(CodegenError::new(format!("no backend multiplies matrices of {of}"))),
             Matrix::Release => self.line(format_args!("  call void @llvm.x86.tilerelease()")),
         }

@@ -231,12 +231,16 @@ impl Printer<'_> {
             return Err(CodegenError::new(format!("no backend prints a dot product of {ty}")));
         }
         let [acc, a, b] = [self.typed(acc)?, self.typed(a)?, self.typed(b)?];
-        if of != DType::BF16 {
+        match of {
             // The unsigned factor comes first.
-            return Ok(format!("call <16 x i32> @{}({acc}, {b}, {a})", super::BYTE_DOT));
+            DType::U8 => Ok(format!("call <16 x i32> @{}({acc}, {b}, {a})", super::BYTE_DOT)),
+            DType::BF16 => {
+                let [a, b] = [a, b].map(|words| self.temp(format!("bitcast {words} to <32 x bfloat>")));
+                let name = "@llvm.x86.avx512bf16.dpbf16ps.512";
+                Ok(format!("call <16 x float> {name}({acc}, <32 x bfloat> {a}, <32 x bfloat> {b})"))
+            }
+            of => Err(CodegenError::new(format!("no backend prints a dot product of {of}"))),
         }
-        let [a, b] = [a, b].map(|words| self.temp(format!("bitcast {words} to <32 x bfloat>")));
-        Ok(format!("call <16 x float> @llvm.x86.avx512bf16.dpbf16ps.512({acc}, <32 x bfloat> {a}, <32 x bfloat> {b})"))
     }
 
     fn broadcast(&mut self, a: Value, ty: &Type) -> Result<String, CodegenError> {

@@ -1,6 +1,6 @@
 //! The registers of matrices of a thread.
 //!
-//! Invariant: a register holds as many numbers as its shape says, row-major. Factors are words, sums are f32.
+//! Invariant: a register holds as many numbers as its shape says, row-major. Factors are words, sums are f32 or, of bytes, i32.
 
 use super::Memories;
 use super::number::{self, Number};

@@ -89,13 +89,14 @@ pub(super) fn apply(scalar: Scalar, from: DType, to: DType, operands: &[Number])
 
 /// `acc` and the products of what lies in two words.
 pub(super) fn dot(of: DType, a: Number, b: Number, acc: Number) -> Number {
-    if of == DType::I8 { dot_i8(a, b, acc) } else { dot_halves(of, a, b, acc) }
+    if of.is_float() { dot_halves(of, a, b, acc) } else { dot_bytes(of, a, b, acc) }
 }
 
-/// Four i8 in `a`, four u8 in `b`.
-fn dot_i8(a: Number, b: Number, acc: Number) -> Number {
+/// Four i8 in `a`, and four of a type in `b`.
+fn dot_bytes(of: DType, a: Number, b: Number, acc: Number) -> Number {
     let bytes = |word: Number| (word.as_int() as u32).to_le_bytes();
-    let products = bytes(a).into_iter().zip(bytes(b)).map(|(a, b)| i32::from(a as i8) * i32::from(b));
+    let right = |byte: u8| if of == DType::I8 { i32::from(byte as i8) } else { i32::from(byte) };
+    let products = bytes(a).into_iter().zip(bytes(b)).map(|(a, b)| i32::from(a as i8) * right(b));
     Number::int(products.fold(acc.as_int() as i32, i32::wrapping_add).into())
 }
 

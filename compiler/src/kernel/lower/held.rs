@@ -56,7 +56,7 @@ impl Search<'_> {
     }
 
     fn product(&mut self, stmt: &Stmt) {
-        let Op::Dot { of: DType::BF16, acc, a, b } = stmt.op else { return };
+        let Op::Dot { of: DType::BF16 | DType::I8, acc, a, b } = stmt.op else { return };
         let (left, sums) = (&self.kernel.type_of(a).shape, &self.kernel.type_of(acc).shape);
         let ([rows, words], [_, columns]) = (&left[..], &sums[..]) else { return };
         let Some(form) = Form::find([*rows, *words, *columns]) else { return };
@@ -128,7 +128,7 @@ impl Search<'_> {
     fn goes(&self, stmt: &Stmt) -> bool {
         let is_held = |value: &Value| self.of(*value).is_some();
         match &stmt.op {
-            Op::Dot { of: DType::BF16, acc, a, b } if is_held(acc) || is_held(a) || is_held(b) => {
+            Op::Dot { of: DType::BF16 | DType::I8, acc, a, b } if is_held(acc) || is_held(a) || is_held(b) => {
                 let form = self.of(*acc).map(|(_, form)| form);
                 let wanted = [Role::Sums, Role::Left, Role::Right].map(|role| form.map(|form| (role, form)));
                 [self.of(*acc), self.of(*a), self.of(*b)] == wanted && self.of(stmt.results[0]) == wanted[0]
@@ -152,7 +152,7 @@ impl Search<'_> {
         let ty = self.kernel.type_of(value);
         let width = self.kernel.neighbours(access.memory, ty).map(|width| width as i64);
         let is_of_role = match role {
-            Role::Sums => ty.dtype == DType::F32 && width == Some(1),
+            Role::Sums => matches!(ty.dtype, DType::F32 | DType::I32) && width == Some(1),
             Role::Left | Role::Right => ty.dtype == DType::U32,
         };
         is_of_role && width.is_some() && steps(self.kernel, access).is_some_and(|(_, across)| Some(across) == width)

@@ -53,7 +53,7 @@ impl Lower<'_> {
         each_stmt(&kernel.body, &mut |stmt| {
             let (of, [acc, a, b]) = match stmt.op {
                 Op::Contract { acc, a, b } => (None, [acc, a, b]),
-                Op::Dot { of, acc, a, b } if of != DType::I8 => (mma(of), [acc, a, b]),
+                Op::Dot { of, acc, a, b } if of.is_float() => (mma(of), [acc, a, b]),
                 _ => return,
             };
             let (left, sums) = (&kernel.type_of(a).shape, &kernel.type_of(acc).shape);

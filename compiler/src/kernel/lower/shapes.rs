@@ -108,7 +108,7 @@ impl Lower<'_> {
     pub(super) fn dot(&mut self, of: DType, values: [Value; 3], ty: &Type) -> Tile {
         let is_kept = match of {
             DType::BF16 => self.target.dots,
-            DType::I8 => self.target.byte_dots,
+            DType::U8 => self.target.byte_dots,
             _ => false,
         };
         self.sum_products(values, ty, &mut |lower, [a, b, acc]| {
@@ -122,23 +122,31 @@ impl Lower<'_> {
                     lower.scalar(Scalar::Fma, &[a[1], b[1], sum])
                 }
                 _ => (0..4).fold(acc, |sum, byte| {
-                    let product = lower.byte_product(a, b, byte);
+                    let product = lower.byte_product(of, [a, b], byte);
                     lower.op(Scalar::Add, &[sum, product])
                 }),
             }
         })
     }
 
-    /// A byte of `a`, signed, times one of `b`, unsigned.
-    fn byte_product(&mut self, a: Value, b: Value, byte: i64) -> Value {
-        let [a, b] = [a, b].map(|word| self.bitcast(word, DType::I32));
-        let (left, right, low) = (self.int_like(a, 24 - 8 * byte), self.int_like(a, 24), self.int_like(a, 255));
-        let top = self.op(Scalar::Shl, &[a, left]);
-        let a = self.op(Scalar::Shr, &[top, right]);
-        let at = self.int_like(b, 8 * byte);
-        let shifted = self.op(Scalar::Shr, &[b, at]);
-        let b = self.op(Scalar::And, &[shifted, low]);
+    /// A signed byte of the first word times one of the second, of this type.
+    fn byte_product(&mut self, of: DType, words: [Value; 2], byte: i64) -> Value {
+        let [a, b] = words.map(|word| self.bitcast(word, DType::I32));
+        let a = self.signed_byte(a, byte);
+        let b = if of == DType::I8 { self.signed_byte(b, byte) } else { self.byte(b, byte) };
         self.op(Scalar::Mul, &[a, b])
+    }
+
+    fn signed_byte(&mut self, word: Value, byte: i64) -> Value {
+        let (left, right) = (self.int_like(word, 24 - 8 * byte), self.int_like(word, 24));
+        let top = self.op(Scalar::Shl, &[word, left]);
+        self.op(Scalar::Shr, &[top, right])
+    }
+
+    fn byte(&mut self, word: Value, byte: i64) -> Value {
+        let (at, low) = (self.int_like(word, 8 * byte), self.int_like(word, 255));
+        let shifted = self.op(Scalar::Shr, &[word, at]);
+        self.op(Scalar::And, &[shifted, low])
     }
 
     /// The two bf16 of a word as f32: the low one shifted up, the high one where it is.

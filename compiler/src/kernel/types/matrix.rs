@@ -22,7 +22,7 @@ pub enum Matrix {
     /// Rows whose beginnings are `step` elements apart, from a place on.
     Load(Register, Place, Value),
     Store(Register, Place, Value),
-    /// Adds to `acc`, rows × columns of f32, the products of a, rows × words, and b, words × columns.
+    /// Adds to `acc`, rows × columns of f32, or of i32 for bytes, the products of a, rows × words, and b, words × columns.
     Dot {
         of: DType,
         acc: Register,

@@ -10,7 +10,7 @@
 //! A load of u32 from memory of narrower numbers reads a word: as many neighbours as fit 32 bits, the first of them in the
 //! lowest bits; the index is that of the first. `dot bf16 %acc, %a, %b` takes words of two bf16: acc + a₀·b₀ + a₁·b₁, one
 //! fused multiply-add in f32 after the other; a machine's instruction for it may round less often and take denormals as
-//! zeros. `dot f16` is the same of two f16. `dot i8 %acc, %a, %b` takes words of four i8 in a and of four u8 in b: acc + a₀·b₀ + … + a₃·b₃ in i32, exactly.
+//! zeros. `dot f16` is the same of two f16. `dot i8 %acc, %a, %b` takes words of four i8: acc + a₀·b₀ + … + a₃·b₃ in i32, exactly; `dot u8` those of four i8 in a and of four u8 in b.
 //! `reduce` combines pairwise: with h half the extent rounded up to a power of two, element i is combined with element
 //! i + h where that exists (operands in this order), then again, until one is left. The axis stays, with extent 1.
 //!
@@ -44,7 +44,7 @@
 //! | scalar functions | see below |
 //! | `quotient %a, %b` | `<>` integers, truncating; lowering makes sure that b ≠ 0 and that it does not overflow |
 //! | `call exp %a` | a host function named after a `Scalar`, `f64<>` operands and result; a function of the device on `f32<>` in GPU kernels |
-//! | `dot bf16 %acc, %a, %b`, `dot i8 …` | f32 or i32, and words, lane by lane; targets with such an instruction only |
+//! | `dot bf16 %acc, %a, %b`, `dot u8 …` | f32 or i32, and words, lane by lane; targets with such an instruction only |
 //! | `load m at %o + c`, `store m at %o + c, %v` | m a buffer or local; %o an `i64<>` offset in elements, c a constant; consecutive elements from there, aligned to one element only; words lie side by side. With %o an `i64<L>` (targets with gather only): lane-wise addresses |
 //! | `… mask %m else %v` | vectors only, targets with masks only: lanes whose bit is clear touch no memory and give %v |
 //! | `prefetch m at %o + c` | a hint that the memory there will be read soon, be it beyond the end; %o an `i64<>`. A backend may print nothing |

@@ -202,7 +202,7 @@ fn matrix(kernel: &Kernel, matrix: &Matrix) -> Checked {
         });
     }
     if let Matrix::Dot { of, .. } = matrix {
-        return require(*of == DType::BF16, || format!("there is no such product of {of}"));
+        return require(matches!(of, DType::BF16 | DType::I8), || format!("there is no such product of {of}"));
     }
     let Some((place, step)) = matrix.access() else { return Ok(()) };
     for offset in [place.offset, step] {
@@ -210,7 +210,8 @@ fn matrix(kernel: &Kernel, matrix: &Matrix) -> Checked {
     }
     let stored = kernel.memory_dtype(place.memory);
     let is_word = matches!(stored, DType::F32 | DType::U32 | DType::I32);
-    let has_words = matches!(matrix, Matrix::Load(..)) && matches!(stored, DType::BF16 | DType::F16);
+    let is_narrow = matches!(stored, DType::BF16 | DType::F16 | DType::I8);
+    let has_words = matches!(matrix, Matrix::Load(..)) && is_narrow;
     require(is_word || has_words, || format!("no register holds {stored}"))?;
     require(place.mask.is_none() && !place.streams, || "rows have no mask".to_string())
 }
@@ -329,7 +330,7 @@ fn products(acc: &Type, a: &Type, b: &Type) -> Checked {
 fn dot(level: Level, of: DType, [acc, a, b]: [&Type; 3], ty: &Type) -> Checked {
     let sum = match of {
         DType::BF16 | DType::F16 => DType::F32,
-        DType::I8 => DType::I32,
+        DType::I8 | DType::U8 => DType::I32,
         _ => return Err(format!("there is no dot product of {of}")),
     };
     require(a.dtype == DType::U32 && b.dtype == DType::U32, || "its factors are words, of u32".into())?;

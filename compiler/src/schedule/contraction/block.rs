@@ -72,6 +72,8 @@ pub struct Block<'a> {
     pub partial: Option<Partial>,
     /// Where registers of matrices leave the sums of a tile.
     pub sums: Option<Memory>,
+    /// Where they leave the products of a group of scaled bytes.
+    pub products: Option<Memory>,
     /// The last words of the panel, where sums fall into no equal steps.
     pub last_words: Option<Memory>,
 }

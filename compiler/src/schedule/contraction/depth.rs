@@ -182,6 +182,16 @@ impl Stretch {
         })
     }
 
+    /// Runs `body` once for each position along all axes but the last; it gets that one, where it starts and how long it is.
+    pub fn each_line(&self, b: &mut Builder, body: &mut dyn FnMut(&mut Builder, &[Dim], (usize, &Dim, &Dim))) {
+        let mut stretch = self.clone();
+        let Some((axis, first, length)) = stretch.loops.pop() else { return };
+        stretch.each(b, "k", &[], &mut |b, at, _, _| {
+            body(b, at, (axis, &first, &length));
+            Vec::new()
+        });
+    }
+
     /// Runs `body` once for each position along all axes but the last, `some` positions before the end of that one; it gets
     /// the number of the position, too.
     pub fn each_end(&self, b: &mut Builder, some: i64, inits: &[Value], body: &mut Body<'_>) -> Vec<Value> {

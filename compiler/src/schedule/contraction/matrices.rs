@@ -12,7 +12,7 @@ use crate::graph::{DType, Dim};
 use crate::kernel::matrix::SIDE;
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
 use crate::schedule::Loops;
-use crate::schedule::body::Term;
+use crate::schedule::body::{Load, Term};
 use crate::schedule::emit::Tile;
 use crate::schedule::order;
 use crate::schedule::tiles::{Machine, RegisterTile};
@@ -26,7 +26,7 @@ const FEWEST_WORDS: u64 = 6;
 /// Places of a window whose last words are kept.
 const MAX_TAPS: i64 = 64;
 /// Rows that are finished together.
-const FINISHED: u64 = 4;
+pub const FINISHED: u64 = 4;
 
 /// How wide panels are that registers of matrices read.
 pub fn panel_width(columns: &Dim) -> u64 {
@@ -106,15 +106,20 @@ pub fn steps_of_sum(loops: &Loops) -> Option<Steps> {
 /// Whether words of the factor with the rows are loaded from rows that are the same step apart.
 pub fn lies_in_words(loops: &Loops, plan: &Plan) -> bool {
     let Term::Load(load) = loops.body.term(plan.row_factor) else { return false };
-    let moves = |axis: usize| order::step(loops, load, axis).is_some_and(|step| !step.is(0));
-    load.guards.is_empty() && plan.row_axis.is_none_or(moves) && moves(loops.axes.len() - 1)
+    let along_words = loops.axes.len() - 1;
+    load.guards.is_empty() && plan.row_axis.into_iter().chain([along_words]).all(|axis| moves(loops, load, axis))
+}
+
+/// Whether each position along an axis reads the same step further on.
+pub fn moves(loops: &Loops, load: &Load, axis: usize) -> bool {
+    order::step(loops, load, axis).is_some_and(|step| !step.is(0))
 }
 
 /// A tile of rows: the how manieth it is, where it starts, how many it has, and the first of them that no tile before had.
-struct TileRows<'a> {
+pub struct TileRows<'a> {
     number: &'a Dim,
-    first: &'a Dim,
-    count: u64,
+    pub first: &'a Dim,
+    pub count: u64,
     new: &'a Dim,
 }
 
@@ -133,11 +138,17 @@ impl Block<'_> {
         let zero = Dim::constant(0);
         let tile = |b: &mut Builder, number: &Dim, first: &Dim, n_rows: i64, new: &Dim| {
             let rows = TileRows { number, first, count: n_rows as u64, new };
-            self.tile_of_matrices(b, &rows, (column_start, guarded), k, steps);
+            match &self.plan.scaled {
+                Some(scaled) => self.tile_of_bytes(b, &rows, (column_start, guarded), k, (steps, scaled)),
+                None => self.tile_of_matrices(b, &rows, (column_start, guarded), k, steps),
+            }
         };
         let one_by_one = |b: &mut Builder| {
             b.for_loop(Span::new("q", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
-                tile(b, row, row, 1, &zero);
+                match &self.plan.scaled {
+                    Some(scaled) => self.row_of_bytes(b, row, (column_start, guarded), k, scaled),
+                    None => tile(b, row, row, 1, &zero),
+                }
                 Vec::new()
             });
         };
@@ -250,7 +261,7 @@ impl Block<'_> {
     }
 
     /// What follows sums that lie in memory, a few rows at a time.
-    fn finish_rows(
+    pub(super) fn finish_rows(
         &self,
         b: &mut Builder,
         sums: Memory,

@@ -17,17 +17,21 @@ use crate::schedule::emit::Tile;
 
 /// Bytes of a word.
 const WORD: i64 = 4;
+/// By how much signed bytes are moved where a machine multiplies unsigned ones only: their first bit is turned.
+const OFFSET: i64 = 128;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaled {
-    /// Words of the signed factor that one step takes.
+    /// Words of the factor with the rows that one step takes, of i8.
     rows: Vec<TermId>,
-    /// The word of the other, of u8 or of twice as many numbers of four bits.
+    /// The word of the other, of i8, of u8 or of twice as many numbers of four bits.
     columns: TermId,
-    scales: [TermId; 2],
+    pub is_signed: bool,
+    /// Of the rows, and of the columns.
+    pub scales: [TermId; 2],
     /// What stands for zero in the other factor.
     zero: i64,
-    n_steps: i64,
+    pub n_steps: i64,
 }
 
 /// A factor: integers, less `zero`, times a scale.
@@ -85,8 +89,10 @@ pub fn scaled(loops: &Loops) -> Option<(Loops, Scaled)> {
     let k = loops.axes.len().checked_sub(1)?;
     let Term::Apply(Scalar::Mul, factors) = loops.body.term(reduce.element) else { return None };
     let [a, b] = [Factor::of(loops, factors[0])?, Factor::of(loops, factors[1])?];
-    let (rows, columns) = if a.dtype == DType::I8 { (a, b) } else { (b, a) };
-    if k < loops.n_parallel || (rows.dtype, columns.dtype, rows.zero) != (DType::I8, DType::U8, 0) {
+    let (rows, columns) = if loops.moves(factors[0], loops.n_parallel.checked_sub(1)?) { (b, a) } else { (a, b) };
+    let is_signed = columns.dtype == DType::I8;
+    let has_bytes = (rows.dtype, rows.zero) == (DType::I8, 0) && (is_signed || columns.dtype == DType::U8);
+    if k < loops.n_parallel || !has_bytes {
         return None;
     }
     let group = group_of(loops, columns.scale, k).or(loops.axes[k].as_constant())?;
@@ -107,9 +113,9 @@ pub fn scaled(loops: &Loops) -> Option<(Loops, Scaled)> {
         return None;
     }
     let scales = [steps.scale(&mut body, rows.scale)?, steps.scale(&mut body, columns.scale)?];
-    let element = body.add(Term::Dot(DType::I8, [row_words[0], column_word]), DType::F32);
+    let element = body.add(Term::Dot(columns.dtype, [row_words[0], column_word]), DType::F32);
     let stored = loops.body.copy_to(&mut body, loops.stored, &Dim::clone);
-    let scaled = Scaled { rows: row_words, columns: column_word, scales, zero: columns.zero, n_steps };
+    let scaled = Scaled { rows: row_words, columns: column_word, is_signed, scales, zero: columns.zero, n_steps };
     grouped.stages[0].element = element;
     (grouped.stored, grouped.body) = (stored, body);
     Some((grouped, scaled))
@@ -218,7 +224,8 @@ impl Block<'_> {
             });
             // All lanes of the sums of rows are equal.
             let of_rows = b.reduce(Scalar::Max, sums[1], 1);
-            let zero = b.constant(b.type_of(of_rows).clone(), scaled.zero as f64);
+            let zero = if scaled.is_signed { scaled.zero + OFFSET } else { scaled.zero };
+            let zero = b.constant(b.type_of(of_rows).clone(), zero as f64);
             let excess = b.scalar(Scalar::Mul, &[of_rows, zero]);
             let shape = [n_rows, self.width];
             let excess = b.broadcast(excess, shape);
@@ -247,6 +254,10 @@ impl Block<'_> {
         let word = tile.value(b, scaled.columns);
         let ty = b.type_of(word).clone();
         let columns = match scaled.rows.len() {
+            1 if scaled.is_signed => {
+                let offset = b.constant(ty, f64::from(0x8080_8080_u32));
+                vec![b.scalar(Scalar::Xor, &[word, offset])]
+            }
             1 => vec![word],
             _ => {
                 let [low, four] = [0x0f0f_0f0f, 4].map(|number| b.constant(ty.clone(), f64::from(number)));
@@ -258,8 +269,8 @@ impl Block<'_> {
         for (&row, column) in scaled.rows.iter().zip(columns) {
             let row = tile.value(b, row);
             let row = b.broadcast(row, [n_rows, 1]);
-            sum = b.dot(DType::I8, sum, row, column);
-            of_rows = b.dot(DType::I8, of_rows, row, ones);
+            sum = b.dot(DType::U8, sum, row, column);
+            of_rows = b.dot(DType::U8, of_rows, row, ones);
         }
         [sum, of_rows]
     }

@@ -137,6 +137,7 @@ impl Staged<'_> {
             next_panel: None,
             partial: None,
             sums: None,
+            products: None,
             last_words: None,
         };
         block.columns(b, &self.product.column_start);

@@ -18,14 +18,18 @@ fn with_matrices(kernels: &[Kernel]) -> usize {
     let lowered = kernels.iter().map(|kernel| print(&lower(kernel, &target).expect("a loop kernel")));
     let has_matrices = |text: &String| {
         let found = text.contains("matrix dot");
-        assert!(!found || !text.contains(" = dot "), "{text}");
+        assert!(!found || !text.contains(" = dot bf16") && !text.contains(" = dot i8"), "{text}");
         found
     };
     lowered.filter(has_matrices).count()
 }
 
 fn checked(text: &str, n: i64) -> Vec<Kernel> {
-    let set = |context: &mut Context| (context.narrowing, context.matrices) = (Narrowing::Factors(DType::BF16), true);
+    narrowed(Narrowing::Factors(DType::BF16), text, n)
+}
+
+fn narrowed(narrowing: Narrowing, text: &str, n: i64) -> Vec<Kernel> {
+    let set = |context: &mut Context| (context.narrowing, context.matrices) = (narrowing, true);
     kernels_in(&set, text, n, &MACHINE)
 }
 
@@ -60,6 +64,44 @@ fn products() {
     }
     // A depth without steps.
     assert_eq!(with_matrices(&checked(&product("20", 27, 64), 1)), 0);
+}
+
+/// Groups of half a register's words, of all and of several times as many; those of few words go to instructions on vectors.
+#[test]
+fn products_of_bytes() {
+    for (m, k, n, group, held) in [
+        ("1", 64, 40, 32, 0),
+        ("4", 32, 32, 32, 1),
+        ("20", 64, 40, 64, 1),
+        ("33", 128, 100, 32, 1),
+        ("70", 256, 33, 128, 1),
+        ("197", 96, 64, 24, 1),
+        ("N", 64, 40, 32, 1),
+        ("7*N", 64, 16, 32, 1),
+        ("20", 64, 40, 16, 0),
+        ("N", 64, 40, 8, 0),
+    ] {
+        let text = product(m, k, n);
+        for size in [1, 33] {
+            let kernels = narrowed(Narrowing::Scaled { bits: 8, group }, &text, size);
+            assert_eq!(with_matrices(&kernels), held, "{m} {k} {n} {group}");
+            let has_bytes = |kernel: &Kernel| print(kernel).contains(if held > 0 { "dot i8" } else { "dot u8" });
+            assert!(kernels.iter().any(has_bytes), "{m} {k} {n} {group}");
+        }
+    }
+    // Numbers of four bits have no sign.
+    let kernels = narrowed(Narrowing::Scaled { bits: 4, group: 32 }, &product("20", 64, 40), 1);
+    assert_eq!(with_matrices(&kernels), 0);
+}
+
+#[test]
+fn convolutions_of_bytes() {
+    for (image, window, stride, channels) in
+        [([9, 9], 3, 1, [32, 40]), ([7, 7], 1, 1, [64, 64]), ([12, 10], 3, 2, [32, 16])]
+    {
+        let text = convolution(image, window, stride, channels);
+        assert_eq!(with_matrices(&narrowed(Narrowing::Scaled { bits: 8, group: 32 }, &text, 2)), 1, "{text}");
+    }
 }
 
 #[test]
