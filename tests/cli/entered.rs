@@ -23,6 +23,8 @@ model Images() {
 
     fn blocks(x: [B, H / 8]) -> [H] { zeros(H) }
 
+    fn few(x: [B]) -> [B] where B <= 2 { x }
+
     fn held(x: [B, H]) -> [B, H] where 2 * B <= H and H < 3 * B + 2 { x }
 }
 ";
@@ -62,6 +64,19 @@ fn a_window_without_a_place_is_refused_when_the_entry_is_called() {
     }
     let said = run(&["--entry", "single", "--input", "x=[[]]"]);
     assert!(!said.err.contains("does not fit"), "{}", said.all());
+}
+
+#[test]
+fn a_size_out_of_its_range_is_refused() {
+    for backend in backends().iter().copied().chain(["interpreter"]) {
+        let run = |values: &str| run(&["--entry", "few", "--backend", backend, "--input", values]);
+        assert_eq!(run("x=[1, 2]").code, 0, "{}", run("x=[1, 2]").all());
+        for (values, not) in [("x=[]", "not 0"), ("x=[1, 2, 3]", "not 3")] {
+            let said = run(values);
+            assert_eq!(said.code, 1, "{}", said.all());
+            assert!(said.err.contains("from 1 to 2") && said.err.contains(not), "{}", said.err);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The values of symbolic sizes, from the shapes of the arguments.
 //!
-//! Invariant: a size has one value, and the axis that it comes from has the extent that its type says.
+//! Invariant: a size has one value, which lies in its range, and the axis that it comes from has the extent that its type
+//! says.
 
 use rustc_hash::FxHashMap;
 
@@ -34,6 +35,21 @@ pub fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<Sizes, EvalError> {
         bound.insert(symbol, size);
     }
     Ok(bound)
+}
+
+/// What was bound lies in its declared range.
+pub fn check_ranges(graph: &Graph, bound: &Sizes) -> Result<(), EvalError> {
+    let value = |dim: &Dim| dim.eval(&|symbol| bound.get(symbol).copied());
+    for declared in graph.sizes.iter() {
+        let (Some(&size), Some(low)) = (bound.get(&declared.symbol), value(&declared.low)) else { continue };
+        let high = declared.high.as_ref().and_then(value);
+        if low <= size && high.is_none_or(|high| size <= high) {
+            continue;
+        }
+        let range = high.map_or(format!("at least {low}"), |high| format!("from {low} to {high}"));
+        return Err(EvalError::new(format!("size {} must be {range}, not {size}", declared.symbol)));
+    }
+    Ok(())
 }
 
 /// An axis of an argument: what its type says, and its extent.

@@ -77,6 +77,7 @@ pub fn interpret_watched(
     let bound = bind::bind(graph, inputs)?;
     let lookup = |symbol: &Symbol| bound.get(symbol).copied().or_else(|| sizes(symbol));
     let context = Context { watch, ..Context::new(&lookup, precision, max_elements) };
+    bind::check_ranges(graph, &bound)?;
     hold(graph, inputs, &lookup)?;
     context.run(graph, inputs.to_vec())
 }
