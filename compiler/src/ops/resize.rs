@@ -89,7 +89,8 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
         "bilinear" | "bicubic" => check_float(call, 0)?,
         other => {
             let message = format!("the mode is \"nearest\", \"bilinear\" or \"bicubic\", found \"{other}\"");
-            return Err(OpError::attr("mode", message));
+            let help = "\"bilinear\" and \"bicubic\" go along each axis by itself, so they fit lines and volumes too";
+            return Err(OpError::attr("mode", message).help(help));
         }
     }
     let mut shape = x.shape.clone();

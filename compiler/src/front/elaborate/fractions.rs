@@ -15,17 +15,19 @@ const MOST: i64 = 4096;
 impl<'a> Elaborator<'a> {
     /// Sets `scale` and `per` where one of the factors is a float; says whether that was so.
     pub fn fractions(&mut self, op: &OpDef, arg: &Arg<'a>, attrs: &mut Attrs) -> Outcome<bool> {
-        let factors = match &arg.value {
-            Value::List(items) => items.to_vec(),
-            value => vec![value.clone()],
+        if !op.attrs.iter().any(|def| def.name == "per") {
+            return Ok(false);
+        }
+        // One number does not say how many axes it is for.
+        let Value::List(factors) = &arg.value else {
+            return Err(self.wanted("a list of factors, one for each axis,", &arg.value, arg.span));
         };
-        let is_float = |value: &Value<'a>| matches!(value, Value::Float(_));
-        if !op.attrs.iter().any(|def| def.name == "per") || !factors.iter().any(is_float) {
+        if !factors.iter().any(|factor| matches!(factor, Value::Float(_))) {
             return Ok(false);
         }
         let (mut scale, mut per) = (Vec::new(), Vec::new());
-        for factor in factors {
-            let Some(number) = factor.as_number() else { return Err(self.wanted("a factor", &factor, arg.span)) };
+        for factor in factors.iter() {
+            let Some(number) = factor.as_number() else { return Err(self.wanted("a factor", factor, arg.span)) };
             let Some((above, below)) = fraction(number) else {
                 let message = format!("{number:?} is no quotient of integers up to {MOST}");
                 let diagnostic = Diagnostic::error("E0404", message).at(arg.span, "sizes stay exact");

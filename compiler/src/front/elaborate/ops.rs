@@ -263,7 +263,7 @@ impl<'a> Elaborator<'a> {
             (AttrKind::Ints | AttrKind::Axes | AttrKind::PerAxis, Value::List(items)) => {
                 items.iter().map(int).collect::<Option<Vec<i64>>>().map(Attr::Ints)
             }
-            (AttrKind::Ints | AttrKind::Axes, value) => int(value).map(|value| Attr::Ints(vec![value])),
+            (AttrKind::Axes, value) => int(value).map(|value| Attr::Ints(vec![value])),
             (AttrKind::PerAxis, value) => int(value).map(Attr::Int),
             (AttrKind::Dims | AttrKind::PerAxisDims, Value::List(items)) => {
                 items.iter().map(Value::as_dim).collect::<Option<Vec<Dim>>>().map(Attr::Dims)
