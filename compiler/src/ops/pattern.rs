@@ -156,6 +156,9 @@ pub fn distinct_names(items: &[Item]) -> Result<Vec<String>, PatternError> {
     }
 }
 
+/// What the names of the axes of `..` begin with; a number follows, counted from the last.
+const REST: &str = "_";
+
 /// Writes `..` out as names, the same ones in every operand and in the result, aligned from the last.
 pub fn write_out_rest(pattern: &mut Pattern, ranks: &[usize]) -> Result<(), PatternError> {
     let is_rest = |item: &Item| item.kind == Kind::Rest;
@@ -168,7 +171,7 @@ pub fn write_out_rest(pattern: &mut Pattern, ranks: &[usize]) -> Result<(), Patt
         let n_axes = n_axes.unwrap_or(widest);
         widest = widest.max(n_axes);
         let at = items[place].at;
-        let name = |idx: usize| Item { kind: Kind::Name(format!("_{}", n_axes - 1 - idx)), at };
+        let name = |idx: usize| Item { kind: Kind::Name(format!("{REST}{}", n_axes - 1 - idx)), at };
         items.splice(place..=place, (0..n_axes).map(name));
         Ok(())
     };
@@ -177,6 +180,14 @@ pub fn write_out_rest(pattern: &mut Pattern, ranks: &[usize]) -> Result<(), Patt
         write_out(items, Some(n_axes))?;
     }
     pattern.result.as_mut().map_or(Ok(()), |items| write_out(items, None))
+}
+
+/// A name as whoever wrote the pattern knows it.
+fn spoken(name: &str) -> String {
+    match name.strip_prefix(REST).and_then(|number| number.parse::<usize>().ok()) {
+        Some(number) => format!("axis -{} of `..`", number + 1),
+        None => format!("`{name}`"),
+    }
 }
 
 /// The size of each name, in order of appearance; `axes[idx]` names the axes of operand `idx`.
@@ -194,7 +205,8 @@ pub fn sizes(call: &Call, axes: &[Vec<String>]) -> Result<IndexMap<String, Dim>,
         for (name, size) in names.iter().zip(&operand.shape) {
             let (known, first) = sizes.entry(name.clone()).or_insert_with(|| (size.clone(), idx));
             if !call.same_size(known, size) {
-                let message = format!("`{name}` is {known} in `{}` and {size} in `{of}`", call.operand_name(*first));
+                let (name, first) = (spoken(name), call.operand_name(*first));
+                let message = format!("{name} is {known} in `{first}` and {size} in `{of}`");
                 return Err(OpError::operand(idx, message));
             }
         }
