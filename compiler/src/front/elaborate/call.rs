@@ -391,6 +391,8 @@ static ELSEWHERE: &[(&str, &[&str])] = &[
     ("from", &["in_features", "in_channels"]),
     ("to", &["out_features", "out_channels"]),
     ("eps", &["epsilon"]),
+    ("low", &["min", "a_min"]),
+    ("high", &["max", "a_max"]),
 ];
 
 /// The parameter that was probably meant.
