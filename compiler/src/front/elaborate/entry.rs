@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use indexmap::IndexSet;
+use indexmap::IndexMap;
 use tilewright_runtime::program::SEED_INPUT;
 
 use super::Elaborator;
 use super::call::holds_tensors;
 use super::frame::{FrameKind, RegionArgument, close, declare_sizes};
 use super::report::{Outcome, Reports};
-use super::scope::Env;
+use super::scope::{Env, Link};
 use super::spoken::Unnamed;
 use super::value::{Field, Instance, Value, Wire};
 use super::wheres::Claim;
@@ -23,7 +23,7 @@ use crate::graph::{self, Dim, Graph, NamedSize, Role, Symbol, Type};
 
 /// What belongs to the entry being built.
 #[derive(Default)]
-pub struct EntryState {
+pub struct EntryState<'a> {
     pub name: String,
     /// How many draws each instance has made.
     pub draws: HashMap<String, usize>,
@@ -33,8 +33,8 @@ pub struct EntryState {
     pub member: Option<String>,
     /// What the step reports, by name.
     pub metrics: Vec<(String, Wire)>,
-    /// Params with new values, and their older ones.
-    pub updated: IndexSet<Rc<str>>,
+    /// Params with new values, which a branch may rebind as it does locals, and their older ones.
+    pub updated: IndexMap<Rc<str>, Rc<Link<'a>>>,
     pub outdated: Vec<graph::Value>,
     /// The axes that are `_` in the types of its parameters.
     pub unnamed: Vec<Unnamed>,
@@ -76,8 +76,8 @@ impl<'a> Elaborator<'a> {
         };
         let arguments: Vec<RegionArgument> = order.iter().filter_map(argument).collect();
         let mut outputs = outputs;
-        for path in &self.entry.updated {
-            outputs.extend(frame.known.get(path).map(|value| (path.to_string(), Role::Param, *value)));
+        for (path, link) in &self.entry.updated {
+            outputs.extend(link.value.borrow().as_wire().map(|wire| (path.to_string(), Role::Param, wire.value)));
         }
         for (path, state) in frame.states.iter().filter(|(_, state)| state.written) {
             outputs.push((path.to_string(), Role::State, state.current));

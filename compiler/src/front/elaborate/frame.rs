@@ -37,7 +37,7 @@ pub struct Frame<'a> {
     /// Outer wires by the value they have here, in order of capture.
     pub captures: IndexMap<graph::Value, graph::Value>,
     pub states: IndexMap<Rc<str>, StateSlot>,
-    /// Params, and in the graph of initial values everything that has its value by now.
+    /// Params as they come in, and in the graph of initial values everything that has its value by now.
     pub known: FxHashMap<Rc<str>, graph::Value>,
     /// What a branch has rebound: the link and what it held before.
     pub rebound: Vec<(Rc<Link<'a>>, Value<'a>)>,
@@ -180,6 +180,9 @@ impl<'a> Elaborator<'a> {
             let depth = self.frames.len() - 1;
             let value = self.state_at(slot, depth);
             return Ok(self.wire(value));
+        }
+        if let Some(wire) = self.updated(&slot.path) {
+            return Ok(wire);
         }
         let value = match self.frames[0].known.get(&slot.path) {
             Some(value) => *value,

@@ -140,7 +140,7 @@ struct Elaborator<'a> {
     substitution: Vec<(Symbol, Dim)>,
     /// The symbols of the entry that are parts of a size, such as `H_8`.
     parts: Vec<spoken::Part>,
-    entry: entry::EntryState,
+    entry: entry::EntryState<'a>,
     training: bool,
     /// The paths of params that steps update.
     trained: std::collections::BTreeSet<String>,

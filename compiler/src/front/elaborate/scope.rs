@@ -29,8 +29,9 @@ pub struct Link<'a> {
 
 impl<'a> Locals<'a> {
     pub fn bind(&mut self, name: &str, value: Value<'a>, frame: usize) {
-        let next = RefCell::new(self.0.take());
-        self.0 = Some(Rc::new(Link { name: Rc::from(name), value: RefCell::new(value), frame, next }));
+        let link = Link::new(Rc::from(name), value, frame);
+        link.next.replace(self.0.take());
+        self.0 = Some(Rc::new(link));
     }
 
     pub fn find(&self, name: &str) -> Option<Rc<Link<'a>>> {
@@ -51,6 +52,13 @@ impl<'a> Locals<'a> {
             at = link.next.borrow().clone();
         }
         names
+    }
+}
+
+impl<'a> Link<'a> {
+    /// A cell that stands in no chain.
+    pub fn new(name: Rc<str>, value: Value<'a>, frame: usize) -> Link<'a> {
+        Link { name, value: RefCell::new(value), frame, next: RefCell::new(None) }
     }
 }
 

@@ -9,14 +9,19 @@ use std::rc::Rc;
 use super::Elaborator;
 use super::builtins::gradients::{Tree, is_learned};
 use super::call::Arg;
-use super::frame::{RegionArgument, close};
+use super::frame::{FrameKind, RegionArgument, close};
 use super::model::is_optimizer;
 use super::report::Outcome;
-use super::scope::Env;
+use super::scope::{Env, Link};
 use super::value::{Blueprint, BlueprintKind, Instance, Slot, Value, Wire};
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{Entry, Expr, Schedule, Update};
 use crate::graph::{self, Graph, Role};
+
+const OF_A_STEP: &str = "it belongs into a `step` of a `train`";
+const ONE_MINIMIZE: &str = "it happens once in a step, not in a loop or under a condition of tensors; the `update` of an \
+                            optimizer of one's own may choose: `if c { w - lr * g } else { w }`";
+const ONE_METRIC: &str = "it is reported once in a step: `let v = if c { a } else { b }`, then `metric name = v`";
 
 /// One `over … using …`: what is learned, and by what.
 struct Plan<'a> {
@@ -28,7 +33,7 @@ struct Plan<'a> {
 
 impl<'a> Elaborator<'a> {
     pub fn minimize(&mut self, loss: &'a Expr, updates: &'a [Update], env: &mut Env<'a>, span: Span) -> Outcome<()> {
-        self.top_of_step("minimize", span)?;
+        self.top_of_step("minimize", ONE_MINIMIZE, span)?;
         let value = self.eval(loss, env);
         let mut plans = Vec::with_capacity(updates.len());
         let mut failed = None;
@@ -57,14 +62,25 @@ impl<'a> Elaborator<'a> {
         Ok(())
     }
 
-    fn top_of_step(&mut self, what: &str, span: Span) -> Outcome<()> {
-        let place = match (self.training, self.frames.len()) {
+    fn top_of_step(&mut self, what: &str, instead: &str, span: Span) -> Outcome<()> {
+        let help = match (self.training, self.frames.len()) {
             (true, 1) => return Ok(()),
-            (true, _) => "it happens once in a step, not in a loop or under a condition of tensors",
-            (false, _) => "it belongs into a `step` of a `train`",
+            (true, _) => instead,
+            (false, _) => OF_A_STEP,
         };
         let diagnostic = Diagnostic::error("E0113", format!("`{what}` stands in a `step`, by itself"));
-        Err(self.report(diagnostic.at(span, "not here").help(place)))
+        Err(self.report(diagnostic.at(span, "not here").help(help)))
+    }
+
+    /// A module is written under conditions too, but not in a loop, which would have to carry it.
+    fn outside_loops(&mut self, target: Span) -> Outcome<()> {
+        let help = match (self.training, self.frames.iter().any(|frame| frame.kind == FrameKind::Body)) {
+            (true, false) => return Ok(()),
+            (true, true) => "it happens once in a step, after the loop: `let w = loop … carry …`, then `m <- w`",
+            (false, _) => OF_A_STEP,
+        };
+        let diagnostic = Diagnostic::error("E0113", "a module is written in a `step`, and not in a loop");
+        Err(self.report(diagnostic.at(target, "not here").help(help)))
     }
 
     fn plan(&mut self, update: &'a Update, env: &mut Env<'a>) -> Outcome<Plan<'a>> {
@@ -112,9 +128,22 @@ impl<'a> Elaborator<'a> {
     /// The param whose value this is.
     fn slot_of(&self, wire: Wire) -> Option<Rc<Slot>> {
         let frame = self.frames.first().filter(|frame| frame.serial == wire.serial)?;
-        let path = frame.known.iter().find(|(_, value)| **value == wire.value).map(|(path, _)| path)?;
+        let path = frame.known.keys().find(|path| self.current(path) == Some(wire.value))?;
         let declared = self.members.iter().find(|declared| declared.slot.path == *path)?;
         Some(declared.slot.clone())
+    }
+
+    /// The new value of a param that has one by now.
+    pub fn updated(&self, path: &str) -> Option<Wire> {
+        self.entry.updated.get(path).and_then(|link| link.value.borrow().as_wire())
+    }
+
+    /// The value of a param, as a value of the step's own graph.
+    fn current(&self, path: &str) -> Option<graph::Value> {
+        match self.updated(path) {
+            Some(wire) => (wire.depth == 0).then_some(wire.value),
+            None => self.frames[0].known.get(path).copied(),
+        }
     }
 
     /// `w <- optimizer.update(w, g)`, with an optimizer for this tensor alone.
@@ -142,18 +171,22 @@ impl<'a> Elaborator<'a> {
         let declared = slot.span;
         let wire = self.fit(value, &ty, at, |diagnostic| diagnostic.also(declared, format!("this is {ty}")))?;
         let value = self.enter(wire, at)?;
+        let new = self.wire(value);
         let old = self.read_slot(slot, at)?;
-        self.entry.outdated.push(old.value);
-        self.frames[0].known.insert(slot.path.clone(), value);
-        self.entry.updated.insert(slot.path.clone());
+        if old.depth == 0 {
+            self.entry.outdated.push(old.value);
+        }
+        let link = || Rc::new(Link::new(slot.path.clone(), Value::Wire(old), 1));
+        let link = self.entry.updated.entry(slot.path.clone()).or_insert_with(link).clone();
         self.trained.insert(slot.path.to_string());
-        Ok(())
+        self.set(&link, Value::Wire(new), at)
     }
 
     /// A loss that was computed with a param before its update has no whole gradient by it any more.
     fn no_older_values(&mut self, loss: Wire, at: Span, by: &Tree<'a>) -> Outcome<()> {
         let graph = &self.frames[0].graph;
-        let current: Vec<graph::Value> = self.frames[0].known.values().copied().collect();
+        let paths = self.frames[0].known.keys();
+        let current: Vec<graph::Value> = paths.filter_map(|path| self.current(path)).collect();
         let mut wanted = vec![false; graph.n_nodes()];
         wanted[loss.value.node.index()] = true;
         let mut meets_old = self.entry.outdated.contains(&loss.value);
@@ -166,10 +199,8 @@ impl<'a> Elaborator<'a> {
                 wanted[operand.node.index()] |= !current.contains(&operand);
             }
         }
-        let updated = by
-            .wires
-            .iter()
-            .any(|wire| self.entry.updated.iter().any(|path| self.frames[0].known.get(path) == Some(&wire.value)));
+        let updated =
+            by.wires.iter().any(|wire| self.entry.updated.keys().any(|path| self.current(path) == Some(wire.value)));
         if !(meets_old && updated) {
             return Ok(());
         }
@@ -183,7 +214,7 @@ impl<'a> Elaborator<'a> {
 
     pub fn metric(&mut self, name: &str, value: &'a Expr, env: &mut Env<'a>, span: Span) -> Outcome<()> {
         let found = self.eval(value, env)?;
-        self.top_of_step("metric", span)?;
+        self.top_of_step("metric", ONE_METRIC, span)?;
         let wire = self.tensor(found, value.span)?;
         self.report_value(name, wire);
         Ok(())
@@ -198,7 +229,7 @@ impl<'a> Elaborator<'a> {
 
     /// `m <- tree`: every learned tensor of a module.
     pub fn write_module(&mut self, module: &Value<'a>, value: Value<'a>, at: Span, target: Span) -> Outcome<()> {
-        self.top_of_step("<-", target)?;
+        self.outside_loops(target)?;
         let slots = self.learned(module, target)?;
         let written = Tree { template: self.leaves_of_modules(module), wires: Vec::new(), span: target };
         let tree = self.tensors_like(&value, &written, at)?;

@@ -176,6 +176,13 @@ impl<'a> Value<'a> {
             Value::Float(value) => whole(*value).map(Dim::constant),
             Value::Size(dim) => Some(dim.clone()),
             _ => None,
+    pub fn as_wire(&self) -> Option<Wire> {
+        match self {
+            Value::Wire(wire) => Some(*wire),
+            _ => None,
+        }
+    }
+
         }
     }
 

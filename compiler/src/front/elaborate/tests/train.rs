@@ -123,6 +123,45 @@ fn modules_follow_copies_and_stay_frozen() {
 }
 
 #[test]
+fn a_module_is_written_under_a_condition() {
+    let text = format!(
+        "{LINE}train T() {{
+            f     = Line()
+            slow  = clone(f)
+            count = state i64[] = 0
+            step learn(x: [B, 2], y: [B]) {{
+                minimize mean((f(x) - y) ^ 2) over f using Sgd(lr: 0.1)
+                count <- count + 1
+                if count % 2 == 0 {{
+                    slow <- lerp(slow, f, 0.5)
+                    if count == 4 {{ slow <- f }}
+                }} else if count == 3 {{
+                    f <- slow
+                }}
+                metric of_f = f.slope[0]
+                metric of_slow = slow.slope[0]
+            }}
+        }}"
+    );
+    let (_, mut interpreter) = trained(&text);
+    let mut slope = [0.0; 2];
+    let mut slow = [0.0; 2];
+    for count in 1..6 {
+        let results = step(&mut interpreter, "learn");
+        let (_, gradient) = by_hand(slope);
+        slope = [slope[0] - 0.1 * gradient[0], slope[1] - 0.1 * gradient[1]];
+        match count {
+            2 => slow = slope.map(|slope| slope / 2.0),
+            3 => slope = slow,
+            4 => slow = slope,
+            _ => {}
+        }
+        assert!((number(&results, "of_f") - slope[0]).abs() < 1e-12);
+        assert!((number(&results, "of_slow") - slow[0]).abs() < 1e-12);
+    }
+}
+
+#[test]
 fn two_players_take_turns() {
     let text = "use optim { Adam, AdamW }
     module G() {
