@@ -115,7 +115,10 @@ impl<'a> Elaborator<'a> {
             let diagnostic =
                 Diagnostic::error("E0402", "the bound of a loop is config or a size, and this is a tensor")
                     .at(bound.span, "this is only known when the program runs")
-                    .help("carry a count, and test it: `loop while c and k < n carry (x, k) = (x0, 0) { …, k + 1 }`");
+                    .help(
+                        "carry a count, and test it: `loop while c and k < n carry (x, k) = (x0, 0) { …, k + 1 }`; \
+                         gradients need a number besides: `at most 100`",
+                    );
             return Err(self.report(diagnostic));
         }
         self.size_of(&value, bound.span)

@@ -198,12 +198,17 @@ impl<'a> Elaborator<'a> {
     }
 
     pub fn config_int(&mut self, expr: &'a Expr, env: &mut Env<'a>, what: &str) -> Outcome<i64> {
-        match self.eval(expr, env)? {
+        let value = self.eval(expr, env)?;
+        self.as_config_int(value, expr.span, what)
+    }
+
+    pub fn as_config_int(&mut self, value: Value<'a>, span: Span, what: &str) -> Outcome<i64> {
+        match value {
             Value::Int(value) => Ok(value),
             Value::Float(value) if super::value::whole(value).is_some() => Ok(value as i64),
             other => {
                 let message = format!("{what} is an int of config, and this is {}", other.kind());
-                self.error("E0402", message, expr.span, &other.show())
+                self.error("E0402", message, span, &other.show())
             }
         }
     }

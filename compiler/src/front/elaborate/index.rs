@@ -63,6 +63,19 @@ impl<'a> Elaborator<'a> {
         }
     }
 
+    fn place_in_list(&mut self, at: &'a Expr, env: &mut Env<'a>) -> Outcome<i64> {
+        match self.eval(at, env)? {
+            place if place.is_tensor() => {
+                let message = "the index of a list is an int of config, and this is a tensor";
+                let diagnostic = Diagnostic::error("E0402", message).at(at.span, "only known when the program runs");
+                let help = "`stack(list)[i]` is one of tensors of one shape; what is called is chosen by `if`: \
+                            `if i == 0 { f(x) } else { g(x) }`";
+                Err(self.report(diagnostic.help(help)))
+            }
+            place => self.as_config_int(place, at.span, "the index of a list"),
+        }
+    }
+
     fn index_list(
         &mut self,
         items: &[Value<'a>],
@@ -74,7 +87,7 @@ impl<'a> Elaborator<'a> {
         let length = items.len() as i64;
         match &index.kind {
             IndexKind::At(at) => {
-                let place = self.config_int(at, env, "the index of a list")?;
+                let place = self.place_in_list(at, env)?;
                 let from_start = if place < 0 { place.saturating_add(length) } else { place };
                 match usize::try_from(from_start).ok().and_then(|place| items.get(place)) {
                     Some(item) => Ok(item.clone()),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::value::{Field, Value, Wire};
-use crate::diag::Span;
+use crate::diag::{Diagnostic, Span};
 
 impl<'a> Elaborator<'a> {
     /// The tensors and numbers of a value, in order.
@@ -22,6 +22,12 @@ impl<'a> Elaborator<'a> {
             value if value.is_tensor() => {
                 leaves.push(value.clone());
                 Ok(())
+            }
+            callable if callable.is_function() || matches!(callable, Value::Module(_)) => {
+                let message = format!("a tensor is wanted here, and this is {}", callable.kind());
+                let diagnostic = Diagnostic::error("E0403", message).at(span, callable.show());
+                let help = "what is called is known before the model runs; call it here: `if c { f(x) } else { g(x) }`";
+                Err(self.report(diagnostic.help(help)))
             }
             other => Err(self.wanted("a tensor, or a tuple or list of them", &other.clone(), span)),
         }
