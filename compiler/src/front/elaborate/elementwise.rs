@@ -314,7 +314,9 @@ impl<'a> Elaborator<'a> {
         let diagnostic = Diagnostic::error("E0204", format!("both operands would stretch, to {}", Shape(shape)))
             .at(place(stretched[1]), format!("{} here", Shape(&shapes[stretched[1]])))
             .also(place(stretched[0]), format!("{} here", Shape(&shapes[stretched[0]])))
-            .help("if an outer combination is meant, show it: `x[:, new]`");
+            .help(
+                "if an outer combination is meant, show it: `x[:, new]` has a new axis behind, `x[new]` one in front",
+            );
         Err(self.report(diagnostic))
     }
 

@@ -262,6 +262,12 @@ impl<'a> Elaborator<'a> {
                     kept.push((None, None));
                     continue;
                 }
+                // A new axis that stays is taken out and put in again, so that it goes on to be one.
+                Pick::Slice(..) if sizes[axis].is(1) && wire.is_new(sizes.len() - 1 - axis) => {
+                    kept.push((None, None));
+                    axis += 1;
+                    continue;
+                }
                 Pick::Slice(..) => kept.push((Some(sizes[axis].clone()), None)),
                 Pick::Gather(places, at) => kept.push((Some(sizes[axis].clone()), Some((*places, *at)))),
                 Pick::At(_) | Pick::Run(..) => {

@@ -70,6 +70,13 @@ pub struct Wire {
     pub new_axes: u64,
 }
 
+impl Wire {
+    /// Whether the axis that stands this far from the last was written as `new`.
+    pub fn is_new(&self, from_last: usize) -> bool {
+        u32::try_from(from_last).ok().and_then(|bit| self.new_axes.checked_shr(bit)).is_some_and(|marks| marks & 1 == 1)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Draw {
     Zeros,
@@ -169,13 +176,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// An integer of config or a size.
-    pub fn as_dim(&self) -> Option<Dim> {
-        match self {
-            Value::Int(value) => Some(Dim::constant(*value)),
-            Value::Float(value) => whole(*value).map(Dim::constant),
-            Value::Size(dim) => Some(dim.clone()),
-            _ => None,
     pub fn as_wire(&self) -> Option<Wire> {
         match self {
             Value::Wire(wire) => Some(*wire),
@@ -183,6 +183,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// An integer of config or a size.
+    pub fn as_dim(&self) -> Option<Dim> {
+        match self {
+            Value::Int(value) => Some(Dim::constant(*value)),
+            Value::Float(value) => whole(*value).map(Dim::constant),
+            Value::Size(dim) => Some(dim.clone()),
+            _ => None,
         }
     }
 

@@ -32,6 +32,19 @@ fn a_bound_that_is_left_out_does_not_hold() {
 }
 
 #[test]
+fn a_new_axis_goes_on_to_be_one_where_others_are_indexed() {
+    let text = "model M() { fn call(a: [N, 4], b: [M, 4], at: i64[]) -> ([N, M, 2], [N, M], [1, 2]) {
+        let (a, b) = (exp(a)[:, new], b[new])
+        (max(a[.., :2], b[:, :, 2:]), a[.., 3] + b[.., at], a[0, :, :2])
+    } }";
+    assert_eq!(shapes(text), ["real[N, M, 2]", "real[N, M]", "real[1, 2]"]);
+    let swapped = "model M() { fn call(a: [N, 4], b: [M, 4]) -> [N, M] { a[:, new][:, 0, :1] + b[new][0, :, 0] } }";
+    let program = text_of(swapped);
+    let found = crate::front::elaborate::check(&program);
+    assert_eq!(found.iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(), ["E0204"]);
+}
+
+#[test]
 fn a_single_one_of_evenly_spaced_numbers_is_the_first() {
     let text = "model M() { fn call(x: [B]) -> ([B], [1], [3]) { (linspace(3, 7, B), linspace(3, 7, 1), linspace(3, 7, 3)) } }";
     for (given, wanted) in [(vec![0.0], vec![3.0]), (vec![0.0; 3], vec![3.0, 5.0, 7.0])] {
