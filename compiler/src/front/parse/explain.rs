@@ -183,6 +183,9 @@ impl Source<'_> {
             Piece::Item if place.before.is_none() => "a file holds `use`, `const`, `fn`, `module`, `model` and `train`",
             Piece::Entry if leads => "a module's body holds `name = …`, `let` and `fn`; statements go into a `fn`",
             _ if self.goes_on(place) => "the line above ends in an operator, so it goes on here",
+            _ if is_number && place.before.is_some_and(|at| self.word(at) == ".") => {
+                "a part without a name is `pair[1]`; `let (a, b) = pair` takes all apart"
+            }
             _ if radix && expected == "a value" => "numbers are decimal: `255`, or `86_567`",
             _ if is_number && expected == "a value" => "a product is written `3 * x`, and no name starts with a digit",
             _ if found == "if" && self.side_by_side(place) => "a choice is `if c { a } else { b }`",
@@ -224,6 +227,9 @@ impl Source<'_> {
             "==" => "`=` binds; `==` compares",
             ":" if bare => "blocks stand in braces: `{ … }`",
             "," if bare => "what ends with its line needs no comma",
+            ".." if expected == "a value" && place.inside.is_some_and(|open| self.word(open) == "(") => {
+                "a list is poured out between `[` and `]`: `concat([x, ..parts], axis: 1)`"
+            }
             "->" => "there are no lambdas: declare a `fn` in the block and pass its name",
             "<-" => "to compare with a negative number put a space between: `< -x`",
             "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
