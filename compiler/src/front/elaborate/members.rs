@@ -90,7 +90,11 @@ impl<'a> Elaborator<'a> {
         let within_itself = self.context.iter().any(|outer| std::ptr::eq(outer.constructor.module, constructor.module));
         if self.context.len() >= MAX_NESTING && (within_itself || self.context.len() >= 2 * MAX_NESTING) {
             self.fuel = 0;
-            return self.error("E0406", format!("`{name}` contains itself without end"), span, "once more here");
+            let message = match within_itself {
+                true => format!("`{name}` contains itself without end"),
+                false => format!("modules nest deeper than {}", 2 * MAX_NESTING),
+            };
+            return self.error("E0406", message, span, "once more here");
         }
         self.descend(span)?;
         let instance = Rc::new(Instance {

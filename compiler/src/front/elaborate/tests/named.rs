@@ -40,6 +40,38 @@ fn a_module_learns_what_has_a_name_of_its_own() {
 }
 
 #[test]
+fn names_hold_in_arguments_and_in_optimizers() {
+    let text = "module Scale() {
+            g = param [2] = ones as \"gain\"
+            n = state i64[] = 0 as \"calls\"
+            fn call(x: [B, 2]) -> [B, 2] {
+                n <- n + 1
+                x * g
+            }
+        }
+        module Wrap(inner: module) {
+            fn call(x: [B, 2]) -> [B, 2] { inner(x) }
+        }
+        module Heavy(lr: float) {
+            m = state [..] = zeros as \"velocity\"
+            fn update(w: [..], g: [..]) -> [..] {
+                m <- 0.9 * m + g
+                w - lr * m
+            }
+        }
+        train M() {
+            a = Wrap(Scale())
+            b = clone(a)
+            step learn(x: [B, 2]) { minimize mean(b(a(x)) ^ 2) over a using Heavy(lr: 0.1) }
+        }";
+    let model = model(&text_of(text), "M", &Options::default());
+    let states: Vec<&str> = model.states.iter().map(|state| &*state.path).collect();
+    let own = ["a.inner.gain", "a.inner.calls", "b.inner.calls", "optim.learn.a.inner.gain.velocity"];
+    assert_eq!(states, own);
+    assert_eq!(paths(text), ["b.inner.gain"]);
+}
+
+#[test]
 fn an_entry_with_a_mistake_is_left_out_where_another_is_wanted() {
     let text = "model M() {
             fn twice(x: [B]) -> [B] { x * 2 }
