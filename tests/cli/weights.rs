@@ -155,6 +155,21 @@ fn initial_values_are_saved_and_read_again() {
         let (_, again) = run(&spec, &saved, folder.path(), &["--backend", backend]);
         assert_eq!(started, again, "{backend}");
     }
+    // What a `train` learns is a state, and is kept all the same.
+    let fit = folder.path().join("fit.tw").to_string_lossy().into_owned();
+    let spec_of_fit = "use optim { Adam }\n\ntrain Fit() {\n    w = param [2] = normal()\n    \
+                       step learn(x: [B, 2]) { minimize mean((w * x) ^ 2) over w using Adam() }\n}\n";
+    std::fs::write(&fit, spec_of_fit).unwrap();
+    for backend in backends().iter().chain(&["interpreter"]) {
+        let learn = |more: &[&str]| {
+            let said = tw(&[&["run", &fit, "--input", "x=[[1, 2]]", "--backend", backend], more].concat());
+            assert_eq!(said.code, 0, "{}", said.all());
+            said.out.lines().next().expect("it says the loss").to_string()
+        };
+        let started = learn(&["--seed", "5", "--save-weights", &saved]);
+        assert_eq!(started, learn(&["--weights", &saved]), "{backend}");
+        assert_ne!(started, learn(&[]), "{backend}");
+    }
     let said = tw(&["inspect", &spec, "--json"]);
     let facts: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     let expected = serde_json::json!({ "path": "first.weight", "type": "real", "shape": [2] });

@@ -54,6 +54,16 @@ impl Interpreter {
         self.params.get(path)
     }
 
+    /// What these states start from, whose sizes are known.
+    pub fn first_states(&self, paths: &[String]) -> Result<Vec<(String, Tensor)>, EvalError> {
+        let made = self.evaluate_some(&self.model.init, paths)?;
+        let first = |(path, _, value): (String, Role, Tensor)| {
+            let given = self.states.get(&path).cloned();
+            (path, given.unwrap_or(value))
+        };
+        Ok(made.into_iter().map(first).collect())
+    }
+
     /// What a checkpoint says of a state, instead of its initial value.
     pub fn set_state(&mut self, path: &str, value: Tensor) {
         self.states.insert(path.to_string(), value);

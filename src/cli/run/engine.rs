@@ -76,15 +76,17 @@ fn started(
     backend: &str,
 ) -> Result<Opened, Failure> {
     let program = Arc::clone(&executable.program);
-    if let Some(path) = &args.weights.save_weights {
-        let params = program.params.iter().enumerate();
-        weights::save(path, params.map(|(idx, param)| (param.name.clone(), set.get(idx))))?;
-    }
     // What fixes a size of a spec has done so already; elsewhere the session does, and knows the names.
     let sizes = if is_spec(&args.source.file) { Vec::new() } else { args.source.dims.clone() };
     let options =
         SessionOptions { threads: args.compilation.threads, sizes, seed: args.weights.seed, ..Default::default() };
-    let session = timed("packed weights", || executable.open(Weights::Given(set), options))?;
+    let mut session = timed("packed weights", || executable.open(Weights::Given(Arc::clone(&set)), options))?;
+    if let Some(path) = &args.weights.save_weights {
+        let fixed = program.fixed_states();
+        let params = program.params.iter().enumerate().map(|(idx, param)| (param.name.clone(), set.get(idx)));
+        let states = session.states()?.into_iter().filter(|(name, _)| fixed.iter().any(|state| state.name == *name));
+        weights::save(path, params.chain(states.map(|(name, value)| (name.to_string(), value))))?;
+    }
     let inputs = program.entry(&entry).map_or(Vec::new(), |entry| entry.inputs.clone());
     let (name, backend) = (program.name.clone(), backend.to_string());
     Ok(Opened { engine: Engine::Session(Box::new(session)), name, entry, inputs, compile_seconds, backend })
@@ -146,8 +148,10 @@ fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: St
         engine.initialize()?;
     }
     if let Some(path) = &args.weights.save_weights {
-        let value = |param: &ParamDecl| Some((param.name.clone(), array(engine.param(&param.name)?, float)));
-        let values = wanted.params.iter().filter_map(value).map(|(name, value)| Ok((name, value?)));
+        let fixed: Vec<String> = wanted.states.iter().map(|state| state.name.clone()).collect();
+        let param = |param: &ParamDecl| Some((param.name.clone(), engine.param(&param.name)?.clone()));
+        let values = wanted.params.iter().filter_map(param).chain(engine.first_states(&fixed)?);
+        let values = values.map(|(name, value)| Ok((name, array(&value, float)?)));
         let values = values.collect::<Result<Vec<(String, Tensor)>, Error>>()?;
         weights::save(path, values.iter().map(|(name, value)| (name.clone(), value.view())))?;
     }

@@ -22,7 +22,7 @@ pub struct Args {
     /// The seed of initial values and random numbers
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: i64,
-    /// Write the weights to a safetensors file, initial values say, by the model's own names
+    /// Write the weights to a safetensors file, initial values say, by the model's own names, and states of known sizes
     #[arg(long, value_name = "FILE.safetensors")]
     pub save_weights: Option<PathBuf>,
 }
@@ -64,9 +64,9 @@ impl Wanted {
     }
 }
 
-/// Writes the parameters of a model as they are.
-pub fn save<'t>(path: &Path, params: impl Iterator<Item = (String, TensorRef<'t>)>) -> Result<(), Error> {
-    write_safetensors(path, &params.collect::<Vec<_>>())?;
+/// Writes the params and states of a model as they are.
+pub fn save<'t>(path: &Path, values: impl Iterator<Item = (String, TensorRef<'t>)>) -> Result<(), Error> {
+    write_safetensors(path, &values.collect::<Vec<_>>())?;
     note(format!("wrote {}", path.display()));
     Ok(())
 }

@@ -51,7 +51,8 @@ pub struct Args {
     /// Of first values, draws and the order of the data
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: i64,
-    /// First values from safetensors files, by the model's own names; what they lack starts as the model says
+    /// First values from safetensors files, by the model's own names: of all that is frozen, while what is learned and
+    /// not in them starts as the model says
     #[arg(long, short, value_name = "FILE", num_args = 1..)]
     weights: Vec<PathBuf>,
     /// Where everything is kept; if the file is there, training goes on from it
