@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tilewright::Tensor;
-use tilewright::runtime::data::write_npz;
+use tilewright::runtime::data::{read_npz, write_npz};
 use tilewright::runtime::weights::{WeightFiles, write_safetensors};
 
 use crate::command::{backends, command, tw};
@@ -340,4 +340,29 @@ fn each_step_has_its_own_number_of_examples() {
     assert_eq!(said.code, 1, "{}", said.all());
     assert!(said.err.contains("the step `labelled` takes one example of each array"), "{}", said.err);
     assert!(said.err.contains("`x` has 8 and `y` 7"), "{}", said.err);
+}
+
+/// A gradient that stays one moves a weight by `lr` a step, which f32 holds to its last digits.
+#[test]
+fn the_first_steps_of_adam_are_as_long_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, output) = (text(folder.path().join("one.tw")), folder.path().join("out.npz"));
+    let one = "use optim { Adam }\n\ntrain One() {\n    w = param [] = zeros\n    step learn(x: []) {\n        \
+               minimize w * x over w using Adam(lr: 0.5)\n        metric moved = w\n    }\n}\n";
+    std::fs::write(&spec, one).unwrap();
+    for backend in backends() {
+        for calls in ["1", "2", "5"] {
+            let output_text = text(output.clone());
+            let said = tw(&[
+                &["run", &spec, "--input", "x=1", "--repeat", calls, "--backend", backend][..],
+                &["--output", &output_text],
+            ]
+            .concat());
+            assert_eq!(said.code, 0, "{}", said.all());
+            let found = read_npz(&output).unwrap();
+            let moved = found.iter().find(|(name, _)| name == "moved").expect("it is reported").1.view().to_f64()[0];
+            let wanted = -0.5 * calls.parse::<f64>().unwrap();
+            assert!((moved / wanted - 1.0).abs() < 1e-6, "{backend}, {calls}: {moved}");
+        }
+    }
 }
