@@ -269,12 +269,11 @@ pub fn prelude_part_with(name: &str) -> Option<&'static str> {
     prelude::names().into_iter().find(|part| prelude::file(part).is_some_and(has))
 }
 
-/// Whether a line of the text reads `use … { …, NAME, … }`.
+/// Whether the text has `use … { …, NAME, … }`.
 fn passes_on(text: &str, name: &str) -> bool {
-    text.lines().filter(|line| line.starts_with("use ")).any(|line| {
-        let (_, names) = line.split_once('{').unwrap_or_default();
-        names.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == name)
-    })
+    let is_other = |letter: char| !letter.is_alphanumeric() && letter != '_';
+    let lists = text.split("\nuse ").skip(1).filter_map(|rest| rest.split_once('}')?.0.split_once('{'));
+    lists.flat_map(|(_, names)| names.split(is_other)).any(|word| word == name)
 }
 
 /// Whether a line of the text reads `module NAME`, whatever its `word` and however the line goes on.
