@@ -1,14 +1,15 @@
 //! Removes copies: a value that is only copied somewhere is computed there in the first place.
 //!
 //! `v = f(…); …; copy v -> t` becomes `t = f(…); …` where nothing else touches `t` in between. If `f` itself reads `t`, it
-//! must be able to write over what it reads. Outputs, new states and carried values all arrive as copies, so this one
+//! must be able to write over what it reads; and where one branch of a condition leaves `t` as it is, by a copy `t -> v`,
+//! there is nothing left to do in it. Outputs, new states and carried values all arrive as copies, so this one
 //! rule places them. A copy whose conditions cannot be shown stays: it costs time and nothing else.
 
 use tilewright_runtime::program::{Storage, ValueId};
 
 use super::draft::{Action, Draft, InPlace, Step};
 use super::in_place;
-use super::uses::Uses;
+use super::uses::{Place, Use, Uses};
 
 pub fn forward_copies(draft: &mut Draft) {
     let mut at = 0;
@@ -16,12 +17,13 @@ pub fn forward_copies(draft: &mut Draft) {
         let uses = Uses::of(draft);
         let Some((copy, from, to)) = next_copy(&draft.steps, at) else { return };
         match can_forward(draft, &uses, copy, from, to) {
-            Some(definition) => {
+            Some(writes_over) => {
                 let (from, to) = (draft.root(from), draft.root(to));
-                apply_in_place(draft, definition, (from, to));
+                writes_over.iter().for_each(|&step| apply_in_place(draft, step, (from, to)));
                 draft.merge(from, to);
-                remove(&mut draft.steps, copy);
-                at = copy;
+                let mut steps = std::mem::take(&mut draft.steps);
+                at = (copy + 1).saturating_sub(drop_empty_copies(draft, &mut steps));
+                draft.steps = steps;
             }
             None => at = copy + 1,
         }
@@ -50,8 +52,8 @@ fn next_copy(steps: &[Step], from: usize) -> Option<(usize, ValueId, ValueId)> {
     search(steps, from, &mut 0)
 }
 
-/// The step that would write to `to` directly, if that changes nothing.
-fn can_forward(draft: &Draft, uses: &Uses, copy: usize, from: ValueId, to: ValueId) -> Option<usize> {
+/// If all that writes `from` may as well write to `to`: the steps that then write over what they read.
+fn can_forward(draft: &Draft, uses: &Uses, copy: usize, from: ValueId, to: ValueId) -> Option<Vec<usize>> {
     let (from, to) = (draft.root(from), draft.root(to));
     if from == to || draft.slot(from).storage != Storage::Arena || !draft.same_bytes(from, to) {
         return None;
@@ -65,12 +67,57 @@ fn can_forward(draft: &Draft, uses: &Uses, copy: usize, from: ValueId, to: Value
     if !defined_here || !inside_loops {
         return None;
     }
-    let between = uses.of_root(to).iter().filter(|u| (first..copy).contains(&u.step));
-    let in_the_way = between.filter(|u| u.step != first || u.writes || !overwrites(draft, first, (from, to))).count();
     let changed_later = uses.of_root(to).iter().any(|u| u.writes && u.step > copy && u.step <= last);
     // A value that has become a carried one is written again, and what was copied from it before is not.
     let moves_on = uses.of_root(from).iter().any(|u| u.writes && u.step > copy);
-    (in_the_way == 0 && !changed_later && !moves_on).then_some(first)
+    if changed_later || moves_on {
+        return None;
+    }
+    let mut writes_over = Vec::new();
+    for found in uses.of_root(to).iter().filter(|u| (first..copy).contains(&u.step)) {
+        match meets(draft, uses, found, (from, to)) {
+            // The next round of a loop would meet what this one left.
+            _ if uses.places[found.step].loops != here.loops => return None,
+            Meets::Before => {}
+            Meets::Over => writes_over.push(found.step),
+            Meets::Change => return None,
+        }
+    }
+    Some(writes_over)
+}
+
+/// What a use of `to` would find there, if `from` was written to it.
+enum Meets {
+    /// What was there before, which nothing changes at the same step.
+    Before,
+    /// The same, and the step writes over it.
+    Over,
+    Change,
+}
+
+fn meets(draft: &Draft, uses: &Uses, found: &Use, (from, to): (ValueId, ValueId)) -> Meets {
+    let place = &uses.places[found.step];
+    // Of two branches of a condition only one is taken.
+    let is_apart = |other: &Place| place.cond.is_some() && other.cond == place.cond && other.block != place.block;
+    let writes = uses.of_root(from).iter().filter(|u| u.writes && !is_apart(&uses.places[u.step]));
+    match writes.map(|u| u.step).filter(|&step| step <= found.step).min() {
+        _ if found.writes => Meets::Change,
+        None => Meets::Before,
+        Some(step) if step < found.step => Meets::Change,
+        Some(step) if overwrites(draft, step, (from, to)) => Meets::Over,
+        Some(step) if is_copy(draft, step, (to, from)) => Meets::Before,
+        Some(_) => Meets::Change,
+    }
+}
+
+fn is_copy(draft: &Draft, number: usize, (from, to): (ValueId, ValueId)) -> bool {
+    let mut found = false;
+    visit_step(&draft.steps, number, &mut |step| {
+        if let Action::Copy { from: source, to: target } = step.action {
+            found = (draft.root(source), draft.root(target)) == (from, to);
+        }
+    });
+    found
 }
 
 /// Whether step `number` is a launch that may write a result over an operand, which it reads.
@@ -136,19 +183,14 @@ pub fn visit_step_mut(steps: &mut [Step], number: usize, visit: &mut dyn FnMut(&
     search(steps, number, &mut 0, visit);
 }
 
-fn remove(steps: &mut Vec<Step>, number: usize) {
-    fn search(steps: &mut Vec<Step>, wanted: usize, next: &mut usize) {
-        let mut idx = 0;
-        while idx < steps.len() {
-            if *next == wanted {
-                steps.remove(idx);
-                *next += 1;
-                continue;
-            }
-            *next += 1;
-            steps[idx].action.blocks_mut().into_iter().for_each(|block| search(block, wanted, next));
-            idx += 1;
-        }
-    }
-    search(steps, number, &mut 0);
+/// Removes copies from a place to itself, and says how many there were.
+fn drop_empty_copies(draft: &Draft, steps: &mut Vec<Step>) -> usize {
+    let before = steps.len();
+    steps.retain(|step| match step.action {
+        Action::Copy { from, to } => draft.root(from) != draft.root(to),
+        _ => true,
+    });
+    let removed = before - steps.len();
+    let blocks = steps.iter_mut().flat_map(|step| step.action.blocks_mut());
+    removed + blocks.map(|block| drop_empty_copies(draft, block)).sum::<usize>()
 }

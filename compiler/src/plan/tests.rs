@@ -350,6 +350,51 @@ fn a_branch_writes_its_result_either_way() {
     }
 }
 
+/// A step over two states, with what each branch makes of them, `%3` is new, and what is read afterwards.
+fn states_under_a_condition(then: [&str; 2], otherwise: [&str; 2], read: &str) -> Vec<String> {
+    let branch = |name: &str, op: &str, [a, b]: [&str; 2]| {
+        let new = if [a, b].contains(&"3") { format!("%3: f32[4] = {op}(%0, %2)") } else { String::new() };
+        format!(
+            r#"@{name}(%0 "a": data f32[4], %1 "b": data f32[4], %2 "x": data f32[4]) {{
+              {new}
+              return %{a} "p": data, %{b} "q": data
+            }}"#
+        )
+    };
+    let text = format!(
+        r#"graph @step(%0 "x": data f32[4], %1 "test": data bool[], %2 "a": state f32[4], %3 "b": state f32[4]) {{
+          %4, %5: (f32[4], f32[4]) = cond(%1, %2, %3, %0)
+            {}
+            {}
+          %6: f32[4] = exp(%{read})
+          return %6 "y": data, %4 "a": state, %5 "b": state
+        }}"#,
+        branch("then", "add", then),
+        branch("else", "mul", otherwise)
+    );
+    let test = |test| Tensor::ints(DType::Bool, Vec::new(), vec![test]);
+    [0, 1].map(|value| agrees(&text, &[numbers(&[4], 1.0), test(value)], 3)).to_vec()
+}
+
+#[test]
+fn a_state_that_a_branch_leaves_stays_where_it_lies() {
+    for (then, otherwise, read, copies) in [
+        (["3", "1"], ["0", "1"], "4", 0),
+        (["0", "1"], ["3", "1"], "5", 0),
+        (["3", "1"], ["3", "1"], "4", 0),
+        (["0", "2"], ["0", "1"], "4", 1),
+        // What it was is read after the condition.
+        (["3", "1"], ["0", "1"], "2", 2),
+        // They change places.
+        (["1", "0"], ["0", "1"], "4", 4),
+    ] {
+        for plan in states_under_a_condition(then, otherwise, read) {
+            let found = plan.lines().filter(|line| line.contains(" copy ")).count();
+            assert_eq!(found, copies, "{then:?} {otherwise:?} {read}\n{plan}");
+        }
+    }
+}
+
 #[test]
 fn a_group_without_a_kernel_runs_node_by_node() {
     let text = r#"graph @call(%0 "x": data f32[3, 4]) {

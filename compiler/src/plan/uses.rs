@@ -25,6 +25,8 @@ pub struct Place {
     pub loops: Vec<(usize, usize)>,
     /// The last step inside it.
     pub end: usize,
+    /// The condition that its block is a branch of.
+    pub cond: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Uses {
     pub fn of(draft: &Draft) -> Uses {
         let by_root = draft.values.iter().map(|_| Vec::new()).collect();
         let mut walk = Walk { draft, uses: Uses { places: Vec::new(), by_root }, loops: Vec::new(), n_blocks: 0 };
-        walk.block(&draft.steps);
+        walk.block(&draft.steps, None);
         walk.uses
     }
 
@@ -77,13 +79,13 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn block(&mut self, steps: &[Step]) {
+    fn block(&mut self, steps: &[Step], cond: Option<usize>) {
         let block = self.n_blocks;
         self.n_blocks += 1;
         for step in steps {
             let number = self.uses.places.len();
             let end = number + n_steps(step) - 1;
-            self.uses.places.push(Place { block, loops: self.loops.clone(), end });
+            self.uses.places.push(Place { block, loops: self.loops.clone(), end, cond });
             self.step(step, number, end);
         }
     }
@@ -122,12 +124,13 @@ impl Walk<'_> {
             self.loops.push((number, end));
         }
         let [first, second] = step.action.blocks();
-        self.block(first);
+        let cond = matches!(step.action, Action::Cond { .. }).then_some(number);
+        self.block(first, cond);
         if let Action::While { cond, .. } = &step.action {
             let last_of_test = self.uses.places.len() - 1;
             self.reads(*cond, last_of_test);
         }
-        self.block(second);
+        self.block(second, cond);
         if step.action.is_loop() {
             self.loops.pop();
         }
