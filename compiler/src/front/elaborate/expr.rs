@@ -41,13 +41,9 @@ impl<'a> Elaborator<'a> {
             ExprKind::Str(text) => Ok(Value::str(text)),
             ExprKind::Bool(value) => Ok(Value::Bool(*value)),
             ExprKind::Name(name) => self.resolve(name, env),
-            ExprKind::Tuple(fields) => self.tuple(fields, env),
-            ExprKind::List(elements) => self.list(elements, env, span),
-            ExprKind::Repeat { element, count } => self.repeat(element, count, env, span),
-            ExprKind::Comprehension { element, clauses } => {
-                let mut items = Vec::new();
-                let outcome = self.comprehend(element, clauses, env, &mut items);
-                outcome.map(|()| Value::list(items))
+            ExprKind::Tuple(_) | ExprKind::List(_) | ExprKind::Repeat { .. } | ExprKind::Comprehension { .. } => {
+                let made = self.structure(&expr.kind, env, span)?;
+                self.bounded(made, span)
             }
             ExprKind::Unary { op, operand } => self.unary(*op, operand, env, span),
             ExprKind::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, env, span),
@@ -68,6 +64,20 @@ impl<'a> Elaborator<'a> {
                 let kind = BlueprintKind::Declare { kind: *kind, ty, init, name, env: env.clone() };
                 Ok(Value::Blueprint(Rc::new(Blueprint { kind, span })))
             }
+        }
+    }
+
+    fn structure(&mut self, kind: &'a ExprKind, env: &mut Env<'a>, span: Span) -> Outcome<Value<'a>> {
+        match kind {
+            ExprKind::Tuple(fields) => self.tuple(fields, env),
+            ExprKind::List(elements) => self.list(elements, env, span),
+            ExprKind::Repeat { element, count } => self.repeat(element, count, env, span),
+            ExprKind::Comprehension { element, clauses } => {
+                let mut items = Vec::new();
+                self.comprehend(element, clauses, env, &mut items)?;
+                Ok(Value::list(items))
+            }
+            _ => unreachable!("only what makes tuples and lists comes here"),
         }
     }
 

@@ -7,7 +7,22 @@ use super::report::{Outcome, Reports};
 use super::value::{Field, Value, Wire};
 use crate::diag::{Diagnostic, Span};
 
+/// Parts of a tuple or list, and of its parts, at most. Copies share them, but whoever walks through them meets each.
+const MAX_PARTS: usize = 1 << 18;
+const MAX_LEVELS: usize = 256;
+
 impl<'a> Elaborator<'a> {
+    /// A tuple or list that was just made, if it is not too large. It pays for what its parts hold.
+    pub fn bounded(&mut self, value: Value<'a>, span: Span) -> Outcome<Value<'a>> {
+        let (mut room, length) = (MAX_PARTS, parts(&value).count());
+        if has_room(&value, &mut room, MAX_LEVELS) {
+            self.charge(MAX_PARTS - room - length, span)?;
+            return Ok(value);
+        }
+        let message = format!("with all in its parts this has more than {MAX_PARTS} parts, or {MAX_LEVELS} levels");
+        self.error("E0407", message, span, "too large")
+    }
+
     /// The tensors and numbers of a value, in order.
     pub fn leaves(&mut self, value: &Value<'a>, span: Span, leaves: &mut Vec<Value<'a>>) -> Outcome<()> {
         match value {
@@ -52,6 +67,23 @@ impl<'a> Elaborator<'a> {
             other => leaves.push((name.to_string(), other.clone())),
         }
     }
+}
+
+/// What a tuple or list holds.
+fn parts<'v, 'a>(value: &'v Value<'a>) -> Box<dyn Iterator<Item = &'v Value<'a>> + 'v> {
+    match value {
+        Value::Tuple(fields) => Box::new(fields.iter().map(|field| &field.value)),
+        Value::List(items) => Box::new(items.iter()),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+fn has_room(value: &Value, room: &mut usize, levels: usize) -> bool {
+    parts(value).all(|part| {
+        let rest = room.checked_sub(1).filter(|_| levels > 0);
+        *room = rest.unwrap_or(0);
+        rest.is_some() && has_room(part, room, levels - 1)
+    })
 }
 
 /// The value again with other wires as its leaves.

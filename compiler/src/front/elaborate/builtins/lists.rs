@@ -41,7 +41,7 @@ impl<'a> Elaborator<'a> {
         let length = lists.iter().map(|list| list.len()).min().unwrap_or(0);
         self.charge(length.saturating_mul(lists.len()), b.span)?;
         let tuple = |at: usize| Value::tuple(lists.iter().map(|list| list[at].clone()).collect());
-        Ok(Value::list((0..length).map(tuple).collect()))
+        self.bounded(Value::list((0..length).map(tuple).collect()), b.span)
     }
 
     pub(super) fn enumerate(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
@@ -49,7 +49,7 @@ impl<'a> Elaborator<'a> {
         let items = self.list_of(value)?;
         self.charge(items.len(), b.span)?;
         let pair = |(idx, item): (usize, &Value<'a>)| Value::tuple(vec![Value::Int(idx as i64), item.clone()]);
-        Ok(Value::list(items.iter().enumerate().map(pair).collect()))
+        self.bounded(Value::list(items.iter().enumerate().map(pair).collect()), b.span)
     }
 
     pub(super) fn counted(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
