@@ -32,7 +32,8 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let x = call.operand(0);
     let axis = call.axis("axis", x.rank())?;
     if x.dtype == DType::Bool {
-        return Err(OpError::operand(0, format!("`{}` takes numbers, found booleans", call.op.name)));
+        let message = format!("`{}` takes numbers, found booleans", call.op.name);
+        return Err(OpError::operand(0, message).help("cast it: as `i64(x)`, each that is true is one"));
     }
     Ok(vec![Type::new(DType::I64, reduced_shape(&x.shape, &[axis], call.attrs.bool("keep")))])
 }

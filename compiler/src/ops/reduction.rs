@@ -71,9 +71,11 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let axes = call.axes("axes", x.rank())?;
     let wants_bool = matches!(combine(call.op).0, Scalar::Or | Scalar::And);
     if wants_bool != (x.dtype == DType::Bool) {
-        let wanted = if wants_bool { "booleans" } else { "numbers" };
-        let message = format!("`{}` takes {wanted}, found {x}", call.op.name);
-        return Err(OpError::operand(0, message).help("cast it, or compare it with something"));
+        let (wanted, help) = match wants_bool {
+            true => ("booleans", "compare it with something: `x != 0`"),
+            false => ("numbers", "cast it: as `i64(x)`, each that is true counts as one"),
+        };
+        return Err(OpError::operand(0, format!("`{}` takes {wanted}, found {x}", call.op.name)).help(help));
     }
     Ok(vec![x.with_shape(reduced_shape(&x.shape, &axes, call.attrs.bool("keep")))])
 }

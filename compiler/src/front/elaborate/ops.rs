@@ -106,7 +106,7 @@ impl<'a> Elaborator<'a> {
             }
             return Err(self.report(super::fixed::with_help(diagnostic, &error)));
         }
-        self.error("E0201", format!("`{}` does not apply", op.name), span, "here")
+        self.error("E0201", format!("`{}` does not apply", spoken(op.name)), span, "here")
     }
 
     /// Scalar functions of config are computed now, by their reference meaning.
@@ -191,7 +191,7 @@ impl<'a> Elaborator<'a> {
                 None => {
                     let Some(def) = op.attrs.get(place - names.len()) else {
                         let n_args = count(names.len() + op.attrs.len(), "argument");
-                        let message = format!("`{}` takes {n_args}, and this is one more", op.name);
+                        let message = format!("`{}` takes {n_args}, and this is one more", spoken(op.name));
                         return self.error("E0303", message, arg.span, "too many");
                     };
                     if def.name != "scale" || !self.fractions(op, &arg, &mut attrs)? {
@@ -214,8 +214,8 @@ impl<'a> Elaborator<'a> {
     fn none_missing_of(&mut self, op: &OpDef, operand: Option<&str>, attrs: &Attrs, span: Span) -> Outcome<()> {
         let mut required = op.attrs.iter().filter(|def| def.default == Default::Required);
         let message = match (operand, required.find(|def| attrs.get(def.name).is_none())) {
-            (Some(operand), _) => format!("`{}` is missing its `{operand}`", op.name),
-            (None, Some(def)) => format!("`{}` is missing `{}`: {}", op.name, def.name, def.kind.wanted()),
+            (Some(operand), _) => format!("`{}` is missing its `{operand}`", spoken(op.name)),
+            (None, Some(def)) => format!("`{}` is missing `{}`: {}", spoken(op.name), def.name, def.kind.wanted()),
             (None, None) => return Ok(()),
         };
         let diagnostic = Diagnostic::error("E0303", message).at(span, "this call");
@@ -236,7 +236,7 @@ impl<'a> Elaborator<'a> {
         let def = op.attrs.iter().find(|def| def.name == name).or_else(|| op.attrs.iter().find(axes));
         let Some(def) = def else {
             let names = op.attrs.iter().map(|def| def.name);
-            let mut diagnostic = Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", op.name))
+            let mut diagnostic = Diagnostic::error("E0303", format!("`{}` has no parameter `{name}`", spoken(op.name)))
                 .at(self.name_before(arg.span, name), "no such parameter")
                 .did_you_mean(parameter_for(name, names.clone()));
             let (Operands::Fixed(operands) | Operands::Variadic(operands, _)) = op.operands;
@@ -335,9 +335,15 @@ fn spread(op: &OpDef, rank: usize, attrs: &mut Attrs) {
     }
 }
 
-/// An op's refusal, with its name once.
+/// What a spec calls an op: `sum` is `reduce_sum` where the axes are listed.
+fn spoken(op: &str) -> &str {
+    op.strip_prefix("reduce_").unwrap_or(op)
+}
+
+/// An op's refusal, with its name once, as a spec calls it.
 pub fn said_by(op: &str, message: &str) -> String {
-    if message.starts_with(&format!("`{op}` ")) { message.to_string() } else { format!("`{op}`: {message}") }
+    let (message, op) = (message.replace(&format!("`{op}`"), &format!("`{}`", spoken(op))), spoken(op));
+    if message.starts_with(&format!("`{op}` ")) { message } else { format!("`{op}`: {message}") }
 }
 
 fn is_comparison(scalar: Scalar) -> bool {

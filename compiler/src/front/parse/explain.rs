@@ -230,6 +230,9 @@ impl Source<'_> {
             ".." if expected == "a value" && place.inside.is_some_and(|open| self.word(open) == "(") => {
                 "a list is poured out between `[` and `]`: `concat([x, ..parts], axis: 1)`"
             }
+            "as" if expected.contains("operator") => {
+                "only a param or state takes another name: `w = param [4] = zeros as \"other\"`"
+            }
             "->" => "there are no lambdas: declare a `fn` in the block and pass its name",
             "<-" => "to compare with a negative number put a space between: `< -x`",
             "{" if expected == "`(`" => "parameters are always listed, even none: `name() { … }`",
