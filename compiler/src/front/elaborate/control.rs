@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::Elaborator;
 use super::branch::capture;
 use super::fields::Meeting;
-use super::frame::{Frame, FrameKind, RegionArgument, close};
+use super::frame::{Frame, FrameKind, RegionArgument, StateSlot, close};
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::structure::rebuild;
@@ -38,6 +38,24 @@ struct Body<'a> {
     carried: Vec<graph::Value>,
     outs: Vec<graph::Value>,
     out_template: Value<'a>,
+}
+
+/// What a region is given from outside, what stands for it inside, and what it gives.
+#[derive(Default)]
+struct Ties {
+    operands: Vec<graph::Value>,
+    inner: Vec<graph::Value>,
+    outputs: Vec<graph::Value>,
+}
+
+impl Ties {
+    fn close(&self, graph: Graph) -> Graph {
+        let argument = |(idx, &value): (usize, &graph::Value)| capture(idx, graph.type_of(value).clone(), Some(value));
+        let arguments: Vec<RegionArgument> = self.inner.iter().enumerate().map(argument).collect();
+        let output = |(idx, &value): (usize, &graph::Value)| (format!("r{idx}"), Role::Data, value);
+        let outputs: Vec<_> = self.outputs.iter().enumerate().map(output).collect();
+        close(graph, arguments, &outputs)
+    }
 }
 
 enum Attempt<'a> {
@@ -375,66 +393,58 @@ impl<'a> Elaborator<'a> {
         let span = turns.span;
         let outer = self.frames.len() - 1;
         let mut frame = body.frame;
-        let mut operands = Vec::new();
+        let mut ties = Ties { outputs: body.carried.clone(), ..Ties::default() };
         for wire in turns.bounds.iter().chain(wires) {
-            operands.push(self.enter(*wire, span)?);
+            ties.operands.push(self.enter(*wire, span)?);
         }
-        let mut inner: Vec<graph::Value> = Vec::new();
-        let mut outputs = body.carried.clone();
         let counted = turns.index.is_some();
-        if counted {
-            inner.extend(frame.index);
-        }
-        inner.extend(&body.arguments);
+        ties.inner.extend(frame.index.filter(|_| counted));
+        ties.inner.extend(&body.arguments);
         let written: Vec<Rc<str>> =
             frame.states.iter().filter(|(_, s)| s.written).map(|(path, _)| path.clone()).collect();
         for path in &written {
-            let state = frame.states[path];
-            inner.push(state.argument);
-            outputs.push(state.current);
-            operands.extend(self.frames[outer].states.get(path).map(|state| state.current));
+            ties.outputs.push(frame.states[path].current);
+            self.tie_state(path, frame.states[path], &mut ties);
         }
         let mut n_carries = body.carried.len() + written.len();
         if !counted && let Some(turn) = frame.index {
-            inner.push(turn);
-            outputs.push(self.next_turn(&mut frame.graph, turn, span)?);
+            ties.inner.push(turn);
+            ties.outputs.push(self.next_turn(&mut frame.graph, turn, span)?);
             let zero = self.number(0.0, &Type::scalar(DType::I64), span)?;
-            operands.push(self.enter(zero, span)?);
+            ties.operands.push(self.enter(zero, span)?);
             n_carries += 1;
         }
-        outputs.extend(&body.outs);
+        ties.outputs.extend(&body.outs);
         for (value, captured) in &frame.captures {
-            inner.push(*captured);
-            operands.push(*value);
+            ties.inner.push(*captured);
+            ties.operands.push(*value);
         }
         for (path, state) in frame.states.iter().filter(|(_, state)| !state.written) {
-            inner.push(state.argument);
-            operands.extend(self.frames[outer].states.get(path).map(|state| state.current));
+            self.tie_state(path, *state, &mut ties);
         }
-        let arguments: Vec<RegionArgument> = inner
-            .iter()
-            .enumerate()
-            .map(|(idx, value)| capture(idx, frame.graph.type_of(*value).clone(), Some(*value)))
-            .collect();
-        let outputs: Vec<_> =
-            outputs.into_iter().enumerate().map(|(idx, v)| (format!("r{idx}"), Role::Data, v)).collect();
-        let region = close(frame.graph, arguments, &outputs);
-        let regions = body.test.into_iter().chain([region]).collect();
+        let regions = body.test.into_iter().chain([ties.close(frame.graph)]).collect();
         let attrs = turns.attrs.clone().with("carries", n_carries as i64);
-        let results = self.emit_regions(turns.op, &operands, attrs, regions, span)?;
-        for (path, value) in written.iter().zip(results.iter().skip(body.carried.len())) {
+        let results = self.emit_regions(turns.op, &ties.operands, attrs, regions, span)?;
+        let (carried, rest) = results.split_at(body.carried.len());
+        for (path, value) in written.iter().zip(rest) {
             if let Some(state) = self.frames[outer].states.get_mut(path) {
                 (state.current, state.written) = (*value, true);
             }
         }
-        let mut last =
-            results.iter().take(body.carried.len()).map(|value| self.wire(*value)).collect::<Vec<_>>().into_iter();
-        let last = rebuild(start, &mut last);
+        let wires = |values: &[graph::Value]| values.iter().map(|value| self.wire(*value)).collect::<Vec<_>>();
+        let last = rebuild(start, &mut wires(carried).into_iter());
         if turns.op != "scan" {
             return Ok(last);
         }
-        let outs: Vec<Wire> = results.iter().skip(n_carries).map(|value| self.wire(*value)).collect();
+        let outs = wires(&results[n_carries..]);
         Ok(Value::tuple(vec![last, rebuild(&body.out_template, &mut outs.into_iter())]))
+    }
+
+    /// A state comes in as the frame around has it.
+    fn tie_state(&self, path: &str, state: StateSlot, ties: &mut Ties) {
+        let outer = &self.frames[self.frames.len() - 1];
+        ties.inner.push(state.argument);
+        ties.operands.extend(outer.states.get(path).map(|state| state.current));
     }
 
     fn next_turn(&mut self, graph: &mut Graph, turn: graph::Value, span: Span) -> Outcome<graph::Value> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::report::{Outcome, Reports};
 use super::scope::Env;
 use super::value::{Blueprint, BlueprintKind, Field, Value};
-use super::{Elaborator, MAX_LIST};
+use super::{Elaborator, MAX_LIST, Poisoned};
 use crate::diag::{Diagnostic, Span, suggest};
 use crate::front::ast::{self, Argument, BinaryOp, Clause, DeclareKind, Element, Expr, ExprKind, UnaryOp};
 
@@ -223,7 +223,7 @@ impl<'a> Elaborator<'a> {
         }
     }
 
-    pub fn wanted(&mut self, wanted: &str, found: &Value<'a>, span: Span) -> super::Poisoned {
+    pub fn wanted(&mut self, wanted: &str, found: &Value<'a>, span: Span) -> Poisoned {
         if let Value::Word(name, at) = found {
             let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{name}`"));
             return self.report(diagnostic.at(*at, "unknown name"));
@@ -311,69 +311,70 @@ impl<'a> Elaborator<'a> {
     }
 
     fn field(&mut self, value: &'a Expr, name: &'a ast::Ident, env: &mut Env<'a>) -> Outcome<Value<'a>> {
-        if let ExprKind::Name(ident) = &value.kind
-            && ident.text == "ops"
-            && self.find("ops", env)?.is_none()
+        if let ExprKind::Name(owner) = &value.kind
+            && self.find(&owner.text, env)?.is_none()
+            && let Some(found) = self.of_library(owner, name, env)
         {
-            return match super::ops::visible(&name.text) {
-                Some(op) => Ok(Value::Op(op)),
-                None => Err(self.unknown(&name.text, name.span, env)),
-            };
-        }
-        if let ExprKind::Name(ident) = &value.kind
-            && self.find(&ident.text, env)?.is_none()
-            && let Some(help) = self.qualified(&ident.text, &name.text)
-        {
-            let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{}`", ident.text));
-            return Err(self.report(diagnostic.at(ident.span, "unknown name").help(help)));
+            return found;
         }
         match self.eval(value, env)? {
             Value::Module(instance) => match self.name_of(&instance, &name.text) {
                 Some(Value::Poison) => Err(Reports::silent()),
                 Some(found) => Ok(found),
                 None => {
-                    let known = Env::of_instance(&instance);
                     let mut names: Vec<Rc<str>> = instance.names.borrow().keys().cloned().collect();
                     names.sort_unstable();
-                    drop(known);
                     Err(self.no_field(&instance.constructor.module.name.text, name, &names))
                 }
             },
-            Value::Tuple(fields) => {
-                let found = fields.iter().find(|field| field.name.as_deref() == Some(&name.text));
-                match found {
-                    Some(field) => Ok(field.value.clone()),
-                    None => {
-                        let names: Vec<Rc<str>> = fields.iter().filter_map(|field| field.name.clone()).collect();
-                        Err(self.no_field("this tuple", name, &names))
-                    }
+            Value::Tuple(fields) => match fields.iter().find(|field| field.name.as_deref() == Some(&name.text)) {
+                Some(field) => Ok(field.value.clone()),
+                None => {
+                    let names: Vec<Rc<str>> = fields.iter().filter_map(|field| field.name.clone()).collect();
+                    Err(self.no_field("this tuple", name, &names))
                 }
-            }
+            },
             Value::Blueprint(_) => {
                 let diagnostic = Diagnostic::error("E0307", "this module has no place in the tree yet")
                     .at(value.span, "built here, but no member")
                     .help("make it a member: a line `name = …` of the module");
                 Err(self.report(diagnostic))
             }
-            other => {
-                let message = format!("{} has no parts, so no `{}`", other.kind(), name.text);
-                let diagnostic = Diagnostic::error("E0305", message).at(name.span, "asked for here");
-                let is_function = matches!(self.word(&name.text), Some(Value::Op(_) | Value::Builtin(_)));
-                let owner = self.text(value.span);
-                Err(self.report(match (is_function, name.text.as_str()) {
-                    (true, "shape" | "size") => diagnostic.help(format!(
-                        "write `{0}({owner})`; or name an axis in the type, as in `[B, N]`, and use `N`",
-                        name.text
-                    )),
-                    (true, _) => diagnostic.help(format!("write `{0}({owner})` or `{owner} |> {0}`", name.text)),
-                    (false, "T" | "mT") => diagnostic.help("write `rearrange(x, \"m n -> n m\")`"),
-                    (false, other) => match super::elsewhere::written(other) {
-                        Some(written) => diagnostic.help(format!("write {written}")),
-                        None => diagnostic,
-                    },
-                }))
-            }
+            other => Err(self.no_part(&other, value.span, name)),
         }
+    }
+
+    /// `ops.NAME`, or what is wrong with `nn.Linear`.
+    fn of_library(
+        &mut self,
+        owner: &ast::Ident,
+        name: &'a ast::Ident,
+        env: &mut Env<'a>,
+    ) -> Option<Outcome<Value<'a>>> {
+        if owner.text == "ops" {
+            let op = super::ops::visible(&name.text);
+            return Some(op.map(Value::Op).ok_or_else(|| self.unknown(&name.text, name.span, env)));
+        }
+        let help = self.qualified(&owner.text, &name.text)?;
+        let diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{}`", owner.text));
+        Some(Err(self.report(diagnostic.at(owner.span, "unknown name").help(help))))
+    }
+
+    /// Of a tensor or a number, which other libraries give methods.
+    fn no_part(&mut self, value: &Value<'a>, span: Span, name: &ast::Ident) -> Poisoned {
+        let message = format!("{} has no parts, so no `{}`", value.kind(), name.text);
+        let is_function = matches!(self.word(&name.text), Some(Value::Op(_) | Value::Builtin(_)));
+        let owner = self.text(span);
+        let help = match (is_function, name.text.as_str()) {
+            (true, name @ ("shape" | "size")) => {
+                Some(format!("write `{name}({owner})`; or name an axis in the type, as in `[B, N]`, and use `N`"))
+            }
+            (true, name) => Some(format!("write `{name}({owner})` or `{owner} |> {name}`")),
+            (false, "T" | "mT") => Some("write `rearrange(x, \"m n -> n m\")`".to_string()),
+            (false, name) => super::elsewhere::written(name).map(|written| format!("write {written}")),
+        };
+        let diagnostic = Diagnostic::error("E0305", message).at(name.span, "asked for here");
+        self.report(help.into_iter().fold(diagnostic, Diagnostic::help))
     }
 
     /// What to write for `nn.Linear` and `torch.relu`.
@@ -385,7 +386,7 @@ impl<'a> Elaborator<'a> {
         is_function.then(|| format!("functions need no `{owner}.`: write `{name}(…)`"))
     }
 
-    fn no_field(&mut self, owner: &str, name: &ast::Ident, names: &[Rc<str>]) -> super::Poisoned {
+    fn no_field(&mut self, owner: &str, name: &ast::Ident, names: &[Rc<str>]) -> Poisoned {
         let suggestion = suggest(&name.text, names.iter().map(|name| &**name));
         let mut diagnostic = Diagnostic::error("E0305", format!("`{owner}` has no `{}`", name.text))
             .at(name.span, "not found there")

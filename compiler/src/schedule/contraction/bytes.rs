@@ -139,18 +139,19 @@ impl Block<'_> {
         at[self.plan.column_axis] = column_start + &lane(1);
         let guards = self.column_guard(guarded, &at);
         let [row_scale, column_scale] = scaled.scales;
-        let columns =
-            Tile::new(self.loops, self.operands, at.clone(), vec![1, self.width], guards).value(b, column_scale);
+        let mut of_columns = Tile::new(self.loops, self.operands, at.clone(), vec![1, self.width], guards);
+        let by_column = of_columns.value(b, column_scale);
         let mut add = |b: &mut Builder, first: &Dim, n_rows: u64| {
             let (index, shape) = ([first + &lane(0), lane(1)], [n_rows, self.width]);
             self.set_row(&mut at, &(&(rows.first + first) + &lane(0)));
-            let of_rows = Tile::new(self.loops, self.operands, at.clone(), vec![n_rows, 1], Vec::new());
-            let [by_row, by_column] = [{ of_rows }.value(b, row_scale), columns].map(|scale| b.broadcast(scale, shape));
+            let mut of_rows = Tile::new(self.loops, self.operands, at.clone(), vec![n_rows, 1], Vec::new());
+            let by_row = of_rows.value(b, row_scale);
+            let [by_row, by_column] = [by_row, by_column].map(|scale| b.broadcast(scale, shape));
             let exact = b.load(products, shape, index.clone(), [], 0.0);
             let exact = b.cast(exact, DType::F32);
             let before = b.load(sums, shape, index.clone(), [], 0.0);
-            let by_column = b.scalar(Scalar::Mul, &[exact, by_column]);
-            let sum = b.scalar(Scalar::Fma, &[by_column, by_row, before]);
+            let of_column = b.scalar(Scalar::Mul, &[exact, by_column]);
+            let sum = b.scalar(Scalar::Fma, &[of_column, by_row, before]);
             b.store(sums, index, [], sum);
         };
         let (whole, rest) = (rows.count / FINISHED, rows.count % FINISHED);
