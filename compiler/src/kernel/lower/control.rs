@@ -19,7 +19,7 @@ impl Lower<'_> {
         let source = self.source;
         let depth = self.depth() + 1;
         let item = self.fresh(Type::scalar(DType::I64), depth);
-        self.begin_matrices();
+        self.before_products(&source.body);
         self.open(false);
         let mut rest = item;
         for (at, axis) in source.grid.iter().enumerate().rev() {
@@ -125,9 +125,11 @@ impl Lower<'_> {
         let params: Vec<Value> = types.iter().map(|ty| self.fresh(ty.clone(), depth + 1)).collect();
         self.set_params(inner, &params);
         let before = self.enter_loop(&inner.body);
+        self.before_products(&inner.body);
         self.open(false);
         let body = self.loop_body(inner, (start, end), index);
         let body = self.close(body);
+        self.after_products(&inner.body);
         self.pending.join(before);
         let results: Vec<Value> = types.into_iter().map(|ty| self.fresh(ty, depth)).collect();
         let inner_loop = Loop { index, start: first, end: last, step: inner.step, unroll: false, inits, params, body };
@@ -184,9 +186,11 @@ impl Lower<'_> {
     pub(super) fn assuming(&mut self, guards: &[Dim], block: &Block) -> Block {
         let outer = self.facts.clone();
         self.facts.assume(guards.iter().cloned());
+        let shaped = self.held.shaped();
         self.open(true);
         let yields = self.block(block);
         let block = self.close(yields);
+        self.meet_shapes(shaped);
         self.facts = outer;
         block
     }

@@ -35,8 +35,8 @@ pub(super) struct Held {
     values: Vec<Option<(Role, Form)>>,
     /// Some value is held.
     any: bool,
-    /// All products have this form, so that shapes are given once.
-    only: Option<Form>,
+    /// The form for which the registers have their shapes at this point, however it was reached.
+    shaped: Option<Form>,
 }
 
 impl Form {
@@ -86,6 +86,19 @@ impl Held {
     pub fn of(&self, value: Value) -> Option<(Role, Form)> {
         *self.values.get(value.0 as usize)?
     }
+
+    pub fn shaped(&self) -> Option<Form> {
+        self.shaped
+    }
+
+    /// The forms of the products in a block.
+    fn forms(&self, block: &Block, found: &mut Vec<Form>) {
+        for stmt in &block.stmts {
+            let form = matches!(stmt.op, Op::Dot { .. }).then(|| self.of(stmt.results[0])).flatten();
+            found.extend(form.map(|(_, form)| form).filter(|form| !found.contains(form)));
+            stmt.op.blocks().into_iter().for_each(|inner| self.forms(inner, found));
+        }
+    }
 }
 
 impl Lower<'_> {
@@ -94,15 +107,42 @@ impl Lower<'_> {
             return;
         }
         let values = held::values(self.source);
-        let mut forms = values.iter().flatten().map(|(_, form)| *form);
-        let only = forms.next().filter(|first| forms.all(|form| form == *first));
-        self.held = Held { any: values.iter().any(Option::is_some), only, values };
+        self.held = Held { any: values.iter().any(Option::is_some), shaped: None, values };
     }
 
-    pub(super) fn begin_matrices(&mut self) {
-        if let Some(form) = self.held.only {
+    /// To give shapes takes as long as ten products: where all products of a loop have one form, it is done before the
+    /// loop begins.
+    pub(super) fn before_products(&mut self, body: &Block) {
+        let mut forms = Vec::new();
+        self.held.forms(body, &mut forms);
+        match forms[..] {
+            [] => {}
+            [form] => _ = self.shape(form),
+            // What one turn leaves is there when the next begins, or nothing is, if there is no turn.
+            _ => self.held.shaped = None,
+        }
+    }
+
+    pub(super) fn after_products(&mut self, body: &Block) {
+        let mut forms = Vec::new();
+        self.held.forms(body, &mut forms);
+        if forms.len() > 1 {
+            self.held.shaped = None;
+        }
+    }
+
+    /// After a block that may not have run, given what was before it.
+    pub(super) fn meet_shapes(&mut self, before: Option<Form>) {
+        self.held.shaped = self.held.shaped.filter(|form| before == Some(*form));
+    }
+
+    /// Whether the registers had to be given their shapes, which come with zeros.
+    fn shape(&mut self, form: Form) -> bool {
+        let is_new = self.held.shaped.replace(form) != Some(form);
+        if is_new {
             self.push_matrix(form.shapes());
         }
+        is_new
     }
 
     pub(super) fn end_matrices(&mut self) {
@@ -115,11 +155,9 @@ impl Lower<'_> {
     pub(super) fn hold(&mut self, op: &Op, ty: &Type, result: Value) -> Tile {
         let nothing = Tile { shape: ty.shape.clone(), parts: Vec::new() };
         let Some((role, form)) = self.held.of(result) else { return nothing };
-        if role == Role::Sums && self.held.only.is_none() && matches!(op, Op::Const(_) | Op::Load(..)) {
-            self.push_matrix(form.shapes());
-        }
+        let has_zeros = matches!(op, Op::Const(_) | Op::Load(..)) && self.shape(form);
         match op {
-            Op::Const(_) if self.held.only.is_some() => {
+            Op::Const(_) if !has_zeros => {
                 form.registers(role).into_iter().for_each(|(register, _)| self.push_matrix(Matrix::Zero(register)));
             }
             Op::Load(access, _) => self.move_matrices(access, role, form, Matrix::Load),
@@ -131,7 +169,6 @@ impl Lower<'_> {
                     self.push_matrix(Matrix::Dot { of: *of, acc, a, b });
                 }
             }
-            // New shapes come with zeros.
             _ => {}
         }
         nothing

@@ -7,6 +7,9 @@ use super::{Attention, FEW_KEYS, GROUPS, KEYS, ROWS_OF_ITEM};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
 
+/// Bytes of a line of a cache.
+const LINE: u64 = 64;
+
 /// Where everything lies while an item of the grid is computed.
 pub struct Item<'a> {
     pub of: &'a Attention<'a>,
@@ -51,10 +54,9 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let width = score.plan.tile.vectors * of.machine.lanes;
     let (panels, is_one_tile) = panels_of_tile(of, keys, width);
     let dtype = score.plan.dtype;
-    // Rows that lie a power of two apart would share lines of the first-level cache.
-    let in_rows = [group, panels * width + of.machine.lanes];
-    let scores = b.local("scores", dtype, in_rows);
-    let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows));
+    let in_rows = |dtype: DType| [group, apart(panels * width, dtype)];
+    let scores = b.local("scores", dtype, in_rows(dtype));
+    let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows(DType::BF16)));
     let kept = of.kept(&mut b, [group, most], panels * width);
     let [scales, shifts] = ["scales", "shifts"].map(|name| b.local(name, dtype, [group]));
     let sums = b.local("sums", dtype, [most]);
@@ -80,6 +82,13 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     };
     item.emit(&mut b, keys, group);
     b.finish()
+}
+
+/// How far rows of so many elements lie apart: each begins with a line of the first-level cache, and not a power of two after
+/// the one before, for such rows would share lines.
+fn apart(columns: u64, dtype: DType) -> u64 {
+    let line = LINE / dtype.size_of() as u64;
+    (columns / line + 1) * line
 }
 
 /// The rows of an item of the grid, and how many it has at most.

@@ -51,7 +51,7 @@ impl Cuts {
         let n_taps = plan.n_taps(loops);
         let most = match depth.is_one_stretch() {
             _ if machine.is_block() => THREADS_ROW_BLOCK,
-            true => kept_rows.unwrap_or(ROW_BLOCK),
+            true => kept_rows.or_else(|| grid.cached_rows()).unwrap_or(ROW_BLOCK),
             false if n_taps > 1 => (taps::ROW_BLOCK / n_taps).max(ENOUGH_ROWS),
             false => SMALL_ROW_BLOCK,
         };

@@ -76,13 +76,27 @@ impl Grid<'_> {
     pub fn kept_rows(&self, n_panels: &Dim) -> Option<i64> {
         let (rows, n_panels) = (self.plan.rows(self.loops).as_constant()?, n_panels.as_constant()?);
         let (bytes, weight) = (self.bytes_of_rows()?, self.bytes(self.plan.column_factor)?);
-        if !self.plan.is_packed || self.order() != Order::Rows {
+        let is_kept = match self.order() {
+            Order::Panels => false,
+            Order::Rows => true,
+            // Vectors multiply no faster than the last cache gives rows.
+            Order::RowsOnce => self.plan.matrices.is_some(),
+        };
+        if !self.plan.is_packed || !is_kept {
             return None;
         }
         let of_share = self.shares() * BLOCK_BYTES;
         let n_blocks = (bytes + of_share - 1) / of_share * self.shares();
         let is_better = bytes.checked_mul(n_panels - 1)? > weight.checked_mul(n_blocks - 1)?;
         (bytes > of_share && is_better).then(|| (rows + n_blocks - 1) / n_blocks)
+    }
+
+    /// Rows of a block where their number is open, and registers of matrices would wait for those that leave the cache.
+    pub fn cached_rows(&self) -> Option<i64> {
+        let is_open = self.plan.rows(self.loops).as_constant().is_none();
+        let row = self.bytes_of_row().filter(|_| is_open && self.plan.matrices.is_some())?;
+        let tile = self.plan.tile.rows as i64;
+        Some((BLOCK_BYTES / row.max(1) / tile).max(1) * tile)
     }
 
     /// The lines that pass by a panel before the next one is read.
@@ -125,9 +139,12 @@ impl Grid<'_> {
 
     /// Bytes of the factor with the rows, if each of its elements has one row and one position of the sum.
     fn bytes_of_rows(&self) -> Option<i64> {
+        self.bytes_of_row()?.checked_mul(self.plan.rows(self.loops).as_constant()?)
+    }
+
+    fn bytes_of_row(&self) -> Option<i64> {
         let depth = Dim::product(&self.loops.axes[self.loops.n_parallel..]).as_constant()?;
-        let rows = self.plan.rows(self.loops).as_constant()?;
-        rows.checked_mul(depth)?.checked_mul(self.plan.dtype.size_of() as i64)
+        depth.checked_mul(self.plan.dtype.size_of() as i64)
     }
 
     /// Bytes of what a factor is computed from, for one position along outer axes of open size.

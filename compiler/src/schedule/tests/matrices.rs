@@ -181,6 +181,33 @@ fn attention() {
     }
 }
 
+/// In which loops registers get their shapes, as the statements among which they do: those of one loop are of one indentation.
+fn shapes_of_loops(text: &str) -> Vec<Vec<&str>> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut loops: Vec<Vec<&str>> = Vec::new();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("loop ")) {
+        let body = lines[at + 1..].iter().take_while(|inner| indent(inner) > indent(line));
+        loops.push(body.filter(|line| line.contains("matrix shapes")).map(|line| line.trim()).collect());
+    }
+    loops
+}
+
+/// To give registers shapes takes as long as ten products.
+#[test]
+fn shapes_are_given_before_loops() {
+    let target = TargetDesc { matrices: true, ..TargetDesc::AVX512 };
+    for depth in ["64", "40"] {
+        let scores = text(&Scores { rows: "N", keys: "N", steps: PLAIN }, depth, "1").replace("f32", "real");
+        let lowered = print(&lower(&attention_kernel(&scores).1, &target).expect("a loop kernel"));
+        let loops = shapes_of_loops(&lowered);
+        assert!(loops.iter().any(|shapes| shapes.len() > 1), "single rows have shapes of their own: {lowered}");
+        for shapes in loops.iter().filter(|shapes| !shapes.is_empty()) {
+            assert!(shapes.iter().any(|other| *other != shapes[0]), "one shape again and again: {lowered}");
+        }
+    }
+}
+
 /// Long queries and values leave room for fewer rows, or for no registers at all.
 #[test]
 fn what_an_item_keeps_fits_the_stack() {
