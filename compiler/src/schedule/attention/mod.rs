@@ -19,6 +19,8 @@ mod mix;
 mod score;
 mod staged;
 
+use std::ops::RangeInclusive;
+
 use super::body::{Load, Position, Term, TermId};
 use super::compose::{compose_from, compose_region};
 use super::contraction::pairs::{paired, paired_anyhow};
@@ -41,6 +43,9 @@ const FEW_KEYS: i64 = 1024;
 const ROWS_OF_ITEM: u64 = 512 << 10;
 /// Groups of rows that one item of the grid handles.
 const GROUPS: i64 = 32;
+
+/// Factors whose inverse, times 1 / ln 2, is a number, too.
+const SCALES: RangeInclusive<f64> = 1e-30..=1e30;
 
 /// A contraction, and how it is tiled.
 struct Part {
@@ -157,7 +162,7 @@ fn even(mix: &Loops) -> Loops {
     loops
 }
 
-/// Takes a positive factor off the scores, if nothing else is done with their sums.
+/// Takes a positive factor, or divisor, off the scores, if nothing else is done with their sums.
 fn without_scale(score: &mut Loops) -> Option<f64> {
     // What a mask leaves, of scores that are -inf elsewhere.
     let mut scaled = score.stored;
@@ -169,13 +174,18 @@ fn without_scale(score: &mut Loops) -> Option<f64> {
         masks.push([args[0], args[2]]);
         scaled = args[1];
     }
-    let Term::Apply(Scalar::Mul, sides) = score.body.term(scaled) else { return None };
-    let number = |side: usize| match score.body.term(sides[side]) {
-        Term::Const(number) => Some(number.value()).filter(|number| number.is_finite() && *number > 0.0),
+    let number = |side: TermId| match score.body.term(side) {
+        Term::Const(number) => Some(number.value()).filter(|number| SCALES.contains(number)),
         _ => None,
     };
-    let (side, scale) = [0, 1].into_iter().find_map(|side| Some((side, number(side)?)))?;
-    let sum = sides[1 - side];
+    let (sum, scale) = match score.body.term(scaled) {
+        Term::Apply(Scalar::Mul, sides) => match (number(sides[0]), number(sides[1])) {
+            (Some(scale), _) => (sides[1], scale),
+            (None, scale) => (sides[0], scale?),
+        },
+        Term::Apply(Scalar::Div, sides) => (sides[0], 1.0 / number(sides[1])?),
+        _ => return None,
+    };
     let is_sum = *score.body.term(sum) == Term::Reduced(0) && score.body.dtype(sum) == DType::F32;
     is_sum.then(|| {
         let masked = |kept, [mask, other]: [TermId; 2]| {

@@ -117,6 +117,24 @@ fn all_keys_in_one_tile() {
     }
 }
 
+/// A factor of the scores, or a divisor, goes to the exponentials' own, which takes no time.
+#[test]
+fn scales_are_taken_off() {
+    let kernel = |op: &str, number: &str| {
+        let fill = format!("%4: f32[FULL] = fill() {{value = {number}, shape = [FULL], dtype = f32}}");
+        let steps = format!("{fill}\n          %9: f32[FULL] = {op}(%3, %4)");
+        let text = text(&Scores { rows: "19", keys: "37", steps: &steps }, "4", "1");
+        check_text(&text, &[1]);
+        let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).expect(&text);
+        let lowered = run_pipeline(&graph, PIPELINE, &Context::default()).expect("passes");
+        let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
+        schedule(&lowered, id, &Machine::of_vectors(16, true, 1)).expect("a kernel").to_string()
+    };
+    assert_eq!(kernel("mul", "0.25"), kernel("div", "4.0"));
+    // Of a number so small the inverse is none; it is rounded to 9.9999…e-41.
+    assert!(["mul", "div"].iter().all(|op| kernel(op, "1e-40").contains("e-41")));
+}
+
 /// Queries, keys, weights and values in bf16, where pairs of them lie side by side.
 #[test]
 fn in_pairs() {
