@@ -9,11 +9,9 @@ pub fn machine(backend: Backend, target: &Target, threads: usize) -> Machine {
     let is_block = desc.threads > 1;
     let lanes = if is_block { desc.threads } else { desc.vector_bytes / 4 };
     Machine {
-        lanes: u64::from(lanes),
-        masks: desc.masks || is_block,
-        threads: threads.max(1) as u64,
         shared_bytes: desc.shared_bytes.into(),
         mma: desc.mma,
         matrices: desc.matrices,
+        ..Machine::of_vectors(lanes.into(), desc.masks || is_block, threads.max(1) as u64)
     }
 }

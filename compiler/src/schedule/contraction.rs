@@ -22,7 +22,7 @@ mod staged;
 pub mod stretches;
 mod taps;
 
-use self::block::{Block, Lines, Partial};
+use self::block::{Block, Partial};
 use self::cuts::Cuts;
 use self::grid::Grid;
 use self::run::Run;
@@ -211,16 +211,16 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
     let grid = Grid { loops, plan, machine };
     let cuts = Cuts::of(&grid);
     let mut at = vec![Dim::constant(0); loops.axes.len()];
-    let (column, row_block) = grid.item(&mut b, [&cuts.n_panels, &cuts.n_blocks], cuts.keeps_rows, &mut at);
+    let place = grid.item(&mut b, [&cuts.n_panels, &cuts.n_blocks], cuts.keeps_rows, &mut at);
     let (width, block_rows) = (cuts.width, cuts.block_rows);
-    let row_start = &row_block * block_rows;
+    let row_start = &place.block * block_rows;
     let panel = cuts.fills_panel.then(|| b.local("panel", plan.dtype, [cuts.depth.n_rows as u64, width]));
     let partial = (!cuts.depth.is_one_stretch()).then(|| Partial {
         memory: b.local("partial", plan.dtype, [(plan.n_taps(loops) * block_rows) as u64, width]),
         block_rows,
         start: Dim::constant(0),
     });
-    let start = &column * width as i64;
+    let start = &place.panel * width as i64;
     let sums = plan.matrices.map(|_| b.local("sums", plan.dtype, [plan.tile.rows, width]));
     let products = plan.matrices.and(plan.scaled.as_ref());
     let products = products.map(|_| b.local("products", DType::I32, [plan.tile.rows, width]));
@@ -239,9 +239,9 @@ pub fn kernel(loops: &Loops, reduce: &Reduce, plan: &Plan, machine: &Machine) ->
         n_rows: cuts.rows_from(&row_start),
         row_start,
         panel,
-        lines: if cuts.n_blocks.is(1) { grid.lines(&at) } else { Lines::one() },
+        lines: place.lines,
         at,
-        next_panel: next_panel(&cuts.n_panels, &column, cuts.keeps_rows).map(|next| &next * width as i64),
+        next_panel: next_panel(&cuts.n_panels, &place.panel, place.again).map(|next| &next * width as i64),
         partial,
         sums,
         products,

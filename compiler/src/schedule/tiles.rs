@@ -22,7 +22,12 @@ pub struct Machine {
     pub mma: bool,
     /// Whether registers of a CPU hold matrices of bf16.
     pub matrices: bool,
+    /// Bytes that stay in the second-level cache beside a panel and the one after it.
+    pub kept_bytes: i64,
 }
+
+/// The same of most machines.
+pub const KEPT_BYTES: i64 = 768 << 10;
 
 /// A register tile of a contraction: rows, and vectors in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +70,7 @@ fn for_dtype(of: RegisterTile, dtype: DType, lanes: u64) -> RegisterTile {
 impl Machine {
     /// A CPU.
     pub const fn of_vectors(lanes: u64, masks: bool, threads: u64) -> Machine {
-        Machine { lanes, masks, threads, shared_bytes: 0, mma: false, matrices: false }
+        Machine { lanes, masks, threads, shared_bytes: 0, mma: false, matrices: false, kept_bytes: KEPT_BYTES }
     }
 
     /// The register tile that wastes the fewest columns; the widest of those.

@@ -117,35 +117,41 @@ impl Item<'_> {
             });
         };
         let most = MAXIMA * self.of.machine.lanes / self.width;
-        some_of(b, "g", most, &|b, first, n_rows| self.shift(b, row, first, n_rows, tile));
+        some_of(b, "g", most, &|b, first, n_rows| self.peaks(b, first, n_rows, tile));
+        self.shift(b, row, n_rows);
         some_of(b, "t", ROWS_AT_ONCE, &|b, first, n_rows| self.exponentials(b, row, first, n_rows, tile));
     }
 
-    /// What is added to the scores of each of some rows, from `first` of the group on: less than the largest of them.
-    fn shift(&self, b: &mut Builder, row: &Dim, first: &Dim, n_rows: u64, tile: &KeyTile) {
+    /// The largest score of each of some rows, from `first` of the group on, where what is added to them will be.
+    fn peaks(&self, b: &mut Builder, first: &Dim, n_rows: u64, tile: &KeyTile) {
         let ty = |width: u64| Type::new(self.of.score.plan.dtype, [n_rows, width]);
-        let power = self.of.power();
         let t = &(first + &lane(0));
         let lowest = b.constant(ty(self.width), self.of.lowest());
         let most = self.each_strip(b, "u", &tile.panels, lowest, &mut |b, panel, width, most| {
             let score = b.load(self.scores, [n_rows, width], [t, &self.column(panel, tile)], [], 0.0);
             self.larger(b, most, score)
         });
-        let mut largest = b.reduce(Scalar::Max, most, 1);
-        let here = [&(row + t)];
-        let before = self.carried.map(|carried| b.load(carried.largest, [n_rows, 1], here, [], 0.0));
-        if let Some(before) = before {
+        let largest = b.reduce(Scalar::Max, most, 1);
+        b.store(self.shifts, [t], [], largest);
+    }
+
+    /// What is added to the scores of each row: less than the largest of them. Rows lie along the lanes here.
+    fn shift(&self, b: &mut Builder, row: &Dim, n_rows: u64) {
+        let (all, here) = ([&lane(0)], [&(row + &lane(0))]);
+        let mut largest = b.load(self.shifts, [n_rows], all, [], 0.0);
+        let before = self.carried.map(|carried| (carried, b.load(carried.largest, [n_rows], here, [], 0.0)));
+        if let Some((_, before)) = before {
             largest = b.scalar(Scalar::Max, &[before, largest]);
         }
         let (scale, shift) = self.scale_and_shift(b, largest);
-        b.store(self.scales, [t], [], scale);
-        b.store(self.shifts, [t], [], shift);
-        if let (Some(carried), Some(before)) = (self.carried, before) {
+        b.store(self.scales, all, [], scale);
+        b.store(self.shifts, all, [], shift);
+        if let Some((carried, before)) = before {
             let shift_before = b.scalar(Scalar::Mul, &[before, scale]);
             let change = b.scalar(Scalar::Add, &[shift_before, shift]);
-            let factor = power.raise(b, change);
+            let factor = self.of.power().raise(b, change);
             b.store(carried.largest, here, [], largest);
-            b.store(carried.factors, [t], [], factor);
+            b.store(carried.factors, all, [], factor);
         }
     }
 

@@ -14,8 +14,6 @@ use crate::schedule::tiles::Machine;
 
 /// Bytes of a factor that stays in the last cache, beside all else.
 const CACHE_BYTES: i64 = 16 << 20;
-/// Bytes of rows that stay in the second-level cache, beside a panel and the one after it.
-const BLOCK_BYTES: i64 = 768 << 10;
 /// A factor that one thread wrote and another reads costs as much as so many that were only read.
 const WRITTEN: i64 = 2;
 
@@ -35,10 +33,66 @@ enum Order {
     RowsOnce,
 }
 
+/// Where an item lies, but for the axes that are neither rows nor columns.
+pub struct Place {
+    pub panel: Dim,
+    pub block: Dim,
+    /// The lines that pass by a panel before the next one is read.
+    pub lines: Lines,
+    /// The last panel is followed by the first.
+    pub again: bool,
+}
+
 impl Grid<'_> {
-    /// Where an item lies: its panel and its block of rows; along the other axes it is written into `at`. Blocks that are
+    /// Where an item lies; along the axes that are neither rows nor columns it is written into `at`. Blocks of rows that are
     /// `kept` stay in the second-level cache while all panels pass by.
-    pub fn item(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], kept: bool, at: &mut [Dim]) -> (Dim, Dim) {
+    pub fn item(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], kept: bool, at: &mut [Dim]) -> Place {
+        if let Some((axis, count)) = self.kept_lines() {
+            return self.item_of_lines(b, [panels, blocks], (axis, count), at);
+        }
+        let (panel, block) = self.item_of_rows(b, [panels, blocks], kept, at);
+        let lines = if blocks.is(1) { self.lines(at) } else { Lines::one() };
+        Place { panel, block, lines, again: kept }
+    }
+
+    /// The same where a few lines stay in the second-level cache while all panels pass by.
+    fn item_of_lines(
+        &self,
+        b: &mut Builder,
+        [panels, blocks]: [&Dim; 2],
+        (axis, count): (usize, i64),
+        at: &mut [Dim],
+    ) -> Place {
+        let extent = &self.loops.axes[axis];
+        for other in self.plan.outer_axes(self.loops).filter(|&other| other != axis) {
+            at[other] = b.grid(&format!("g{other}"), self.loops.axes[other].clone());
+        }
+        let start = &b.grid("l", extent.floor_div(&Dim::constant(count))) * count;
+        let panel = b.grid("n", panels.clone());
+        let number = b.grid(&format!("g{axis}"), Dim::constant(count));
+        at[axis] = &start + &number;
+        let block = if blocks.is(1) { Dim::constant(0) } else { b.grid("m", blocks.clone()) };
+        let lines = if blocks.is(1) { Lines { count, number } } else { Lines::one() };
+        Place { panel, block, lines, again: true }
+    }
+
+    /// How many lines along which axis, where registers of matrices would wait for the weight, which no second-level cache
+    /// holds, if each line read it anew.
+    fn kept_lines(&self) -> Option<(usize, i64)> {
+        let weight = self.bytes(self.plan.column_factor)?;
+        if self.plan.matrices.is_none() || self.order() != Order::Rows || weight <= self.machine.kept_bytes {
+            return None;
+        }
+        let mut known = self.plan.outer_axes(self.loops).filter(|&axis| !self.is_open(axis)).collect::<Vec<_>>();
+        let axis = known.pop().filter(|&axis| !self.loops.moves(self.plan.column_factor, axis))?;
+        let extent = self.loops.axes[axis].as_constant()?;
+        let others = Dim::product(known.iter().map(|&axis| &self.loops.axes[axis])).as_constant()?;
+        let line = self.bytes(self.plan.row_factor)? / extent.checked_mul(others)?.max(1);
+        let fits = |count: &i64| extent % count == 0 && count * line <= self.machine.kept_bytes;
+        (2..=extent).rev().find(fits).map(|count| (axis, count))
+    }
+
+    fn item_of_rows(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], kept: bool, at: &mut [Dim]) -> (Dim, Dim) {
         let order = self.order();
         let panel = |b: &mut Builder| b.grid("n", panels.clone());
         let block =
@@ -85,7 +139,7 @@ impl Grid<'_> {
         if !self.plan.is_packed || !is_kept {
             return None;
         }
-        let of_share = self.shares() * BLOCK_BYTES;
+        let of_share = self.shares() * self.machine.kept_bytes;
         let n_blocks = (bytes + of_share - 1) / of_share * self.shares();
         let is_better = bytes.checked_mul(n_panels - 1)? > weight.checked_mul(n_blocks - 1)?;
         (bytes > of_share && is_better).then(|| (rows + n_blocks - 1) / n_blocks)
@@ -96,11 +150,11 @@ impl Grid<'_> {
         let is_open = self.plan.rows(self.loops).as_constant().is_none();
         let row = self.bytes_of_row().filter(|_| is_open && self.plan.matrices.is_some())?;
         let tile = self.plan.tile.rows as i64;
-        Some((BLOCK_BYTES / row.max(1) / tile).max(1) * tile)
+        Some((self.machine.kept_bytes / row.max(1) / tile).max(1) * tile)
     }
 
     /// The lines that pass by a panel before the next one is read.
-    pub fn lines(&self, at: &[Dim]) -> Lines {
+    fn lines(&self, at: &[Dim]) -> Lines {
         let mut lines = Lines::one();
         let stays = |axis: &usize| !self.loops.moves(self.plan.column_factor, *axis);
         if self.order() != Order::Panels || !self.plan.outer_axes(self.loops).all(|axis| stays(&axis)) {

@@ -142,6 +142,28 @@ fn convolutions() {
     }
 }
 
+/// Rows and lines that leave the second-level cache, and weights that leave it, too.
+#[test]
+fn blocks_that_a_cache_keeps() {
+    let machine = Machine { kept_bytes: 12 << 10, ..MACHINE };
+    let kernels = |text: &str, n: i64| {
+        let set = |context: &mut Context| {
+            (context.narrowing, context.matrices) = (Narrowing::Factors(DType::BF16), true);
+        };
+        let kernels = kernels_in(&set, text, n, &machine);
+        assert_eq!(with_matrices(&kernels), 1, "{text}");
+        kernels.iter().map(print).collect::<String>()
+    };
+    for (height, lines) in [(10, "grid l in 2"), (11, "grid l in 3"), (12, "grid l in 5"), (9, "grid g1 in 7")] {
+        let text = kernels(&convolution([height, 34], 3, 1, [32, 64]), 1);
+        assert!(text.contains(lines), "{height}: {text}");
+    }
+    for (rows, blocks) in [("300", "grid m in 2"), ("N", "grid m in floordiv(N + 95, 96)")] {
+        let text = kernels(&product(rows, 64, 100), 200);
+        assert!(text.contains(blocks), "{rows}: {text}");
+    }
+}
+
 /// Lines that fill little of a tile are one run of rows, whatever lies between them; others are not.
 #[test]
 fn short_lines_are_one_run() {

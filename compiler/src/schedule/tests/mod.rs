@@ -28,8 +28,8 @@ const MACHINES: [Machine; 6] = [
     Machine::of_vectors(8, true, 2),
     Machine::of_vectors(4, false, 2),
     Machine::of_vectors(1, false, 1),
-    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 16 << 10, mma: false, matrices: false },
-    Machine { lanes: BLOCK as u64, masks: true, threads: 2, shared_bytes: 48 << 10, mma: true, matrices: false },
+    Machine { shared_bytes: 16 << 10, ..Machine::of_vectors(BLOCK as u64, true, 2) },
+    Machine { shared_bytes: 48 << 10, mma: true, ..Machine::of_vectors(BLOCK as u64, true, 2) },
 ];
 const BLOCK: u32 = 32;
 
