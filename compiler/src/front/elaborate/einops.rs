@@ -363,6 +363,9 @@ impl<'a> Elaborator<'a> {
             let wanted = super::call::count(wanted, "operand");
             let message = format!("the pattern has {wanted}, and the call gives {}", operands.len());
             let diagnostic = Diagnostic::error("E0303", message).at(text.span, "the pattern");
+            let lacks_updates = op == "scatter" && written.pattern.result.is_none();
+            let help = "the axes of what is written stand behind `->`: \"b [n] c, b m -> b m c\"";
+            let diagnostic = if lacks_updates { diagnostic.help(help) } else { diagnostic };
             return Err(self.report(diagnostic));
         }
         let spans: Vec<Span> = operands.iter().map(|arg| arg.span).collect();

@@ -188,6 +188,9 @@ impl Source<'_> {
             }
             _ if radix && expected == "a value" => "numbers are decimal: `255`, or `86_567`",
             _ if is_number && expected == "a value" => "a product is written `3 * x`, and no name starts with a digit",
+            _ if found == "as" && (expected.contains("operator") || expected.contains("`,`")) => {
+                "to cast is a call: `i64(x)`; only a param or state takes another name: `w = param [4] = zeros as \"other\"`"
+            }
             _ if found == "if" && self.side_by_side(place) => "a choice is `if c { a } else { b }`",
             _ if self.starts_statement(region, piece, place, found) => "every statement has a line of its own",
             _ if !expected.contains("`,`") && !expected.contains("operator") => return None,
@@ -229,9 +232,6 @@ impl Source<'_> {
             "," if bare => "what ends with its line needs no comma",
             ".." if expected == "a value" && place.inside.is_some_and(|open| self.word(open) == "(") => {
                 "a list is poured out between `[` and `]`: `concat([x, ..parts], axis: 1)`"
-            }
-            "as" if expected.contains("operator") => {
-                "only a param or state takes another name: `w = param [4] = zeros as \"other\"`"
             }
             "->" => "there are no lambdas: declare a `fn` in the block and pass its name",
             "<-" => "to compare with a negative number put a space between: `< -x`",
