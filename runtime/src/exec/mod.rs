@@ -1,7 +1,7 @@
 //! Running programs: threads, memory, and the walk over an entry's steps.
 //!
 //! `Session` is what callers see. A call binds sizes, finds the plan for them (made once), fills
-//! in pointers and lets the executor walk the plan.
+//! in pointers and walks the plan; the executor carries its steps out, or a GPU does.
 
 pub mod arena;
 mod executor;
@@ -14,6 +14,7 @@ mod profile;
 mod session;
 mod sizes;
 mod state;
+mod walk;
 
 pub use pool::Pool;
 pub use prepared::WeightCache;

@@ -17,7 +17,7 @@ use super::executor::Executor;
 use super::gpu;
 use super::plan::{Place, Plan};
 use super::poison::POISON;
-use super::pool::{Order, Pool};
+use super::pool::Pool;
 use super::prepared::{Shared, WeightCache};
 use super::profile::{Counter, StepTime};
 use super::sizes::{self, Sizes};
@@ -282,10 +282,8 @@ impl Session {
         // only reads is never written, because its checker refuses that.
         let (done, failed_at) = match &mut self.engine {
             Engine::Cpu(code) => {
-                let (failed_at, order) = (None, Order::Upward);
-                let mut executor =
-                    Executor { plan, code, pool: &self.pool, arena, pointers, args, counters, failed_at, order };
-                (unsafe { executor.run() }, executor.failed_at)
+                let mut executor = Executor { plan, code, pool: &self.pool, arena, pointers, args, counters };
+                unsafe { executor.run() }
             }
             Engine::Gpu(memory) => unsafe { memory.run(&self.program, (index, plan), pointers) },
         };

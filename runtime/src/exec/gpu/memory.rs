@@ -71,8 +71,7 @@ impl Memory {
             Ok(spans) => spans,
             Err(error) => return (Err(error), None),
         };
-        let mut steps = Steps::new(&mut *self.queue, program, plan, &spans);
-        let (done, failed_at) = (steps.run(), steps.failed_at);
+        let (done, failed_at) = Steps::new(&mut *self.queue, program, plan, &spans).run();
         // What was recorded before a failure is run, and must not complain to a later call.
         let finished = self.queue.finish();
         if let Err(error) = done.and(finished) {

@@ -1,4 +1,5 @@
-//! Walks a plan's steps on the device: what they do is asked of its queue, and waited for where the host has to know something.
+//! Carries out a plan's steps on the device: what they do is asked of its queue, and waited for where the host has to know
+//! something.
 //!
 //! Invariant: steps take effect in their order. What a launch needs is made ready once, before it is first launched. What a
 //! loop or a branch depends on is read back from the device; counters are known.
@@ -7,7 +8,9 @@ use rustc_hash::FxHashMap;
 
 use crate::device::gpu::{Call, CallId, Queue, Span};
 use crate::error::{ErrorKind, RunError};
-use crate::exec::plan::{Action, CopySlice, Launch, Limit, Plan, PlanStep};
+use crate::exec::plan::{CopySlice, Launch, Plan};
+use crate::exec::pool::Order;
+use crate::exec::walk::{Machine, Walk};
 use crate::program::{Program, SliceMove, ValueId};
 
 pub(super) struct Steps<'a> {
@@ -20,66 +23,17 @@ pub(super) struct Steps<'a> {
     ready: FxHashMap<usize, CallId>,
     /// Where the counters of the loops around lie, and what they are: they need not be read back.
     counters: Vec<(ValueId, i64)>,
-    /// The innermost step that failed.
-    pub failed_at: Option<usize>,
 }
 
 impl<'a> Steps<'a> {
     pub fn new(queue: &'a mut dyn Queue, program: &'a Program, plan: &'a Plan, spans: &'a [Span]) -> Steps<'a> {
         let (ready, counters) = Default::default();
-        Steps { queue, program, plan, spans, ready, counters, failed_at: None }
+        Steps { queue, program, plan, spans, ready, counters }
     }
 
-    pub fn run(&mut self) -> Result<(), RunError> {
+    pub fn run(&mut self) -> (Result<(), RunError>, Option<usize>) {
         let plan = self.plan;
-        self.block(&plan.steps)
-    }
-
-    fn block(&mut self, steps: &[PlanStep]) -> Result<(), RunError> {
-        for step in steps {
-            self.step(step).inspect_err(|_| {
-                self.failed_at.get_or_insert(step.number);
-            })?;
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, step: &PlanStep) -> Result<(), RunError> {
-        match &step.action {
-            Action::Launch(launch) => self.launch(step.number, launch),
-            Action::Copy { from, to, .. } => {
-                // A value has all of its words for itself.
-                let [from, to] = [*from, *to].map(|id| whole_words(self.span(id)));
-                self.copy(from, to)
-            }
-            Action::CopySlice(slice) => self.copy_slice(slice),
-            Action::Repeat { counter, from, to, body } => {
-                let (from, to) = (self.limit(*from)?, self.limit(*to)?);
-                for round in from..to {
-                    self.queue.write(self.span(*counter), &round.to_ne_bytes())?;
-                    self.counters.push((*counter, round));
-                    self.block(body)?;
-                    self.counters.pop();
-                }
-                Ok(())
-            }
-            Action::While { at_most, cond, test, body } => {
-                let mut left = at_most.map_or(Ok(i64::MAX), |limit| self.limit(limit))?;
-                while left > 0 {
-                    self.block(test)?;
-                    if !self.fetch_bool(*cond)? {
-                        break;
-                    }
-                    self.block(body)?;
-                    left -= 1;
-                }
-                Ok(())
-            }
-            Action::Cond { cond, then, otherwise } => {
-                let taken = if self.fetch_bool(*cond)? { then } else { otherwise };
-                self.block(taken)
-            }
-        }
+        Walk::run(self, &plan.steps)
     }
 
     fn span(&self, id: ValueId) -> Span {
@@ -92,11 +46,62 @@ impl<'a> Steps<'a> {
         bytes.try_into().map_err(|_| RunError::new(ErrorKind::Program, "a scalar has another size"))
     }
 
-    fn fetch_bool(&mut self, id: ValueId) -> Result<bool, RunError> {
+    fn copy_span(&mut self, from: Span, to: Span) -> Result<(), RunError> {
+        if to.bytes == 0 || from == to {
+            return Ok(());
+        }
+        self.queue.copy(from, to)
+    }
+
+    fn prepare(&mut self, launch: &Launch) -> Result<CallId, RunError> {
+        let args: Vec<Span> = self.plan.args[launch.args.clone()].iter().map(|&id| self.span(id)).collect();
+        self.queue.prepare(&Call {
+            kernel: launch.kernel,
+            args: &args,
+            sizes: &self.plan.launch_sizes[launch.sizes.clone()],
+            items: launch.grid as u64,
+            sequential: self.program.kernels[launch.kernel.0 as usize].sequential,
+        })
+    }
+}
+
+impl Machine for Steps<'_> {
+    fn launch(&mut self, step: usize, launch: &Launch, _: Order) -> Result<(), RunError> {
+        if launch.grid == 0 {
+            return Ok(());
+        }
+        let call = match self.ready.get(&step) {
+            Some(&call) => call,
+            None => {
+                let call = self.prepare(launch)?;
+                self.ready.insert(step, call);
+                call
+            }
+        };
+        self.queue.launch(call)
+    }
+
+    fn copy(&mut self, from: ValueId, to: ValueId, _: usize) -> Result<(), RunError> {
+        // A value has all of its words for itself.
+        let [from, to] = [from, to].map(|id| whole_words(self.span(id)));
+        self.copy_span(from, to)
+    }
+
+    fn copy_row(&mut self, slice: &CopySlice, row: usize) -> Result<(), RunError> {
+        let (rows, outside) = (self.span(slice.rows), self.span(slice.outside));
+        let offset = rows.offset + (row * slice.row_bytes) as u64;
+        let inside = Span { offset, bytes: slice.row_bytes as u64, ..rows };
+        match slice.direction {
+            SliceMove::Write => self.copy_span(outside, inside),
+            SliceMove::Read => self.copy_span(inside, outside),
+        }
+    }
+
+    fn read_bool(&mut self, id: ValueId) -> Result<bool, RunError> {
         Ok(self.fetch::<1>(id)? != [0])
     }
 
-    fn fetch_i64(&mut self, id: ValueId) -> Result<i64, RunError> {
+    fn read_i64(&mut self, id: ValueId) -> Result<i64, RunError> {
         let place = |id: ValueId| self.plan.places[id.0 as usize];
         match self.counters.iter().rev().find(|(counter, _)| place(*counter) == place(id)) {
             Some((_, round)) => Ok(*round),
@@ -104,51 +109,14 @@ impl<'a> Steps<'a> {
         }
     }
 
-    fn limit(&mut self, limit: Limit) -> Result<i64, RunError> {
-        match limit {
-            Limit::Known(value) => Ok(value),
-            Limit::Value(id) => self.fetch_i64(id),
-        }
+    fn begin_round(&mut self, counter: ValueId, round: i64) -> Result<(), RunError> {
+        self.queue.write(self.span(counter), &round.to_ne_bytes())?;
+        self.counters.push((counter, round));
+        Ok(())
     }
 
-    fn copy(&mut self, from: Span, to: Span) -> Result<(), RunError> {
-        if to.bytes == 0 || from == to {
-            return Ok(());
-        }
-        self.queue.copy(from, to)
-    }
-
-    fn copy_slice(&mut self, slice: &CopySlice) -> Result<(), RunError> {
-        let row = slice.row(self.fetch_i64(slice.at)?)?;
-        let (rows, outside) = (self.span(slice.rows), self.span(slice.outside));
-        let offset = rows.offset + (row * slice.row_bytes) as u64;
-        let inside = Span { offset, bytes: slice.row_bytes as u64, ..rows };
-        match slice.direction {
-            SliceMove::Write => self.copy(outside, inside),
-            SliceMove::Read => self.copy(inside, outside),
-        }
-    }
-
-    fn launch(&mut self, number: usize, launch: &Launch) -> Result<(), RunError> {
-        if launch.grid == 0 {
-            return Ok(());
-        }
-        let call = match self.ready.get(&number) {
-            Some(&call) => call,
-            None => {
-                let args: Vec<Span> = self.plan.args[launch.args.clone()].iter().map(|&id| self.span(id)).collect();
-                let call = self.queue.prepare(&Call {
-                    kernel: launch.kernel,
-                    args: &args,
-                    sizes: &self.plan.launch_sizes[launch.sizes.clone()],
-                    items: launch.grid as u64,
-                    sequential: self.program.kernels[launch.kernel.0 as usize].sequential,
-                })?;
-                self.ready.insert(number, call);
-                call
-            }
-        };
-        self.queue.launch(call)
+    fn end_round(&mut self) {
+        self.counters.pop();
     }
 }
 
