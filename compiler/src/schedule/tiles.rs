@@ -27,7 +27,7 @@ pub struct Machine {
 }
 
 /// The same of most machines.
-pub const KEPT_BYTES: i64 = 768 << 10;
+const KEPT_BYTES: i64 = 768 << 10;
 
 /// A register tile of a contraction: rows, and vectors in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

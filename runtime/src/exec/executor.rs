@@ -9,7 +9,7 @@ use super::plan::{CopySlice, Launch, Plan};
 use super::poison::{POISON, Poison, Span};
 use super::pool::{Order, Pool};
 use super::profile::Counter;
-use super::walk::{Machine, Walk};
+use super::walk::{Device, Walk};
 use crate::device::cpu::{Code, KernelFn};
 use crate::error::RunError;
 use crate::program::{SliceMove, ValueId};
@@ -68,7 +68,7 @@ impl Executor<'_> {
     }
 }
 
-impl Machine for Executor<'_> {
+impl Device for Executor<'_> {
     fn launch(&mut self, _: usize, launch: &Launch, order: Order) -> Result<(), RunError> {
         let call = Call {
             function: self.code.function(launch.kernel),

@@ -126,10 +126,11 @@ impl Lower<'_> {
         self.set_params(inner, &params);
         let before = self.enter_loop(&inner.body);
         self.before_products(&inner.body);
+        let shaped = self.held.shaped();
         self.open(false);
         let body = self.loop_body(inner, (start, end), index);
         let body = self.close(body);
-        self.after_products(&inner.body);
+        self.meet_shapes(shaped);
         self.pending.join(before);
         let results: Vec<Value> = types.into_iter().map(|ty| self.fresh(ty, depth)).collect();
         let inner_loop = Loop { index, start: first, end: last, step: inner.step, unroll: false, inits, params, body };

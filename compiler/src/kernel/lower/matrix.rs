@@ -123,15 +123,7 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn after_products(&mut self, body: &Block) {
-        let mut forms = Vec::new();
-        self.held.forms(body, &mut forms);
-        if forms.len() > 1 {
-            self.held.shaped = None;
-        }
-    }
-
-    /// After a block that may not have run, given what was before it.
+    /// After a block that may not have run, or a loop, given what was before it.
     pub(super) fn meet_shapes(&mut self, before: Option<Form>) {
         self.held.shaped = self.held.shaped.filter(|form| before == Some(*form));
     }

@@ -6,9 +6,7 @@ use super::matrices::{Kept, has_room};
 use super::{Attention, FEW_KEYS, GROUPS, KEYS, ROWS_OF_ITEM};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
-
-/// Bytes of a line of a cache.
-const LINE: u64 = 64;
+use crate::schedule::tiles::LINE;
 
 /// Where everything lies while an item of the grid is computed.
 pub struct Item<'a> {

@@ -64,14 +64,14 @@ impl Grid<'_> {
         at: &mut [Dim],
     ) -> Place {
         let extent = &self.loops.axes[axis];
-        for other in self.plan.outer_axes(self.loops).filter(|&other| other != axis) {
-            at[other] = b.grid(&format!("g{other}"), self.loops.axes[other].clone());
-        }
+        let (open, known) = self.outer_axes();
+        self.outer(b, open, at);
+        self.outer(b, known.into_iter().filter(|&other| other != axis), at);
         let start = &b.grid("l", extent.floor_div(&Dim::constant(count))) * count;
         let panel = b.grid("n", panels.clone());
         let number = b.grid(&format!("g{axis}"), Dim::constant(count));
         at[axis] = &start + &number;
-        let block = if blocks.is(1) { Dim::constant(0) } else { b.grid("m", blocks.clone()) };
+        let block = block(b, blocks);
         let lines = if blocks.is(1) { Lines { count, number } } else { Lines::one() };
         Place { panel, block, lines, again: true }
     }
@@ -83,7 +83,7 @@ impl Grid<'_> {
         if self.plan.matrices.is_none() || self.order() != Order::Rows || weight <= self.machine.kept_bytes {
             return None;
         }
-        let mut known = self.plan.outer_axes(self.loops).filter(|&axis| !self.is_open(axis)).collect::<Vec<_>>();
+        let (_, mut known) = self.outer_axes();
         let axis = known.pop().filter(|&axis| !self.loops.moves(self.plan.column_factor, axis))?;
         let extent = self.loops.axes[axis].as_constant()?;
         let others = Dim::product(known.iter().map(|&axis| &self.loops.axes[axis])).as_constant()?;
@@ -95,18 +95,10 @@ impl Grid<'_> {
     fn item_of_rows(&self, b: &mut Builder, [panels, blocks]: [&Dim; 2], kept: bool, at: &mut [Dim]) -> (Dim, Dim) {
         let order = self.order();
         let panel = |b: &mut Builder| b.grid("n", panels.clone());
-        let block =
-            |b: &mut Builder, count: &Dim| if count.is(1) { Dim::constant(0) } else { b.grid("m", count.clone()) };
-        // What is said of one size holds for each member of a batch whose size is open.
-        let (open, known): (Vec<usize>, _) = self.plan.outer_axes(self.loops).partition(|&axis| self.is_open(axis));
-        let mut outer = |b: &mut Builder, axes: Vec<usize>| {
-            for axis in axes {
-                at[axis] = b.grid(&format!("g{axis}"), self.loops.axes[axis].clone());
-            }
-        };
-        outer(b, open);
+        let (open, known) = self.outer_axes();
+        self.outer(b, open, at);
         let first = (order == Order::Panels).then(|| panel(b));
-        outer(b, known);
+        self.outer(b, known, at);
         // Of an open number of blocks, each passes by all panels: there may be more rows than a cache holds.
         if order == Order::RowsOnce || order == Order::Rows && blocks.as_constant().is_none() {
             let block = block(b, blocks);
@@ -123,6 +115,17 @@ impl Grid<'_> {
         let panel = panel(b);
         let block = earlier.unwrap_or_else(|| block(b, &per_share));
         (panel, &(&share * &per_share) + &block)
+    }
+
+    /// Of open size, and others: what is said of one size holds for each member of a batch whose size is open.
+    fn outer_axes(&self) -> (Vec<usize>, Vec<usize>) {
+        self.plan.outer_axes(self.loops).partition(|&axis| self.is_open(axis))
+    }
+
+    fn outer(&self, b: &mut Builder, axes: impl IntoIterator<Item = usize>, at: &mut [Dim]) {
+        for axis in axes {
+            at[axis] = b.grid(&format!("g{axis}"), self.loops.axes[axis].clone());
+        }
     }
 
     /// Rows of a block, where blocks are kept: the weight is read anew for each of them, but the rows once, not for each of
@@ -216,4 +219,9 @@ impl Grid<'_> {
     fn is_open(&self, axis: usize) -> bool {
         self.loops.axes[axis].as_constant().is_none()
     }
+}
+
+/// The number of a block of rows, of so many.
+fn block(b: &mut Builder, count: &Dim) -> Dim {
+    if count.is(1) { Dim::constant(0) } else { b.grid("m", count.clone()) }
 }

@@ -10,7 +10,7 @@ use crate::device::gpu::{Call, CallId, Queue, Span};
 use crate::error::{ErrorKind, RunError};
 use crate::exec::plan::{CopySlice, Launch, Plan};
 use crate::exec::pool::Order;
-use crate::exec::walk::{Machine, Walk};
+use crate::exec::walk::{Device, Walk};
 use crate::program::{Program, SliceMove, ValueId};
 
 pub(super) struct Steps<'a> {
@@ -65,7 +65,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-impl Machine for Steps<'_> {
+impl Device for Steps<'_> {
     fn launch(&mut self, step: usize, launch: &Launch, _: Order) -> Result<(), RunError> {
         if launch.grid == 0 {
             return Ok(());
