@@ -9,10 +9,14 @@ use crate::graph::{
 const ATTRS: &[AttrDef] =
     &[attr("axis", AttrKind::Axis, Default::Int(-1)), attr("keep", AttrKind::Bool, Default::Bool(false))];
 
-pub static MAX: OpDef =
-    op("argmax", "The position of the largest element along `axis`, the first of several; NaN is the largest.");
-pub static MIN: OpDef =
-    op("argmin", "The position of the smallest element along `axis`, the first of several; NaN is the smallest.");
+pub static MAX: OpDef = op(
+    "argmax",
+    "The position of the largest element along `axis`, which has one; the first of several. NaN is the largest.",
+);
+pub static MIN: OpDef = op(
+    "argmin",
+    "The position of the smallest element along `axis`, which has one; the first of several. NaN is the smallest.",
+);
 
 const fn op(name: &'static str, doc: &'static str) -> OpDef {
     OpDef {
@@ -35,6 +39,10 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
         let message = format!("`{}` takes numbers, found booleans", call.op.name);
         return Err(OpError::operand(0, message).help("cast it: as `i64(x)`, each that is true is one"));
     }
+    call.room(&x.shape[axis] - 1, || {
+        let message = format!("`{}` has nothing to choose from: axis {axis} has no elements", call.op.name);
+        OpError::operand(0, message)
+    });
     Ok(vec![Type::new(DType::I64, reduced_shape(&x.shape, &[axis], call.attrs.bool("keep")))])
 }
 

@@ -156,12 +156,16 @@ pub fn distinct_names(items: &[Item]) -> Result<Vec<String>, PatternError> {
     }
 }
 
-/// What the names of the axes of `..` begin with; a number follows, counted from the last.
-const REST: &str = "_";
+/// What the names of the axes of `..` begin with, more than once where a written name does; a number follows, counted from
+/// the last.
+const REST: char = '_';
 
 /// Writes `..` out as names, the same ones in every operand and in the result, aligned from the last.
 pub fn write_out_rest(pattern: &mut Pattern, ranks: &[usize]) -> Result<(), PatternError> {
     let is_rest = |item: &Item| item.kind == Kind::Rest;
+    let items = || pattern.operands.iter().chain(&pattern.result).flatten();
+    let longest = items().map(underscores).max().unwrap_or(0);
+    let rest = REST.to_string().repeat(longest + 1);
     let mut widest = 0;
     let mut write_out = |items: &mut Vec<Item>, n_axes: Option<usize>| {
         let Some(place) = items.iter().position(is_rest) else { return Ok(()) };
@@ -171,7 +175,7 @@ pub fn write_out_rest(pattern: &mut Pattern, ranks: &[usize]) -> Result<(), Patt
         let n_axes = n_axes.unwrap_or(widest);
         widest = widest.max(n_axes);
         let at = items[place].at;
-        let name = |idx: usize| Item { kind: Kind::Name(format!("{REST}{}", n_axes - 1 - idx)), at };
+        let name = |idx: usize| Item { kind: Kind::Name(format!("{rest}{}", n_axes - 1 - idx)), at };
         items.splice(place..=place, (0..n_axes).map(name));
         Ok(())
     };
@@ -182,9 +186,19 @@ pub fn write_out_rest(pattern: &mut Pattern, ranks: &[usize]) -> Result<(), Patt
     pattern.result.as_mut().map_or(Ok(()), |items| write_out(items, None))
 }
 
+/// How many underscores the name of an axis starts with, at most.
+fn underscores(item: &Item) -> usize {
+    match &item.kind {
+        Kind::Name(name) | Kind::Indexed(name) => name.len() - name.trim_start_matches(REST).len(),
+        Kind::Group(parts) => parts.iter().map(underscores).max().unwrap_or(0),
+        Kind::One | Kind::Rest => 0,
+    }
+}
+
 /// A name as whoever wrote the pattern knows it.
 fn spoken(name: &str) -> String {
-    match name.strip_prefix(REST).and_then(|number| number.parse::<usize>().ok()) {
+    let number = name.strip_prefix(REST).map(|rest| rest.trim_start_matches(REST));
+    match number.and_then(|number| number.parse::<usize>().ok()) {
         Some(number) => format!("axis -{} of `..`", number + 1),
         None => format!("`{name}`"),
     }
@@ -235,6 +249,17 @@ mod tests {
         assert_eq!(pattern.operands.iter().map(|axes| shown(axes)).collect::<Vec<_>>(), ["b [n] c", ".. m 1"]);
         assert_eq!(shown(&pattern.result.unwrap()), "(b m) .. c ()");
         assert_eq!(parse("").unwrap(), Pattern { operands: vec![vec![]], result: None });
+    }
+
+    #[test]
+    fn the_rest_has_names_of_its_own() {
+        let written_out = |text: &str, rank: usize| {
+            let mut pattern = parse(text).unwrap();
+            write_out_rest(&mut pattern, &[rank]).unwrap();
+            format!("{} -> {}", shown(&pattern.operands[0]), shown(&pattern.result.unwrap()))
+        };
+        assert_eq!(written_out(".. b -> b ..", 3), "_1 _0 b -> b _1 _0");
+        assert_eq!(written_out("_0 .. (b __1) -> b .. _0 __1", 3), "_0 ___0 (b __1) -> b ___0 _0 __1");
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub static OP: OpDef = OpDef {
     name: "scatter",
     doc: "Writes `updates` into `base` at positions given by the index operands, as in \"b [n] c, b m, b m c\" \
           (optionally with \"-> b n c\"). With `combine` = \"set\" later updates replace earlier ones, with \"add\" they \
-          are added, with \"max\" and \"min\" the larger or the smaller of what meets there stays, NaN if any is. An index \
-          out of range is dropped.",
+          are added, with \"mul\" they are multiplied, with \"max\" and \"min\" the larger or the smaller of what meets \
+          there stays, NaN if any is. An index out of range is dropped.",
     operands: Operands::Variadic(&["base"], "index or updates"),
     attrs: &[attr("pattern", AttrKind::Str, Default::Required), attr("combine", AttrKind::Str, Default::Str("set"))],
     infer,
@@ -39,6 +39,7 @@ pub enum Combine {
 static COMBINE: &[(&str, Combine)] = &[
     ("set", Combine::Set),
     ("add", Combine::By(Scalar::Add)),
+    ("mul", Combine::By(Scalar::Mul)),
     ("max", Combine::By(Scalar::Max)),
     ("min", Combine::By(Scalar::Min)),
 ];
@@ -81,7 +82,7 @@ pub fn axes(call: &Call) -> Result<Axes, OpError> {
     }
     let how = call.attrs.str("combine");
     let Some((_, combine)) = COMBINE.iter().find(|(name, _)| *name == how) else {
-        let message = format!("updates combine by \"set\", \"add\", \"max\" or \"min\", found \"{how}\"");
+        let message = format!("updates combine by \"set\", \"add\", \"mul\", \"max\" or \"min\", found \"{how}\"");
         return Err(OpError::attr("combine", message));
     };
     Ok(Axes { places, operands, combine: *combine })
@@ -169,6 +170,7 @@ fn gradient(b: &mut Builder, pull: &Pull) -> Cotangents {
     let axes = axes(pull.call)?;
     match axes.combine {
         Combine::By(Scalar::Add) => gradient_of_sum(b, pull, &axes),
+        Combine::By(Scalar::Mul) => gradient_of_product(b, pull, &axes),
         Combine::By(_) => gradient_of_extreme(b, pull, &axes),
         Combine::Set => gradient_of_replaced(b, pull, &axes),
     }
@@ -197,6 +199,39 @@ fn gradient_of_replaced(b: &mut Builder, pull: &Pull, axes: &Axes) -> Cotangents
         let read = read_back(b, pull, axes, g)?;
         let stayed = stayed(b, pull, axes)?;
         cotangents[last] = Some(b.select(stayed, read, zeros)?);
+    }
+    Ok(cotangents)
+}
+
+/// The cotangent times the product of all others that met there: of what is not zero, with the own factor divided out.
+/// Where one of them is zero only that one gets something, where two are nothing does.
+fn gradient_of_product(b: &mut Builder, pull: &Pull, axes: &Axes) -> Cotangents {
+    let last = pull.operands.len() - 1;
+    let g = pull.cotangent()?;
+    let dtype = b.type_of(g).dtype;
+    let mut parts = Vec::new();
+    for x in [pull.operands[0], pull.operands[last]] {
+        let (zero, one) = (b.number(0.0, x)?, b.number(1.0, x)?);
+        let is_zero = b.eq(x, zero)?;
+        parts.push((b.cast(is_zero, dtype)?, b.select(is_zero, one, x)?));
+    }
+    let adding = pull.call.attrs.clone().with("combine", "add");
+    let n_zeros = scattered(b, pull, parts[0].0, parts[1].0, adding)?;
+    let product = scattered(b, pull, parts[0].1, parts[1].1, pull.call.attrs.clone())?;
+    let scaled = b.mul(g, product)?;
+    let mut cotangents = vec![None; pull.operands.len()];
+    for (operand, (own, factor)) in [0, last].into_iter().zip(parts) {
+        if !pull.wanted[operand] {
+            continue;
+        }
+        let (n_zeros, scaled) = match operand {
+            0 => (n_zeros, scaled),
+            _ => (read_back(b, pull, axes, n_zeros)?, read_back(b, pull, axes, scaled)?),
+        };
+        let alone = b.eq(n_zeros, own)?;
+        let others = b.div(scaled, factor)?;
+        let nothing = b.number(0.0, others)?;
+        cotangents[operand] = Some(b.select(alone, others, nothing)?);
     }
     Ok(cotangents)
 }
@@ -278,7 +313,8 @@ fn sample(_: &'static OpDef, sampler: &mut Sampler) -> Sample {
         ("[n], m b, m b", vec![vec![n], vec![m.clone(), b.clone()], vec![m, b]]),
     ];
     let (text, shapes) = sampler.pick(&choices).clone();
-    let attrs = Attrs::none().with("pattern", text).with("combine", *sampler.pick(&["set", "add", "max", "min"]));
+    let attrs =
+        Attrs::none().with("pattern", text).with("combine", *sampler.pick(&["set", "add", "mul", "max", "min"]));
     let mut sample = Sample::floats(shapes, attrs);
     sample.operands[1].dtype = DType::I64;
     sample.domains[1] = Domain { low: -1.0, high: 6.0 };

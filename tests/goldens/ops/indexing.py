@@ -32,7 +32,7 @@ def indexing() -> None:
     )
     twice = torch.tensor([[0, 1, 1, 0], [0, 1, 2, 2]])
     add("scatter_add", "axis_0_with_repeats", [zero, twice, source], zero.scatter_add(0, twice, source), axis=0)
-    for name, how in [("scatter_max", "amax"), ("scatter_min", "amin")]:
+    for name, how in [("scatter_max", "amax"), ("scatter_min", "amin"), ("scatter_mul", "prod")]:
         add(name, "axis_0_with_repeats", [x, twice, source], x.scatter_reduce(0, twice, source, how), axis=0)
     add("scatter_add", "axis_1", [x, ints("sa1", 3, 2, below=4), source.reshape(4, 2)[:3]],
         x.scatter_add(1, ints("sa1", 3, 2, below=4), source.reshape(4, 2)[:3]), axis=1)  # fmt: skip

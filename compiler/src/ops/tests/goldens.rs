@@ -51,6 +51,7 @@ const PATTERNS: &[(&str, i64, &str, &str, &str)] = &[
     ("scatter_add", 0, "scatter", "[n] c, m c, m c", "add"),
     ("scatter_max", 0, "scatter", "[n] c, m c, m c", "max"),
     ("scatter_min", 0, "scatter", "[n] c, m c, m c", "min"),
+    ("scatter_mul", 0, "scatter", "[n] c, m c, m c", "mul"),
     ("scatter_add", 1, "scatter", "r [n], r m, r m", "add"),
 ];
 

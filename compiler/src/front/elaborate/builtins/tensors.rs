@@ -8,7 +8,7 @@ use super::Bound;
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::BinaryOp;
 use crate::front::elaborate::Elaborator;
-use crate::front::elaborate::call::Arg;
+use crate::front::elaborate::call::{Arg, count};
 use crate::front::elaborate::config::Operand;
 use crate::front::elaborate::members::holds_members;
 use crate::front::elaborate::report::Outcome;
@@ -141,6 +141,22 @@ impl<'a> Elaborator<'a> {
         }
     }
 
+    /// One axis or a list of different ones.
+    fn axes_of_list(&mut self, arg: Option<Arg<'a>>, rank: usize, span: Span) -> Outcome<Vec<usize>> {
+        let Some(Arg { value: Value::List(items), span: at, name }) = arg else {
+            return Ok(vec![self.axis_of(arg, rank, 0, span)?]);
+        };
+        let mut axes = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            let axis = self.axis_of(Some(Arg { value: item.clone(), span: at, name: name.clone() }), rank, 0, span)?;
+            if axes.contains(&axis) {
+                return self.error("E0205", format!("axis {axis} stands here twice"), at, "each axis once");
+            }
+            axes.push(axis);
+        }
+        Ok(axes)
+    }
+
     /// `expand(x, n)`: an axis of size one repeated, the first unless another is named.
     pub(super) fn expand(&mut self, mut b: Bound<'a>) -> Outcome<Value<'a>> {
         let ((value, at), (size, size_at)) = (b.value(0), b.value(1));
@@ -202,11 +218,21 @@ impl<'a> Elaborator<'a> {
         let wire = self.tensor(value, at)?;
         let rank = self.type_of(wire).rank();
         let axis = b.take(1);
-        let axis = self.axis_of(axis, rank, 0, b.span)?;
+        let axes = self.axes_of_list(axis, rank, b.span)?;
         let mut sides = [vec![Dim::constant(0); rank], vec![Dim::constant(0); rank]];
         for (side, idx) in sides.iter_mut().zip([2, 3]) {
-            if let Some(arg) = b.take(idx) {
-                side[axis] = self.size_of(&arg.value, arg.span)?;
+            let Some(arg) = b.take(idx) else { continue };
+            let counts = match arg.value {
+                Value::List(counts) => counts.to_vec(),
+                count => vec![count; axes.len()],
+            };
+            if counts.len() != axes.len() {
+                let wanted = if axes.len() == 1 { "one axis".to_string() } else { format!("{} axes", axes.len()) };
+                let message = format!("`pad` is given {} for {wanted}", count(counts.len(), "number"));
+                return self.error("E0303", message, arg.span, "one for each, or one number for all");
+            }
+            for (&axis, count) in axes.iter().zip(&counts) {
+                side[axis] = self.size_of(count, arg.span)?;
             }
         }
         let fill = b.take(4).map_or(Ok(0.0), |arg| self.float_attr("value", &arg))?;
