@@ -472,9 +472,9 @@ impl<'a> Elaborator<'a> {
             return self.error("E0302", format!("there is no op `{op}` yet"), span, "needed here");
         };
         let origin = self.origin(span);
-        let graph = &mut self.frame(span)?.graph;
-        match graph.apply(op, operands, &attrs, regions, &origin) {
-            Ok(node) => Ok(graph.results(node).collect()),
+        let frame = self.frame(span)?;
+        match frame.apply(op, operands, &attrs, regions, &origin) {
+            Ok(node) => Ok(frame.graph.results(node).collect()),
             Err(error) => {
                 let message = format!("`{}`: {}", op.name, error.message);
                 self.error("E0201", message, span, "this does not fit together")

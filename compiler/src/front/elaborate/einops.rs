@@ -409,7 +409,7 @@ impl<'a> Elaborator<'a> {
             values.push(self.enter(*wire, span)?);
         }
         let origin = self.origin(span);
-        let error = match self.frame(span)?.graph.apply(op, &values, &attrs, Vec::new(), &origin) {
+        let error = match self.frame(span)?.apply(op, &values, &attrs, Vec::new(), &origin) {
             Ok(node) => return Ok(self.wire(crate::graph::Value { node, result: 0 })),
             Err(error) => error,
         };

@@ -184,8 +184,9 @@ impl<'a> Elaborator<'a> {
                         _ => self.unnamed_size(name, axis),
                     });
                 }
-                let frame = self.frame(ty.span)?;
-                let ty = Type::new(dtype, shape);
+                let (span, ty) = (ty.span, Type::new(dtype, shape));
+                self.check_rank(&ty, span)?;
+                let frame = self.frame(span)?;
                 declare_sizes(&mut frame.graph, &ty);
                 let value = frame.graph.add_argument(name, Role::Data, ty);
                 data.push(value);

@@ -23,7 +23,7 @@ impl<'a> Elaborator<'a> {
             values.push(self.enter(*wire, span)?);
         }
         let origin = self.origin(span);
-        match self.frame(span)?.graph.apply(op, &values, &attrs, Vec::new(), &origin) {
+        match self.frame(span)?.apply(op, &values, &attrs, Vec::new(), &origin) {
             Ok(node) => Ok(self.wire(crate::graph::Value { node, result: 0 })),
             Err(error) => {
                 let diagnostic = Diagnostic::error("E0201", super::ops::said_by(op.name, &error.message));

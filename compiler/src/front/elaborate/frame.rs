@@ -15,8 +15,9 @@ use super::scope::Link;
 use super::value::{Slot, Value, Wire};
 use crate::diag::{Diagnostic, Span};
 use crate::front::ast::DeclareKind;
-use crate::graph::{self, Attrs, Graph, Origin, Ranges, Role, Type};
+use crate::graph::{self, Attrs, Graph, NodeId, OpDef, OpError, Origin, Ranges, Role, Type};
 use crate::ops;
+use tilewright_runtime::program::check;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
@@ -64,6 +65,32 @@ pub struct RegionArgument {
 /// More nodes than this are a mistake in a spec, not a model.
 const MAX_NODES: usize = 400_000;
 
+/// Axes of a tensor in a spec. Passes add some of their own, for which a program has room.
+const MAX_RANK: usize = check::MAX_RANK / 2;
+
+impl Frame<'_> {
+    /// Applies an op, unless what it makes has more axes than a tensor may.
+    pub fn apply(
+        &mut self,
+        op: &'static OpDef,
+        operands: &[graph::Value],
+        attrs: &Attrs,
+        regions: Vec<Graph>,
+        origin: &Origin,
+    ) -> Result<NodeId, OpError> {
+        let node = self.graph.apply(op, operands, attrs, regions, origin)?;
+        match self.graph.node(node).types.iter().find_map(too_many_axes) {
+            Some(message) => Err(OpError::new(message)),
+            None => Ok(node),
+        }
+    }
+}
+
+fn too_many_axes(ty: &Type) -> Option<String> {
+    let rank = ty.rank();
+    (rank > MAX_RANK).then(|| format!("{rank} axes are too many: a tensor has {MAX_RANK} at most"))
+}
+
 impl<'a> Elaborator<'a> {
     pub fn push_frame(&mut self, kind: FrameKind, name: &str) {
         let mut graph = Graph::new(name);
@@ -109,6 +136,11 @@ impl<'a> Elaborator<'a> {
             return Err(self.report(Diagnostic::error("E0407", message).at(span, "the limit is reached here")));
         }
         Ok(self.frames.last_mut().expect("there is a frame"))
+    }
+
+    /// Makes sure that a declared tensor has no more axes than one may.
+    pub fn check_rank(&mut self, ty: &Type, span: Span) -> Outcome<()> {
+        too_many_axes(ty).map_or(Ok(()), |message| self.error("E0407", message, span, "declared here"))
     }
 
     pub fn wire(&self, value: graph::Value) -> Wire {
@@ -164,7 +196,7 @@ impl<'a> Elaborator<'a> {
             return self.error("E0302", format!("there is no op `{op}` yet"), span, "needed here");
         };
         let origin = self.origin(span);
-        match self.frames[depth].graph.apply(op, operands, &attrs, Vec::new(), &origin) {
+        match self.frames[depth].apply(op, operands, &attrs, Vec::new(), &origin) {
             Ok(node) => Ok(graph::Value { node, result: 0 }),
             Err(error) => self.error("E0201", format!("`{}`: {}", op.name, error.message), span, "here"),
         }

@@ -231,6 +231,7 @@ impl<'a> Elaborator<'a> {
             return self.error("E0311", "a param or state has a known shape", ty.span, "`_` and `..` say nothing here");
         };
         let ty_of_slot = graph::Type::new(dtype, shape);
+        self.check_rank(&ty_of_slot, ty.span)?;
         let index = self.members.len();
         let slot = Slot { path: Rc::from(path), kind, ty: ty_of_slot, span, is_named, index };
         Ok(self.add_member(slot, ty, init, env.clone(), None))

@@ -76,11 +76,11 @@ impl<'a> Elaborator<'a> {
                 values.push(self.enter(*wire, span)?);
             }
             let origin = self.origin(span);
-            let graph = &mut self.frame(span)?.graph;
-            let applied = graph.apply(op, &values, &attrs, Vec::new(), &origin);
-            let error = match applied.and_then(|node| Ok((node, graph.open_rooms(node)?))) {
+            let frame = self.frame(span)?;
+            let applied = frame.apply(op, &values, &attrs, Vec::new(), &origin);
+            let error = match applied.and_then(|node| Ok((node, frame.graph.open_rooms(node)?))) {
                 Ok((node, rooms)) => {
-                    let results: Vec<_> = graph.results(node).collect();
+                    let results: Vec<_> = frame.graph.results(node).collect();
                     rooms.into_iter().for_each(|room| self.must_fit(room, span));
                     let mut made: Vec<Value<'a>> = results.iter().map(|value| Value::Wire(self.wire(*value))).collect();
                     return Ok(if made.len() == 1 { made.remove(0) } else { named_results(op, made) });

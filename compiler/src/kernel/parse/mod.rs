@@ -8,6 +8,7 @@ mod header;
 mod statement;
 
 pub use cursor::is_name;
+use tilewright_runtime::program::check::MAX_RANK;
 pub use tilewright_runtime::program::size::ParseError;
 
 use std::collections::HashMap;
@@ -18,7 +19,6 @@ use cursor::Cursor;
 
 /// Blocks inside blocks; schedules nest a dozen.
 const MAX_DEPTH: usize = 64;
-const MAX_RANK: usize = 16;
 
 pub fn parse(text: &str) -> Result<Kernel, ParseError> {
     let mut parser = Parser {

@@ -19,7 +19,7 @@ use super::{
 use crate::error::{ErrorKind, RunError};
 
 /// Axes that a shape may have.
-pub const MAX_RANK: usize = 32;
+pub const MAX_RANK: usize = 64;
 /// How deep control flow may nest.
 pub const MAX_NESTING: usize = 32;
 
