@@ -26,7 +26,7 @@ pub use stages::{
 use crate::codegen::{Arch, Backend, Cache, CodegenError, Progress, Target, compile_cached};
 use crate::diag::suggest;
 use crate::graph::{DType, Model, NamedSize};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, guarded, print};
 use crate::passes::{Calibration, Narrowing, PassError, prepare};
 use crate::plan::PlanError;
 
@@ -143,8 +143,8 @@ fn compile_anew(model: &Model, options: &Options) -> Result<Compiled, CompileErr
     }
     let mut program = planned.program;
     name_sizes(&mut program, model);
-    timed(&mut times.codegen, || add_code(&mut program, &planned.kernels, options))?;
-    let remarks = lowered.remarks.into_iter().chain(planned.remarks).collect();
+    let unproved = timed(&mut times.codegen, || add_code_to_own(&mut program, &planned.kernels, options))?;
+    let remarks = lowered.remarks.into_iter().chain(planned.remarks).chain(unproved).collect();
     Ok(Compiled { program, remarks, times })
 }
 
@@ -170,6 +170,27 @@ fn name_sizes(program: &mut Program, model: &Model) {
             entry.names.push(SizeName { name: name.clone(), size: size.clone() });
         }
     }
+}
+
+/// Adds code for kernels that were made here. One that is not proved to stay in its memory asks at run time, where that is
+/// all that it lacks; what is said of each is returned.
+fn add_code_to_own(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<Vec<String>, CompileError> {
+    let Err(error) = add_code(program, kernels, options) else { return Ok(Vec::new()) };
+    let with_guards: Vec<Option<Kernel>> = kernels.iter().map(guarded).collect();
+    if with_guards.iter().all(Option::is_none) {
+        return Err(error);
+    }
+    let mut remarks = Vec::new();
+    for (declared, guarded) in program.kernels.iter_mut().zip(&with_guards) {
+        if let Some(guarded) = guarded {
+            declared.text = print(guarded);
+            remarks.push(format!("kernel `{}` checks at run time what could not be proved", guarded.name));
+        }
+    }
+    let kernels: Vec<Kernel> =
+        kernels.iter().zip(with_guards).map(|(kernel, guarded)| guarded.unwrap_or_else(|| kernel.clone())).collect();
+    add_code(program, &kernels, options)?;
+    Ok(remarks)
 }
 
 fn add_code(program: &mut Program, kernels: &[Kernel], options: &Options) -> Result<(), CompileError> {

@@ -17,7 +17,7 @@ pub use lower::{TargetDesc, lower};
 pub use parse::{ParseError, parse};
 pub use print::print;
 pub use types::*;
-pub use verify::{Facts, MAX_LOCAL_BYTES, VerifyError, verify};
+pub use verify::{Facts, MAX_LOCAL_BYTES, VerifyError, guarded, verify};
 
 #[cfg(test)]
 mod tests;

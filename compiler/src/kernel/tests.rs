@@ -204,6 +204,24 @@ fn near_misses_are_refused() {
 }
 
 #[test]
+fn what_is_not_proved_is_asked_at_run_time() {
+    let text = "kernel k tile {
+  size N in 1..
+  buffer x: f32[N] read
+  buffer y: f32[N] write
+  grid i in floordiv(N + 15, 16)
+  %0: f32<16> = load x[l0 + 16*i - 1] else 0.0
+  store y[l0 + 16*i], %0
+}
+";
+    let near = parse(text).unwrap_or_else(|error| panic!("{error}"));
+    assert!(verify(&near).is_err());
+    let guarded = guarded(&near).expect("guards are enough").to_string();
+    assert!(guarded.contains("load x[l0 + 16*i - 1] where l0 + 16*i >= 1, l0 + 16*i <= N else 0.0"), "{guarded}");
+    assert!(guarded.contains("store y[l0 + 16*i] where l0 + 16*i < N, %0"), "{guarded}");
+}
+
+#[test]
 fn hostile_text_is_an_error_with_a_place() {
     let nested = format!("kernel k tile {{ {}", "if 1 >= 0 { ".repeat(100_000));
     let cases = [

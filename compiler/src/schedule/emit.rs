@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::body::{Body, Load, Position, Term, TermId};
 use super::{Loops, Reduce};
-use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, round, saturate};
+use crate::graph::{Atom, DType, Dim, Ranges, Scalar, Symbol, round};
 use crate::kernel::{self, Builder, Index, Memory, RandomBits, Value, lane_bounds, lane_symbol};
 
 /// Beyond this, and below its inverse, divisors are scaled before they are inverted.
@@ -130,7 +130,7 @@ impl<'a> Tile<'a> {
                     let wide = b.constant(kernel::Type::new(DType::F32, ones), round(dtype, number.value()));
                     b.cast(wide, dtype)
                 }
-                false => self::number(b, kernel::Type::new(dtype, ones), number.value()),
+                false => b.constant(kernel::Type::new(dtype, ones), number.value()),
             },
             Term::Index(dim) => self.index(b, &dim),
             Term::Test(dims) => self.test(b, &dims),
@@ -318,12 +318,6 @@ impl<'a> Tile<'a> {
     pub fn store(&self, b: &mut Builder, result: Memory, value: Value) {
         b.store(result, self.loops.place(&self.at), self.guards.clone(), value);
     }
-}
-
-/// A constant; integers saturate, so that an infinity stands for the least or the greatest of its type.
-pub fn number(b: &mut Builder, ty: kernel::Type, value: f64) -> Value {
-    let value = if ty.dtype.is_float() { value } else { saturate(ty.dtype, value) as f64 };
-    b.constant(ty, value)
 }
 
 /// Whether a quotient or a remainder in it mentions such a symbol.

@@ -44,6 +44,22 @@ fn is_near(step: i64) -> bool {
     step == -1 || (2..=NEAR).contains(&step.abs())
 }
 
+/// How many instructions read one vector along an axis, roughly: lanes near each other are picked from whole vectors, each
+/// perhaps under a guard.
+pub fn instructions(loops: &Loops, load: &Load, axis: usize, machine: &Machine) -> u64 {
+    let symbol = Loops::symbol(axis);
+    let n_guards = load.guards.iter().filter(|guard| guard.mentions(&symbol)).count() as u64;
+    let near = step(loops, load, axis).and_then(|step| step.as_constant()).filter(|&step| is_near(step));
+    match (stride(loops, load, axis), near) {
+        (Stride::None, _) => 1,
+        (Stride::One, _) => 1 + n_guards,
+        // A thread has one lane.
+        (Stride::Other, _) if machine.is_block() => 1 + n_guards,
+        (Stride::Other, Some(step)) => (1 + step.unsigned_abs()) * if n_guards > 0 { 2 + n_guards } else { 1 },
+        (Stride::Other, None) => machine.lanes * (6 + n_guards),
+    }
+}
+
 pub fn stride(loops: &Loops, load: &Load, axis: usize) -> Stride {
     match step(loops, load, axis) {
         Some(step) if step.is(0) => Stride::None,

@@ -14,7 +14,7 @@ mod parts;
 use rustc_hash::FxHashMap;
 
 use super::body::{Term, TermId};
-use super::emit::{Inverse, Kept, Tile, begin, number};
+use super::emit::{Inverse, Kept, Tile, begin};
 use super::keep::{self, Keep};
 use super::pointwise::{chunk, grid};
 use super::tiles::{Machine, Segment, each_tile, segments};
@@ -290,7 +290,7 @@ impl<'a> Rows<'a> {
         if is(Fault::MaxStartsAtZero) && stage.combine == Scalar::Max {
             return b.constant(Type::new(dtype, [width]), 0.0);
         }
-        number(b, Type::new(dtype, [width]), stage.initial.value())
+        b.constant(Type::new(dtype, [width]), stage.initial.value())
     }
 
     /// Combines one tile of elements with what has been gathered, and stores what is kept of it.
@@ -304,7 +304,7 @@ impl<'a> Rows<'a> {
     /// The same where only the lanes inside take part; the others keep what they have.
     fn partial_step(&self, b: &mut Builder, idx: usize, width: u64, inside: Dim, gathered: Value) -> Value {
         let next = self.step(b, idx, width, vec![inside.clone()], gathered);
-        let (room, zero) = (b.index([width], inside), number(b, Type::new(DType::I64, [width]), 0.0));
+        let (room, zero) = (b.index([width], inside), b.constant(Type::new(DType::I64, [width]), 0.0));
         let takes_part = b.scalar(Scalar::Ge, &[room, zero]);
         b.scalar(Scalar::Select, &[takes_part, next, gathered])
     }

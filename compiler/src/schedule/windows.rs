@@ -9,11 +9,11 @@
 
 use super::Loops;
 use super::body::{Load, Position};
-use super::emit::{Tile, begin, number};
+use super::emit::{Tile, begin};
 use super::order;
 use super::pointwise::chunk;
 use super::reduction::accumulator;
-use super::tiles::{Machine, Segment, each_tile, segments_of};
+use super::tiles::{Machine, RegisterTile, Segment, each_tile, segments_of};
 use crate::graph::Dim;
 use crate::graph::rows::{SHORT_WINDOW, divides};
 use crate::kernel::{Builder, Kernel, Memory, Span, Type, Value, lane};
@@ -21,6 +21,8 @@ use crate::seeded::{Fault, is};
 
 /// Windows of so many points are written out; of larger ones, the loops around the innermost stay.
 const UNROLLED: i64 = 25;
+/// The same where a tile takes at most so many instructions to read.
+const WRITTEN: u64 = 512;
 /// Channels that one item of the grid handles.
 const CHUNK: i64 = 512;
 /// Bytes of the lines that the windows along an axis have in common with those of the next line, and of what all windows
@@ -31,6 +33,9 @@ const LINES_BYTES: i64 = 48 << 10;
 pub struct Plan {
     along: usize,
     lanes: usize,
+    tile: RegisterTile,
+    /// Points that are written out at most.
+    unrolled: i64,
 }
 
 pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
@@ -45,7 +50,24 @@ pub fn find(loops: &Loops, machine: &Machine) -> Option<Plan> {
     let along = (0..loops.axes.len()).rev().find(|&axis| axis != lanes && is_outer(axis) && slides(axis))?;
     // An extent that only a check at entry keeps from being negative has no tiles that are proved to lie inside.
     let extent = &loops.axes[along];
-    (!divides(extent) && loops.ranges.proves_le(&Dim::constant(0), extent)).then_some(Plan { along, lanes })
+    if divides(extent) || !loops.ranges.proves_le(&Dim::constant(0), extent) {
+        return None;
+    }
+    let of_point: u64 = loads.iter().map(|load| order::instructions(loops, load, lanes, machine)).sum();
+    let (tile, unrolled) = tile(points as u64 * of_point, machine);
+    Some(Plan { along, lanes, tile, unrolled })
+}
+
+/// As many windows and vectors together as do not take too much code, and how many points of them are written out; it takes
+/// so many instructions to read one vector of a window.
+fn tile(instructions: u64, machine: &Machine) -> (RegisterTile, i64) {
+    let widest = machine.window_tile();
+    let narrower = [RegisterTile { vectors: 1, ..widest }, RegisterTile { rows: 2, vectors: 1 }];
+    let fits = |tile: &RegisterTile| tile.rows * tile.vectors * instructions <= WRITTEN;
+    match [widest].into_iter().chain(narrower).find(fits) {
+        Some(tile) => (tile, UNROLLED),
+        None => (RegisterTile { rows: 1, vectors: 1 }, if instructions <= WRITTEN { UNROLLED } else { 1 }),
+    }
 }
 
 /// Whether windows that follow each other along an axis lie beside each other, or overlap.
@@ -59,7 +81,7 @@ fn slides(loops: &Loops, load: &Load, axis: usize) -> bool {
 
 pub fn kernel(loops: &Loops, plan: &Plan, machine: &Machine) -> Kernel {
     let (mut b, operands, result) = begin(loops);
-    let tile = machine.window_tile();
+    let tile = plan.tile;
     let few = channels_of_lines(loops, plan, (tile.vectors * machine.lanes) as i64);
     let lanes = &loops.axes[plan.lanes];
     // Few channels pass by all lines before the next ones do.
@@ -164,7 +186,7 @@ impl Windows<'_> {
         let shape = vec![block.width, channels.width];
         let stage = &self.loops.stages[0];
         let dtype = accumulator(self.loops.body.dtype(stage.element));
-        let initial = number(b, Type::new(dtype, shape.clone()), stage.initial.value());
+        let initial = b.constant(Type::new(dtype, shape.clone()), stage.initial.value());
         let loops = self.loops;
         let sum = self.points(b, &loops.inner, initial, &shape, &guards);
         let mut tile = Tile::new(self.loops, self.operands, self.at.clone(), shape, guards);
@@ -182,7 +204,7 @@ impl Windows<'_> {
         };
         let extent = self.loops.axes[axis].clone();
         let points = Dim::product(axes.iter().map(|&axis| &self.loops.axes[axis]));
-        let unroll = points.as_constant().is_some_and(|points| points <= UNROLLED);
+        let unroll = points.as_constant().is_some_and(|points| points <= self.plan.unrolled);
         let span = Span { unroll, ..Span::new(&format!("r{axis}"), 0, extent, 1) };
         b.for_loop(span, &[sum], |b, position, carried| {
             self.at[axis] = position.clone();

@@ -108,6 +108,15 @@ impl Builder {
         self.memory(name, dtype, shape, Scope::Local)
     }
 
+    /// One memory for all that ask by this name.
+    pub fn common_local(&mut self, name: &str, dtype: DType, shape: impl Into<Vec<u64>>) -> Memory {
+        let local = Local { name: name.to_string(), dtype, shape: shape.into(), scope: Scope::Local };
+        match self.kernel.locals.iter().position(|known| *known == local) {
+            Some(known) => Memory::Local(known as u32),
+            None => self.local(local.name, local.dtype, local.shape),
+        }
+    }
+
     /// Memory of one thread, or of all threads of an item.
     pub fn memory(
         &mut self,

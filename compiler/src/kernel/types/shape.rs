@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::graph::DType;
+use crate::graph::{DType, saturate};
 
 /// The element type and the constant shape of a value; an empty shape is a scalar.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,9 +64,9 @@ impl Literal {
         Literal::Int(value.into())
     }
 
-    /// `value` as a literal of the type: a float or an integer.
+    /// `value` as a literal of the type: a float, or the integer next to it that the type has.
     pub fn of(dtype: DType, value: f64) -> Literal {
-        if dtype.is_float() { Literal::float(value) } else { Literal::Int(value as i64) }
+        if dtype.is_float() { Literal::float(value) } else { Literal::Int(saturate(dtype, value)) }
     }
 
     pub fn zero(dtype: DType) -> Literal {

@@ -2,6 +2,7 @@
 
 use super::{Facts, Verifier};
 use crate::graph::{DType, Dim};
+use crate::kernel::Builder;
 use crate::kernel::types::*;
 
 impl Verifier<'_> {
@@ -42,7 +43,7 @@ impl Verifier<'_> {
             match index {
                 Index::Dim(dim) => {
                     self.in_scope(place, dim, shape.len());
-                    self.inside(place, axis, dim, &(extent - further), &facts);
+                    self.inside(place, access, (axis, dim), &(extent - further), &facts);
                 }
                 Index::Value(value) if further > 0 => {
                     self.check(place, false, || format!("{value} does not say where a word lies"));
@@ -56,11 +57,15 @@ impl Verifier<'_> {
         }
     }
 
-    fn inside(&mut self, place: &str, axis: usize, index: &Dim, extent: &Dim, facts: &Facts) {
-        let at_least = facts.proves(index);
-        self.check(place, at_least, || format!("axis {axis}: cannot prove that `{index}` is at least 0"));
-        let below = facts.proves(&(&(extent - index) - &Dim::constant(1)));
-        self.check(place, below, || format!("axis {axis}: cannot prove that `{index}` is below `{extent}`"));
+    fn inside(&mut self, place: &str, access: &Access, (axis, index): (usize, &Dim), extent: &Dim, facts: &Facts) {
+        for (guard, most) in [(index.clone(), None), (Builder::below(index, extent), Some(extent))] {
+            if facts.proves(&guard) {
+                continue;
+            }
+            let bound = most.map_or("at least 0".to_string(), |extent| format!("below `{extent}`"));
+            self.check(place, false, || format!("axis {axis}: cannot prove that `{index}` is {bound}"));
+            self.unproved.entry(access.clone()).or_default().push(guard);
+        }
     }
 
     fn rights(&self, memory: Memory) -> Rights {

@@ -39,6 +39,8 @@ pub use typing::is_primitive;
 
 use std::fmt;
 
+use rustc_hash::FxHashMap;
+
 use super::parse::is_name;
 use super::types::*;
 use crate::graph::{Dim, Symbol};
@@ -69,25 +71,48 @@ impl std::error::Error for VerifyError {}
 
 /// All that is wrong with a kernel, in textual order.
 pub fn verify(kernel: &Kernel) -> Result<(), Vec<VerifyError>> {
-    let mut verifier = Verifier { kernel, scopes: Scopes::new(kernel.values.len()), errors: Vec::new() };
-    verifier.interface();
-    // The statements are judged against the interface, so a broken one would only repeat itself.
-    if verifier.errors.is_empty() {
-        let facts = Facts::of_body(kernel);
-        verifier.block(&kernel.body, &facts);
-        let yields = kernel.body.yields.len();
-        verifier.check("the body", yields == 0, || "it yields values, and nothing takes them".into());
-    }
-    if verifier.errors.is_empty() {
-        verifier.errors = uniform::check(kernel);
-    }
-    if verifier.errors.is_empty() { Ok(()) } else { Err(verifier.errors) }
+    let errors = Verifier::of(kernel).errors;
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The kernel with guards where no proof was found that an index lies within its axis, if that is all that it lacks: lanes
+/// outside do not take part, and the search for proofs gives up on some that are all inside.
+pub fn guarded(kernel: &Kernel) -> Option<Kernel> {
+    let unproved = Verifier::of(kernel).unproved;
+    let mut guarded = kernel.clone();
+    guarded.body.for_each_access(&mut |access| {
+        let guards = unproved.get(access).into_iter().flatten().cloned();
+        access.guards.extend(guards);
+    });
+    (!unproved.is_empty() && verify(&guarded).is_ok()).then_some(guarded)
 }
 
 struct Verifier<'a> {
     kernel: &'a Kernel,
     scopes: Scopes,
     errors: Vec<VerifyError>,
+    /// What has to hold for an access to lie inside, where that was not proved.
+    unproved: FxHashMap<Access, Vec<Dim>>,
+}
+
+impl<'a> Verifier<'a> {
+    /// All that is found out about a kernel.
+    fn of(kernel: &'a Kernel) -> Verifier<'a> {
+        let scopes = Scopes::new(kernel.values.len());
+        let mut verifier = Verifier { kernel, scopes, errors: Vec::new(), unproved: FxHashMap::default() };
+        verifier.interface();
+        // The statements are judged against the interface, so a broken one would only repeat itself.
+        if verifier.errors.is_empty() {
+            let facts = Facts::of_body(kernel);
+            verifier.block(&kernel.body, &facts);
+            let yields = kernel.body.yields.len();
+            verifier.check("the body", yields == 0, || "it yields values, and nothing takes them".into());
+        }
+        if verifier.errors.is_empty() {
+            verifier.errors = uniform::check(kernel);
+        }
+        verifier
+    }
 }
 
 impl Verifier<'_> {

@@ -28,6 +28,10 @@ const INDICES: [Pick; 3] = [Pick::Low(0), Pick::High, Pick::Middle];
 const STARTS: [(Pick, Pick); 2] = [(Pick::Low(LARGE), Pick::High), (Pick::Low(66), Pick::Low(0))];
 const PICKS: [Pick; 5] = [Pick::High, Pick::Low(2), Pick::Low(1), Pick::Middle, Pick::Low(0)];
 const ROUNDS: u32 = 3;
+/// How many points are thrown at random before the search: one of several is often enough.
+const THROWS: u32 = 512;
+/// How far above its least a symbol is thrown at most.
+const SPREADS: [u64; 4] = [8, 80, 640, 5120];
 /// As a power of two. The steps halve, and so reach from `LARGE` down to any offset.
 const LARGEST_STEP: u32 = 13;
 
@@ -76,9 +80,46 @@ fn start(ranges: &Ranges, size: Pick, index: Pick) -> Vec<Pick> {
     ranges.iter().map(|range| if is_far(range) { size } else { index }).collect()
 }
 
-/// A point at which `dim` is negative, sought from a few points by what helps most at one symbol after the other: first
-/// that the guards hold, then that `dim` is small.
+/// A point at which `dim` is negative: one of some that are thrown, or one that is sought from a few points by what helps
+/// most at one symbol after the other: first that the guards hold, then that `dim` is small.
 pub(super) fn refutation(ranges: &Ranges, known: &[Dim], dim: &Dim) -> Option<Point> {
+    thrown(ranges, known, dim).or_else(|| sought(ranges, known, dim))
+}
+
+fn thrown(ranges: &Ranges, known: &[Dim], dim: &Dim) -> Option<Point> {
+    let mut throw = Throw(0x9e37_79b9_7f4a_7c15);
+    let is_negative = |point: &Point, dim: &Dim| point.eval(dim).is_none_or(|value| value < 0);
+    (0..THROWS).find_map(|_| {
+        let picks: Vec<Pick> = ranges.iter().map(|range| throw.pick(is_far(range))).collect();
+        let point = Point::at(ranges, &picks).filter(|point| point.eval(dim).is_some_and(|value| value < 0));
+        point.filter(|point| !known.iter().any(|guard| is_negative(point, guard)))
+    })
+}
+
+/// Numbers that look random and are the same each time: xorshift (Marsaglia, 2003).
+struct Throw(u64);
+
+impl Throw {
+    fn below(&mut self, bound: u64) -> u64 {
+        for (shift, left) in [(13, true), (7, false), (17, true)] {
+            self.0 ^= if left { self.0 << shift } else { self.0 >> shift };
+        }
+        self.0 % bound
+    }
+
+    fn pick(&mut self, is_far: bool) -> Pick {
+        let spread = SPREADS[self.below(if is_far { SPREADS.len() as u64 } else { 2 }) as usize];
+        let offset = Pick::Low(self.below(spread) as i64);
+        match self.below(4) {
+            _ if is_far => offset,
+            0 => offset,
+            1 => INDICES[self.below(INDICES.len() as u64) as usize],
+            _ => Pick::High,
+        }
+    }
+}
+
+fn sought(ranges: &Ranges, known: &[Dim], dim: &Dim) -> Option<Point> {
     let far: Vec<bool> = ranges.iter().map(is_far).collect();
     STARTS.iter().find_map(|&(size, index)| {
         let picks = start(ranges, size, index);

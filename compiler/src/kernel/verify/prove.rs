@@ -260,13 +260,19 @@ impl Search<'_> {
                 Atom::Mod(_, b) => with(&if coefficient < 0 { b - &Dim::constant(1) } else { Dim::constant(0) }),
                 Atom::FloorDiv(_, b) if !self.positive(b, depth) => false,
                 // rest - n·floor(a / b) >= 0 if n·a <= rest·b + b - 1 (n = 1: exactly then), and floor(a / b) + rest >= 0
-                // when a >= -rest·b.
+                // when a >= -rest·b. Of several quotients, all but one are at least the least.
                 Atom::FloorDiv(a, b) if coefficient < 0 && coefficient != i64::MIN => {
                     let most = &(&rest * b) + b;
                     self.not_negative(&(&most - &(&(a * -coefficient) + &Dim::constant(1))), depth)
                 }
                 Atom::FloorDiv(a, b) if coefficient == 1 => self.not_negative(&(&(&rest * b) + a), depth),
-                Atom::FloorDiv(a, _) => coefficient > 0 && self.not_negative(a, depth) && with(&Dim::constant(0)),
+                Atom::FloorDiv(a, _) if coefficient > 0 => {
+                    let least = self.facts.bounds().lower_bound(&whole);
+                    let once = |least: i64| &(&rest + &whole) + &Dim::constant((coefficient - 1).saturating_mul(least));
+                    self.not_negative(a, depth) && with(&Dim::constant(0))
+                        || least.is_some_and(|least| self.not_negative(&once(least), depth))
+                }
+                Atom::FloorDiv(..) => false,
             }
         })
     }
@@ -419,6 +425,13 @@ mod tests {
         f.declare_loop(Symbol::new("r"), &dim("0"), &dim("2*H*W"), 1);
         assert!(f.proves(&dim("H - 1")) && f.proves(&dim("W - 1")));
         assert!(f.proves(&dim("2*H - 1 - floordiv(r, W)")));
+    }
+
+    #[test]
+    fn of_several_quotients_one_meets_what_is_taken_away() {
+        let f = facts(&[("T", "1", ""), ("p", "0", "floordiv(T + 3, 256) - 1"), ("l1", "0", "63")]);
+        assert!(f.proves(&dim("2*floordiv(T + 3, 4) - 2 - 64*p - l1")));
+        assert!(!f.proves(&dim("2*floordiv(T + 3, 4) - 130 - 64*p - l1")));
     }
 
     #[test]

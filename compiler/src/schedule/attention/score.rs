@@ -54,7 +54,7 @@ impl Item<'_> {
         let (at, guards) = self.score_place(row, panel, is_edge);
         let ty = Type::new(plan.dtype, [n_rows, width]);
         let mut sum = b.constant(ty, loops.stages[0].initial.value());
-        Depth::new(loops, i64::MAX).each(b, loops, &at, &mut |b, stretch| {
+        Depth::whole(loops).each(b, loops, &at, &mut |b, stretch| {
             let sums = stretch.each(b, "d", &[sum], &mut |b, at, _, carried| {
                 let mut tile = Tile::new(loops, self.score_operands, at.to_vec(), vec![n_rows, width], guards.clone());
                 let left = tile.value(b, plan.row_factor);

@@ -6,7 +6,7 @@ use super::depth::{Between, Depth, Stretch};
 use super::{FEW_ROWS, FEW_TILES, Plan};
 use crate::graph::Dim;
 use crate::kernel::{Builder, Condition, Memory, Span, Type, Value, lane};
-use crate::schedule::body::Term;
+use crate::schedule::body::{Load, Term};
 use crate::schedule::emit::Tile;
 use crate::schedule::order::{self, Stride};
 use crate::schedule::reduction::Rows;
@@ -18,6 +18,9 @@ use crate::seeded::{Fault, is};
 const OPEN_ROWS: u64 = 8;
 /// Of the rows that an open number leaves over from tiles of at least twice as many, so many are taken at once.
 const SOME_ROWS: i64 = 4;
+
+/// What follows sums takes much code beyond so many instructions, for all vectors of a tile.
+const LONG: u64 = 1024;
 
 /// Of how many equal blocks of rows, which pass by a panel one after the other, this is one, and which.
 #[derive(Clone)]
@@ -126,7 +129,8 @@ impl Block<'_> {
             |b| {
                 // Rows of a panel lie side by side, whatever its width.
                 let rows = self.depth.n_rows as u64;
-                let panel = self.panel.map(|_| b.local(format!("panel{width}"), plan.dtype, [rows, width]));
+                let panel = |_| b.common_local(&format!("panel{width}"), plan.dtype, [rows, width]);
+                let panel = self.panel.map(panel);
                 Block { plan: &plan, width, panel, ..self.clone() }.emit(b, start, true);
                 Vec::new()
             },
@@ -391,7 +395,31 @@ impl Block<'_> {
         sums[0]
     }
 
+    /// What follows the sums of a tile: row by row where it would take much code for all of them.
     pub fn finish(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
+        if n_rows == 1 || self.plan.run.is_some() || !self.is_long(n_rows) {
+            return self.finish_at_once(b, row, n_rows, column_start, guarded, sum);
+        }
+        let (dtype, shape) = (b.type_of(sum).dtype, [self.plan.tile.rows, self.width]);
+        let sums = b.common_local(&format!("sums{}", self.width), dtype, shape);
+        b.store(sums, [lane(0), lane(1)], [], sum);
+        b.for_loop(Span::new("f", 0, n_rows as i64, 1), &[], |b, own, _| {
+            let sum = b.load(sums, [1, self.width], [&(own + &lane(0)), &lane(1)], [], 0.0);
+            self.finish_at_once(b, &(row + own), 1, column_start, guarded, sum);
+            Vec::new()
+        });
+    }
+
+    /// Whether what follows the sums of so many rows would be longer than the sums themselves.
+    fn is_long(&self, n_rows: u64) -> bool {
+        let (roots, lanes) = ([self.loops.stored], self.machine.lanes);
+        let read = |load: &Load| order::instructions(self.loops, load, self.plan.column_axis, self.machine);
+        let reading: u64 = self.loops.body.loads(&roots).into_iter().map(read).sum();
+        let n_vectors = n_rows * self.width.div_ceil(lanes);
+        !self.machine.is_block() && n_vectors * (self.loops.body.work(&roots) + reading) > LONG
+    }
+
+    fn finish_at_once(&self, b: &mut Builder, row: &Dim, n_rows: u64, column_start: &Dim, guarded: bool, sum: Value) {
         let mut at = self.at.clone();
         match (self.plan.run, self.plan.row_axis) {
             (Some(run), Some(places)) => [at[run.lines], at[places]] = run.place(&(&self.row_start + row)),

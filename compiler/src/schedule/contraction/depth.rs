@@ -8,6 +8,8 @@ use crate::schedule::Loops;
 
 /// A loop of at most so many steps is written out.
 const UNROLLED: i64 = 4;
+/// So are nested ones of at most so many steps together: taps of an image, but not those of a volume.
+const UNROLLED_TOGETHER: i64 = 128;
 /// Of a longer one, over the last axis, so many steps are, the first of these numbers that divides it.
 const AT_ONCE: [i64; 2] = [8, 4];
 
@@ -266,13 +268,27 @@ impl Visit<'_, '_, '_> {
         let step = &mut |b: &mut Builder, position: &Dim, carried: &[Value]| step(self, b, &mut at, position, carried);
         match known.filter(|_| rest.is_empty()) {
             Some(known) => some_at_once(b, &name, known, inits, step),
-            None => b.for_loop(Span { unroll: is_short(known), ..Span::new(&name, 0, steps, 1) }, inits, step),
+            None => {
+                let together = known.unwrap_or(i64::MAX).saturating_mul(written_out(rest));
+                let unroll = is_short(known) && together <= UNROLLED_TOGETHER;
+                b.for_loop(Span { unroll, ..Span::new(&name, 0, steps, 1) }, inits, step)
+            }
         }
     }
 }
 
 fn is_short(steps: Option<i64>) -> bool {
     steps.is_some_and(|steps| steps <= UNROLLED)
+}
+
+/// How many steps of the loops inside one are written out in it, if it is written out itself.
+fn written_out(inside: &[(usize, Dim, Dim)]) -> i64 {
+    let Some(((.., last), outer)) = inside.split_last() else { return 1 };
+    let known = last.as_constant().unwrap_or(1);
+    let some = AT_ONCE.into_iter().find(|&some| known > UNROLLED && known % some == 0);
+    let innermost = some.unwrap_or(if is_short(Some(known)) { known } else { 1 });
+    let short = outer.iter().filter_map(|(.., length)| length.as_constant()).filter(|&steps| is_short(Some(steps)));
+    short.fold(innermost.max(1), i64::saturating_mul)
 }
 
 /// A loop that says less often whether it goes on: a core that foresees that otherwise misses the end of many short ones.

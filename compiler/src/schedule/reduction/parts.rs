@@ -3,7 +3,7 @@
 //! Invariant: the numbers of a part follow each other in memory order, and parts are added in order; what no rounding
 //! touches, such as a maximum, is gathered in one go.
 
-use super::{Rows, number};
+use super::Rows;
 use crate::graph::{Dim, Scalar};
 use crate::kernel::{Builder, Span, Value};
 
@@ -90,7 +90,7 @@ impl Rows<'_> {
         sums: &[Value],
         gather: &mut dyn FnMut(&mut Self, &mut Builder, &[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
-        let nothing: Vec<Value> = sums.iter().map(|&sum| number(b, b.type_of(sum).clone(), 0.0)).collect();
+        let nothing: Vec<Value> = sums.iter().map(|&sum| b.constant(b.type_of(sum).clone(), 0.0)).collect();
         let parts = gather(self, b, &nothing);
         sums.iter().zip(parts).map(|(&sum, part)| b.scalar(Scalar::Add, &[sum, part])).collect()
     }

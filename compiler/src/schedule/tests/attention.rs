@@ -174,6 +174,16 @@ fn keys_in_several_tiles() {
     only(&Scores { rows: "N", keys: "N", steps: WINDOW }, "1", 530);
 }
 
+/// Products of rows and keys over as many elements as the call brings.
+#[test]
+fn open_depth() {
+    for (rows, keys) in [("19", "37"), ("16", "1100")] {
+        for steps in [PLAIN, CAUSAL, WINDOW] {
+            check_text(&text(&Scores { rows, keys, steps }, "N", "1"), &[1, 21]);
+        }
+    }
+}
+
 /// Values of more columns than the threads of a block have registers for.
 #[test]
 fn wide_values() {

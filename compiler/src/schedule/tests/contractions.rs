@@ -51,6 +51,30 @@ fn columns_fill_vectors() {
 fn the_last_of_open_columns_fill_what_they_need() {
     check_text(&product("21", "5", "N", "f32", 1, RETURN), &[1, 15, 16, 17, 32, 33, 63, 80], &MACHINES);
     check_text(&product("N", "1030", "N", "f32", 1, RETURN), &[9, 23], &MACHINES[..2]);
+    // In two blocks of rows, the last of which is lower.
+    check_text(&product("128", "64", "N", "f32", 1, RETURN), &[3, 16, 40, 70], &MACHINES);
+}
+
+/// What follows sums in many instructions is done row by row; taps of a volume are not all written out.
+#[test]
+fn code_stays_short() {
+    let steps: String = (2..12).map(|n| format!("%{}: f32[50, 66] = tanh(%{n})\n          ", n + 1)).collect();
+    let long = product("50", "7", "66", "f32", 1, &format!("{steps}{}", RETURN.replace("%2", "%12")));
+    check_text(&long, &[1], &MACHINES);
+    let kernel = |text: &str| {
+        let graph = lowered(text);
+        schedule(&graph, graph.outputs()[0].value.node, &MACHINES[0]).expect("a kernel").to_string()
+    };
+    assert!(kernel(&long).contains("for f in "), "rows are finished one by one");
+    let volume = r#"graph @call(%0 "x": data f32[N, 6, 7, 20, 3], %1 "w": param f32[16, 3, 4, 4, 4]) where N in 1.. {
+          %2: f32[N, 3, 4, 17, 16] = convolve(%0, %1) {channels_last = true}
+          return %2 "y": data
+        }"#;
+    check_text(volume, &[2], &MACHINES);
+    let taps = |line: &&str| line.contains(" in 0..4 ");
+    let kernel = kernel(volume);
+    let unrolled: Vec<bool> = kernel.lines().filter(taps).map(|line| line.contains("unroll")).collect();
+    assert_eq!(unrolled[..3], [false, true, true], "{kernel}");
 }
 
 #[test]

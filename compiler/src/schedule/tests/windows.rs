@@ -56,6 +56,39 @@ fn convolutions_of_narrow_groups() {
     }
 }
 
+/// Whatever lies outside is the least of its type.
+#[test]
+fn the_largest_of_integers_at_the_edges() {
+    for dtype in ["i64", "i32", "u32", "i8", "u8"] {
+        let text = format!(
+            r#"graph @call(%0 "x": data {dtype}[N, 6, 6, 19]) where N in 1.. {{
+              %1: {dtype}[N, 6, 6, 19] = window(%0) {{combine = "max", size = [3, 3], low = [1, 1], high = [1, 1], channels_last = true}}
+              return %1 "y": data
+            }}"#
+        );
+        check_windows(&text, 2);
+    }
+}
+
+/// Lanes that are picked from several vectors, some of them outside, take much code, so that fewer are computed at once.
+#[test]
+fn strided_windows_along_open_lines() {
+    for (stride, dilation, kernel) in [(3, 2, 5), (2, 1, 3), (3, 1, 7)] {
+        let reach = dilation * (kernel - 1) + 1;
+        let (rows, columns) = ((23 - reach) / stride + 1, format!("floordiv(N + {}, {stride}) + 1", 4 - reach));
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[3, 20, N], %1 "w": data f32[3, {kernel}, {kernel}]) where N in {reach}.. {{
+              %2: f32[1, 3, 20, N] = reshape(%0) {{shape = [1, 3, 20, N]}}
+              %3: f32[3, 1, {kernel}, {kernel}] = reshape(%1) {{shape = [3, 1, {kernel}, {kernel}]}}
+              %4: f32[1, 3, {rows}, {columns}] = convolve(%2, %3) {{stride = [{stride}, {stride}], low = [3, 2], high = [0, 2], dilation = [{dilation}, {dilation}], groups = 3}}
+              return %4 "y": data
+            }}"#
+        );
+        let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+        [reach, 23, 101].into_iter().for_each(|n| check_graph(&graph, n, &MACHINES));
+    }
+}
+
 #[test]
 fn open_sizes_and_pooling() {
     check_windows(
