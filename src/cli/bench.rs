@@ -121,7 +121,7 @@ struct Compiled {
 }
 
 fn compiled(args: &Args) -> Result<Compiled, Failure> {
-    let loaded = args.source.load(args.entry.as_slice())?;
+    let loaded = args.source.load_one(args.entry.as_deref())?;
     let entry = loaded.entry(args.entry.as_deref())?;
     let mut options = args.compilation.options(vec![entry.clone()])?;
     args.calibrate.check(&args.compilation)?;

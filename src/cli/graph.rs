@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let loaded = args.source.load(args.entry.as_slice())?;
+    let loaded = args.source.load_one(args.entry.as_deref())?;
     let name = loaded.entry(args.entry.as_deref())?;
     let Some(entry) = loaded.model.entry(&name) else { return Ok(()) };
     let graph = match args.optimized {

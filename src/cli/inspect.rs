@@ -201,7 +201,7 @@ impl View<'_> {
             "macs": self.number(&self.macs("")), "macs_formula": self.macs("").to_string(),
             "activation_bytes": self.costs.activation_bytes,
             "entries": self.model.entries.iter().map(|graph| graph.name.as_str()).collect::<Vec<_>>(),
-            "states": self.model.states.iter().map(|member| member.path.as_str()).collect::<Vec<_>>(),
+            "states": self.model.states.iter().map(weight_json).collect::<Vec<_>>(),
             "weights": self.model.learned().map(weight_json).collect::<Vec<_>>(),
             "tree": self.module_json(&self.model.tree), "stays_wide": self.wide,
         })

@@ -55,6 +55,15 @@ impl Source {
         Ok(Loaded { model, spec: Some(spec) })
     }
 
+    /// The model for one entry. Where none is named and not all can be read, `call` alone may be.
+    pub fn load_one(&self, name: Option<&str>) -> Result<Loaded, Failure> {
+        let named: Vec<String> = name.into_iter().map(str::to_string).collect();
+        match self.load(&named) {
+            Err(failure) if name.is_none() => self.load(&["call".to_string()]).map_err(|_| failure),
+            loaded => loaded,
+        }
+    }
+
     pub fn choice(&self) -> Choice {
         Choice {
             model: self.model.clone(),

@@ -58,6 +58,8 @@ const SIGNS: &[Habit] = &[
     habit("~", Value, Some("-"), "`~` is not an operator", "write `not`"),
     habit("@", Value, Some("*"), "`@` is not an operator", "write `einsum(\"i k, k j -> i j\", a, b)`"),
     habit("===", Value, Some("=="), "`===` is not an operator", "write `==`"),
+    habit("<<", Value, Some("*"), "`<<` is not an operator", "write `shl(x, 2)`"),
+    habit(">>", Value, Some("/"), "`>>` is not an operator", "write `shr(x, 2)`"),
     habit("<>", Value, Some("!="), "`<>` is not an operator", "write `!=`"),
     habit(":=", Value, Some("="), "`:=` binds nothing here", "write `let x = …` to bind, `x = …` to rebind"),
     habit("+=", Value, Some("="), "there is no `+=`", "write `x = x + …`, or `x <- x + …` for a state"),

@@ -73,6 +73,8 @@ const OPERATORS: &[(&str, Kind)] = &[
     ("=>", Kind::Foreign),
     ("::", Kind::Foreign),
     ("<>", Kind::Foreign),
+    ("<<", Kind::Foreign),
+    (">>", Kind::Foreign),
     ("!", Kind::Foreign),
     ("@", Kind::Foreign),
     ("&", Kind::Foreign),

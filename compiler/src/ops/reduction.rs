@@ -73,7 +73,7 @@ fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     if wants_bool != (x.dtype == DType::Bool) {
         let (wanted, help) = match wants_bool {
             true => ("booleans", "compare it with something: `x != 0`"),
-            false => ("numbers", "cast it: as `i64(x)`, each that is true counts as one"),
+            false => ("numbers", "`any(x)` and `all(x)` are of booleans; in `i64(x)` each that is true counts as one"),
         };
         return Err(OpError::operand(0, format!("`{}` takes {wanted}, found {x}", call.op.name)).help(help));
     }

@@ -19,6 +19,10 @@ pub static OP: OpDef = OpDef {
 
 fn infer(call: &Call) -> Result<Vec<Type>, OpError> {
     let (x, shape) = (call.operand(0), call.attrs.dims("shape"));
+    if let Some(size) = shape.iter().find(|size| size.as_constant().is_some_and(|size| size < 0)) {
+        let error = OpError::attr("shape", format!("a size is never negative, and this is {size}"));
+        return Err(error.help("what other frameworks work out of a -1 is written here, as `[B, N / 2]`"));
+    }
     let (from, to) = (x.n_elements(), Dim::product(&shape));
     if !call.same_size(&from, &to) {
         let (old, new) = (Shape(&x.shape), Shape(&shape));

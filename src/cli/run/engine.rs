@@ -41,7 +41,7 @@ pub fn open(args: &Args, compilation: &Compilation) -> Result<Opened, Failure> {
     if !is_spec(&args.source.file) && !is_graph(&args.source.file) {
         return open_program(args, compilation, &args.source.file);
     }
-    let loaded = args.source.load(args.entry.as_slice())?;
+    let loaded = args.source.load_one(args.entry.as_deref())?;
     let entry = loaded.entry(args.entry.as_deref())?;
     match compilation.interprets() {
         true => interpreter(args, compilation, loaded, entry),

@@ -30,6 +30,9 @@ static OPERATORS: &[(BinaryOp, Scalar)] = &[
     (BinaryOp::Power, Scalar::Pow),
 ];
 
+/// Of integers of 64 bits, higher powers of two are zero.
+const MAX_POWER: i64 = 64;
+
 impl<'a> Elaborator<'a> {
     pub fn elementwise(&mut self, op: BinaryOp, operands: [Operand<'a>; 2], span: Span) -> Outcome<Value<'a>> {
         if op == BinaryOp::Power
@@ -41,10 +44,10 @@ impl<'a> Elaborator<'a> {
         self.apply_scalar(scalar, operands.to_vec(), span)
     }
 
-    /// `x ^ 2` is a product, for integers too.
+    /// `x ^ 2` is a product; so are all powers of integers.
     fn small_power(&mut self, operands: &[Operand<'a>; 2], span: Span) -> Option<Outcome<Value<'a>>> {
         let [(base, base_span), (exponent, _)] = operands;
-        let power = exponent.as_number().and_then(whole).filter(|power| (1..=4).contains(power))?;
+        let power = exponent.as_number().and_then(whole)?;
         if !base.is_tensor() {
             return None;
         }
@@ -52,7 +55,7 @@ impl<'a> Elaborator<'a> {
             Ok(wire) => wire,
             Err(poisoned) => return Some(Err(poisoned)),
         };
-        let square = |this: &mut Self, a: Wire, b: Wire| -> Outcome<Wire> {
+        let multiply = |this: &mut Self, a: Wire, b: Wire| -> Outcome<Wire> {
             let flexible = wire.flexible;
             this.emit("mul", &[a, b], Attrs::none(), span).map(|made| Wire {
                 flexible,
@@ -60,10 +63,20 @@ impl<'a> Elaborator<'a> {
                 ..made
             })
         };
+        let most = if self.type_of(wire).dtype.is_int() { MAX_POWER } else { 4 };
+        if !(1..=most).contains(&power) {
+            return None;
+        }
+        // By squares, for each binary digit behind the first.
         let mut product = wire;
-        for _ in 1..power {
-            product = match square(self, product, wire) {
-                Ok(product) => product,
+        for digit in (0..power.ilog2()).rev() {
+            let squared = multiply(self, product, product);
+            let next = match squared {
+                Ok(squared) if power >> digit & 1 == 1 => multiply(self, squared, wire),
+                squared => squared,
+            };
+            product = match next {
+                Ok(next) => next,
                 Err(poisoned) => return Some(Err(poisoned)),
             };
         }
@@ -143,6 +156,15 @@ impl<'a> Elaborator<'a> {
                 Ok(Wire { flexible: true, ..wire })
             }
             Value::Draw(draw) => self.draw(draw, &Type::new(dtype, shape.to_vec()), span),
+            Value::Constant(tensor) if tensor.dtype.is_float() && dtype.is_float() => {
+                self.rounded_constant(&tensor, dtype, span)
+            }
+            Value::Constant(tensor) if tensor.dtype.is_float() => {
+                let diagnostic = Diagnostic::error("E0206", format!("{dtype} and {} do not mix", tensor.dtype))
+                    .at(span, format!("the other operand is {dtype}"))
+                    .help("`float(x)` casts a tensor to the model's float type");
+                Err(self.report(diagnostic))
+            }
             value => {
                 let wire = self.tensor(value, span)?;
                 match self.type_of(wire).dtype == dtype {
@@ -161,7 +183,7 @@ impl<'a> Elaborator<'a> {
                 Value::Int(_) | Value::Size(_) => Some(DType::I64),
                 Value::Float(_) | Value::Ratio(..) | Value::Draw(_) => Some(DType::Real),
                 Value::Bool(_) => Some(DType::Bool),
-                Value::Constant(tensor) if tensor.dtype.is_int() => Some(tensor.dtype),
+                Value::Constant(tensor) if tensor.dtype != DType::Bool => Some(tensor.dtype),
                 Value::Wire(wire) if wire.flexible => Some(self.type_of(*wire).dtype),
                 Value::Wire(_) | Value::Slot(_) | Value::Constant(_) => None,
                 other => return Err(self.wanted("a tensor or a number", &other.clone(), *at)),

@@ -3,6 +3,8 @@
 //! Invariant: none of them is a name of the language.
 
 const NAMES: &[(&[&str], &str)] = &[
+    (&["cast", "astype"], "`f32(x)`, or another element type"),
+    (&["broadcast", "broadcast_to"], "`expand(x[new], 4)`, or let `x + y` stretch what is one long"),
     (&["transpose", "swapaxes", "movedim"], r#"`rearrange(x, "m n -> n m")`"#),
     (&["view", "flatten"], r#"`rearrange(x, "b c h w -> b (c h w)")`, or `reshape(x, [M, N])`"#),
     (&["unsqueeze", "expand_dims"], "`x[:, new]`"),

@@ -6,7 +6,7 @@ use super::Elaborator;
 use super::report::{Outcome, Reports};
 use super::value::{Value, Wire, whole};
 use crate::diag::{Diagnostic, Span};
-use crate::graph::{Attrs, DType, OpError, Shape, Tensor, Type, exact_float};
+use crate::graph::{Attrs, DType, OpError, Shape, Tensor, Type, exact_float, round};
 use crate::ops;
 
 /// Elements of one constant.
@@ -52,6 +52,13 @@ impl<'a> Elaborator<'a> {
     pub fn cast(&mut self, wire: Wire, to: DType, span: Span) -> Outcome<Wire> {
         let made = self.emit("cast", &[wire], Attrs::none().with("to", to), span)?;
         Ok(Wire { new_axes: wire.new_axes, ..made })
+    }
+
+    /// A constant of floats in the type that it is wanted in: rounded once.
+    pub fn rounded_constant(&mut self, tensor: &Tensor, dtype: DType, span: Span) -> Outcome<Wire> {
+        let elements = tensor.as_floats().into_iter().flatten().map(|&element| round(dtype, element));
+        let typed = Tensor::floats(dtype, tensor.shape.clone(), elements.collect());
+        self.emit("constant", &[], Attrs::none().with("value", Arc::new(typed)), span)
     }
 
     /// Any value that can be a tensor, as one; numbers in the type that suits them.

@@ -177,16 +177,19 @@ impl<'a> Elaborator<'a> {
             }
             Value::List(items) if !items.is_empty() => self.pick_places(&value, size, place.span),
             value if value.is_tensor() => {
-                let wire = self.tensor(value.clone(), place.span)?;
+                let mut wire = self.tensor(value.clone(), place.span)?;
                 let ty = self.type_of(wire);
-                if ty.dtype != DType::I64 {
-                    let diagnostic = Diagnostic::error("E0206", format!("an index is i64, and this is {}", ty.dtype))
-                        .at(place.span, format!("{ty} here"))
-                        .help(if ty.dtype == DType::Bool {
-                            "`select(mask, a, b)` chooses by a mask"
-                        } else {
-                            "cast it: `i64(…)`"
-                        });
+                if ty.dtype.is_int() && ty.dtype != DType::I64 {
+                    wire = self.cast(wire, DType::I64, place.span)?;
+                } else if ty.dtype != DType::I64 {
+                    let diagnostic =
+                        Diagnostic::error("E0206", format!("an index is an integer, and this is {}", ty.dtype))
+                            .at(place.span, format!("{ty} here"))
+                            .help(if ty.dtype == DType::Bool {
+                                "`select(mask, a, b)` chooses by a mask"
+                            } else {
+                                "cast it: `i64(…)`"
+                            });
                     return Err(self.report(diagnostic));
                 }
                 Ok(if ty.rank() == 0 { Pick::Run(wire, place.span) } else { Pick::Gather(wire, place.span) })
@@ -220,7 +223,9 @@ impl<'a> Elaborator<'a> {
             };
         }
         let [low, high] = bounds;
-        self.in_range(&low, &high, size, span, &format!("{low}:{high}"))?;
+        let (written, from_start) = (self.text(span), format!("{low}:{high}"));
+        let known = if written == from_start { written } else { format!("`{written}`, which is {from_start},") };
+        self.in_range(&low, &high, size, span, &known)?;
         Ok(Pick::Slice(low, high))
     }
 

@@ -142,6 +142,10 @@ impl<'a> Elaborator<'a> {
         let mut diagnostic = Diagnostic::error("E0301", format!("nothing here is called `{name}`"))
             .at(span, "unknown name")
             .did_you_mean(suggestion);
+        let is_planned = builtins::PLANNED.contains(&name);
+        if is_planned && suggestion.is_none() {
+            diagnostic = diagnostic.with_note(format!("`{name}` is planned and not there yet"));
+        }
         if let Some(written) = written {
             diagnostic = diagnostic.help(format!("write {written}"));
         } else if suggestion.is_none() {
@@ -149,8 +153,6 @@ impl<'a> Elaborator<'a> {
                 diagnostic = diagnostic.help(format!("`{name}` is known within `fn {function}` only: compute there"));
             } else if let Some(part) = self.prelude_with(name) {
                 diagnostic = diagnostic.help(format!("write `use {part} {{ {name} }}` at the top of the file"));
-            } else if builtins::PLANNED.contains(&name) {
-                diagnostic = diagnostic.with_note(format!("`{name}` is planned and not there yet"));
             } else if of_module {
                 diagnostic =
                     diagnostic.help(format!("define `module {name}` here, or write `use ./file {{ {name} }}`"));

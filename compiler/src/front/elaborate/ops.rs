@@ -8,7 +8,7 @@ use super::config::rounded;
 use super::report::Outcome;
 use super::value::{Field, Value, Wire};
 use crate::diag::{Diagnostic, Span};
-use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar, exact_float};
+use crate::graph::{Attr, AttrDef, AttrKind, Attrs, DType, Default, Dim, OpDef, Operands, Scalar, Type, exact_float};
 
 /// Ops that specs write in other ways.
 static HIDDEN: &[&str] = &[
@@ -305,6 +305,12 @@ impl<'a> Elaborator<'a> {
             (Value::Int(_), DType::I64) => Ok(arg.value.clone()),
             (Value::Float(number), DType::I64) => Ok(Value::Int(*number as i64)),
             (Value::Bool(truth), DType::I64) => Ok(Value::Int(i64::from(*truth))),
+            (Value::Float(number), dtype) if dtype.is_float() => {
+                self.number(*number, &Type::scalar(dtype), arg.span).map(Value::Wire)
+            }
+            (Value::Constant(tensor), dtype) if tensor.dtype.is_float() && dtype.is_float() => {
+                self.rounded_constant(tensor, dtype, arg.span).map(Value::Wire)
+            }
             (value, _) => {
                 let wire = self.tensor(value.clone(), arg.span)?;
                 match self.type_of(wire).dtype == dtype {

@@ -210,6 +210,14 @@ impl<'a> Elaborator<'a> {
             return Err(self.unknown_size(name, env));
         }
         let value = self.eval(expr, env)?;
+        if value.is_tensor()
+            && let ExprKind::Name(name) = &expr.kind
+            && env.instance.as_ref().is_some_and(|instance| instance.names.borrow().contains_key(name.text.as_str()))
+        {
+            let message = format!("`{}` is a tensor here, and hides the config of that name", name.text);
+            let diagnostic = Diagnostic::error("E0403", message).at(expr.span, "no size depends on data");
+            return Err(self.report(diagnostic.help("give the parameter another name")));
+        }
         self.size_of(&value, expr.span)
     }
 

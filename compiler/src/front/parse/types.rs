@@ -9,6 +9,7 @@ use super::build::{Builder, Built, Parts, Stop};
 use super::grammar::Rule;
 use crate::diag::{Diagnostic, suggest};
 use crate::front::ast::*;
+use crate::graph::DType;
 
 impl Builder<'_> {
     /// From a `ty`, or the same inside a list.
@@ -76,11 +77,16 @@ impl Builder<'_> {
                 .help(format!("a tensor type has a shape: `{shown}[B, N]`, or `{shown}[]` for one number"));
         } else {
             let words = TYPE_WORDS.iter().map(|(word, _)| *word);
-            let near = other_name(shown).or_else(|| suggest(shown, words.chain(DTYPES.iter().copied())));
+            let is_absent = ABSENT.contains(&shown.as_str());
+            let near = || other_name(shown).or_else(|| suggest(shown, words.chain(DTYPES.iter().copied())));
+            let known: Vec<&str> = DTYPES.iter().copied().filter(|name| DType::from_name(name).is_some()).collect();
             diagnostic = diagnostic
                 .at(name.span, "not a type")
-                .did_you_mean(near)
-                .with_note("types are `int float bool str fn module list tree`, shapes such as `[B, N]` or `i64[B]`, and tuples of types");
+                .did_you_mean(if is_absent { None } else { near() })
+                .with_note(match is_absent {
+                    true => format!("element types are `{}`", known.join(" ")),
+                    false => "types are `int float bool str fn module list tree`, shapes such as `[B, N]` or `i64[B]`, and tuples of types".to_string(),
+                });
         }
         self.report(diagnostic);
         let kind = TypeKind::Tensor { dtype: None, dims: Vec::new() };
@@ -92,6 +98,9 @@ fn word(text: &str) -> Option<TypeKind> {
     let row = TYPE_WORDS.iter().find(|(word, _)| *word == text)?;
     Some(row.1.clone())
 }
+
+/// Element types of others, which no type here stands for.
+const ABSENT: &[&str] = &["i16", "u16", "u64", "i128", "u128", "i4", "u4", "f128", "int16", "uint16", "uint64"];
 
 /// What other languages call the types of this one.
 fn other_name(name: &str) -> Option<&'static str> {

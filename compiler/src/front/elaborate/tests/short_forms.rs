@@ -142,3 +142,17 @@ fn functions_stand_among_members() {
     assert!(model.entry("call").expect("the entry exists").to_string().contains("exp("));
     assert!(model.entry("slope").is_some() && model.entry("both").is_some());
 }
+
+#[test]
+fn constants_take_the_type_that_they_meet() {
+    let entry = |body: &str| {
+        let text = format!("model M() {{ fn call(x: f64[2], n: i64[2], at: i32[3]) {{ {body} }} }}");
+        model(&text_of(&text), "M", &Options::default()).entry("call").expect("the entry exists").to_string()
+    };
+    for body in ["x + tensor([0.1, 0.2])", "x + f64(tensor([0.1, 0.2]))", "x + f64(0.1)"] {
+        let graph = entry(body);
+        assert!(graph.contains("0.1") && graph.contains("f64") && !graph.contains("= cast("), "{graph}");
+    }
+    assert_eq!(entry("n ^ 13").matches("= mul(").count(), 5, "by squares");
+    assert!(entry("x[at]").contains("= cast("), "a place is an i64");
+}
