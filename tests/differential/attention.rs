@@ -23,6 +23,7 @@ fn attention(garden: &mut Garden, sampler: &mut Sampler) -> Option<Vec<Value>> {
     let rows = size(sampler, garden);
     let keys = if sampler.flip() { rows.clone() } else { size(sampler, garden) };
     let [batch, depth, width] = [sampler.int(1, 3), sampler.int(1, 9), sampler.int(1, 9)].map(Dim::constant);
+    let depth = garden.open_size(sampler).filter(|_| sampler.int(0, 3) == 0).unwrap_or(depth);
     let dtype = *sampler.pick(&[DType::Real, DType::F32]);
     let mut make = |garden: &mut Garden, shape: [&Dim; 3]| {
         let ty = Type::new(dtype, shape.map(Dim::clone).to_vec());

@@ -11,7 +11,7 @@ use tilewright::compiler::graph::{
 };
 use tilewright::compiler::ops;
 
-use super::{SYMBOLS, Sizes, attention, images, motifs, regions, rows, values};
+use super::{SYMBOLS, Sizes, attention, images, motifs, products, regions, rows, values};
 
 /// Ops that rewrites look for, taken more often than the others.
 const FAVOURITES: &[&str] = &[
@@ -91,6 +91,7 @@ impl Garden {
                 2 => _ = attention::grow(self, sampler),
                 3 => _ = images::grow(self, sampler),
                 4..7 => _ = motifs::grow(self, sampler),
+                7 => _ = products::grow(self, sampler),
                 _ => _ = self.grow_from_table(sampler),
             }
         }

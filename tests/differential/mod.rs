@@ -16,6 +16,7 @@ pub mod images;
 pub mod machine;
 pub mod motifs;
 pub mod noise;
+pub mod products;
 pub mod regions;
 pub mod rewrite;
 pub mod rows;

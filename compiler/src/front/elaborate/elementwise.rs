@@ -47,7 +47,8 @@ impl<'a> Elaborator<'a> {
     /// `x ^ 2` is a product; so are all powers of integers.
     fn small_power(&mut self, operands: &[Operand<'a>; 2], span: Span) -> Option<Outcome<Value<'a>>> {
         let [(base, base_span), (exponent, _)] = operands;
-        let power = exponent.as_number().and_then(whole)?;
+        let most = if self.dtype_of(base).is_int() { MAX_POWER } else { 4 };
+        let power = exponent.as_number().and_then(whole).filter(|power| (1..=most).contains(power))?;
         if !base.is_tensor() {
             return None;
         }
@@ -63,10 +64,6 @@ impl<'a> Elaborator<'a> {
                 ..made
             })
         };
-        let most = if self.type_of(wire).dtype.is_int() { MAX_POWER } else { 4 };
-        if !(1..=most).contains(&power) {
-            return None;
-        }
         // By squares, for each binary digit behind the first.
         let mut product = wire;
         for digit in (0..power.ilog2()).rev() {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
+use tilewright_runtime::program::check;
 
 use super::Elaborator;
 use super::report::Outcome;
@@ -17,7 +18,6 @@ use crate::diag::{Diagnostic, Span};
 use crate::front::ast::DeclareKind;
 use crate::graph::{self, Attrs, Graph, NodeId, OpDef, OpError, Origin, Ranges, Role, Type};
 use crate::ops;
-use tilewright_runtime::program::check;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
