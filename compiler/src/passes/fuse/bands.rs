@@ -44,7 +44,7 @@ pub fn join(survey: &Survey, groups: &mut FxHashMap<NodeId, Group>, context: &Co
         let Some(first) = groups.get(&window.value.node).filter(|first| is_contraction(survey, first)) else {
             continue;
         };
-        let is_made_for_it = first.before.is_none() && window.is_only_reader(survey);
+        let is_made_for_it = first.before.is_none() && window.is_only_reader(survey, groups);
         let tile = is_made_for_it.then(|| window.tile(panel_width(survey, first), context.threads));
         let Some(tile) = tile.flatten() else { continue };
         let (Some(first), Some(group)) = (groups.remove(&window.value.node), groups.get_mut(&root)) else { continue };
@@ -120,8 +120,11 @@ impl Window {
         windows.next()
     }
 
-    fn is_only_reader(&self, survey: &Survey) -> bool {
-        survey.n_uses(self.value.node) == 1 && !survey.is_output(self.value.node)
+    /// One node reads the value, and is in one group alone: some are computed in several.
+    fn is_only_reader(&self, survey: &Survey, groups: &FxHashMap<NodeId, Group>) -> bool {
+        let reads = |group: &&Group| group.operands(survey.graph).contains(&self.value);
+        let is_read_once = || groups.values().filter(reads).count() == 1;
+        survey.n_uses(self.value.node) == 1 && !survey.is_output(self.value.node) && is_read_once()
     }
 
     /// The best cut of the result, if one is good.
