@@ -190,11 +190,7 @@ pub fn check_float(call: &crate::graph::Call, idx: usize) -> Result<(), OpError>
         true => Ok(()),
         false => {
             let message = format!("`{}` takes floats and `{name}` is {ty}", call.op.name);
-            let help = match call.op.name {
-                "relu" => "for integers write `max(x, 0)`",
-                _ => "cast it to a float first",
-            };
-            Err(OpError::operand(idx, message).help(help))
+            Err(OpError::operand(idx, message).help("cast it to a float first"))
         }
     }
 }

@@ -49,6 +49,10 @@ impl Point {
         dim.eval(&|symbol| self.0.iter().rev().find(|(other, _)| other == symbol).map(|&(_, value)| value))
     }
 
+    fn satisfies(&self, known: &[Dim]) -> bool {
+        known.iter().all(|guard| self.eval(guard).is_some_and(|value| value >= 0))
+    }
+
     fn pick(&self, range: &Range, pick: Pick) -> Option<i64> {
         let low = self.eval(&range.low)?;
         let high = match &range.high {
@@ -72,7 +76,7 @@ fn is_far(range: &Range) -> bool {
 pub(super) fn allowed(ranges: &Ranges, known: &[Dim]) -> Vec<Point> {
     let shared = SIZES.iter().flat_map(|&size| INDICES.map(|index| start(ranges, size, index)));
     let points = shared.filter_map(|picks| Point::at(ranges, &picks));
-    points.filter(|point| known.iter().all(|guard| point.eval(guard).is_some_and(|value| value >= 0))).collect()
+    points.filter(|point| point.satisfies(known)).collect()
 }
 
 /// One pick for all sizes and one for all indices.
@@ -88,11 +92,10 @@ pub(super) fn refutation(ranges: &Ranges, known: &[Dim], dim: &Dim) -> Option<Po
 
 fn thrown(ranges: &Ranges, known: &[Dim], dim: &Dim) -> Option<Point> {
     let mut throw = Throw(0x9e37_79b9_7f4a_7c15);
-    let is_negative = |point: &Point, dim: &Dim| point.eval(dim).is_none_or(|value| value < 0);
     (0..THROWS).find_map(|_| {
         let picks: Vec<Pick> = ranges.iter().map(|range| throw.pick(is_far(range))).collect();
-        let point = Point::at(ranges, &picks).filter(|point| point.eval(dim).is_some_and(|value| value < 0));
-        point.filter(|point| !known.iter().any(|guard| is_negative(point, guard)))
+        let refutes = |point: &Point| point.eval(dim).is_some_and(|value| value < 0) && point.satisfies(known);
+        Point::at(ranges, &picks).filter(refutes)
     })
 }
 

@@ -285,10 +285,14 @@ fn is_short(steps: Option<i64>) -> bool {
 fn written_out(inside: &[(usize, Dim, Dim)]) -> i64 {
     let Some(((.., last), outer)) = inside.split_last() else { return 1 };
     let known = last.as_constant().unwrap_or(1);
-    let some = AT_ONCE.into_iter().find(|&some| known > UNROLLED && known % some == 0);
-    let innermost = some.unwrap_or(if is_short(Some(known)) { known } else { 1 });
+    let innermost = at_once(known).unwrap_or(if is_short(Some(known)) { known } else { 1 });
     let short = outer.iter().filter_map(|(.., length)| length.as_constant()).filter(|&steps| is_short(Some(steps)));
     short.fold(innermost.max(1), i64::saturating_mul)
+}
+
+/// How many steps of a longer loop are written out, if any.
+fn at_once(steps: i64) -> Option<i64> {
+    AT_ONCE.into_iter().find(|&some| steps > UNROLLED && steps % some == 0)
 }
 
 /// A loop that says less often whether it goes on: a core that foresees that otherwise misses the end of many short ones.
@@ -299,7 +303,7 @@ fn some_at_once(
     inits: &[Value],
     step: &mut dyn FnMut(&mut Builder, &Dim, &[Value]) -> Vec<Value>,
 ) -> Vec<Value> {
-    let Some(some) = AT_ONCE.into_iter().find(|&some| steps > UNROLLED && steps % some == 0) else {
+    let Some(some) = at_once(steps) else {
         return b.for_loop(Span { unroll: is_short(Some(steps)), ..Span::new(name, 0, steps, 1) }, inits, step);
     };
     b.for_loop(Span::new(&format!("{name}s"), 0, steps / some, 1), inits, |b, round, carried| {
