@@ -77,8 +77,8 @@ impl Lower<'_> {
     }
 
     fn transcendental(&mut self, scalar: Scalar, operands: &[Value], dtype: DType) -> Value {
-        if dtype == DType::F32
-            && let Some(Expansion { expand, .. }) = approximate::expansion(scalar, self.target)
+        if matches!(dtype, DType::F32 | DType::F64)
+            && let Some(Expansion { expand, .. }) = approximate::expansion(scalar, dtype, self.target)
         {
             return expand(self, operands);
         }

@@ -15,6 +15,8 @@ use crate::seeded::{Fault, is};
 const ROWS_AT_ONCE: u64 = 2;
 /// Tiles of scores of more work, in additions, are not written out one after the other: that only takes longer to compile.
 const UNROLLED: u64 = 32;
+/// The largest rounding of a shift that a power bears.
+const ROUGH: f64 = 64.0;
 /// The power of two by which exponents are less that would else be beyond all numbers, as in a row that a mask of the lowest
 /// number covers: neighbours among numbers so large still differ by so much that only equal ones count.
 const BEYOND: f64 = -24.0;
@@ -156,20 +158,27 @@ impl Item<'_> {
     }
 
     /// What makes exponents of the scores of a row with this largest one. One rounding of the largest for the whole row: the
-    /// mixture and its sum have it in common.
+    /// mixture and its sum have it in common. Where that is too much, the scale is a power of two alone, so that products
+    /// are exact and equal scores differ by nothing; others are then so far apart that they count for nothing anyway.
     fn scale_and_shift(&self, b: &mut Builder, largest: Value) -> (Value, Value) {
         let ty = b.type_of(largest).clone();
         let factor = self.of.power().factor;
-        let [negative, infinity] = [-factor, f64::INFINITY].map(|number| b.constant(ty.clone(), number));
-        let shift = b.scalar(Scalar::Mul, &[largest, negative]);
-        let size = b.scalar(Scalar::Abs, &[shift]);
-        let is_beyond = b.scalar(Scalar::Eq, &[size, infinity]);
-        // Of a power of two alone, so that products are exact, and equal ones differ by nothing.
-        let small = (factor.log2().floor() + BEYOND).exp2();
-        let [usual, small, negative] = [factor, small, -small].map(|number| b.constant(ty.clone(), number));
-        let scale = b.scalar(Scalar::Select, &[is_beyond, small, usual]);
-        let small_shift = b.scalar(Scalar::Mul, &[largest, negative]);
-        (scale, b.scalar(Scalar::Select, &[is_beyond, small_shift, shift]))
+        let exact = factor.log2().floor();
+        let epsilon = if ty.dtype == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+        let mut with = |scale: f64| {
+            let negative = b.constant(ty.clone(), -scale);
+            (b.constant(ty.clone(), scale), b.scalar(Scalar::Mul, &[largest, negative]))
+        };
+        let mut chosen = with((exact + BEYOND).exp2());
+        let [rough, whole] = [with(factor), with(exact.exp2())];
+        for ((scale, shift), limit) in [(whole, f64::INFINITY), (rough, 2.0 * ROUGH / epsilon)] {
+            let size = b.scalar(Scalar::Abs, &[shift]);
+            let limit = b.constant(ty.clone(), limit);
+            let is_inside = b.scalar(Scalar::Lt, &[size, limit]);
+            let pick = |b: &mut Builder, new: Value, old: Value| b.scalar(Scalar::Select, &[is_inside, new, old]);
+            chosen = (pick(b, scale, chosen.0), pick(b, shift, chosen.1));
+        }
+        chosen
     }
 
     fn column(&self, panel: &Dim, tile: &KeyTile) -> Dim {

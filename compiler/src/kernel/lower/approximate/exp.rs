@@ -2,40 +2,73 @@
 //! n the integer nearest to x, 2^x = 2^n · 2^(x - n); so exp too where an instruction multiplies by 2^n. There exp2 takes
 //! the integer below x for n, which the same instruction finds.
 //!
-//! The polynomials for (exp(r) - 1 - r) / r² err by 3e-9 and 2e-10 of exp(r), those for (2^r - 1) / r by 9e-8 of 2^r. Without
-//! that instruction 2^n is added to the exponent in integers: below the range the sum is negative and becomes zero, and
-//! beyond it another value is taken; results that are denormal are some number below the least normal one.
+//! The polynomials for (exp(r) - 1 - r) / r² err by 3e-9 and 2e-10 of exp(r), those for (2^r - 1) / r by 9e-8 of 2^r; of f64 all
+//! err by 4e-17. Without that instruction 2^n is added to the exponent in integers: below the range the sum is negative and
+//! becomes zero, and beyond it another value is taken; results that are denormal are some number below the least normal one.
 
+use super::floats::{BITS, Floats};
+use super::log::LN_2;
 use super::{Lower, ROUNDER};
-use crate::graph::{DType, Scalar};
+use crate::graph::Scalar;
 use crate::kernel::types::Value;
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
-/// ln 2 as a sum of two; the first has so few bits that its product with an exponent is exact.
-const LN_2: [f64; 2] = [0.693_359_375, -0.000_212_194_440_054_690_6];
-const EXP: [f64; 5] = [
-    0.499_999_940_395_355_2,
-    0.166_665_211_319_923_4,
-    0.041_668_388_992_548,
-    0.008_368_745_446_206,
-    0.001_381_454_057_991_5,
-];
-const EXPM1: [f64; 6] = [
-    0.5,
-    0.166_666_671_633_720_4,
-    0.041_666_463_017_463_684,
-    0.008_333_310_484_886_17,
-    0.001_393_388_141_877_949_2,
-    0.000_198_912_472_114_894_7,
-];
+const EXP: Floats<&[f64]> = Floats {
+    single: &[
+        0.499_999_940_395_355_2,
+        0.166_665_211_319_923_4,
+        0.041_668_388_992_548,
+        0.008_368_745_446_206,
+        0.001_381_454_057_991_5,
+    ],
+    double: &[
+        0.500_000_000_000_000_1,
+        0.166_666_666_666_666_69,
+        0.041_666_666_666_624_13,
+        0.008_333_333_333_330_062,
+        0.001_388_888_891_721_371_7,
+        0.000_198_412_698_630_536_18,
+        2.480_152_129_595_437_6e-05,
+        2.755_726_845_999_706_4e-06,
+        2.762_008_844_540_974_6e-07,
+        2.510_038_549_551_032e-08,
+    ],
+};
+const EXPM1: Floats<&[f64]> = Floats {
+    single: &[
+        0.5,
+        0.166_666_671_633_720_4,
+        0.041_666_463_017_463_684,
+        0.008_333_310_484_886_17,
+        0.001_393_388_141_877_949_2,
+        0.000_198_912_472_114_894_7,
+    ],
+    double: EXP.double,
+};
 /// For |r| <= 1/2.
-const EXP2: [f64; 5] = [
-    0.693_147_003_650_665_3,
-    0.240_222_409_367_561_34,
-    0.055_507_350_713_014_6,
-    0.009_671_619_161_963_463,
-    0.001_326_459_110_714_495_2,
-];
+const EXP2: Floats<&[f64]> = Floats {
+    single: &[
+        0.693_147_003_650_665_3,
+        0.240_222_409_367_561_34,
+        0.055_507_350_713_014_6,
+        0.009_671_619_161_963_463,
+        0.001_326_459_110_714_495_2,
+    ],
+    double: &[
+        0.693_147_180_559_945_3,
+        0.240_226_506_959_100_72,
+        0.055_504_108_664_821_625,
+        0.009_618_129_107_628_48,
+        0.001_333_355_814_640_647,
+        0.000_154_035_303_933_707_34,
+        1.525_273_384_155_677_3e-05,
+        1.321_548_680_870_556_3e-06,
+        1.017_805_708_773_394_1e-07,
+        7.054_897_304_155_499_5e-09,
+        4.455_817_908_336_064_5e-10,
+        2.572_932_417_736_230_5e-11,
+    ],
+};
 /// For r from 0 to 1.
 const EXP2_OF_FRACTION: [f64; 5] = [
     0.693_151_311_804_626_5,
@@ -47,13 +80,15 @@ const EXP2_OF_FRACTION: [f64; 5] = [
 /// 1 / ln 2 as a sum of two numbers of f32.
 const LOG2_E_PARTS: [f64; 2] = [1.442_695_021_629_333_5, 1.925_963_033_500_597_7e-8];
 /// Below this, exp is zero in any rounding; above that, it is infinite.
-const LEAST: f64 = -104.0;
-const GREATEST: f64 = 88.722_831_726_074_22;
+const LEAST: Floats<f64> = Floats { single: -104.0, double: -746.0 };
+const GREATEST: Floats<f64> = Floats { single: 88.722_831_726_074_22, double: 709.782_712_893_384 };
+/// From where to where expm1 is neither -1 nor infinite.
+const EXPM1_RANGE: Floats<[f64; 2]> = Floats { single: [-20.0, 89.0], double: [-40.0, 710.0] };
 /// Beyond this, exp is infinite whatever the rest; up to here its exponent is one more than that of numbers.
 const GREATEST_BEFORE_REST: f64 = 88.73;
 /// The same for exp2.
-const LEAST_EXPONENT: f64 = -150.0;
-const GREATEST_EXPONENT: f64 = 127.999_992_370_605_47;
+const LEAST_EXPONENT: Floats<f64> = Floats { single: -150.0, double: -1075.0 };
+const GREATEST_EXPONENT: Floats<f64> = Floats { single: 127.999_992_370_605_47, double: 1_023.999_999_999_999_9 };
 
 impl Lower<'_> {
     pub(super) fn exp(&mut self, x: Value) -> Value {
@@ -66,7 +101,7 @@ impl Lower<'_> {
     /// exp(x + rest), where the rest is a rounding of x.
     pub(super) fn exp_of_sum(&mut self, x: Value, rest: Option<Value>) -> Value {
         // NaN becomes the least: no integer below may depend on it.
-        let least = self.like(x, LEAST);
+        let least = self.like(x, self.of(x, LEAST));
         let above = self.op(Scalar::Gt, &[x, least]);
         let bounded = self.select(above, x, least);
         let (n, exponent) = self.exponent(bounded, LOG2_E);
@@ -76,13 +111,13 @@ impl Lower<'_> {
             let rest = self.select(above, rest, nothing);
             r = self.op(Scalar::Add, &[r, rest]);
         }
-        let q = self.polynomial(r, &EXP);
+        let q = self.polynomial(r, self.of(x, EXP));
         let one = self.like(x, 1.0);
         let slope = self.fma(q, r, one);
         let power = self.fma(slope, r, one);
         let result = self.raised(power, exponent);
         match rest {
-            None => self.inside(x, GREATEST, result),
+            None => self.inside(x, self.of(x, GREATEST), result),
             Some(_) => {
                 let result = self.at_most_infinite(result);
                 self.inside(x, GREATEST_BEFORE_REST, result)
@@ -92,10 +127,10 @@ impl Lower<'_> {
 
     /// Bits beyond those of infinity are infinity.
     fn at_most_infinite(&mut self, x: Value) -> Value {
-        let bits = self.bitcast(x, DType::I32);
-        let infinity = self.int_like(bits, f32::INFINITY.to_bits().into());
+        let bits = self.bits(x);
+        let infinity = self.int_like(bits, self.of(x, BITS).infinity);
         let bits = self.op(Scalar::Min, &[bits, infinity]);
-        self.bitcast(bits, DType::F32)
+        self.float(bits)
     }
 
     pub(super) fn exp2(&mut self, x: Value) -> Value {
@@ -104,25 +139,25 @@ impl Lower<'_> {
             let power = self.power(fraction, &EXP2_OF_FRACTION);
             return self.op(Scalar::Scalb, &[power, x]);
         }
-        let least = self.like(x, LEAST_EXPONENT);
+        let least = self.like(x, self.of(x, LEAST_EXPONENT));
         let above = self.op(Scalar::Gt, &[x, least]);
         let bounded = self.select(above, x, least);
         let (n, exponent) = self.exponent(bounded, 1.0);
         let r = self.op(Scalar::Sub, &[bounded, n]);
-        let power = self.power(r, &EXP2);
+        let power = self.power(r, self.of(x, EXP2));
         let result = self.raised(power, exponent);
-        self.inside(x, GREATEST_EXPONENT, result)
+        self.inside(x, self.of(x, GREATEST_EXPONENT), result)
     }
 
     /// x = (n + r)·ln 2, where the product in r is not rounded; NaN stays.
     fn exp_by_scalb(&mut self, x: Value) -> Value {
-        let x = self.clamp(x, LEAST, GREATEST + 1.0);
+        let x = self.clamp(x, LEAST.single, GREATEST.single + 1.0);
         let (n, _) = self.exponent(x, LOG2_E);
         let negative = self.op(Scalar::Neg, &[n]);
         let parts = LOG2_E_PARTS.map(|part| self.like(x, part));
         let r = self.fma(x, parts[0], negative);
         let r = self.fma(x, parts[1], r);
-        let power = self.power(r, &EXP2);
+        let power = self.power(r, EXP2.single);
         self.op(Scalar::Scalb, &[power, n])
     }
 
@@ -135,12 +170,13 @@ impl Lower<'_> {
 
     /// `power · 2^exponent` by its bits.
     fn raised(&mut self, power: Value, exponent: Value) -> Value {
-        let power = self.bitcast(power, DType::I32);
-        let (shift, zero) = (self.int_like(exponent, 23), self.int_like(exponent, 0));
+        let fraction = self.of(power, BITS).fraction;
+        let power = self.bits(power);
+        let (shift, zero) = (self.int_like(exponent, fraction), self.int_like(exponent, 0));
         let exponent = self.op(Scalar::Shl, &[exponent, shift]);
         let bits = self.op(Scalar::Add, &[power, exponent]);
         let bits = self.op(Scalar::Max, &[bits, zero]);
-        self.bitcast(bits, DType::F32)
+        self.float(bits)
     }
 
     /// The result for an argument up to `greatest`. NaN stays, and everything else is infinite.
@@ -150,22 +186,23 @@ impl Lower<'_> {
         self.select(is_inside, result, outside)
     }
 
-    /// The integer nearest to `x · factor`, and an i32 with its low bits.
+    /// The integer nearest to `x · factor`, and an integer with its low bits.
     fn exponent(&mut self, x: Value, factor: f64) -> (Value, Value) {
         if self.is_block() {
             return self.nearest(x, factor);
         }
-        let (factor, rounder) = (self.like(x, factor), self.like(x, ROUNDER));
+        let (factor, rounder) = (self.like(x, factor), self.like(x, self.of(x, ROUNDER)));
         let shifted = self.fma(x, factor, rounder);
-        (self.op(Scalar::Sub, &[shifted, rounder]), self.bitcast(shifted, DType::I32))
+        (self.op(Scalar::Sub, &[shifted, rounder]), self.bits(shifted))
     }
 
     /// exp(x) - 1 = 2·(2^(n-1) · expm1(r) + (2^(n-1) - 1/2))
     pub(super) fn expm1(&mut self, x: Value) -> Value {
-        let x = self.clamp(x, -20.0, 89.0);
+        let [low, high] = self.of(x, EXPM1_RANGE);
+        let x = self.clamp(x, low, high);
         let (n, exponent) = self.nearest(x, LOG2_E);
         let r = self.without_logs_of_two(x, n);
-        let q = self.polynomial(r, &EXPM1);
+        let q = self.polynomial(r, self.of(x, EXPM1));
         let square = self.op(Scalar::Mul, &[r, r]);
         let tail = self.op(Scalar::Mul, &[square, q]);
         let small = self.op(Scalar::Add, &[r, tail]);
@@ -179,7 +216,7 @@ impl Lower<'_> {
 
     /// `x - n·ln 2`
     fn without_logs_of_two(&mut self, x: Value, n: Value) -> Value {
-        let parts = LN_2.map(|part| self.like(x, -part));
+        let parts = self.of(x, LN_2).map(|part| self.like(x, -part));
         let r = self.fma(n, parts[0], x);
         self.fma(n, parts[1], r)
     }

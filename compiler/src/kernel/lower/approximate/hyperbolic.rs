@@ -1,11 +1,12 @@
-//! tanh(x) = x · p(x²) / q(x²) up to 9.05, where it rounds to one. sinh and cosh are half the difference and the sum of E²
+//! tanh(x) = x · p(x²) / q(x²) up to 9.05, where it rounds to one; of f64 it is t / (t + 2) with t = expm1(2x). sinh and cosh are half the difference and the sum of E²
 //! and 1/E² with E = exp(|x| / 2), which is finite as long as they are; sinh(x) = x + x³·r(x²) below one. The inverses are
 //! log1p of what is exact for small x.
 //!
-//! The quotient errs by 3e-8 of tanh, and r by 3e-8 of sinh; they are the best of their degrees by Remez' algorithm.
+//! The quotient errs by 3e-8 of tanh, and r by 3e-8 of sinh (by 9e-18 for f64); they are the best of their degrees by Remez' algorithm.
 
 use super::Lower;
-use crate::graph::Scalar;
+use super::floats::Floats;
+use crate::graph::{DType, Scalar};
 use crate::kernel::types::Value;
 
 /// Here the quotient is at least one, however it is rounded.
@@ -15,15 +16,28 @@ const ABOVE: [f64; 5] =
 const BELOW: [f64; 5] =
     [1.0, 0.467_143_416_404_724_1, 0.025_876_978_412_270_546, 0.000_328_563_357_470_557_1, 7.776_552_592_986_263e-7];
 
-const SINH: [f64; 3] = [0.166_667_163_372_039_8, 0.008_330_283_686_518_669, 0.000_203_721_938_305_534_42];
-/// From here on √(x² + 1) is x.
-const LARGE: f64 = 1e9;
+const SINH: Floats<&[f64]> = Floats {
+    single: &[0.166_667_163_372_039_8, 0.008_330_283_686_518_669, 0.000_203_721_938_305_534_42],
+    double: &[
+        0.166_666_666_666_666_66,
+        0.008_333_333_333_333_299,
+        0.000_198_412_698_413_241_98,
+        2.755_731_919_138_181_6e-06,
+        2.505_211_769_590_782_3e-08,
+        1.605_767_962_380_163_8e-10,
+        7.746_178_593_018_827e-13,
+    ],
+};
+/// From here on √(x² + 1) is x, and log1p(x) is log(x).
+const LARGE: Floats<f64> = Floats { single: 1e9, double: 1e18 };
+/// Here tanh rounds to one in f64.
+const ONE_OF_DOUBLE: f64 = 20.0;
 
 impl Lower<'_> {
     pub(super) fn sinh(&mut self, x: Value) -> Value {
         let size = self.op(Scalar::Abs, &[x]);
         let is_small = self.with(Scalar::Lt, size, 1.0);
-        let small = self.odd(size, &SINH);
+        let small = self.odd(size, SINH);
         let (grown, shrunk) = self.half_powers(size);
         let large = self.op(Scalar::Sub, &[grown, shrunk]);
         let size = self.select(is_small, small, large);
@@ -78,7 +92,7 @@ impl Lower<'_> {
 
     /// log1p of a sum, or log(2x) where x is large.
     fn log1p_or_twice(&mut self, x: Value, sum: Value) -> Value {
-        let is_large = self.with(Scalar::Gt, x, LARGE);
+        let is_large = self.with(Scalar::Gt, x, self.of(x, LARGE));
         let of = self.select(is_large, x, sum);
         let log = self.log1p(of);
         let more = self.with(Scalar::Add, log, std::f64::consts::LN_2);
@@ -98,7 +112,17 @@ impl Lower<'_> {
     }
 
     pub(super) fn tanh(&mut self, x: Value) -> Value {
-        self.odd_quotient(x, ONE, &ABOVE, &BELOW)
+        if self.type_of(x).dtype != DType::F64 {
+            return self.odd_quotient(x, ONE, &ABOVE, &BELOW);
+        }
+        let bounded = self.clamp(x, -ONE_OF_DOUBLE, ONE_OF_DOUBLE);
+        let twice = self.with(Scalar::Mul, bounded, 2.0);
+        let less = self.expm1(twice);
+        let more = self.with(Scalar::Add, less, 2.0);
+        let quotient = self.op(Scalar::Div, &[less, more]);
+        // Which zero it is expm1 forgets.
+        let is_zero = self.with(Scalar::Eq, x, 0.0);
+        self.select(is_zero, x, quotient)
     }
 
     /// x · above(x²) / below(x²) for x up to `one`, from where it is one; never more.

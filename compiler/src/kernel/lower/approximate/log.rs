@@ -1,27 +1,55 @@
-//! log: x = 2^e · m with m between √½ and √2, and log(m) = f - f²/2 + f³·p(f) for f = m - 1; p errs by 3e-9 of log(m).
+//! log: x = 2^e · m with m between √½ and √2, and log(m) = f - f²/2 + f³·p(f) for f = m - 1; p errs by 3e-9 of log(m), and
+//! by 8e-18 for f64.
 //!
 //! log1p(x) = log(u) · x / (u - 1) with u = 1 + x rounded: the rounding error of u cancels (Kahan's method).
 
 use super::Lower;
-use crate::graph::{DType, Scalar};
+use super::floats::{BITS, Floats};
+use crate::graph::Scalar;
 use crate::kernel::types::Value;
 
 /// ln 2 as a sum of two; the first has so few bits that its product with an exponent is exact.
-pub(super) const LN_2: [f64; 2] = [0.693_359_375, -0.000_212_194_440_054_690_6];
-const LOG: [f64; 9] = [
-    0.333_333_313_465_118_4,
-    -0.249_999_970_197_677_6,
-    0.200_007_304_549_217_22,
-    -0.166_678_503_155_708_3,
-    0.142_485_514_283_180_24,
-    -0.124_240_376_055_240_63,
-    0.116_890_713_572_502_14,
-    -0.114_945_463_836_193_08,
-    0.069_807_015_359_401_7,
-];
+pub(super) const LN_2: Floats<[f64; 2]> = Floats {
+    single: [0.693_359_375, -0.000_212_194_440_054_690_6],
+    double: [0.693_147_180_559_208_2, 7.371_002_565_167_799e-13],
+};
+const LOG: Floats<&[f64]> = Floats {
+    single: &[
+        0.333_333_313_465_118_4,
+        -0.249_999_970_197_677_6,
+        0.200_007_304_549_217_22,
+        -0.166_678_503_155_708_3,
+        0.142_485_514_283_180_24,
+        -0.124_240_376_055_240_63,
+        0.116_890_713_572_502_14,
+        -0.114_945_463_836_193_08,
+        0.069_807_015_359_401_7,
+    ],
+    double: &[
+        0.333_333_333_333_333_37,
+        -0.249_999_999_999_999_3,
+        0.199_999_999_999_932_23,
+        -0.166_666_666_666_973_1,
+        0.142_857_142_875_920_38,
+        -0.124_999_999_971_088_53,
+        0.111_111_109_098_129_75,
+        -0.099_999_999_963_148_51,
+        0.090_909_198_772_855_8,
+        -0.083_333_450_577_990_66,
+        0.076_919_880_885_335_52,
+        -0.071_422_319_903_224_76,
+        0.066_719_859_695_772_72,
+        -0.062_650_329_574_427_75,
+        0.058_370_158_375_825_765,
+        -0.053_682_708_539_703_22,
+        0.053_718_801_451_167_544,
+        -0.061_295_944_224_125_716,
+        0.056_664_508_628_156_72,
+        -0.025_061_216_015_680_07,
+    ],
+};
 /// The bits of √½, below which m is doubled.
-const ROOT_HALF_BITS: i64 = 0x3f35_04f3;
-const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
+const ROOT_HALF_BITS: Floats<i64> = Floats { single: 0x3f35_04f3, double: 0x3fe6_a09e_667f_3bcd };
 
 impl Lower<'_> {
     pub(super) fn log(&mut self, x: Value) -> Value {
@@ -32,27 +60,28 @@ impl Lower<'_> {
 
     /// m and e as a float, for positive x.
     pub(super) fn mantissa_and_exponent(&mut self, x: Value) -> (Value, Value) {
-        let tiny = self.with(Scalar::Lt, x, LEAST_NORMAL);
-        let raised = self.with(Scalar::Mul, x, (1i64 << 23) as f64);
+        let format = self.of(x, BITS);
+        let tiny = self.with(Scalar::Lt, x, format.least_normal);
+        let raised = self.with(Scalar::Mul, x, (1i64 << format.fraction) as f64);
         let normal = self.select(tiny, raised, x);
-        let bits = self.bitcast(normal, DType::I32);
-        let (origin, shift) = (self.int_like(bits, ROOT_HALF_BITS), self.int_like(bits, 23));
+        let bits = self.bits(normal);
+        let (origin, shift) = (self.int_like(bits, self.of(x, ROOT_HALF_BITS)), self.int_like(bits, format.fraction));
         let above = self.op(Scalar::Sub, &[bits, origin]);
         let exponent = self.op(Scalar::Shr, &[above, shift]);
         let removed = self.op(Scalar::Shl, &[exponent, shift]);
         let mantissa = self.op(Scalar::Sub, &[bits, removed]);
-        let mantissa = self.bitcast(mantissa, DType::F32);
-        let exponent = self.cast(exponent, DType::F32);
-        let lowered = self.with(Scalar::Add, exponent, -23.0);
+        let mantissa = self.float(mantissa);
+        let exponent = self.cast(exponent, self.type_of(x).dtype);
+        let lowered = self.with(Scalar::Add, exponent, -format.fraction as f64);
         (mantissa, self.select(tiny, lowered, exponent))
     }
 
     fn log_of_parts(&mut self, mantissa: Value, exponent: Value) -> Value {
         let f = self.with(Scalar::Add, mantissa, -1.0);
-        let p = self.polynomial(f, &LOG);
+        let p = self.polynomial(f, self.of(f, LOG));
         let square = self.op(Scalar::Mul, &[f, f]);
         let cube = self.op(Scalar::Mul, &[square, f]);
-        let (high, low) = (self.like(f, LN_2[0]), self.like(f, LN_2[1]));
+        let [high, low] = self.of(f, LN_2).map(|part| self.like(f, part));
         let small = self.op(Scalar::Mul, &[exponent, low]);
         let small = self.fma(cube, p, small);
         let minus_half = self.like(f, -0.5);

@@ -1,11 +1,13 @@
-//! Transcendental functions of f32, expanded into arithmetic that every target has.
+//! Transcendental functions of f32 and f64, expanded into arithmetic that every target has.
 //!
 //! Invariant: each agrees with its function to the relative error stated beside it, and exactly at infinities, NaN and
 //! where it overflows; denormal results may be flushed. Coefficients were computed for these files from the functions
 //! themselves, by interpolation at Chebyshev nodes or Remez' algorithm; what is not here calls the host's f64 function lane by lane.
+//! The steps are the same for both types; see `Floats` for what is not.
 
 mod erf;
 mod exp;
+mod floats;
 mod hyperbolic;
 mod inverse;
 mod log;
@@ -16,38 +18,46 @@ mod trigonometric;
 use super::{Lower, TargetDesc};
 use crate::graph::{DType, Scalar};
 use crate::kernel::types::*;
+use floats::{BITS, Floats};
 
 pub(in crate::kernel) struct Expansion {
     pub scalar: Scalar,
     pub expand: fn(&mut Lower, &[Value]) -> Value,
-    /// The largest relative error, in f32 arithmetic.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the tests hold the expansion to"))]
-    pub error: f64,
+    /// The largest relative error; of a type without one the host is asked.
+    error: Floats<Option<f64>>,
+}
+
+const fn single(error: f64) -> Floats<Option<f64>> {
+    Floats { single: Some(error), double: None }
+}
+
+const fn both(single: f64, double: f64) -> Floats<Option<f64>> {
+    Floats { single: Some(single), double: Some(double) }
 }
 
 static EXPANSIONS: &[Expansion] = &[
-    Expansion { scalar: Scalar::Exp, expand: |lower, x| lower.exp(x[0]), error: 2.5e-7 },
-    Expansion { scalar: Scalar::Exp2, expand: |lower, x| lower.exp2(x[0]), error: 2.5e-7 },
-    Expansion { scalar: Scalar::Scalb, expand: |lower, x| lower.scalb(x[0], x[1]), error: 1.2e-7 },
-    Expansion { scalar: Scalar::Expm1, expand: |lower, x| lower.expm1(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Log, expand: |lower, x| lower.log(x[0]), error: 2e-7 },
-    Expansion { scalar: Scalar::Log1p, expand: |lower, x| lower.log1p(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Tanh, expand: |lower, x| lower.tanh(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Erf, expand: |lower, x| lower.erf(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Sin, expand: |lower, x| lower.of_angle(Scalar::Sin, x[0]), error: 2e-7 },
-    Expansion { scalar: Scalar::Cos, expand: |lower, x| lower.of_angle(Scalar::Cos, x[0]), error: 2e-7 },
-    Expansion { scalar: Scalar::Tan, expand: |lower, x| lower.of_angle(Scalar::Tan, x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Asin, expand: |lower, x| lower.asin(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Acos, expand: |lower, x| lower.acos(x[0]), error: 4e-7 },
-    Expansion { scalar: Scalar::Atan, expand: |lower, x| lower.atan(x[0]), error: 3e-7 },
-    Expansion { scalar: Scalar::Atan2, expand: |lower, x| lower.atan2(x[0], x[1]), error: 4e-7 },
-    Expansion { scalar: Scalar::Sinh, expand: |lower, x| lower.sinh(x[0]), error: 1e-6 },
-    Expansion { scalar: Scalar::Cosh, expand: |lower, x| lower.cosh(x[0]), error: 1e-6 },
-    Expansion { scalar: Scalar::Asinh, expand: |lower, x| lower.asinh(x[0]), error: 6e-7 },
-    Expansion { scalar: Scalar::Acosh, expand: |lower, x| lower.acosh(x[0]), error: 6e-7 },
-    Expansion { scalar: Scalar::Atanh, expand: |lower, x| lower.atanh(x[0]), error: 8e-7 },
-    Expansion { scalar: Scalar::Pow, expand: |lower, x| lower.pow(x[0], x[1]), error: 5e-7 },
-    Expansion { scalar: Scalar::Modulo, expand: |lower, x| lower.modulo(x[0], x[1]), error: 0.0 },
+    Expansion { scalar: Scalar::Exp, expand: |lower, x| lower.exp(x[0]), error: both(2.5e-7, 5e-16) },
+    Expansion { scalar: Scalar::Exp2, expand: |lower, x| lower.exp2(x[0]), error: both(2.5e-7, 5e-16) },
+    Expansion { scalar: Scalar::Scalb, expand: |lower, x| lower.scalb(x[0], x[1]), error: single(1.2e-7) },
+    Expansion { scalar: Scalar::Expm1, expand: |lower, x| lower.expm1(x[0]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Log, expand: |lower, x| lower.log(x[0]), error: both(2e-7, 5e-16) },
+    Expansion { scalar: Scalar::Log1p, expand: |lower, x| lower.log1p(x[0]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Tanh, expand: |lower, x| lower.tanh(x[0]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Erf, expand: |lower, x| lower.erf(x[0]), error: single(4e-7) },
+    Expansion { scalar: Scalar::Sin, expand: |lower, x| lower.of_angle(Scalar::Sin, x[0]), error: both(2e-7, 5e-16) },
+    Expansion { scalar: Scalar::Cos, expand: |lower, x| lower.of_angle(Scalar::Cos, x[0]), error: both(2e-7, 5e-16) },
+    Expansion { scalar: Scalar::Tan, expand: |lower, x| lower.of_angle(Scalar::Tan, x[0]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Asin, expand: |lower, x| lower.asin(x[0]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Acos, expand: |lower, x| lower.acos(x[0]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Atan, expand: |lower, x| lower.atan(x[0]), error: both(3e-7, 1e-15) },
+    Expansion { scalar: Scalar::Atan2, expand: |lower, x| lower.atan2(x[0], x[1]), error: both(4e-7, 1e-15) },
+    Expansion { scalar: Scalar::Sinh, expand: |lower, x| lower.sinh(x[0]), error: both(1e-6, 2e-15) },
+    Expansion { scalar: Scalar::Cosh, expand: |lower, x| lower.cosh(x[0]), error: both(1e-6, 2e-15) },
+    Expansion { scalar: Scalar::Asinh, expand: |lower, x| lower.asinh(x[0]), error: both(6e-7, 2e-15) },
+    Expansion { scalar: Scalar::Acosh, expand: |lower, x| lower.acosh(x[0]), error: both(6e-7, 2e-15) },
+    Expansion { scalar: Scalar::Atanh, expand: |lower, x| lower.atanh(x[0]), error: both(8e-7, 2e-15) },
+    Expansion { scalar: Scalar::Pow, expand: |lower, x| lower.pow(x[0], x[1]), error: single(5e-7) },
+    Expansion { scalar: Scalar::Modulo, expand: |lower, x| lower.modulo(x[0], x[1]), error: single(0.0) },
 ];
 
 /// Exact only where multiply-adds are fused.
@@ -69,14 +79,15 @@ const OF_SHADERS: [Scalar; 12] = [
     Scalar::Modulo,
 ];
 
-pub(super) fn expansion(scalar: Scalar, target: &TargetDesc) -> Option<&'static Expansion> {
+pub(super) fn expansion(scalar: Scalar, dtype: DType, target: &TargetDesc) -> Option<&'static Expansion> {
     let is_exact = target.fma || !FUSED.contains(&scalar);
     let is_ours = target.threads == 1 || !OF_SHADERS.contains(&scalar);
-    EXPANSIONS.iter().find(|expansion| is_exact && is_ours && expansion.scalar == scalar)
+    let mut known = EXPANSIONS.iter().filter(|expansion| expansion.error.of(dtype).is_some());
+    known.find(|expansion| is_exact && is_ours && expansion.scalar == scalar)
 }
 
-/// Adding this to a small f32 leaves its nearest integer in the low bits of the sum.
-const ROUNDER: f64 = 12_582_912.0;
+/// Adding this to a small float leaves its nearest integer in the low bits of the sum.
+const ROUNDER: Floats<f64> = Floats { single: 12_582_912.0, double: 6_755_399_441_055_744.0 };
 
 impl Lower<'_> {
     /// The polynomial with these coefficients, lowest first.
@@ -122,7 +133,7 @@ impl Lower<'_> {
         let mut largest = size;
         if !ty.is_scalar() {
             let op = Op::Reduce { scalar: Scalar::Max, value: size, axis: 0 };
-            largest = self.pure(op, Type::scalar(DType::F32));
+            largest = self.pure(op, Type::scalar(ty.dtype));
         }
         let is_near = self.with(Scalar::Le, largest, limit);
         self.open(true);
@@ -138,7 +149,23 @@ impl Lower<'_> {
         self.op(Scalar::Select, &[condition, a, b])
     }
 
-    /// The integer nearest to `x · factor`, as a float and as an i32.
+    /// What belongs to the type of a float.
+    fn of<T: Copy>(&self, x: Value, floats: Floats<T>) -> T {
+        floats.of(self.type_of(x).dtype)
+    }
+
+    fn bits(&mut self, x: Value) -> Value {
+        let dtype = self.of(x, BITS).dtype;
+        self.bitcast(x, dtype)
+    }
+
+    /// The float of these bits.
+    fn float(&mut self, bits: Value) -> Value {
+        let dtype = if self.type_of(bits).dtype == DType::I64 { DType::F64 } else { DType::F32 };
+        self.bitcast(bits, dtype)
+    }
+
+    /// The integer nearest to `x · factor`, as a float and as an integer of as many bits.
     fn nearest(&mut self, x: Value, factor: f64) -> (Value, Value) {
         if self.is_block() {
             // Compilers of shaders may take the sum below apart.
@@ -146,11 +173,10 @@ impl Lower<'_> {
             let float = self.op(Scalar::Round, &[scaled]);
             return (float, self.cast(float, DType::I32));
         }
-        let (factor, rounder) = (self.like(x, factor), self.like(x, ROUNDER));
+        let (factor, rounder) = (self.like(x, factor), self.like(x, self.of(x, ROUNDER)));
         let shifted = self.fma(x, factor, rounder);
         let float = self.op(Scalar::Sub, &[shifted, rounder]);
-        let bits = self.bitcast(shifted, DType::I32);
-        let origin = self.int_like(bits, i64::from((ROUNDER as f32).to_bits()));
+        let [bits, origin] = [shifted, rounder].map(|float| self.bits(float));
         (float, self.op(Scalar::Sub, &[bits, origin]))
     }
 
@@ -182,12 +208,13 @@ impl Lower<'_> {
         self.select(is_number, product, b)
     }
 
-    /// 2^n for an i32 in the range of normal exponents.
+    /// 2^n for an integer in the range of normal exponents.
     fn power_of_two(&mut self, n: Value) -> Value {
-        let (bias, shift) = (self.int_like(n, 127), self.int_like(n, 23));
+        let format = BITS.of_bits(self.type_of(n).dtype);
+        let (bias, shift) = (self.int_like(n, format.bias), self.int_like(n, format.fraction));
         let exponent = self.op(Scalar::Add, &[n, bias]);
         let bits = self.op(Scalar::Shl, &[exponent, shift]);
-        self.bitcast(bits, DType::F32)
+        self.float(bits)
     }
 }
 

@@ -53,7 +53,7 @@ impl Lower<'_> {
         let square = self.op(Scalar::Mul, &[z, z]);
         let p = self.polynomial(square, &LOG);
         let cube = self.op(Scalar::Mul, &[square, z]);
-        let [high, low] = LN_2.map(|part| self.like(x, part));
+        let [high, low] = LN_2.single.map(|part| self.like(x, part));
         let twice = self.with(Scalar::Mul, z_rest, 2.0);
         let rest = self.fma(exponent, low, twice);
         let rest = self.fma(cube, p, rest);
