@@ -70,8 +70,13 @@ impl Spec {
         let mut program = load(&Files, &path.to_string_lossy());
         let beside = path.with_extension("toml");
         let (mut read, mut maps) = (Presets::default(), Vec::new());
-        if let Ok(text) = Files.read(&beside.to_string_lossy()) {
-            let file = program.sources.add(beside.to_string_lossy(), text.clone());
+        if beside.exists() {
+            let name = beside.to_string_lossy();
+            let text = Files.read(&name).unwrap_or_else(|reason| {
+                program.diagnostics.push(Diagnostic::error("E0501", format!("`{name}` cannot be read: {reason}")));
+                String::new()
+            });
+            let file = program.sources.add(name, text.clone());
             let (presets, diagnostics) = presets::read(file, &text);
             program.diagnostics.extend(diagnostics);
             for map in &presets.weights {

@@ -27,7 +27,7 @@ const RUNTIME_MODULES: &[(&str, &[&str])] = &[
     ("threads", &[]),
     ("machine", &["error"]),
     ("program", &["bytes", "error", "files"]),
-    ("data", &["program", "error", "bytes"]),
+    ("data", &["program", "error", "bytes", "files"]),
     ("weights", &["program", "error", "bytes", "data", "files"]),
     ("device", &["program", "error", "bytes", "files", "threads", "machine"]),
     ("exec", &["program", "error", "bytes", "data", "weights", "device", "files"]),

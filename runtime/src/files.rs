@@ -1,53 +1,19 @@
 //! Files that appear whole, and folders of them that are named by keys.
 //!
-//! Invariant: what is written lies beside its place, under a name of its own, until all of it is there; so no reader sees
-//! half of it, and what fails leaves the place as it was.
+//! Invariant: a folder of machine code or packed weights is believed only if this user alone may write to it, and trimming
+//! it removes nothing that is not named by a key.
 
 mod cache;
+mod whole;
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 pub use cache::{Cache, VARIABLE};
-
-/// Names beside a file that are tried: others may be left of processes that were killed.
-const TRIES: usize = 16;
-
-/// Replaces the file at the path by what is written.
-pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    replace(path, |file, _| write(file))
-}
-
-/// The same, for writers that make the file themselves: they are told what it is called until all of it is there.
-pub fn write_whole_by_name(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    replace(path, |_, name| write(name))
-}
-
-fn replace(path: &Path, write: impl FnOnce(&mut File, &Path) -> io::Result<()>) -> io::Result<()> {
-    let (mut file, beside) = create_beside(path)?;
-    let renamed = write(&mut file, &beside).and_then(|()| fs::rename(&beside, path));
-    if renamed.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    renamed
-}
-
-fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let mut tries = (0..TRIES).map(|_| {
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let mut name = OsString::from(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.{number}.partial", std::process::id()));
-        let beside = path.with_file_name(name);
-        File::create_new(&beside).map(|file| (file, beside))
-    });
-    let exists = |tried: &io::Result<_>| matches!(tried, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
-    tries.find(|tried| !exists(tried)).unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))
-}
+pub use whole::{check_writable, write_whole, write_whole_by_name};
 
 /// A folder that this user alone may write to, for code that will be run and numbers that will be believed. One that is not
 /// there yet is made so that nobody else may enter it; one that is there and others may write to is an error.
@@ -111,29 +77,7 @@ fn is_named_by_key(name: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
-
-    #[test]
-    fn a_file_is_replaced_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        write_whole(&path, |file| file.write_all(b"first")).unwrap();
-        write_whole(&path, |file| {
-            assert_eq!(fs::read(&path).unwrap(), b"first", "until the other is there");
-            file.write_all(b"second")
-        })
-        .unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"second");
-        let failed = write_whole(&path, |file| {
-            file.write_all(b"half")?;
-            Err(io::ErrorKind::StorageFull.into())
-        });
-        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert_eq!(fs::read(&path).unwrap(), b"second");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside");
-    }
 
     #[cfg(unix)]
     #[test]

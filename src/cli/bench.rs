@@ -189,9 +189,9 @@ fn made_up(port: &Port, sizes: &HashMap<String, i64>) -> Result<(String, Tensor)
     let shape = port.shape.iter().map(size).collect::<Result<Vec<usize>, Error>>()?;
     let tensor = match port.dtype.is_float() {
         true => {
-            let n_elements: usize = shape.iter().product();
-            let values: Vec<f32> = (0..n_elements).map(|idx| ((idx * 37) % 101) as f32 / 50.0 - 1.0).collect();
-            let tensor = Tensor::from_slice(&shape, &values)?;
+            let mut tensor = Tensor::zeros(DType::F32, &shape)?;
+            let values = tensor.as_mut_slice::<f32>().into_iter().flatten().enumerate();
+            values.for_each(|(idx, value)| *value = ((idx * 37) % 101) as f32 / 50.0 - 1.0);
             if port.dtype == DType::F32 { tensor } else { tensor.view().cast(port.dtype)? }
         }
         false => Tensor::zeros(port.dtype, &shape)?,

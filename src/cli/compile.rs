@@ -10,6 +10,7 @@ use tilewright::{Backend, Error, check_extents};
 
 use super::calibrate::Calibrate;
 use super::options::Compilation;
+use super::output;
 use super::run::{WeightSource, load, wanted};
 use super::source::Source;
 use super::stages;
@@ -55,6 +56,7 @@ pub fn run(args: Args) -> Outcome {
     if args.json {
         hide_progress();
     }
+    args.output.as_deref().map(output::check).transpose()?;
     let loaded = args.source.load(&args.entries)?;
     args.calibrate.check(&args.compilation)?;
     let mut options = args.compilation.options(args.entries.clone())?;

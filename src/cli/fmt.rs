@@ -8,6 +8,7 @@ use tilewright::compiler::diag::{Diagnostic, SourceMap};
 use tilewright::compiler::front::format::format_source;
 use tilewright::runtime::files;
 
+use super::output::cannot_write;
 use super::source::read_text;
 use super::term::{Failure, Outcome, note, print, show_error};
 
@@ -54,7 +55,8 @@ fn format_file(file: &Path, check: bool) -> Result<bool, Failure> {
     if stdin {
         print(&formatted)?;
     } else if formatted != text {
-        write_beside(file, formatted.as_bytes())?;
+        let written = files::write_whole(file, |file| file.write_all(formatted.as_bytes()));
+        written.map_err(|error| cannot_write(file, &error))?;
         note(format!("laid out {name}"));
     }
     Ok(true)
@@ -71,10 +73,4 @@ fn spec_error(name: &str, text: &str, diagnostics: Vec<Diagnostic>) -> Error {
     let mut sources = SourceMap::new();
     sources.add(name, text);
     Error::Spec { diagnostics, sources }
-}
-
-/// Writes a file beside `path` and renames it, so that an interruption leaves the old one.
-pub fn write_beside(path: &Path, bytes: &[u8]) -> Outcome {
-    let written = files::write_whole(path, |file| file.write_all(bytes));
-    written.map_err(|error| Error::request(format!("cannot write `{}`: {error}", path.display())).into())
 }

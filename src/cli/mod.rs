@@ -16,6 +16,7 @@ mod ir;
 mod ops;
 mod opt;
 mod options;
+mod output;
 mod run;
 mod source;
 mod stages;
@@ -34,7 +35,7 @@ use self::term::Failure;
 /// A declarative model compiler: architectures in, machine code out.
 #[derive(Parser)]
 #[command(name = "tw", version, long_version = long_version(), max_term_width = 100, after_help = EXAMPLES)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true)]
 struct Cli {
     /// Say more on stderr: times of stages, decisions of passes
     #[arg(short, long, global = true)]

@@ -7,7 +7,7 @@ use tilewright::compiler::graph::DType;
 use tilewright::compiler::passes::{Calibration, Narrowing};
 use tilewright::{Backend, Cache, Error, Options, Progress, Target};
 
-use super::term::{Failure, note};
+use super::term::{Failure, Outcome, note};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Compilation")]
@@ -61,6 +61,8 @@ const GPUS: &[(&str, Backend)] = &[("wgpu", Backend::Wgsl), ("cuda", Backend::Cu
 
 /// Members of a group of integers with one scale.
 const GROUP: i64 = 32;
+/// What their number is a multiple of.
+const GROUPS_OF: i64 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
@@ -103,6 +105,7 @@ fn cache() -> Cache {
 impl Compilation {
     /// What the compiler is told; the interpreter needs none of it.
     pub fn options(&self, entries: Vec<String>) -> Result<Options, Failure> {
+        self.check()?;
         let gpu = GPUS.iter().find(|(name, _)| *name == self.target).map(|&(_, backend)| backend);
         let is_gpu = gpu.is_some();
         let backend = match self.backend {
@@ -136,6 +139,20 @@ impl Compilation {
             entries,
             progress: Progress::default(),
         })
+    }
+
+    /// Refuses what would have no effect.
+    pub fn check(&self) -> Outcome {
+        let narrows = self.precision.is_some_and(|precision| precision != Precision::F32);
+        let is_scaled = matches!(self.precision, Some(Precision::Int8 | Precision::Int4));
+        let why = match self.group {
+            Some(_) if !is_scaled => "`--group` is for `--precision int8` and `int4`",
+            Some(group) if group % GROUPS_OF != 0 => "`--group` is a multiple of 8, such as 32 or 128",
+            _ if narrows && self.float == Some(Float::F64) => "`--precision` is for f32: leave out `--float f64`",
+            _ if narrows && self.interprets() => "the interpreter computes in f64: leave out `--precision`",
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(why.to_string()))
     }
 
     /// What undecided floats become.

@@ -88,7 +88,7 @@ const KINDS: &[Kind] = &[
 fn ops_page() -> String {
     let mut page = format!("{GENERATED}\n# Ops\n\n");
     page += "Graphs are made of these ops. In the signature, operands (tensors) stand before `;` and attributes (known \
-             when compiling) after it; `..` marks any number of operands, `?` an attribute that may be left out. How specs \
+             when compiling) after it; `..` marks any number of operands, `?` an attribute that may be left out. Where there are `low` and `high`, specs may say `padding`, which is both. How specs \
              call them is in the [manual](../specs/language.md). The last column names operands whose memory the result \
              may take.\n";
     for kind in KINDS {
@@ -236,7 +236,8 @@ fn commands_page() -> String {
     let all = help(&[]);
     let commands = all.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
     let names = commands.map_while(|line| line.strip_prefix("  ").filter(|line| !line.is_empty()));
-    for name in names.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next()) {
+    let names = names.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next());
+    for name in names.filter(|name| *name != "help") {
         write!(page, "\n## tw {name}\n\n```text\n{}```\n", help(&[name])).unwrap();
     }
     page

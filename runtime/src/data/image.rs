@@ -4,13 +4,14 @@
 //! than [`MAX_SIDE`], is refused from its header.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::Path;
 
 use image::{ImageReader, Limits, RgbImage};
 
 use super::{Tensor, TensorRef};
 use crate::error::{ErrorKind, RunError, ShapeText};
+use crate::files;
 
 const MAX_SIDE: u32 = 1 << 15;
 const MAX_BYTES: u64 = 512 << 20;
@@ -76,7 +77,8 @@ pub fn write_png(path: &Path, tensor: TensorRef) -> Result<(), RunError> {
         u32::try_from(width).ok().zip(u32::try_from(height).ok()).filter(|&(width, height)| width > 0 && height > 0);
     let image = sides.and_then(|(width, height)| RgbImage::from_raw(width, height, bytes));
     let image = image.ok_or_else(|| RunError::new(ErrorKind::Input, "an image needs at least one pixel"))?;
-    image.save_with_format(path, image::ImageFormat::Png).map_err(|error| RunError::file(path, error))
+    let write = |name: &Path| image.save_with_format(name, image::ImageFormat::Png).map_err(io::Error::other);
+    files::write_whole_by_name(path, write).map_err(|error| RunError::io("write", path, &error))
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 //! the header claims are compared with those that are there before anything is allocated.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use super::{Tensor, TensorRef, byte_len, reshape};
 use crate::error::{ErrorKind, RunError};
+use crate::files;
 use crate::program::DType;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -27,11 +29,35 @@ static TYPES: &[(&str, DType)] = &[
     ("b1", DType::Bool),
 ];
 
+/// The byte order that is not this machine's.
+const SWAPPED: &str = if cfg!(target_endian = "little") { ">" } else { "<" };
+/// There is no such type here: its numbers are held as i64, and those that do not fit are refused.
+const U64: &str = "u8";
+
 #[derive(Debug, Default, PartialEq)]
 struct Header {
     descr: String,
     fortran: bool,
     shape: Vec<usize>,
+}
+
+impl Header {
+    fn order(&self) -> &str {
+        self.descr.split_at_checked(1).unwrap_or_default().0
+    }
+
+    fn code(&self) -> &str {
+        self.descr.split_at_checked(1).unwrap_or_default().1
+    }
+
+    fn dtype(&self) -> Result<DType, RunError> {
+        let code = if self.code() == U64 { "i8" } else { self.code() };
+        let known = TYPES.iter().find(|(name, _)| *name == code).filter(|_| "<>|=".contains(self.order()));
+        known.map(|&(_, dtype)| dtype).ok_or_else(|| {
+            let message = format!("element type `{}` is not supported", self.descr);
+            bad(message).help("convert the array with `.astype`, say to float32 or int64")
+        })
+    }
 }
 
 pub fn read_npy(path: &Path) -> Result<Tensor, RunError> {
@@ -41,19 +67,20 @@ pub fn read_npy(path: &Path) -> Result<Tensor, RunError> {
 
 pub fn write_npy(path: &Path, tensor: TensorRef) -> Result<(), RunError> {
     let bytes = npy_to_bytes(tensor)?;
-    fs::write(path, bytes).map_err(|error| RunError::io("write", path, &error))
+    files::write_whole(path, |file| file.write_all(&bytes)).map_err(|error| RunError::io("write", path, &error))
+}
+
+/// The bytes of a whole file, as its header says.
+pub fn npy_len(start: &[u8]) -> Result<u64, RunError> {
+    let (header, data) = split_header(start)?;
+    let len = byte_len(header.dtype()?, &header.shape).and_then(|len| len.checked_add(start.len() - data.len()));
+    len.map(|len| len as u64).ok_or_else(|| bad("an array of that size has more bytes than there can be"))
 }
 
 pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
     let (header, data) = split_header(bytes)?;
-    let (order, code) = header.descr.split_at_checked(1).unwrap_or_default();
-    // There is no u64 here: its numbers are held as i64, and those that do not fit are refused below.
-    let is_u64 = code == "u8";
-    let known = TYPES.iter().find(|(name, _)| *name == if is_u64 { "i8" } else { code });
-    let Some(&(_, dtype)) = known.filter(|_| "<>|=".contains(order)) else {
-        let message = format!("element type `{}` is not supported", header.descr);
-        return Err(bad(message).help("convert the array with `.astype`, say to float32 or int64"));
-    };
+    let dtype = header.dtype()?;
+    let (is_swapped, is_u64) = (header.order() == SWAPPED, header.code() == U64);
     let expected = byte_len(dtype, &header.shape);
     if expected.is_none_or(|expected| expected > data.len()) {
         return Err(bad(format!("cut off: {} bytes of data, {} needed", data.len(), expected.unwrap_or(usize::MAX))));
@@ -64,8 +91,7 @@ pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
         false => header.shape,
     };
     let mut tensor = Tensor::from_bytes(dtype, &stored, data)?;
-    let swapped = if cfg!(target_endian = "little") { ">" } else { "<" };
-    if order == swapped {
+    if is_swapped {
         tensor.bytes_mut().chunks_exact_mut(dtype.size_of()).for_each(<[u8]>::reverse);
     }
     let unfit = tensor.as_slice::<i64>().filter(|_| is_u64).and_then(|values| values.iter().find(|&&value| value < 0));

@@ -123,6 +123,7 @@ fn open_program(args: &Args, compilation: &Compilation, path: &Path) -> Result<O
 }
 
 fn interpreter(args: &Args, compilation: &Compilation, loaded: Loaded, entry: String) -> Result<Opened, Failure> {
+    compilation.check()?;
     let map = loaded.weight_map(args.weights.map.as_deref())?;
     let float = compilation.float();
     let inputs = inputs(&loaded.model, &entry, float)?;

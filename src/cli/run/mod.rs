@@ -26,6 +26,7 @@ use super::calibrate::Calibrate;
 use super::fixed_sizes;
 use super::grid::{is_grid, write_grid};
 use super::options::{Compilation, Float, Precision};
+use super::output;
 use super::source::Source;
 use super::term::{Failure, Outcome, detail, hide_progress, note};
 
@@ -93,8 +94,8 @@ fn reference(args: &Args, float: Float) -> Result<Vec<(String, Tensor)>, Failure
 
 /// Refuses a file whose name promises what is not written, before anything is computed.
 fn check_output(path: &Path) -> Outcome {
-    match has_extension(path, "npz") || has_extension(path, "png") {
-        true => Ok(()),
+    match has_extension(path, "npz") || has_extension(path, "png") || path.as_os_str() == "-" {
+        true => output::check(path),
         false => {
             let path = path.display();
             Err(Failure::Usage(format!("`--output {path}`: outputs are written as FILE.npz, or as images to FILE.png")))
@@ -130,6 +131,7 @@ Examples:
 pub fn run(args: Args) -> Outcome {
     args.calibrate.check(&args.compilation)?;
     args.output.as_deref().map(check_output).transpose()?;
+    args.weights.save_weights.as_deref().map(output::check).transpose()?;
     let classes = args.classes.as_deref().map(report::class_names).transpose()?;
     if args.json {
         hide_progress();

@@ -10,6 +10,7 @@ use std::path::Path;
 use tilewright::Error;
 use tilewright::runtime::files;
 
+use super::super::output::cannot_write;
 use super::super::term::Outcome;
 
 pub struct Metrics {
@@ -19,7 +20,7 @@ pub struct Metrics {
 impl Metrics {
     /// A file whose rounds before `round` stay.
     pub fn open(path: &Path, round: u64) -> Result<Metrics, Error> {
-        let failed = |error| Error::request(format!("cannot write `{}`: {error}", path.display()));
+        let failed = |error| cannot_write(path, &error);
         let before = if round > 0 { fs::read_to_string(path).unwrap_or_default() } else { String::new() };
         let is_kept = |line: &&str| match serde_json::from_str::<serde_json::Value>(line) {
             Ok(report) => report["round"].as_u64().is_some_and(|of| of < round),

@@ -21,6 +21,7 @@ use self::batches::Batches;
 use self::checkpoint::Checkpoint;
 use self::metrics::Metrics;
 use super::options::{Compilation, pair};
+use super::output;
 use super::run::{Wanted, WeightSource, load};
 use super::source::{Loaded, Source};
 use super::stages;
@@ -84,6 +85,9 @@ pub fn run(args: Args) -> Outcome {
     if args.json {
         hide_progress();
     }
+    args.checkpoint.as_deref().map(output::check).transpose()?;
+    args.metrics.as_deref().map(output::check).transpose()?;
+    args.save.iter().chain(&args.samples).try_for_each(|(_, path)| output::check(path))?;
     let loaded = args.source.load(&[])?;
     check_schedule(&loaded)?;
     let model = loaded.model;
