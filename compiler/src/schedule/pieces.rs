@@ -1,5 +1,6 @@
-//! Nests whose elements are told apart by where they lie along the lanes, such as what is put together from several tensors
-//! or padded: each piece between two borders has a loop of its own, free of the tests that it decides.
+//! Nests whose elements are told apart by where they lie along an axis, such as what is put together from several tensors or
+//! padded: each piece between two borders has code of its own, free of the tests that it decides. Along the lanes that is a
+//! loop; along another axis it is a branch that an item takes.
 //!
 //! Invariant: the pieces, one after the other, are the whole axis, and each element is computed as before.
 
@@ -12,6 +13,9 @@ use crate::graph::{Dim, Scalar};
 /// More pieces than this make large kernels, and so do longer rows, of which one item takes all.
 const MAX_PIECES: usize = 8;
 const MAX_EXTENT: i64 = 64 << 10;
+/// Branches at most; and terms of all of them together, as many times those of the nest.
+const MAX_BRANCHES: usize = 64;
+const MAX_GROWTH: usize = 2;
 
 /// From where, to where, and what is computed there.
 pub struct Piece {
@@ -34,23 +38,57 @@ pub fn find(loops: &Loops, lanes: usize, machine: &Machine) -> Option<Vec<Piece>
         .then(|| borders.windows(2).map(|ends| piece(loops, lanes, ends[0], ends[1])).collect())
 }
 
+/// The pieces of an axis that is not that of the lanes, if choices of whole rows depend on where they lie along it.
+pub fn branches(loops: &Loops, lanes: usize, machine: &Machine) -> Option<(usize, Vec<Piece>)> {
+    if machine.is_block() {
+        return None;
+    }
+    let choices = choices(loops);
+    let found = (0..loops.n_parallel).filter(|&axis| axis != lanes).filter_map(|axis| {
+        let extent = loops.axes[axis].as_constant()?;
+        let mut borders: Vec<i64> = choices.iter().filter_map(|dim| border(dim, axis)).collect();
+        borders.retain(|border| (1..extent).contains(border));
+        borders.extend([0, extent]);
+        borders.sort_unstable();
+        borders.dedup();
+        (3..=MAX_BRANCHES + 1).contains(&borders.len()).then_some((axis, borders))
+    });
+    let (axis, borders) = found.max_by_key(|(_, borders)| borders.len())?;
+    let pieces: Vec<Piece> = borders.windows(2).map(|ends| piece(loops, axis, ends[0], ends[1])).collect();
+    let n_terms = |loops: &Loops| loops.body.needed(&loops.results()).len();
+    let n_together: usize = pieces.iter().map(|piece| n_terms(&piece.loops)).sum();
+    (n_together <= MAX_GROWTH * n_terms(loops)).then_some((axis, pieces))
+}
+
 /// Index expressions that are held against zero, each less what it is compared with.
 fn tested(loops: &Loops) -> Vec<Dim> {
-    let body = &loops.body;
-    let mut dims = Vec::new();
-    for id in loops.results().iter().flat_map(|&root| body.needed(&[root])) {
-        match body.term(id) {
-            Term::Test(tests) => dims.extend(tests.iter().cloned()),
-            Term::Load(load) => dims.extend(load.guards.iter().cloned()),
-            Term::Apply(Scalar::Ge, sides) => {
-                if let [Term::Index(dim), Term::Index(least)] = [sides[0], sides[1]].map(|side| body.term(side)) {
-                    dims.push(dim - least)
-                }
-            }
-            _ => {}
-        }
+    let needed = loops.body.needed(&loops.results());
+    let dims = needed.into_iter().flat_map(|id| match loops.body.term(id) {
+        Term::Load(load) => load.guards.clone(),
+        _ => tests(&loops.body, id),
+    });
+    dims.collect()
+}
+
+/// Those of them on which it depends what an element is made of.
+fn choices(loops: &Loops) -> Vec<Dim> {
+    let needed = loops.body.needed(&loops.results());
+    let dims = needed.into_iter().flat_map(|id| match loops.body.term(id) {
+        Term::Apply(Scalar::Select, args) => tests(&loops.body, args[0]),
+        _ => Vec::new(),
+    });
+    dims.collect()
+}
+
+fn tests(body: &Body, id: TermId) -> Vec<Dim> {
+    match body.term(id) {
+        Term::Test(tests) => tests.to_vec(),
+        Term::Apply(Scalar::Ge, sides) => match [sides[0], sides[1]].map(|side| body.term(side)) {
+            [Term::Index(dim), Term::Index(least)] => vec![dim - least],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     }
-    dims
 }
 
 /// The first position along an axis from which on, or up to which, an expression is not negative, if that is one number.

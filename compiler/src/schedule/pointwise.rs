@@ -5,7 +5,7 @@ use super::pieces::{self, Piece};
 use super::tiles::{Machine, each_tile, segments};
 use super::{Loops, interleave, order, residues, stream, transpose};
 use crate::graph::Dim;
-use crate::kernel::{Builder, Kernel, Memory, Rights, Value, lane};
+use crate::kernel::{Builder, Condition, Kernel, Memory, Rights, Value, lane};
 
 /// Elements of the inner axis that one item of the grid handles.
 const CHUNK: i64 = 4096;
@@ -52,15 +52,39 @@ pub fn kernel(loops: &Loops, machine: &Machine) -> Kernel {
         }
         return b.finish();
     }
-    let extent = loops.axes[inner].clone();
-    let (start, length) = chunk(&mut b, &extent, chunk_size(machine));
-    each_tile(&mut b, "j", &segments(&length, machine), &[], &mut |b, base, segment, _| {
-        at[inner] = &(&start + base) + &lane(0);
-        let guards = if segment.guarded { vec![Builder::below(&at[inner], &extent)] } else { Vec::new() };
-        store(b, Tile::new(loops, &operands, at.clone(), vec![segment.width], guards), &results);
-        Vec::new()
-    });
+    let span = chunk(&mut b, &loops.axes[inner], chunk_size(machine));
+    let row = |b: &mut Builder, loops: &Loops| {
+        each_tile(b, "j", &segments(&span.1, machine), &[], &mut |b, base, segment, _| {
+            let mut at = at.clone();
+            at[inner] = &(&span.0 + base) + &lane(0);
+            let guards =
+                if segment.guarded { vec![Builder::below(&at[inner], &loops.axes[inner])] } else { Vec::new() };
+            store(b, Tile::new(loops, &operands, at, vec![segment.width], guards), &results);
+            Vec::new()
+        });
+    };
+    match pieces::branches(loops, inner, machine) {
+        Some((axis, pieces)) => branch(&mut b, &at[axis], &pieces, &row),
+        None => row(&mut b, loops),
+    }
     b.finish()
+}
+
+/// The piece in which a position lies, found by halving.
+fn branch(b: &mut Builder, position: &Dim, pieces: &[Piece], row: &dyn Fn(&mut Builder, &Loops)) {
+    match pieces {
+        [] => {}
+        [piece] => row(b, &piece.loops),
+        _ => {
+            let (before, after) = pieces.split_at(pieces.len() / 2);
+            let later = Condition::Guards(vec![position - after[0].start]);
+            let side = |b: &mut Builder, pieces: &[Piece]| {
+                branch(b, position, pieces, row);
+                Vec::new()
+            };
+            b.if_else(later, |b| side(b, after), |b| side(b, before));
+        }
+    }
 }
 
 /// Stores the results of a tile after all have been computed: one may lie over an operand that another reads.

@@ -41,6 +41,21 @@ fn edges_have_loops_of_their_own() {
     assert!(!text.contains("select") && text.matches("store out").count() >= 3, "{text}");
 }
 
+/// What is stacked along another axis than the lanes' is copied by one of several branches, each free of tests; loads whose
+/// positions are computed take part.
+#[test]
+fn rows_of_a_stack_have_branches() {
+    let text = kernels(
+        r#"graph @call(%0 "x": data f32[7, 1, 40], %1 "y": data f32[7, 3, 40], %2 "t": data f32[9, 40], %3 "i": data i64[7, 2], %4 "z": data f32[7, 2, 40]) {
+          %5: f32[7, 2, 40] = gather(%2, %3) {pattern = "[n] c, b s -> b s c"}
+          %6: f32[7, 8, 40] = concat(%0, %1, %5, %4) {axis = 1}
+          %7: f32[7, 8, 40] = neg(%6)
+          return %7 "o": data
+        }"#,
+    );
+    assert!(!text.contains("select") && text.matches("if ").count() == 3, "{text}");
+}
+
 /// Pieces that fill no vector stay together, as do those whose borders are open.
 #[test]
 fn short_and_open_pieces_stay_together() {
