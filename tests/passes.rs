@@ -94,8 +94,11 @@ fn run_case(name: &str, text: &str) -> String {
     let sizes = sizes(text, &before);
     // An infinite scale leaves nothing of the rest of its group; an infinite tap meets no zeros between elements; in a tile
     // what is infinite meets all; behind a mask it meets nothing.
-    for (seed, special) in [(1, false), (2, false), (3, !matches!(name, "quantize" | "phases" | "winograd" | "hidden"))]
-    {
+    for (seed, special) in [
+        (1, false),
+        (2, false),
+        (3, !matches!(name, "quantize" | "phases" | "padding" | "groups" | "winograd" | "hidden")),
+    ] {
         compare(name, &before, &after, &sizes, seed, special);
     }
     let mut report = format!("{before}=====\n{after}");
@@ -209,12 +212,14 @@ passes! {
     expand "expand"
     fold "fold"
     fuse "fuse"
+    groups "groups"
     hidden "hidden"
     hoist "hoist"
     layout "layout"
     narrow "narrow"
     attention "attention"
     pack "pack"
+    padding "padding"
     phases "phases"
     precision "precision"
     quantize "quantize"

@@ -57,14 +57,17 @@ fn even(rebuild: &mut Rebuild, id: NodeId) -> Result<(), OpError> {
     let [x, w] = rebuild.old.operands(id)[..] else { return Err(OpError::new("a convolution has two operands")) };
     let last = rebuild.old.type_of(x).shape.len() - 1;
     let node = rebuild.old.node(id);
-    let operands = [with_zeros(rebuild, x, last)?, with_zeros(rebuild, w, 1)?];
+    let operands = [with_zeros(rebuild, x, last, 1)?, with_zeros(rebuild, w, 1, 1)?];
     let new = rebuild.new.apply(node.op, &operands, &node.attrs, Vec::new(), &node.origin)?;
     rebuild.set(id, vec![Value { node: new, result: 0 }]);
     Ok(())
 }
 
-/// An old value with a zero at the end of an axis; if it has zeros around it already, they are put there at once.
-fn with_zeros(rebuild: &mut Rebuild, value: Value, axis: usize) -> Result<Value, OpError> {
+/// An old value with so many zeros at the end of an axis; if it has zeros around it already, they are put there at once.
+pub fn with_zeros(rebuild: &mut Rebuild, value: Value, axis: usize, n: i64) -> Result<Value, OpError> {
+    if n == 0 {
+        return Ok(rebuild.get(value));
+    }
     let node = rebuild.old.node(value.node);
     let rank = rebuild.old.type_of(value).shape.len();
     let is_padded = node.op.name == "pad" && node.attrs.float("value").to_bits() == 0;
@@ -75,7 +78,7 @@ fn with_zeros(rebuild: &mut Rebuild, value: Value, axis: usize) -> Result<Value,
             (value, zeros.clone(), Attrs::none().with("low", zeros).with("value", 0.0))
         }
     };
-    high[axis] = &high[axis] + 1;
+    high[axis] = &high[axis] + n;
     let from = rebuild.get(from);
     let padded = rebuild.new.apply(op("pad")?, &[from], &attrs.with("high", high), Vec::new(), &node.origin)?;
     Ok(Value { node: padded, result: 0 })

@@ -148,7 +148,8 @@ fn factor(graph: &Graph, id: NodeId, frozen: &[bool], packing: &Packing) -> Resu
     }
     let last = nest.axes.len() - 1;
     let is_before_columns = panels.order.iter().rev().nth(1).is_some_and(|&axis| axes[axis] == last);
-    let pairs = !is_shared && is_before_columns && last > column && other.falls_into_pairs(&nest);
+    let has_own_rows = !is_shared || group == Some(width as i64);
+    let pairs = has_own_rows && is_before_columns && last > column && other.falls_into_pairs(&nest);
     let is_of_matrices = !is_shared && other.plain_axes(&nest).is_some();
     let rows = Dim::product((0..column).filter(|&axis| !weight.mentions(axis)).map(|axis| &nest.axes[axis]));
     let rows = rows.as_constant();

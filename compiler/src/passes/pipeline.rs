@@ -5,8 +5,8 @@
 //! `prepare` has split off what depends on weights alone.
 
 use super::{
-    Pass, ahead, attention, canonicalize, cse, dce, differentiate, even, expand, fold, fuse, hidden, hoist, layout,
-    narrow, pack, phases, precision, quantize, running, split, winograd,
+    Pass, ahead, attention, canonicalize, cse, dce, differentiate, even, expand, fold, fuse, groups, hidden, hoist,
+    layout, narrow, pack, padding, phases, precision, quantize, running, split, winograd,
 };
 
 pub static PIPELINE: &[&Pass] = &[
@@ -20,6 +20,7 @@ pub static PIPELINE: &[&Pass] = &[
     &cse::PASS,
     &dce::PASS,
     &phases::PASS,
+    &padding::PASS,
     &layout::PASS,
     &ahead::PASS,
     &hidden::PASS,
@@ -27,6 +28,7 @@ pub static PIPELINE: &[&Pass] = &[
     &cse::PASS,
     &attention::PASS,
     &winograd::PASS,
+    &groups::PASS,
     &even::PASS,
     &narrow::PASS,
     &quantize::PASS,
@@ -46,8 +48,8 @@ pub fn parts() -> (&'static [&'static Pass], &'static [&'static Pass]) {
 /// Every pass once, for the command line and the manual.
 #[rustfmt::skip]
 pub static PASSES: &[&Pass] = &[
-    &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &phases::PASS, &layout::PASS,
-    &ahead::PASS, &hidden::PASS, &attention::PASS, &winograd::PASS, &even::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &split::PASS, &hoist::PASS, &fuse::PASS,
+    &differentiate::PASS, &expand::PASS, &precision::PASS, &running::PASS, &canonicalize::PASS, &fold::PASS, &cse::PASS, &dce::PASS, &phases::PASS, &padding::PASS, &layout::PASS,
+    &ahead::PASS, &hidden::PASS, &attention::PASS, &winograd::PASS, &groups::PASS, &even::PASS, &narrow::PASS, &quantize::PASS, &pack::PASS, &split::PASS, &hoist::PASS, &fuse::PASS,
 ];
 
 /// The pass of this name.

@@ -183,7 +183,7 @@ fn panel_width(loops: &Loops, factor: TermId, column_axis: usize) -> Option<u64>
     let simplified = |dim: &Dim| loops.ranges.simplify(dim);
     // The panels of a group are some of all.
     let follows = |dim: &Dim, own: Dim| !(dim - &simplified(&own)).mentions(&Loops::symbol(column_axis));
-    let is_panel = follows(panel, column.floor_div(&size)) && follows(within, column.modulo(&size));
+    let is_panel = follows(panel, column.floor_div(&size)) && *within == simplified(&column.modulo(&size));
     (is_panel && load.guards.is_empty() && !rest.iter().any(moves)).then_some(width as u64)
 }
 

@@ -128,11 +128,10 @@ pub fn schedule(graph: &Graph, id: NodeId, machine: &Machine) -> Result<Kernel, 
 /// The kernel of a composed nest.
 pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
     let loops = collapse::collapse(prepared(loops, machine));
-    let apart = groups::apart(&loops, machine);
-    match apart.as_ref().and_then(|nest| contraction::kernel_of_sums(nest, machine)) {
-        Some(kernel) => kernel,
-        None => schedule_nest(loops, machine),
-    }
+    let apart = groups::apart(&loops, machine).and_then(|nest| {
+        contraction::kernel_of_words(&nest, machine).or_else(|| contraction::kernel_of_sums(&nest, machine))
+    });
+    apart.unwrap_or_else(|| schedule_nest(loops, machine))
 }
 
 fn prepared(loops: Loops, machine: &Machine) -> Loops {
@@ -188,7 +187,8 @@ impl Loops {
         Loops::declare(&mut ranges, &axes);
         let moved = |dim: &Dim| ranges.simplify(&dim.substitute(&|symbol| place(axis_of(symbol)?)));
         let mut roots = self.roots();
-        let body = self.body.rewrite(&mut roots, &moved, &|_| {});
+        let unproven = |load: &mut body::Load| load.guards.retain(|guard| !ranges.proves_le(&Dim::constant(0), guard));
+        let body = self.body.rewrite(&mut roots, &moved, &unproven);
         let mut nest = Loops { axes, body, ranges: ranges.clone(), ..self.clone() };
         nest.set_roots(&roots);
         nest

@@ -142,6 +142,33 @@ fn convolutions() {
     }
 }
 
+/// Each group is a product of its own; those of few channels are joined, if need be with one of zeros.
+#[test]
+fn convolutions_of_groups() {
+    for (groups, read, made) in [(2, 16, 16), (3, 32, 32), (4, 8, 8), (5, 8, 8), (8, 4, 4), (3, 24, 16)] {
+        let (of, to) = (groups * read, groups * made);
+        let text = format!(
+            r#"graph @call(%0 "x": data f32[N, 9, 11, {of}], %1 "w": param f32[{to}, {read}, 3, 3]) where N in 1.. {{
+              %2: f32[N, 11, 13, {of}] = pad(%0) {{low = [0, 1, 1, 0], high = [0, 1, 1, 0], value = 0.0}}
+              %3: f32[N, 9, 11, {to}] = convolve(%2, %1) {{channels_last = true, groups = {groups}, result = f32}}
+              %4: f32[N, 9, 11, {to}] = tanh(%3)
+              return %4 "y": data
+            }}"#
+        );
+        assert_eq!(with_matrices(&checked(&text, 2)), 1, "{text}");
+    }
+}
+
+/// What stands for panels is a weight: a line of an image that a single channel is made of has places beyond the last.
+#[test]
+fn one_channel_of_an_image() {
+    let text = r#"graph @call(%0 "x": data f32[N, 5, 16, 32], %1 "w": param f32[1, 32, 3, 3]) where N in 1.. {
+      %2: f32[N, 3, 14, 1] = convolve(%0, %1) {channels_last = true, result = f32}
+      return %2 "y": data
+    }"#;
+    checked(text, 2);
+}
+
 /// Rows and lines that leave the second-level cache, and weights that leave it, too.
 #[test]
 fn blocks_that_a_cache_keeps() {
