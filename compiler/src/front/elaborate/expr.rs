@@ -247,6 +247,9 @@ impl<'a> Elaborator<'a> {
             diagnostic =
                 diagnostic.help(format!("`tensor({})` makes a constant of a list of numbers", self.text(span)));
         }
+        if matches!(found, Value::Tuple(_)) && wanted.contains("a list") {
+            diagnostic = diagnostic.help("a list is written in brackets: `[1, 2]`");
+        }
         self.report(diagnostic)
     }
 

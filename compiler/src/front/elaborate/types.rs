@@ -350,6 +350,15 @@ pub fn names_asked(types: &[TypeField]) -> Vec<Option<&str>> {
 
 /// What would make the wanted of what was found.
 fn remedy(wanted: &str, found: &Value, text: &str) -> Option<String> {
+    let is_several = matches!(found, Value::List(_) | Value::Tuple(_));
+    if wanted == "an int" && is_several {
+        let help = "it is one number, for all axes; a window of several sizes, such as 1 by 7, is written with a `param` \
+                    of your own and the op: `convolve(x, weight, …)`";
+        return Some(help.to_string());
+    }
+    if wanted.starts_with("a list") && matches!(found, Value::Tuple(_)) {
+        return Some("a list is written in brackets: `[1, 2]`".to_string());
+    }
     if !wanted.contains("tensor") {
         return None;
     }
