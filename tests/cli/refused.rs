@@ -128,3 +128,45 @@ fn machine_code_of_another_architecture_is_not_made() {
     }
     assert_eq!(tw(&["ir", &file, "--target", other, "--stage", "loop"]).code, 0);
 }
+
+#[test]
+fn options_that_would_have_no_effect_are_refused() {
+    let (_folder, file) = folder(DOUBLE);
+    let run = ["run", &file, "--input", "x=[1]"];
+    for (more, says) in [
+        (&["--group", "16"][..], "`--group` is for `--precision int8`"),
+        (&["--precision", "int8", "--group", "12"], "a multiple of 8"),
+        (&["--precision", "bf16", "--float", "f64"], "leave out `--float f64`"),
+        (&["--precision", "int8", "--backend", "interpreter"], "leave out `--precision`"),
+    ] {
+        refused(&[&run[..], more].concat(), 2, &[says]);
+    }
+}
+
+/// Nothing is compiled or computed for a file that cannot be written.
+#[test]
+fn places_where_nothing_can_be_written_are_refused_first() {
+    let (folder, file) = folder(DOUBLE);
+    let nowhere = path(folder.path(), "none/y.npz");
+    refused(&["compile", &file, "--output", &nowhere], 1, &["cannot write", "none"]);
+    refused(&["run", &file, "--output", &nowhere], 1, &["cannot write"]);
+    refused(&["run", &file, "--output", "-"], 2, &["`-` is none"]);
+    let save = format!("net={nowhere}");
+    refused(&["train", &file, "--save", &save], 1, &["cannot write"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn settings_that_are_no_text_are_not_passed_over() {
+    let (folder, file) = folder(DOUBLE);
+    std::fs::write(folder.path().join("model.toml"), b"[wide]\n# \xe9\n").unwrap();
+    refused(&["check", &file], 1, &["model.toml", "not text in UTF-8"]);
+}
+
+#[test]
+fn sizes_beyond_any_memory_are_not_timed() {
+    let (_folder, file) = folder("model Wide() {\n    fn call(x: [B, 65536]) -> [B, 65536] { x + 1 }\n}\n");
+    for size in ["B=100000000000", "B=9223372036854775807"] {
+        refused(&["bench", &file, "--dim", size], 1, &["error"]);
+    }
+}
