@@ -34,6 +34,21 @@ impl Power {
     pub fn raise(self, b: &mut Builder, exponent: Value) -> Value {
         b.scalar(self.scalar, &[exponent])
     }
+
+    /// The same for a weight beside others near 1, which is zero where it would be denormal: products with such numbers take
+    /// a hundred times as long, and masks that subtract some number, as Swin's do, make many of them.
+    pub fn weight(self, b: &mut Builder, exponent: Value) -> Value {
+        let power = self.raise(b, exponent);
+        let ty = b.type_of(power).clone();
+        let least = match (self.scalar, ty.dtype) {
+            (Scalar::Exp2, _) => f64::from(f32::MIN_EXP - 1),
+            (_, DType::F32) => f64::from(f32::MIN_POSITIVE).ln(),
+            _ => f64::MIN_POSITIVE.ln(),
+        };
+        let [least, zero] = [least, 0.0].map(|number| b.constant(ty.clone(), number));
+        let is_denormal = b.scalar(Scalar::Lt, &[exponent, least]);
+        b.scalar(Scalar::Select, &[is_denormal, zero, power])
+    }
 }
 
 /// The same in the body of loops.

@@ -197,14 +197,20 @@ impl Item<'_> {
             let score = b.load(self.scores, [n_rows, width], [t, &at], [], 0.0);
             let [scale, shift] = [scale, shift].map(|of_row| b.broadcast(of_row, [n_rows, width]));
             let exponent = b.scalar(Scalar::Fma, &[score, scale, shift]);
-            let e = power.raise(b, exponent);
-            match self.weights {
+            let e = match self.weights {
+                // Registers of matrices take denormal numbers for zeros.
                 Some(weights) => {
+                    let e = power.raise(b, exponent);
                     let rounded = b.cast(e, DType::BF16);
                     b.store(weights, [t, &at], [], rounded);
+                    e
                 }
-                None => b.store(self.scores, [t, &at], [], e),
-            }
+                None => {
+                    let e = power.weight(b, exponent);
+                    b.store(self.scores, [t, &at], [], e);
+                    e
+                }
+            };
             self.with_narrow(b, Scalar::Add, sum, e)
         });
         let mut sum = b.reduce(Scalar::Add, sum, 1);
