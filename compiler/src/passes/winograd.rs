@@ -4,8 +4,9 @@
 //! convolve(x, w) {channels_last}   =>   winograd_result(contract(winograd_image(x), winograd_kernel(w)))
 //! ```
 //! for kernels of r by r taps that move by one place, over images that are padded already. Results fall into tiles of m by
-//! m; where the last ones are not whole, zeros are added to the image and what they give is cut off. The products, one for
-//! each of (m + r - 1)² numbers of a tile, are contractions over the channels.
+//! m; where the last ones are not whole, zeros are added to the image and what they give is cut off. Under taps that lie n
+//! apart, every n-th element makes an image of its own. The products, one for each of (m + r - 1)² numbers of a tile, are
+//! contractions over the channels.
 //! Exact but for rounding: sums of f32 are about as exact for m = 2, and lose two bits for m = 4.
 //! In bf16 they stay in f32, as fast and more exact where tiles have four places; registers of matrices slide faster.
 //! Stays as it is: what is read as integers, weights that change, open sizes of images, few channels, and what would take
@@ -16,7 +17,7 @@ use super::narrow::{RESULT, is_wide};
 use super::rebuild::Rebuild;
 use super::{Context, Narrowing, Pass, PassError, dce, op};
 use crate::graph::{Attrs, Builder, DType, Dim, Graph, NodeId, OpError, Value};
-use crate::ops::convolve::{has_channels_last, slides};
+use crate::ops::convolve::{Slide, has_channels_last, slides};
 use crate::ops::winograd::is_known;
 use crate::seeded::{Fault, is};
 
@@ -26,6 +27,8 @@ pub static PASS: Pass = Pass { name: "winograd", doc: "Multiplies transformed ti
 const BF16: Narrowing = Narrowing::Factors(DType::BF16);
 /// Places of a tile that are tried.
 const PLACES: [i64; 2] = [4, 2];
+/// Taps that lie further apart are those of no image worth transforming.
+const MAX_APART: i64 = 64;
 /// Channels fill vectors from here on.
 const CHANNELS: i64 = 16;
 
@@ -61,18 +64,19 @@ fn transformed(graph: &Graph, live: Vec<NodeId>, is_frozen: &[bool], context: &C
         let is_narrow = graph.node(id).attrs.get(RESULT).is_some() && narrows;
         let sizes =
             sizes(graph, id, is_frozen).filter(|_| !is_narrow || context.narrowing == BF16 && !context.matrices);
-        let Some((places, taps)) = sizes.and_then(|sizes| Some((sizes.best(is_narrow)?, sizes.taps))) else {
+        let Some((sizes, places)) = sizes.and_then(|sizes| Some((sizes, sizes.best(is_narrow)?))) else {
             rebuild.copy(id, regions);
             continue;
         };
         let origin = graph.node(id).origin.clone();
         context.remark(PASS.name, &origin, format!("tiles of {places} by {places} places are transformed"));
-        tiled(&mut rebuild, id, places, taps).map_err(PassError::at(PASS.name, &origin))?;
+        tiled(&mut rebuild, id, places, sizes).map_err(PassError::at(PASS.name, &origin))?;
     }
     Ok(rebuild.finish())
 }
 
 /// The sizes of a convolution over one image.
+#[derive(Clone, Copy)]
 struct Sizes {
     /// Of the result.
     height: i64,
@@ -80,6 +84,8 @@ struct Sizes {
     channels: i64,
     out: i64,
     taps: i64,
+    /// How far the taps lie apart.
+    apart: i64,
 }
 
 /// Those of a node that can be written as products of tiles.
@@ -89,13 +95,14 @@ fn sizes(graph: &Graph, id: NodeId, is_frozen: &[bool]) -> Option<Sizes> {
     if node.op.name != "convolve" || !is_wide(graph, id) || !is_frozen[operands[1].node.index()] {
         return None;
     }
-    let is_plain = graph.with_call(id, |call| {
+    let apart = graph.with_call(id, |call| {
         let slides = slides(call, call.operand(0).rank() - 2).unwrap_or_default();
-        let is_unit = |slide: &crate::ops::convolve::Slide| {
-            (slide.stride, slide.dilation, slide.base_dilation) == (1, 1, 1) && slide.low.is(0) && slide.high.is(0)
-        };
-        slides.len() == 2 && slides.iter().all(is_unit) && has_channels_last(call) && call.attrs.int("groups") == 1
-    });
+        let [down, across] = slides.as_slice() else { return None };
+        let is_unit =
+            |slide: &Slide| (slide.stride, slide.base_dilation) == (1, 1) && slide.low.is(0) && slide.high.is(0);
+        let is_plain = [down, across].into_iter().all(is_unit) && down.dilation == across.dilation && down.dilation <= MAX_APART;
+        (is_plain && has_channels_last(call) && call.attrs.int("groups") == 1).then_some(down.dilation)
+    })?;
     let number = |dim: &Dim| dim.as_constant();
     let [_, height, width, out] = node.types[0].shape.as_slice() else { return None };
     let [_, channels, taps, other_taps] = graph.type_of(operands[1]).shape.as_slice() else { return None };
@@ -105,9 +112,10 @@ fn sizes(graph: &Graph, id: NodeId, is_frozen: &[bool]) -> Option<Sizes> {
         channels: number(channels)?,
         out: number(out)?,
         taps: number(taps)?,
+        apart,
     };
     let fits = taps == other_taps && sizes.channels >= CHANNELS && sizes.out >= CHANNELS;
-    (is_plain && fits).then_some(sizes)
+    fits.then_some(sizes)
 }
 
 impl Sizes {
@@ -116,7 +124,8 @@ impl Sizes {
         let numbers = |m: i64| ((m + self.taps - 1) * (m + self.taps - 1)) as f64;
         let is_small = |&m: &i64| m == 2 || 4.0 * numbers(m) * self.pairs() <= LARGE;
         let costs = PLACES.into_iter().filter(|&m| is_known(m, self.taps)).filter(is_small).map(|m| {
-            let [down, across] = [self.height, self.width].map(|extent| (extent as u64).div_ceil(m as u64) as f64);
+            let n_tiles = |extent: i64| ((extent as u64).div_ceil((m * self.apart) as u64) as i64 * self.apart) as f64;
+            let [down, across] = [self.height, self.width].map(n_tiles);
             let rows = down * across * numbers(m);
             (m, self.cost(rows, numbers(m), rows))
         });
@@ -144,16 +153,18 @@ impl Sizes {
     }
 }
 
-fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64, taps: i64) -> Result<(), OpError> {
+fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64, sizes: Sizes) -> Result<(), OpError> {
     let (node, operands) = (rebuild.old.node(id), rebuild.operands(id));
-    let attrs = Attrs::none().with("places", places).with("taps", taps);
+    let attrs = Attrs::none().with("places", places).with("taps", sizes.taps);
     let mut b = Builder::new(&mut rebuild.new, node.origin.clone());
-    let image = whole_tiles(&mut b, operands[0], &node.types[0].shape, places)?;
+    let image = whole_tiles(&mut b, operands[0], &node.types[0].shape, places * sizes.apart)?;
+    let image = taken_apart(&mut b, image, sizes.apart)?;
     let image = b.apply(op("winograd_image")?, &[image], attrs.clone())?;
     let kernel = b.apply(op("winograd_kernel")?, &[operands[1]], attrs.clone())?;
     let pattern = Attrs::none().with("pattern", "p b h w c, p o c -> p b h w o");
     let products = b.apply(op("contract")?, &[image, kernel], pattern)?;
-    let mut result = b.apply(op("winograd_result")?, &[products], attrs)?;
+    let result = b.apply(op("winograd_result")?, &[products], attrs)?;
+    let mut result = put_together(&mut b, result, sizes.apart)?;
     let shape = &node.types[0].shape;
     if b.shape_of(result) != *shape {
         let whole = Attrs::none().with("starts", vec![Dim::constant(0); 4]).with("stops", shape.clone());
@@ -161,6 +172,35 @@ fn tiled(rebuild: &mut Rebuild, id: NodeId, places: i64, taps: i64) -> Result<()
     }
     rebuild.set(id, vec![result]);
     Ok(())
+}
+
+/// `n` by `n` images, of which each has every `n`-th element: neighbours under taps that lie so far apart.
+fn taken_apart(b: &mut Builder, image: Value, n: i64) -> Result<Value, OpError> {
+    let [batch, height, width, channels] = &b.shape_of(image)[..] else { return Ok(image) };
+    if n == 1 {
+        return Ok(image);
+    }
+    let by = Dim::constant(n);
+    let [height, width] = [height, width].map(|extent| extent.floor_div(&by));
+    let split = [batch.clone(), height.clone(), by.clone(), width.clone(), by, channels.clone()];
+    let images = [batch * n * n, height, width, channels.clone()];
+    let image = b.reshape(image, &split)?;
+    let image = b.apply(op("permute")?, &[image], Attrs::none().with("axes", vec![0i64, 2, 4, 1, 3, 5]))?;
+    b.reshape(image, &images)
+}
+
+/// The image of which these are every `n`-th element.
+fn put_together(b: &mut Builder, images: Value, n: i64) -> Result<Value, OpError> {
+    let [all, height, width, channels] = &b.shape_of(images)[..] else { return Ok(images) };
+    if n == 1 {
+        return Ok(images);
+    }
+    let (by, batch) = (Dim::constant(n), all.floor_div(&Dim::constant(n * n)));
+    let split = [batch.clone(), by.clone(), by, height.clone(), width.clone(), channels.clone()];
+    let image = [batch, height * n, width * n, channels.clone()];
+    let images = b.reshape(images, &split)?;
+    let images = b.apply(op("permute")?, &[images], Attrs::none().with("axes", vec![0i64, 3, 1, 4, 2, 5]))?;
+    b.reshape(images, &image)
 }
 
 /// An image with as many zeros at the ends of its axes as the last tiles lack; those of a `pad` become more.
