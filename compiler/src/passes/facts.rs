@@ -18,6 +18,8 @@ pub struct Read {
     pub is_turned: bool,
     /// Neighbours along some axis are read at one place.
     pub is_tiled: bool,
+    /// What is read for one window is read for its neighbours, too.
+    pub is_window: bool,
 }
 
 /// A nest in short.
@@ -78,6 +80,7 @@ impl Facts {
                     is_plain: guards.is_empty() && index.iter().all(|at| matches!(at, NestIndex::Affine(_))),
                     is_tiled: index.iter().any(|at| matches!(at, NestIndex::Affine(dim) if divides(dim))),
                     is_turned: nest.n_parallel > 0 && !runs_along(index, &axis(nest.n_parallel - 1)),
+                    is_window: nest.reduce.is_some() && index.iter().any(|at| is_window(at, nest.axes.len())),
                 }),
                 ScalarNode::Apply { scalar, .. } => facts.arithmetic += scalar.work(),
                 ScalarNode::Cast { .. } => facts.casts += 1,
@@ -92,7 +95,14 @@ impl Facts {
 
     /// Of a view: no work, read once.
     pub fn movement() -> Facts {
-        let reads = vec![Read { operand: 0, is_identity: false, is_plain: true, is_turned: false, is_tiled: false }];
+        let reads = vec![Read {
+            operand: 0,
+            is_identity: false,
+            is_plain: true,
+            is_turned: false,
+            is_tiled: false,
+            is_window: false,
+        }];
         let domain = Dim::constant(0);
         let (narrows, widens) = (false, false);
         Facts { reduces: false, domain, reads, arithmetic: 0, casts: 0, uses_position: false, narrows, widens }
@@ -114,6 +124,13 @@ pub fn runs_along(index: &[NestIndex], own: &Dim) -> bool {
     let Some((NestIndex::Affine(last), before)) = index.split_last() else { return false };
     let mentions = |dim: &Dim| own.as_symbol().is_some_and(|symbol| dim.mentions(symbol));
     !before.iter().any(|at| matches!(at, NestIndex::Affine(dim) if mentions(dim))) && !mentions(&(last - own))
+}
+
+/// A position that moves along several axes.
+fn is_window(at: &NestIndex, n_axes: usize) -> bool {
+    let NestIndex::Affine(dim) = at else { return false };
+    let moves = |number: &usize| axis(*number).as_symbol().is_some_and(|symbol| dim.mentions(symbol));
+    (0..n_axes).filter(moves).count() > 1
 }
 
 /// Bytes are read at each place, and besides only what is known to have fewer elements than the result.

@@ -48,9 +48,17 @@ pub static RULES: &[Rule] = &[
     Rule { name: "reduce-units", equation: "reduce(x, axes) => reshape(x)",
         exact: "every axis has size one, but for the sign of a zero", ops: REDUCTIONS, rewrite: reduce_units },
     Rule { name: "reduce-reduce", equation: "reduce(reduce(x, a), b) => reduce(x, a and b)",
-        exact: "up to the order of a sum; one combination, axes kept in both or in neither, no other user",
+        exact: "up to the order of a sum; one combination, axes kept in both or in neither, no other user, and not where short \
+                rows of a group are left of many",
         ops: REDUCTIONS, rewrite: reduce_reduce },
 ];
+
+/// Neighbours that fill half of the widest vector, or less of it.
+const SHORT: i64 = 8;
+/// Those that fill several.
+const LONG: i64 = 64;
+/// Elements that are worth a step of their own.
+const MANY: i64 = 4096;
 
 const REDUCTIONS: &[&str] = &["reduce_sum", "reduce_prod", "reduce_max", "reduce_min", "reduce_any", "reduce_all"];
 
@@ -206,6 +214,19 @@ fn reduce_units(site: &Site) -> Option<Expr> {
     })
 }
 
+/// Whether the last axis is short and stays, with others before it, while many are combined: rows of several groups, which
+/// fill vectors together as none does alone.
+fn is_of_long_rows(shape: &[Dim], combined: &[usize]) -> bool {
+    let size = |axes: &dyn Fn(&usize) -> bool| {
+        Dim::product((0..shape.len()).filter(axes).map(|axis| &shape[axis])).as_constant()
+    };
+    let row = size(&|axis| combined.last().is_some_and(|last| axis > last));
+    let last = shape.last().and_then(Dim::as_constant);
+    last.is_some_and(|last| last <= SHORT)
+        && row.is_some_and(|row| row >= LONG)
+        && size(&|axis| combined.contains(axis)).is_none_or(|combined| combined >= MANY)
+}
+
 fn reduce_reduce(site: &Site) -> Option<Expr> {
     let below = site.defined_by(site.operands[0], site.op()).filter(|_| site.n_uses(site.operands[0]) == 1)?;
     let keep = site.attrs().bool("keep");
@@ -214,7 +235,11 @@ fn reduce_reduce(site: &Site) -> Option<Expr> {
     }
     let axes_of = |site: &Site| site.call(|call| call.axes("axes", call.operand(0).rank()).ok());
     let (inner, outer) = (axes_of(&below)?, axes_of(site)?);
-    let rank = site.type_of(below.operands[0]).rank();
+    let shape = &site.type_of(below.operands[0]).shape;
+    let rank = shape.len();
+    if !inner.contains(&(rank - 1)) && is_of_long_rows(shape, &inner) {
+        return None;
+    }
     let left: Vec<usize> = (0..rank).filter(|axis| keep || !inner.contains(axis)).collect();
     let mut axes: Vec<i64> = inner.iter().map(|&axis| axis as i64).collect();
     axes.extend(outer.iter().map(|&axis| left[axis] as i64).filter(|axis| !inner.contains(&(*axis as usize))));

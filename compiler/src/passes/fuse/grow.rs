@@ -26,6 +26,8 @@ use crate::passes::facts::{Facts, Read};
 pub const CHEAP: u32 = 8;
 /// More members than this make kernels that registers do not hold.
 pub const MAX_MEMBERS: usize = 96;
+/// Reads of an element that are worth a copy of it.
+const OFTEN: i64 = 64;
 /// Why what neighbours share and a reduction have kernels of their own.
 pub const APART: &str = "neighbours share what it reads, which a kernel that reduces would read for each anew";
 /// A value that is read at more positions than this is not worth following.
@@ -86,6 +88,7 @@ struct Use {
     is_identity: bool,
     is_plain: bool,
     is_turned: bool,
+    is_window: bool,
 }
 
 /// What is known of a member.
@@ -99,6 +102,8 @@ struct Member {
     is_plain: bool,
     /// Some read between it and the reduction, or the root, takes neighbours from elsewhere than side by side.
     is_turned: bool,
+    /// Some read between it and the reduction is one of windows.
+    is_window: bool,
     /// All its uses are inside.
     is_private: bool,
     /// The work that is repeated with it.
@@ -157,9 +162,9 @@ impl<'a> Growth<'a> {
         };
         for (operand, value) in graph.operands(id).into_iter().enumerate() {
             for read in reads.iter().filter(|read| read.operand == operand) {
-                let Read { is_identity, is_plain, is_turned, .. } = *read;
+                let Read { is_identity, is_plain, is_turned, is_window, .. } = *read;
                 let uses = self.candidates.entry(value.node).or_default();
-                uses.push(Use { user: id, operand, is_identity, is_plain, is_turned });
+                uses.push(Use { user: id, operand, is_identity, is_plain, is_turned, is_window });
             }
         }
         self.members.insert(id, member);
@@ -195,6 +200,7 @@ impl<'a> Growth<'a> {
             member.is_private &= user.is_private;
             member.is_plain &= use_.is_plain && (user.is_plain || self.is_reduction(use_.user));
             member.is_turned |= use_.is_turned || user.is_turned;
+            member.is_window |= use_.is_window || user.is_window;
             member.repeated = member.repeated.max(user.repeated);
             match use_.is_identity {
                 true => member.positions.extend(&user.positions),
@@ -261,6 +267,9 @@ impl<'a> Growth<'a> {
             if !plain || facts.arithmetic > 0 || repeated > 1 {
                 return Err(Some("the reduction would compute it many times over"));
             }
+            if member.is_window && facts.reads.iter().any(|read| read.is_turned) && self.is_read_often(id) {
+                return Err(Some("windows would read what lies apart over and over"));
+            }
         }
         if repeated > CHEAP {
             return Err(Some(match repeats {
@@ -312,6 +321,13 @@ impl<'a> Growth<'a> {
             _ => elements(self.group.root),
         };
         points == elements(id) || graph.sizes.proves_le(&points, &elements(id))
+    }
+
+    /// The reduction reads each element many times.
+    fn is_read_often(&self, id: NodeId) -> bool {
+        let points = self.reduction.as_ref().and_then(Dim::as_constant);
+        let elements = self.survey.graph.node(id).types[0].n_elements().as_constant();
+        points.zip(elements).is_none_or(|(points, elements)| points / OFTEN >= elements)
     }
 
     /// Operands that are not provably smaller than the result, as broadcast ones are.
