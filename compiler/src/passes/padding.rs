@@ -107,7 +107,7 @@ fn bands(slide: &Slide, extent: i64, n_taps: i64, n_places: i64) -> Option<Vec<B
     for place in 0..n_places {
         let from = place.checked_mul(slide.stride)?.checked_sub(low)?;
         let first = ceil_div(-from, slide.dilation).clamp(0, n_taps - 1);
-        let stop = ceil_div(extent - from, slide.dilation).clamp(first + 1, n_taps);
+        let stop = ceil_div(extent.checked_sub(from)?, slide.dilation).clamp(first + 1, n_taps);
         match bands.last_mut() {
             Some(band) if band.taps == (first, stop) => band.places.1 = place + 1,
             _ => bands.push(Band { places: (place, place + 1), taps: (first, stop) }),

@@ -143,16 +143,20 @@ mod tests {
         let x = Tensor::from_slice(&[50], &[1f32; 50]).unwrap();
         write_npz(&path, &[("x".into(), x.view())]).unwrap();
         let good = fs::read(&path).unwrap();
-        let data = good.len() / 3;
         let mut zip = NpzArchive::new(Cursor::new(&good)).unwrap();
         let member = zip.zip_archive().by_index(0).unwrap();
         let (start, end) = (member.data_start() as usize, (member.data_start() + member.compressed_size()) as usize);
-        assert!((start..end).contains(&data));
+        let mut n_found = 0;
         for at in start..end {
             let mut damaged = good.clone();
             damaged[at] ^= 0x10;
-            assert!(npz_from_bytes(&damaged).is_err(), "byte {at}");
+            match npz_from_bytes(&damaged) {
+                // Some bits say nothing, such as those after the last code.
+                Ok(arrays) => assert_eq!(arrays[0].1, x, "byte {at}"),
+                Err(_) => n_found += 1,
+            }
         }
+        assert!(n_found > (end - start) / 2, "{n_found} of {}", end - start);
     }
 
     /// A header that asks for little before much that is packed into nothing.

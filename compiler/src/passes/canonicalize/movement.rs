@@ -27,6 +27,8 @@ pub static RULES: &[Rule] = &[
         rewrite: |s| s.permutation().into_iter().eq(0..s.ty().rank()).then(|| Old(s.operands[0])) },
     Rule { name: "permute-permute", equation: "permute(permute(x, p), q) => permute(x, p after q)", exact: "always",
         ops: &["permute"], rewrite: permute_permute },
+    Rule { name: "permute-merged-permute", equation: "permute(reshape(permute(x, p), s), q) => reshape(permute(x, q after p), q of s)",
+        exact: "the reshape only merges neighbouring axes, and has no other user", ops: &["permute"], rewrite: permute_merged },
     Rule { name: "permute-units", equation: "permute(x, p) => reshape(x)", exact: "p moves only axes of size one",
         ops: &["permute"], rewrite: permute_units },
     Rule { name: "slice-all", equation: "slice(x, 0..size step 1) => x", exact: "always", ops: &["slice"],
@@ -104,6 +106,33 @@ fn permute_permute(site: &Site) -> Option<Expr> {
     };
     let both: Vec<i64> = then.iter().map(|&axis| first[axis] as i64).collect();
     Some(Expr::Apply("permute", vec![Old(below.operands[0])], Attrs::none().with("axes", both)))
+}
+
+/// What lies in the merged axes goes with them, as when an image that was put together from its channels is turned.
+fn permute_merged(site: &Site) -> Option<Expr> {
+    let merged = site.defined_by(site.operands[0], "reshape").filter(|_| site.n_uses(site.operands[0]) == 1)?;
+    let first = merged.defined_by(merged.operands[0], "permute").filter(|_| site.n_uses(merged.operands[0]) == 1)?;
+    let parts = parts_of_merged(&first.ty().shape, &merged.ty().shape)?;
+    let order = first.permutation();
+    let axes = site.permutation().into_iter().flat_map(|axis| parts[axis].clone());
+    let axes: Vec<i64> = axes.map(|axis| order[axis] as i64).collect();
+    let turned = Expr::Apply("permute", vec![Old(first.operands[0])], Attrs::none().with("axes", axes));
+    Some(Expr::Apply("reshape", vec![turned], Attrs::none().with("shape", site.ty().shape.clone())))
+}
+
+/// The axes that each new one is made of, if each is the product of some neighbours.
+fn parts_of_merged(from: &[Dim], to: &[Dim]) -> Option<Vec<std::ops::Range<usize>>> {
+    let (mut parts, mut next) = (Vec::with_capacity(to.len()), 0);
+    for whole in to {
+        let start = next;
+        let mut product = Dim::constant(1);
+        while product != *whole || next == start {
+            product = &product * from.get(next)?;
+            next += 1;
+        }
+        parts.push(start..next);
+    }
+    (next == from.len()).then_some(parts)
 }
 
 fn permute_units(site: &Site) -> Option<Expr> {
