@@ -143,13 +143,12 @@ impl Compilation {
 
     /// Refuses what would have no effect.
     pub fn check(&self) -> Outcome {
-        let narrows = self.precision.is_some_and(|precision| precision != Precision::F32);
         let is_scaled = matches!(self.precision, Some(Precision::Int8 | Precision::Int4));
         let why = match self.group {
             Some(_) if !is_scaled => "`--group` is for `--precision int8` and `int4`",
             Some(group) if group % GROUPS_OF != 0 => "`--group` is a multiple of 8, such as 32 or 128",
-            _ if narrows && self.float == Some(Float::F64) => "`--precision` is for f32: leave out `--float f64`",
-            _ if narrows && self.interprets() => "the interpreter computes in f64: leave out `--precision`",
+            _ if self.narrows() && self.float == Some(Float::F64) => "`--precision` is for f32: leave out `--float f64`",
+            _ if self.narrows() && self.interprets() => "the interpreter computes in f64: leave out `--precision`",
             _ => return Ok(()),
         };
         Err(Failure::Usage(why.to_string()))
@@ -158,6 +157,11 @@ impl Compilation {
     /// What undecided floats become.
     pub fn float(&self) -> DType {
         if self.float == Some(Float::F64) { DType::F64 } else { DType::F32 }
+    }
+
+    /// Whether something is asked for that is narrower than f32.
+    pub fn narrows(&self) -> bool {
+        self.precision.is_some_and(|precision| precision != Precision::F32)
     }
 
     pub fn interprets(&self) -> bool {

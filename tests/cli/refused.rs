@@ -141,6 +141,7 @@ fn options_that_would_have_no_effect_are_refused() {
     ] {
         refused(&[&run[..], more].concat(), 2, &[says]);
     }
+    refused(&["train", &file, "--precision", "bf16"], 2, &["`--precision` is for inference"]);
 }
 
 /// Nothing is compiled or computed for a file that cannot be written.

@@ -82,6 +82,10 @@ pub fn run(args: Args) -> Outcome {
     if args.compilation.interprets() {
         return Err(Failure::Usage("the interpreter is too slow to train: use `llvm` or `cranelift`".to_string()));
     }
+    if args.compilation.narrows() {
+        let why = "`--precision` is for inference: steps are taken, and weights learned, in f32";
+        return Err(Failure::Usage(why.to_string()));
+    }
     if args.json {
         hide_progress();
     }

@@ -100,10 +100,11 @@ fn dot_bytes(of: DType, a: Number, b: Number, acc: Number) -> Number {
     Number::int(products.fold(acc.as_int() as i32, i32::wrapping_add).into())
 }
 
+/// The upper numbers first, as `vdpbf16ps` adds them.
 fn dot_halves(of: DType, a: Number, b: Number, acc: Number) -> Number {
     let float =
         |bits: u16| if of == DType::BF16 { bf16::from_bits(bits).to_f32() } else { f16::from_bits(bits).to_f32() };
-    let halves = |word: Number| [word.as_int() as u16, (word.as_int() >> 16) as u16].map(float);
+    let halves = |word: Number| [(word.as_int() >> 16) as u16, word.as_int() as u16].map(float);
     let products = halves(a).into_iter().zip(halves(b));
     Number::float(products.fold(acc.as_float() as f32, |sum, (a, b)| a.mul_add(b, sum)).into())
 }

@@ -118,8 +118,8 @@ impl Lower<'_> {
                 DType::BF16 | DType::F16 => {
                     let [a, b] =
                         [a, b].map(|word| if of == DType::F16 { lower.f16_halves(word) } else { lower.halves(word) });
-                    let sum = lower.scalar(Scalar::Fma, &[a[0], b[0], acc]);
-                    lower.scalar(Scalar::Fma, &[a[1], b[1], sum])
+                    let sum = lower.scalar(Scalar::Fma, &[a[1], b[1], acc]);
+                    lower.scalar(Scalar::Fma, &[a[0], b[0], sum])
                 }
                 _ => (0..4).fold(acc, |sum, byte| {
                     let product = lower.byte_product(of, [a, b], byte);
