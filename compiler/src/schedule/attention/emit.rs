@@ -27,6 +27,8 @@ pub struct Item<'a> {
     pub weights: Option<Memory>,
     /// If registers of matrices hold both products.
     pub kept: Option<Kept>,
+    /// Rows × numbers of a query, where queries do not lie in the form in which they are multiplied.
+    pub queries: Option<Memory>,
     /// By what the scores of each row of the group are multiplied, and what is added to them then.
     pub scales: Memory,
     pub shifts: Memory,
@@ -55,7 +57,8 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let in_rows = |dtype: DType| [group, apart(panels * width, dtype)];
     let scores = b.local("scores", dtype, in_rows(dtype));
     let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows(DType::BF16)));
-    let kept = of.kept(&mut b, [group, most], panels * width);
+    let kept = of.kept(&mut b, group, panels * width);
+    let queries = of.queries(&mut b, most);
     let [scales, shifts] = ["scales", "shifts"].map(|name| b.local(name, dtype, [group]));
     let sums = b.local("sums", dtype, [most]);
     let carried = (!is_one_tile).then(|| carried(of, &mut b, [group, most]));
@@ -73,6 +76,7 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
         scores,
         weights,
         kept,
+        queries,
         scales,
         shifts,
         sums,
@@ -144,7 +148,8 @@ fn group_rows(of: &Attention) -> u64 {
 /// Rows of an item of the grid whose mixtures, and queries in words, have room.
 fn most_rows(of: &Attention, group: u64) -> i64 {
     let columns = of.mix.loops.axes[of.mix.plan.column_axis].as_constant().unwrap_or(0).max(1) as u64;
-    let bytes = of.matrices.as_ref().map_or(4 * columns, |matrices| matrices.row_bytes);
+    let queries = of.query_length().unwrap_or(0);
+    let bytes = of.matrices.as_ref().map_or(4 * columns.saturating_add(queries), |matrices| matrices.row_bytes);
     let room = (ROWS_OF_ITEM / bytes / group).max(1) as i64;
     GROUPS.min(room) * group as i64
 }
@@ -160,7 +165,7 @@ fn block_rows(rows: &Dim, group: u64, most: i64) -> i64 {
 impl Item<'_> {
     fn emit(&self, b: &mut Builder, keys: &Dim, group: u64) {
         self.of.bounds.declare(b, &self.of.score.loops, self.score_operands);
-        self.pair_queries(b);
+        self.keep_queries(b);
         let Some(carried) = self.carried else {
             self.begin_tile(b, &Dim::constant(0), keys);
             return self.each_group(b, "r", group, &mut |b, row, n_rows| {

@@ -12,7 +12,7 @@ use crate::kernel::matrix::SIDE;
 use crate::kernel::{Builder, Memory, Span, Type, Value, lane};
 use crate::schedule::body::Term;
 use crate::schedule::contraction::depth::Depth;
-use crate::schedule::contraction::matrices::{COLUMNS, ROWS, even_rows, lies_in_words, steps_of_sum};
+use crate::schedule::contraction::matrices::{COLUMNS, ROWS, even_rows, steps_of_sum};
 use crate::schedule::emit::Tile;
 use crate::schedule::tiles::{Machine, RegisterTile};
 
@@ -38,8 +38,6 @@ pub struct Kept {
     pub values: Memory,
     /// Rows × columns of a panel.
     pub mixed: Memory,
-    /// Rows of an item × words, where queries do not lie so.
-    pub queries: Option<Memory>,
 }
 
 impl Matrices {
@@ -83,35 +81,16 @@ impl Attention<'_> {
         even_rows(rows, 1).unwrap_or(ROWS as u64)
     }
 
-    pub fn kept(&self, b: &mut Builder, [group, rows]: [u64; 2], keys: u64) -> Option<Kept> {
+    pub fn kept(&self, b: &mut Builder, group: u64, keys: u64) -> Option<Kept> {
         self.matrices.as_ref()?;
         let columns = self.mix.loops.axes[self.mix.plan.column_axis].as_constant()? as u64;
         let values = b.local("values", DType::U32, [keys / 2, columns.next_multiple_of(COLUMNS)]);
         let mixed = b.local("mixed", DType::F32, [group, COLUMNS]);
-        let score = &self.score;
-        let depth = score.loops.axes[score.loops.n_parallel].as_constant()? as u64;
-        let has_words = lies_in_words(&score.loops, &score.plan);
-        let queries = (!has_words).then(|| b.local("queries", DType::U32, [rows, depth]));
-        Some(Kept { values, mixed, queries })
+        Some(Kept { values, mixed })
     }
 }
 
 impl Item<'_> {
-    /// Brings the queries of all rows of an item into words, where they do not lie so.
-    pub fn pair_queries(&self, b: &mut Builder) {
-        let Some(queries) = self.kept.and_then(|kept| kept.queries) else { return };
-        let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
-        let Some(depth) = loops.axes[loops.n_parallel].as_constant() else { return };
-        b.for_loop(Span::new("x", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
-            let (mut at, _) = self.score_place(&(row + &lane(0)), &Dim::constant(0), false);
-            at[loops.n_parallel] = lane(1);
-            let mut tile = Tile::new(loops, self.score_operands, at, vec![1, depth as u64], Vec::new());
-            let words = tile.full(b, plan.row_factor);
-            b.store(queries, [&(row + &lane(0)), &lane(1)], [], words);
-            Vec::new()
-        });
-    }
-
     /// The scores of a group of rows.
     pub fn scores_of_matrices(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile, matrices: &Matrices) {
         let part = &self.of.score;
@@ -143,7 +122,7 @@ impl Item<'_> {
                 left[last] = &at[last] + &lane(1);
                 right[last] = &at[last] + &lane(0);
                 let tile = |at, shape| Tile::new(loops, self.score_operands, at, shape, Vec::new());
-                let left = match self.kept.and_then(|kept| kept.queries) {
+                let left = match self.queries {
                     Some(queries) => b.load(queries, [n_rows, words], [&(row + &lane(0)), &left[last]], [], 0.0),
                     None => tile(left, vec![n_rows, words]).full(b, plan.row_factor),
                 };

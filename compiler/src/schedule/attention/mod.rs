@@ -16,6 +16,7 @@ mod emit;
 mod keys;
 mod matrices;
 mod mix;
+mod queries;
 mod score;
 mod staged;
 

@@ -59,7 +59,10 @@ impl Item<'_> {
         Depth::whole(loops).each(b, loops, &at, &mut |b, stretch| {
             let sums = stretch.each(b, "d", &[sum], &mut |b, at, _, carried| {
                 let mut tile = Tile::new(loops, self.score_operands, at.to_vec(), vec![n_rows, width], guards.clone());
-                let left = tile.value(b, plan.row_factor);
+                let left = match self.queries {
+                    Some(queries) => b.load(queries, [n_rows, 1], [row, &at[loops.n_parallel]], [], 0.0),
+                    None => tile.value(b, plan.row_factor),
+                };
                 let left = b.broadcast(left, [n_rows, 1]);
                 if let Term::Dot(of, _) = *loops.body.term(loops.stages[0].element) {
                     let right = tile.value(b, plan.column_factor);
