@@ -147,7 +147,9 @@ impl Compilation {
         let why = match self.group {
             Some(_) if !is_scaled => "`--group` is for `--precision int8` and `int4`",
             Some(group) if group % GROUPS_OF != 0 => "`--group` is a multiple of 8, such as 32 or 128",
-            _ if self.narrows() && self.float == Some(Float::F64) => "`--precision` is for f32: leave out `--float f64`",
+            _ if self.narrows() && self.float == Some(Float::F64) => {
+                "`--precision` is for f32: leave out `--float f64`"
+            }
             _ if self.narrows() && self.interprets() => "the interpreter computes in f64: leave out `--precision`",
             _ => return Ok(()),
         };

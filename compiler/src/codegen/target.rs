@@ -195,6 +195,11 @@ impl Target {
         }
     }
 
+    /// Whether a division of vectors takes no longer than what else gives a quotient: that of Zen has units of its own.
+    pub fn divides_quickly(&self) -> bool {
+        self.tune.starts_with("znver")
+    }
+
     pub fn has_fma(&self) -> bool {
         self.arch == Arch::Aarch64 || self.has("fma")
     }

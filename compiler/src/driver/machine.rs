@@ -12,6 +12,7 @@ pub fn machine(backend: Backend, target: &Target, threads: usize) -> Machine {
         shared_bytes: desc.shared_bytes.into(),
         mma: desc.mma,
         matrices: desc.matrices,
+        divides: target.divides_quickly(),
         ..Machine::of_vectors(lanes.into(), desc.masks || is_block, threads.max(1) as u64)
     }
 }

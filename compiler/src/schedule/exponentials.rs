@@ -1,6 +1,6 @@
 //! Exponentials of what is below the largest of its row, and those of the logistic function 1 / (1 + exp(x)), as powers of
 //! two: with base 2 the argument is taken apart exactly by one instruction. The quotient of the latter is the product with
-//! a reciprocal, which takes a fraction of the time.
+//! a reciprocal, where that takes a fraction of the time.
 //!
 //! Invariant: no result is off by more than the rounding of one that is near 1. The product with 1 / ln 2 is rounded, which
 //! errs the more in relation to a result the further the argument is from zero; below zero results shrink faster, and
@@ -10,6 +10,7 @@ use rustc_hash::FxHashSet;
 
 use super::Loops;
 use super::body::{Body, Term, TermId};
+use super::tiles::Machine;
 use crate::graph::{DType, Scalar};
 use crate::kernel::{Builder, Value};
 
@@ -52,7 +53,7 @@ impl Power {
 }
 
 /// The same in the body of loops.
-pub fn by_powers_of_two(mut loops: Loops) -> Loops {
+pub fn by_powers_of_two(mut loops: Loops, machine: &Machine) -> Loops {
     let mut roots = loops.roots();
     let needed = loops.body.needed(&roots);
     let (mut powers, quotients) = logistic(&loops.body, &needed, &roots);
@@ -71,7 +72,7 @@ pub fn by_powers_of_two(mut loops: Loops) -> Loops {
             let exponent = body.apply(Scalar::Mul, &[of, factor]);
             body.apply(Scalar::Exp2, &[exponent])
         }
-        Term::Apply(_, sides) if quotients.contains(&id) => {
+        Term::Apply(_, sides) if quotients.contains(&id) && !machine.divides => {
             let inverse = body.apply(Scalar::Recip, &sides[1..]);
             if is_one(body, sides[0]) { inverse } else { body.apply(Scalar::Mul, &[sides[0], inverse]) }
         }

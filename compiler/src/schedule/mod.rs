@@ -135,7 +135,7 @@ pub fn schedule_loops(loops: Loops, machine: &Machine) -> Kernel {
 }
 
 fn prepared(loops: Loops, machine: &Machine) -> Loops {
-    let loops = if machine.is_block() { loops } else { exponentials::by_powers_of_two(loops) };
+    let loops = if machine.is_block() { loops } else { exponentials::by_powers_of_two(loops, machine) };
     epilogue::with_one_rounding(sums::in_memory_order(loops))
 }
 

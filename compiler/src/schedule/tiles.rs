@@ -22,6 +22,8 @@ pub struct Machine {
     pub mma: bool,
     /// Whether registers of a CPU hold matrices of bf16.
     pub matrices: bool,
+    /// Whether a vector is divided in the time that an estimate of a reciprocal and a step take, or less.
+    pub divides: bool,
     /// Bytes that stay in the second-level cache beside a panel and the one after it.
     pub kept_bytes: i64,
 }
@@ -70,7 +72,16 @@ fn for_dtype(of: RegisterTile, dtype: DType, lanes: u64) -> RegisterTile {
 impl Machine {
     /// A CPU.
     pub const fn of_vectors(lanes: u64, masks: bool, threads: u64) -> Machine {
-        Machine { lanes, masks, threads, shared_bytes: 0, mma: false, matrices: false, kept_bytes: KEPT_BYTES }
+        Machine {
+            lanes,
+            masks,
+            threads,
+            shared_bytes: 0,
+            mma: false,
+            matrices: false,
+            divides: false,
+            kept_bytes: KEPT_BYTES,
+        }
     }
 
     /// The register tile that wastes the fewest columns; the widest of those.

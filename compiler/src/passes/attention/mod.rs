@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Both sides are equal: the node means its regions, which hold the very ops that were there. Where contractions read
-//! bf16, so do these two if pairs of their factors lie side by side: queries, keys and values are rounded before, weights
-//! in between.
+//! bf16, so do these two if pairs of the first one's factors lie side by side: queries, keys and values are rounded before,
+//! weights in between. Values that fall into no pairs are brought there by the kernel.
 
 mod region;
 mod score;
@@ -189,12 +189,14 @@ fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context, packs: bool
     let graph = rebuild.old;
     let origin = graph.node(found.mix).origin.clone();
     let columns = |id: NodeId, operand: usize| match packs {
-        true => Columns::of(graph, id, operand, context),
+        true => Columns::of(graph, id, operand, id == found.scores.product, context),
         false => Columns::as_they_lie(operand),
     };
     let keys = columns(found.scores.product, found.scores.keys);
-    let of_matrices = Columns::of_values(&keys, found.values).filter(|_| packs && context.matrices);
-    let values = of_matrices.unwrap_or_else(|| columns(found.mix, found.values));
+    let values = columns(found.mix, found.values);
+    // Of values that fall into no pairs, as of an odd or open number of keys, the kernel makes pairs.
+    let is_kept = packs && (context.matrices || values.narrow.is_none());
+    let values = Columns::of_values(&keys, found.values).filter(|_| is_kept).unwrap_or(values);
     let mut score = Region::new("score", rebuild);
     let before = if keys.narrow.is_some() { only_for_rows(graph, &found.scores) } else { BTreeSet::new() };
     for &id in found.scores.members.iter().filter(|id| !before.contains(id)) {

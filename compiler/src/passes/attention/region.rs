@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use crate::graph::reads::Reads;
-use crate::graph::{DType, Graph, NodeId, OpError, Role, Value};
+use crate::graph::{DType, Dim, Graph, NodeId, OpError, Role, Value};
 use crate::passes::narrow::{RESULT, cast, is_wide};
 use crate::passes::panels::{Panels, factors};
 use crate::passes::rebuild::Rebuild;
 use crate::passes::{Context, Narrowing};
+
+/// So many columns are cut into panels of the greatest width.
+const MANY: i64 = 1 << 16;
 
 /// The factor of a sum of products that has its columns.
 pub struct Columns {
@@ -34,8 +37,9 @@ impl Columns {
         is_deep.then_some(Columns { operand, panels: None, narrow: keys.narrow })
     }
 
-    /// How the factor is cut, and whether both are narrow.
-    pub fn of(graph: &Graph, id: NodeId, operand: usize, context: &Context) -> Columns {
+    /// How the factor is cut, and whether both are narrow. Of keys the kernel multiplies no more of the last panel than there
+    /// is, so that their panels are as wide as panels get.
+    pub fn of(graph: &Graph, id: NodeId, operand: usize, are_keys: bool, context: &Context) -> Columns {
         let is_open = is_wide(graph, id) && graph.node(id).attrs.get(RESULT).is_some();
         let narrow = match context.narrowing {
             Narrowing::Factors(dtype) if dtype == DType::BF16 || context.staged => Some(dtype),
@@ -56,7 +60,10 @@ impl Columns {
             let is_single = nest.axes.len() == nest.n_parallel + 1;
             let has_pairs = is_single && other.falls_into_pairs(&nest);
             let narrow = narrow.filter(|_| has_pairs || context.staged);
-            let width = panel(&columns, narrow.unwrap_or(dtype), None);
+            let width = |columns: &Dim| panel(columns, narrow.unwrap_or(dtype), None);
+            let widest = width(&Dim::constant(MANY));
+            let is_wide = are_keys && columns.as_constant().is_some_and(|columns| columns >= widest as i64);
+            let width = if is_wide { widest } else { width(&columns) };
             Some((Panels::new(&axes, column, columns, width), narrow))
         };
         let Some((panels, narrow)) = cut() else { return Columns { operand, panels: None, narrow: None } };

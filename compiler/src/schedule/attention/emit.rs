@@ -2,7 +2,7 @@
 //!
 //! Invariant: a group of rows has as many rows as the register tile of the mixing, but for the last one of a block.
 
-use super::matrices::{Kept, has_room};
+use super::values::has_room;
 use super::{Attention, FEW_KEYS, GROUPS, KEYS, ROWS_OF_ITEM};
 use crate::graph::{DType, Dim};
 use crate::kernel::{Builder, Kernel, Memory, Span};
@@ -25,8 +25,10 @@ pub struct Item<'a> {
     pub scores: Memory,
     /// The exponentials of the scores as bf16, if values are mixed in pairs; else they lie where the scores were.
     pub weights: Option<Memory>,
-    /// If registers of matrices hold both products.
-    pub kept: Option<Kept>,
+    /// Where registers of matrices leave a mixture.
+    pub mixed: Option<Memory>,
+    /// Pairs of keys × columns of values, where values are multiplied in pairs and do not lie so.
+    pub values: Option<Memory>,
     /// Rows × numbers of a query, where queries do not lie in the form in which they are multiplied.
     pub queries: Option<Memory>,
     /// By what the scores of each row of the group are multiplied, and what is added to them then.
@@ -57,7 +59,8 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
     let in_rows = |dtype: DType| [group, apart(panels * width, dtype)];
     let scores = b.local("scores", dtype, in_rows(dtype));
     let weights = of.mix_pairs.as_ref().map(|_| b.local("weights", DType::BF16, in_rows(DType::BF16)));
-    let kept = of.kept(&mut b, group, panels * width);
+    let mixed = of.mixed_rows(&mut b, group);
+    let values = of.values(&mut b, panels * width);
     let queries = of.queries(&mut b, most);
     let [scales, shifts] = ["scales", "shifts"].map(|name| b.local(name, dtype, [group]));
     let sums = b.local("sums", dtype, [most]);
@@ -75,7 +78,8 @@ pub fn kernel(of: &Attention, mut b: Builder, operands: &[Memory], result: Memor
         panels,
         scores,
         weights,
-        kept,
+        mixed,
+        values,
         queries,
         scales,
         shifts,
@@ -115,7 +119,8 @@ fn rows_of_item(of: &Attention, b: &mut Builder, group: u64) -> Rows {
 
 /// Panels of a tile of keys, and whether one tile has all of them.
 fn panels_of_tile(of: &Attention, keys: &Dim, width: u64) -> (u64, bool) {
-    let is_few = |keys: &i64| *keys <= FEW_KEYS && (of.matrices.is_none() || has_room(&of.mix, *keys as u64));
+    let columns = of.mix.plan.tile.vectors * of.machine.lanes;
+    let is_few = |keys: &i64| *keys <= FEW_KEYS && (!of.keeps_values || has_room(&of.mix, columns, *keys as u64));
     match keys.as_constant().filter(is_few) {
         Some(keys) => ((keys as u64).div_ceil(width).max(1), true),
         None if of.matrices.is_some() => (super::matrices::KEYS.div_ceil(width), false),
@@ -167,7 +172,7 @@ impl Item<'_> {
         self.of.bounds.declare(b, &self.of.score.loops, self.score_operands);
         self.keep_queries(b);
         let Some(carried) = self.carried else {
-            self.begin_tile(b, &Dim::constant(0), keys);
+            self.keep_values(b, &Dim::constant(0), keys);
             return self.each_group(b, "r", group, &mut |b, row, n_rows| {
                 let tile = self.tile(b, row, n_rows, &Dim::constant(0), keys);
                 self.scores(b, row, n_rows, &tile);
@@ -180,7 +185,7 @@ impl Item<'_> {
         let last = &(&self.row_start + &self.n_rows) - 1;
         let (first_tile, n_tiles) = self.of.tiles_of(b, &self.at, (&self.row_start, &last), size as u64);
         b.for_loop(Span::new("kt", first_tile, n_tiles, 1), &[], |b, number, _| {
-            self.begin_tile(b, number, keys);
+            self.keep_values(b, number, keys);
             self.each_group(b, "r", group, &mut |b, row, n_rows| {
                 let tile = self.tile(b, row, n_rows, number, keys);
                 self.scores(b, row, n_rows, &tile);
@@ -190,12 +195,6 @@ impl Item<'_> {
             Vec::new()
         });
         self.each_group(b, "f", group, &mut |b, row, n_rows| self.finish_rows(b, row, n_rows, carried));
-    }
-
-    fn begin_tile(&self, b: &mut Builder, number: &Dim, keys: &Dim) {
-        if let Some(kept) = self.kept {
-            self.pair_values(b, number, keys, kept);
-        }
     }
 
     /// Runs `body` for each group of rows of the block: it gets the first row and how many there are.

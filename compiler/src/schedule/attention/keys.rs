@@ -41,9 +41,11 @@ impl Item<'_> {
         if !self.of.bounds.is_empty() {
             return self.masked_tile(b, (row, n_rows), base, (first, end, whole_end), stop);
         }
+        // Of a pair of weights both are there.
+        let least = self.of.machine.lanes.max(if self.weights.is_some() { 2 } else { 1 });
         let narrow = match keys.as_constant() {
-            Some(keys) if self.carried.is_none() && self.kept.is_none() && keys % width != 0 => {
-                Some((keys.div_euclid(width), ((keys % width) as u64).next_multiple_of(self.of.machine.lanes)))
+            Some(keys) if self.carried.is_none() && self.mixed.is_none() && keys % width != 0 => {
+                Some((keys.div_euclid(width), ((keys % width) as u64).next_multiple_of(least)))
             }
             _ => None,
         };

@@ -6,6 +6,7 @@
 
 use super::emit::Item;
 use super::keys::KeyTile;
+use super::values::has_room;
 use super::{Attention, Part, ROWS_OF_ITEM};
 use crate::graph::{DType, Dim};
 use crate::kernel::matrix::SIDE;
@@ -20,8 +21,6 @@ use crate::schedule::tiles::{Machine, RegisterTile};
 pub const KEYS: u64 = 256;
 /// Rows of scores, and of a mixture, that are finished together.
 const FINISHED: u64 = 4;
-/// Bytes of a tile's values, in pairs.
-const VALUES: u64 = 256 << 10;
 
 /// What is multiplied how.
 pub struct Matrices {
@@ -29,15 +28,6 @@ pub struct Matrices {
     words: u64,
     /// What an item keeps of a row.
     pub row_bytes: u64,
-}
-
-/// Where an item keeps what only registers of matrices read or leave.
-#[derive(Clone, Copy)]
-pub struct Kept {
-    /// Pairs of keys × columns of values.
-    pub values: Memory,
-    /// Rows × columns of a panel.
-    pub mixed: Memory,
 }
 
 impl Matrices {
@@ -52,7 +42,7 @@ impl Matrices {
         let fits = is_wide && is_single && part.plan.dtype == DType::F32;
         let steps = steps_of_sum(&part.loops).filter(|steps| fits && steps.rest == 0)?;
         let matrices = Matrices { words: steps.words, row_bytes: row_bytes(&part, mix)? };
-        if !has_room(mix, KEYS) || ROWS_OF_ITEM / matrices.row_bytes < ROWS as u64 {
+        if !has_room(mix, COLUMNS, KEYS) || ROWS_OF_ITEM / matrices.row_bytes < ROWS as u64 {
             return None;
         }
         let tile = RegisterTile { rows: ROWS as u64, vectors: COLUMNS / machine.lanes };
@@ -69,24 +59,15 @@ fn row_bytes(score: &Part, mix: &Part) -> Option<u64> {
     Some(4 * ((depth.max(0) as u64) + (columns.max(0) as u64).next_multiple_of(COLUMNS)).max(1))
 }
 
-/// Whether the values of so many keys have room.
-pub fn has_room(mix: &Part, keys: u64) -> bool {
-    let columns = mix.loops.axes[mix.plan.column_axis].as_constant();
-    columns.is_some_and(|columns| keys.saturating_mul(2 * (columns.max(0) as u64).next_multiple_of(COLUMNS)) <= VALUES)
-}
-
 impl Attention<'_> {
     /// Rows of a group, of equal height where their number is known.
     pub fn group_of_matrices(&self, rows: &Dim) -> u64 {
         even_rows(rows, 1).unwrap_or(ROWS as u64)
     }
 
-    pub fn kept(&self, b: &mut Builder, group: u64, keys: u64) -> Option<Kept> {
-        self.matrices.as_ref()?;
-        let columns = self.mix.loops.axes[self.mix.plan.column_axis].as_constant()? as u64;
-        let values = b.local("values", DType::U32, [keys / 2, columns.next_multiple_of(COLUMNS)]);
-        let mixed = b.local("mixed", DType::F32, [group, COLUMNS]);
-        Some(Kept { values, mixed })
+    /// Where the registers leave a mixture: rows × columns of a panel.
+    pub fn mixed_rows(&self, b: &mut Builder, group: u64) -> Option<Memory> {
+        self.matrices.as_ref().map(|_| b.local("mixed", DType::F32, [group, COLUMNS]))
     }
 }
 
@@ -133,35 +114,9 @@ impl Item<'_> {
         sum
     }
 
-    /// Brings the values of a tile of keys into pairs.
-    pub fn pair_values(&self, b: &mut Builder, number: &Dim, keys: &Dim, kept: Kept) {
-        let Some(pairs) = &self.of.mix_pairs else { return };
-        let first = number * (self.width * self.panels / 2) as i64;
-        let of_tile = Dim::constant((self.width * self.panels / 2) as i64);
-        let there = &keys.ceil_div(&Dim::constant(2)) - &first;
-        let n_pairs = there.least(&of_tile).greatest(&Dim::constant(0));
-        let to = n_pairs.ceil_div(&Dim::constant(SIDE as i64));
-        let to = (&to * SIDE as i64).least(&of_tile);
-        self.each_column_tile(b, &mut |b, start, width, guarded| {
-            let column = start + &lane(1);
-            b.for_loop(Span::new("v", 0, n_pairs.clone(), 1), &[], |b, pair, _| {
-                let mut values = self.tile_of(&pairs.loops, &Dim::constant(0), 1, (start, width, guarded));
-                values.at[pairs.loops.n_parallel] = &first + pair;
-                let words = values.full(b, pairs.plan.column_factor);
-                b.store(kept.values, [&(pair + &lane(0)), &column], [], words);
-                Vec::new()
-            });
-            b.for_loop(Span::new("w", n_pairs.clone(), to.clone(), 1), &[], |b, pair, _| {
-                let zero = b.constant(Type::new(DType::U32, [1, width]), 0.0);
-                b.store(kept.values, [&(pair + &lane(0)), &column], [], zero);
-                Vec::new()
-            });
-        });
-    }
-
     /// Adds to the mixture of a group of rows.
-    pub fn mix_of_matrices(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile, kept: Kept) {
-        let Some(weights) = self.weights else { return };
+    pub fn mix_of_matrices(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile, mixed: Memory) {
+        let (Some(weights), Some(values)) = (self.weights, self.values) else { return };
         let panels = &tile.panels;
         self.each_column_tile(b, &mut |b, start, width, guarded| {
             let zero = b.constant(Type::new(DType::F32, [n_rows, width]), 0.0);
@@ -170,12 +125,12 @@ impl Item<'_> {
                 let at = &(panel * self.width as i64) - &tile.base;
                 let pair = &(panel * (self.width / 2) as i64) - &tile.base.floor_div(&Dim::constant(2));
                 let left = b.load_words(weights, [n_rows, SIDE], [&lane(0), &(&at + &(&lane(1) * 2))], []);
-                let right = b.load(kept.values, [SIDE, width], [&(&pair + &lane(0)), &(start + &lane(1))], [], 0.0);
+                let right = b.load(values, [SIDE, width], [&(&pair + &lane(0)), &(start + &lane(1))], [], 0.0);
                 vec![b.dot(DType::BF16, carried[0], left, right)]
             })[0];
-            b.store(kept.mixed, [lane(0), lane(1)], [], sum);
+            b.store(mixed, [lane(0), lane(1)], [], sum);
             each_few(b, "y", n_rows, &mut |b, first, n_rows| {
-                let added = b.load(kept.mixed, [n_rows, width], [&(first + &lane(0)), &lane(1)], [], 0.0);
+                let added = b.load(mixed, [n_rows, width], [&(first + &lane(0)), &lane(1)], [], 0.0);
                 self.add(b, (row, first), n_rows, (start, width, guarded), added);
             });
         });

@@ -14,8 +14,8 @@ use crate::schedule::emit::Tile;
 impl Item<'_> {
     /// Adds to the mixture of the rows, or stores it if there is no other tile.
     pub fn mix(&self, b: &mut Builder, row: &Dim, n_rows: u64, tile: &KeyTile) {
-        if let Some(kept) = self.kept {
-            return self.mix_of_matrices(b, row, n_rows, tile, kept);
+        if let Some(mixed) = self.mixed {
+            return self.mix_of_matrices(b, row, n_rows, tile, mixed);
         }
         self.each_column_tile(b, &mut |b, start, width, guarded| {
             let zero = b.constant(Type::new(self.of.mix.plan.dtype, [n_rows, width]), 0.0);
@@ -139,9 +139,17 @@ impl Item<'_> {
         b.for_loop(span, &[mixture], |b, pair, carried| {
             let at = &(pair * 2) - &tile.base;
             let left = b.load_words(weights, [n_rows, 1], [&lane(0), &at], []);
-            let mut values = self.tile_of(&pairs.loops, &Dim::constant(0), n_rows, columns);
-            values.at[pairs.loops.n_parallel] = pair.clone();
-            let right = values.value(b, pairs.plan.column_factor);
+            let right = match self.values {
+                Some(values) => {
+                    let at = pair - &tile.base.floor_div(&two);
+                    b.load(values, [1, columns.1], [&(&at + &lane(0)), &(columns.0 + &lane(1))], [], 0.0)
+                }
+                None => {
+                    let mut values = self.tile_of(&pairs.loops, &Dim::constant(0), n_rows, columns);
+                    values.at[pairs.loops.n_parallel] = pair.clone();
+                    values.value(b, pairs.plan.column_factor)
+                }
+            };
             vec![b.dot(DType::BF16, carried[0], left, right)]
         })[0]
     }

@@ -19,6 +19,7 @@ mod mix;
 mod queries;
 mod score;
 mod staged;
+mod values;
 
 use std::ops::RangeInclusive;
 
@@ -60,6 +61,8 @@ struct Attention<'a> {
     mix: Part,
     /// The mixing pair by pair, where weights and values are bf16.
     mix_pairs: Option<Part>,
+    /// Values do not lie in pairs, and are brought into them.
+    keeps_values: bool,
     /// Registers of matrices hold both products.
     matrices: Option<Matrices>,
     /// The axis of the mixing that each parallel axis of the scores is, unless it has one position; the last is the one
@@ -109,7 +112,10 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
     // Scores come in whole panels: both keys of a pair have a weight.
     let is_even = machine.mma || machine.matrices;
     let of_mix = if is_even { by_pairs(&even(&mix.loops)) } else { by_pairs(&mix.loops) };
-    let mut mix_pairs = of_mix.filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
+    let has_pairs = of_mix.is_some();
+    let mut mix_pairs = of_mix
+        .or_else(|| pairs_to_keep(&mix, machine))
+        .filter(|_| (score.plan.tile.vectors * machine.lanes).is_multiple_of(2));
     if let Some(pairs) = &mix_pairs {
         mix.plan.tile = pairs.plan.tile;
     }
@@ -118,8 +124,10 @@ pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -
         false => None,
     };
     let bounds = Bounds::of(&score.loops);
+    let keeps_values = mix_pairs.is_some() && (matrices.is_some() || !has_pairs);
+    let scale = scale.unwrap_or(1.0);
     let attention =
-        Attention { score, mix, mix_pairs, matrices, axes, bounds, is_guarded, scale: scale.unwrap_or(1.0), machine };
+        Attention { score, mix, mix_pairs, keeps_values, matrices, axes, bounds, is_guarded, scale, machine };
     attention.outer_axes().ok_or_else(|| refuse("scores for each row of the result"))?;
     Ok(attention.kernel(sizes))
 }
@@ -139,6 +147,13 @@ fn part(loops: Loops, machine: &Machine) -> Option<Part> {
     let [reduce] = loops.stages.as_slice() else { return None };
     let plan = contraction::plan(&loops, reduce, machine).filter(|_| !loops.stores_rows())?;
     Some(Part { loops, plan })
+}
+
+/// The mixing pair by pair, where values do not lie in pairs and it is worth it to bring them there.
+fn pairs_to_keep(mix: &Part, machine: &Machine) -> Option<Part> {
+    let pairs = part(paired_anyhow(&even(&mix.loops)).filter(|_| !machine.is_block())?, machine)?;
+    let width = pairs.plan.tile.vectors * machine.lanes;
+    (values::has_rows(mix) && values::has_room(mix, width, KEYS)).then_some(pairs)
 }
 
 /// The mixing over an even number of keys: the value of one beyond the end is zero.
