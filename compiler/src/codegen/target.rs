@@ -195,8 +195,8 @@ impl Target {
         }
     }
 
-    /// Whether a division of vectors takes no longer than what else gives a quotient: that of Zen has units of its own.
-    pub fn divides_quickly(&self) -> bool {
+    /// AMD's CPUs: they divide vectors in units of their own, and their stores past the caches hold up loads.
+    pub fn is_zen(&self) -> bool {
         self.tune.starts_with("znver")
     }
 

@@ -12,7 +12,8 @@ pub fn machine(backend: Backend, target: &Target, threads: usize) -> Machine {
         shared_bytes: desc.shared_bytes.into(),
         mma: desc.mma,
         matrices: desc.matrices,
-        divides: target.divides_quickly(),
+        divides: target.is_zen(),
+        streams_alone: target.is_zen(),
         ..Machine::of_vectors(lanes.into(), desc.masks || is_block, threads.max(1) as u64)
     }
 }

@@ -24,6 +24,8 @@ pub struct Machine {
     pub matrices: bool,
     /// Whether a vector is divided in the time that an estimate of a reciprocal and a step take, or less.
     pub divides: bool,
+    /// Whether a pass whose result goes past the caches had better ask for nothing.
+    pub streams_alone: bool,
     /// Bytes that stay in the second-level cache beside a panel and the one after it.
     pub kept_bytes: i64,
 }
@@ -80,6 +82,7 @@ impl Machine {
             mma: false,
             matrices: false,
             divides: false,
+            streams_alone: false,
             kept_bytes: KEPT_BYTES,
         }
     }

@@ -45,9 +45,14 @@ impl Rows<'_> {
         b.if_else(Condition::Guards(vec![room]), ask, |_| Vec::new());
     }
 
-    /// Which lines of a tile a pass asks for: passes that take longer ask for more.
+    /// Which lines of a tile a pass asks for: passes that take longer ask for more. Where memory is busy with a result that
+    /// streams, the longest of those before does it all.
     fn lines_of(&self, pass: usize, n_lines: u64) -> Vec<u64> {
         let work: Vec<u32> = (0..self.n_passes()).map(|pass| self.work(pass)).collect();
+        if self.machine.streams_alone && self.loops.stores_rows() && stream::is_worthwhile(self.loops, self.machine) {
+            let longest = (0..self.loops.stages.len()).max_by_key(|&pass| work[pass]);
+            return if longest == Some(pass) { (0..n_lines).collect() } else { Vec::new() };
+        }
         let mut asked = vec![0u32; work.len()];
         let lines: Vec<u64> = (0..n_lines).collect();
         let mut own = Vec::new();
