@@ -1,6 +1,6 @@
 //! Attention in one kernel: masks, keys that fill several tiles, rows of all counts, keys in panels and as they are.
 
-use super::groups::check_graph;
+use super::groups::{HEADS, check_graph};
 use super::*;
 use crate::graph::parse::{Library, parse};
 use crate::ops;
@@ -145,6 +145,23 @@ fn in_pairs() {
             check_narrowed(&text, &[20], narrow);
         }
     }
+}
+
+/// Queries whose heads lie beside each other are rounded and paired once, and values of an odd number of keys.
+#[test]
+fn what_lies_in_no_pairs_is_brought_there_once() {
+    let text = HEADS.replace(" where N in 1..", "").replace('N', "71").replace("f32", "real");
+    let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    let machine = Machine::of_vectors(16, true, 1);
+    let width = |columns: &Dim, dtype, rows| machine.panel_width(columns, dtype, rows);
+    let mut context = Context::default();
+    (context.panel, context.narrowing) = (Some(&width as &Width), Narrowing::Factors(DType::BF16));
+    let lowered = run_pipeline(&graph, PIPELINE, &context).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
+    let kernel = schedule(&lowered, id, &machine).expect("a kernel");
+    let kept = |name: &str| kernel.locals.iter().any(|local| local.name == name && local.dtype == DType::U32);
+    assert!(kept("queries") && kept("values"), "{kernel}");
+    check_graph(&lowered, 1, &[machine]);
 }
 
 #[test]
