@@ -12,6 +12,9 @@ use crate::schedule::body::Term;
 use crate::schedule::contraction::matrices::lies_in_words;
 use crate::schedule::emit::Tile;
 
+/// Longer queries are read as they lie: those of a group of rows would not fit the stack.
+const LONGEST: i64 = 4096;
+
 impl Attention<'_> {
     /// How many numbers, or words, are kept of each query; none where they are read as they lie.
     pub fn query_length(&self) -> Option<u64> {
@@ -26,7 +29,7 @@ impl Attention<'_> {
         };
         let is_single = loops.axes.len() == loops.n_parallel + 1;
         let depth = loops.axes[loops.n_parallel].as_constant().filter(|_| is_single && !lies_so)?;
-        u64::try_from(depth).ok().filter(|&depth| depth > 0)
+        (1..=LONGEST).contains(&depth).then_some(depth as u64)
     }
 
     /// Where those of so many rows are kept.
