@@ -236,6 +236,12 @@ mod tests {
     }
 
     #[test]
+    fn zen_is_known_by_its_name() {
+        let is_zen = |tune: &str| Target { tune: tune.to_string(), ..Target::named("x86-64-v4").unwrap() }.is_zen();
+        assert!(is_zen("znver4") && !is_zen("sapphirerapids") && !is_zen("x86-64-v4"));
+    }
+
+    #[test]
     fn pairs_of_bf16_are_multiplied_where_that_is_fast() {
         let named = |tune: &str| {
             let mut target = Target::named("x86-64-v4").unwrap();

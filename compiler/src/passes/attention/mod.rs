@@ -188,8 +188,9 @@ fn is_private(graph: &Graph, id: NodeId, inside: &BTreeSet<NodeId>) -> bool {
 fn emit(rebuild: &mut Rebuild, found: &Attention, context: &Context, packs: bool) -> Result<(), OpError> {
     let graph = rebuild.old;
     let origin = graph.node(found.mix).origin.clone();
+    let is_masked = found.scores.members.iter().any(|&id| graph.node(id).op.name == "select");
     let columns = |id: NodeId, operand: usize| match packs {
-        true => Columns::of(graph, id, operand, id == found.scores.product, context),
+        true => Columns::of(graph, id, operand, id == found.scores.product && !is_masked, context),
         false => Columns::as_they_lie(operand),
     };
     let keys = columns(found.scores.product, found.scores.keys);

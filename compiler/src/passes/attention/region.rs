@@ -37,9 +37,9 @@ impl Columns {
         is_deep.then_some(Columns { operand, panels: None, narrow: keys.narrow })
     }
 
-    /// How the factor is cut, and whether both are narrow. Of keys the kernel multiplies no more of the last panel than there
-    /// is, so that their panels are as wide as panels get.
-    pub fn of(graph: &Graph, id: NodeId, operand: usize, are_keys: bool, context: &Context) -> Columns {
+    /// How the factor is cut, and whether both are narrow. Where all keys take part, the kernel multiplies no more of
+    /// the last panel than there is, so that panels are as wide as they get; a mask leaves less to multiply of narrow ones.
+    pub fn of(graph: &Graph, id: NodeId, operand: usize, takes_all: bool, context: &Context) -> Columns {
         let is_open = is_wide(graph, id) && graph.node(id).attrs.get(RESULT).is_some();
         let narrow = match context.narrowing {
             Narrowing::Factors(dtype) if dtype == DType::BF16 || context.staged => Some(dtype),
@@ -62,8 +62,8 @@ impl Columns {
             let narrow = narrow.filter(|_| has_pairs || context.staged);
             let width = |columns: &Dim| panel(columns, narrow.unwrap_or(dtype), None);
             let widest = width(&Dim::constant(MANY));
-            let is_wide = are_keys && columns.as_constant().is_some_and(|columns| columns >= widest as i64);
-            let width = if is_wide { widest } else { width(&columns) };
+            let fills_one = columns.as_constant().is_some_and(|columns| columns >= widest as i64);
+            let width = if takes_all && fills_one { widest } else { width(&columns) };
             Some((Panels::new(&axes, column, columns, width), narrow))
         };
         let Some((panels, narrow)) = cut() else { return Columns { operand, panels: None, narrow: None } };

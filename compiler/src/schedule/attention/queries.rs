@@ -11,6 +11,7 @@ use crate::kernel::{Builder, Memory, Span, lane};
 use crate::schedule::body::Term;
 use crate::schedule::contraction::matrices::lies_in_words;
 use crate::schedule::emit::Tile;
+use crate::schedule::tiles::{each_tile, segments};
 
 /// Longer queries are read as they lie: those of a group of rows would not fit the stack.
 const LONGEST: i64 = 4096;
@@ -46,15 +47,22 @@ impl Item<'_> {
     pub fn keep_queries(&self, b: &mut Builder) {
         let (Some(queries), Some(length)) = (self.queries, self.of.query_length()) else { return };
         let (loops, plan) = (&self.of.score.loops, &self.of.score.plan);
+        let length = Dim::constant(length as i64);
         b.for_loop(Span::new("x", 0, self.n_rows.clone(), 1), &[], |b, row, _| {
             let (mut at, _) = self.score_place(&(row + &lane(0)), &Dim::constant(0), false);
-            at[loops.n_parallel] = lane(1);
-            let mut tile = Tile::new(loops, self.score_operands, at, vec![1, length], Vec::new());
-            let mut query = tile.full(b, plan.row_factor);
-            if b.type_of(query).dtype != DType::U32 {
-                query = b.cast(query, plan.dtype);
-            }
-            b.store(queries, [&(row + &lane(0)), &lane(1)], [], query);
+            each_tile(b, "y", &segments(&length, self.of.machine), &[], &mut |b, base, segment, _| {
+                let place = base + &lane(1);
+                let inside = if segment.guarded { vec![Builder::below(&place, &length)] } else { Vec::new() };
+                at[loops.n_parallel] = place.clone();
+                let shape = vec![1, segment.width];
+                let mut tile = Tile::new(loops, self.score_operands, at.clone(), shape, inside.clone());
+                let mut query = tile.full(b, plan.row_factor);
+                if b.type_of(query).dtype != DType::U32 {
+                    query = b.cast(query, plan.dtype);
+                }
+                b.store(queries, [&(row + &lane(0)), &place], inside, query);
+                Vec::new()
+            });
             Vec::new()
         });
     }

@@ -164,6 +164,21 @@ fn what_lies_in_no_pairs_is_brought_there_once() {
     check_graph(&lowered, 1, &[machine]);
 }
 
+/// A mask leaves less to multiply of narrow panels; where all keys take part, only the last panel is not whole.
+#[test]
+fn panels_of_keys_are_wide_where_all_take_part() {
+    let machine = Machine::of_vectors(16, true, 1);
+    let width = |columns: &Dim, dtype, rows| machine.panel_width(columns, dtype, rows);
+    for (steps, wanted) in [(PLAIN, 64), (CAUSAL, 16)] {
+        let text = text(&Scores { rows: "77", keys: "77", steps }, "4", "1");
+        let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+        let mut context = Context::default();
+        context.panel = Some(&width as &Width);
+        let lowered = run_pipeline(&graph, PIPELINE, &context).unwrap_or_else(|e| panic!("{e}\n{text}")).to_string();
+        assert!(lowered.contains(&format!("{{width = {wanted}}}")), "{lowered}");
+    }
+}
+
 #[test]
 fn masks_by_position() {
     for (rows, keys) in [("19", "37"), ("N", "N")] {

@@ -5,10 +5,14 @@ use super::*;
 
 /// The kernel of the one group of a graph, for vectors of 16 lanes.
 fn text_of(text: &str) -> String {
+    check_graph(&lowered(text), 1, &MACHINES[..4]);
+    text_on(&MACHINES[0], text)
+}
+
+fn text_on(machine: &Machine, text: &str) -> String {
     let graph = lowered(text);
-    check_graph(&graph, 1, &MACHINES[..4]);
     let id = graph.node_ids().find(|&id| graph.node(id).op.name == "fused").expect("a group");
-    kernel::print(&schedule(&graph, id, &MACHINES[0]).expect("a kernel"))
+    kernel::print(&schedule(&graph, id, machine).expect("a kernel"))
 }
 
 fn of_formula(formula: &str) -> String {
@@ -22,6 +26,16 @@ fn the_logistic_function_divides_by_nothing() {
         assert!(kernel.contains(" = exp2 ") && kernel.contains(" = recip "), "{kernel}");
         assert!(!kernel.contains(" = div ") && !kernel.contains(" = neg "), "{kernel}");
     }
+}
+
+#[test]
+fn the_logistic_function_divides_where_that_is_quick() {
+    let text = r#"graph @call(%0 "x": data f32[100]) { %1: f32[100] = silu(%0)
+      return %1 "y": data }"#;
+    let machine = Machine { divides: true, ..MACHINES[0] };
+    check_graph(&lowered(text), 1, &[machine]);
+    let kernel = text_on(&machine, text);
+    assert!(kernel.contains(" = exp2 ") && kernel.contains(" = div ") && !kernel.contains(" = recip "), "{kernel}");
 }
 
 #[test]
