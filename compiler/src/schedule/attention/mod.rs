@@ -9,6 +9,7 @@
 //! Invariant: keys are visited in ascending order, so results depend neither
 //! on the number of threads nor on how rows are cut into blocks. Keys that `bounds` excludes are not visited.
 
+mod arithmetic;
 mod bounds;
 mod common;
 mod direct;
@@ -79,8 +80,9 @@ struct Attention<'a> {
 /// The kernel of scores and their mixing; why there is none.
 pub fn schedule(score: &Graph, mix: &Graph, sizes: &Ranges, machine: &Machine) -> Result<Kernel, ScheduleError> {
     let refuse = |why: &str| ScheduleError::new(format!("attention needs {why}"));
-    let mut score =
-        part(compose_region(score, sizes)?, machine).ok_or_else(|| refuse("scores that are a contraction"))?;
+    let mut scores = compose_region(score, sizes)?;
+    arithmetic::cheapen(&mut scores);
+    let mut score = part(scores, machine).ok_or_else(|| refuse("scores that are a contraction"))?;
     let (weights, is_guarded) = weights_of(mix).ok_or_else(|| refuse("a softmax of its scores that is contracted"))?;
     let arguments = mix.arguments().iter().skip(1).map(|argument| argument.value);
     let operands: Vec<Value> = [weights].into_iter().chain(arguments).collect();

@@ -125,14 +125,58 @@ fn scales_are_taken_off() {
         let steps = format!("{fill}\n          %9: f32[FULL] = {op}(%3, %4)");
         let text = text(&Scores { rows: "19", keys: "37", steps: &steps }, "4", "1");
         check_text(&text, &[1]);
-        let graph = parse(&text, Library::of_ops(&|name| ops::find(name))).expect(&text);
-        let lowered = run_pipeline(&graph, PIPELINE, &Context::default()).expect("passes");
-        let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
-        schedule(&lowered, id, &Machine::of_vectors(16, true, 1)).expect("a kernel").to_string()
+        kernel_of(&text)
     };
     assert_eq!(kernel("mul", "0.25"), kernel("div", "4.0"));
     // Of a number so small the inverse is none; it is rounded to 9.9999…e-41.
     assert!(["mul", "div"].iter().all(|op| kernel(op, "1e-40").contains("e-41")));
+}
+
+/// Capped scores with a slope along the distance: nothing is divided by a constant, and distances are made of floats.
+const SLOPED: &str = "%40: f32[FULL] = fill() {value = 3.0, shape = [FULL], dtype = f32}
+          %41: f32[FULL] = div(%3, %40)
+          %42: f32[FULL] = tanh(%41)
+          %43: f32[FULL] = mul(%42, %40)
+          %4: i64[KEYS] = iota() {size = KEYS}
+          %5: i64[ROWS, KEYS] = broadcast(%4) {shape = [ROWS, KEYS]}
+          %6: i64[ROWS] = iota() {size = ROWS}
+          %12: i64[ROWS, 1] = reshape(%6) {shape = [ROWS, 1]}
+          %13: i64[ROWS, KEYS] = broadcast(%12) {shape = [ROWS, KEYS]}
+          %14: i64[ROWS, KEYS] = sub(%5, %13)
+          %15: i64[ROWS, KEYS] = abs(%14)
+          %16: i64[ROWS, KEYS] = neg(%15)
+          %17: f32[ROWS, KEYS] = cast(%16) {to = f32}
+          %18: f32[FULL] = broadcast(%17) {shape = [FULL]}
+          %19: f32[FULL] = mul(%18, %40)
+          %9: f32[FULL] = add(%43, %19)";
+
+#[test]
+fn caps_and_slopes() {
+    check(&Scores { rows: "N", keys: "N", steps: SLOPED }, "4", &[1, 21]);
+    check(&Scores { rows: "19", keys: "37", steps: SLOPED }, "4", &[1]);
+    let kernel = kernel_of(&text(&Scores { rows: "19", keys: "37", steps: SLOPED }, "4", "1"));
+    let scores = kernel.split("tanh").next().expect("scores");
+    assert!(!scores.contains("= div "), "{kernel}");
+    assert!(!kernel.lines().any(|line| line.contains("i64<") && line.contains("= sub ")), "{kernel}");
+}
+
+/// A number that becomes a position is divided as the spec says: its last digit decides which.
+#[test]
+fn what_decides_is_divided() {
+    let steps = "%40: f32[FULL] = fill() {value = 3.0, shape = [FULL], dtype = f32}
+          %41: f32[FULL] = div(%3, %40)
+          %42: f32[FULL] = floor(%41)
+          %9: f32[FULL] = div(%42, %40)";
+    let kernel = kernel_of(&text(&Scores { rows: "19", keys: "37", steps }, "4", "1"));
+    let [floors, divisions] = ["floor", "div"].map(|op| kernel.matches(&format!("x48> = {op} ")).count());
+    assert!(floors > 0 && floors == divisions, "{kernel}");
+}
+
+fn kernel_of(text: &str) -> String {
+    let graph = parse(text, Library::of_ops(&|name| ops::find(name))).expect(text);
+    let lowered = run_pipeline(&graph, PIPELINE, &Context::default()).expect("passes");
+    let id = lowered.node_ids().find(|&id| lowered.node(id).op.name == "attend").expect("attention");
+    schedule(&lowered, id, &Machine::of_vectors(16, true, 1)).expect("a kernel").to_string()
 }
 
 /// Queries, keys, weights and values in bf16, where pairs of them lie side by side.
