@@ -17,8 +17,6 @@ const FEWEST_TILES: i64 = 4;
 const MOST_TILES: i64 = 128;
 /// Steps between two rounds of asking, at least, and of what they are a multiple: they are written out together.
 const STEPS: [i64; 2] = [8, 4];
-/// What sums of more steps meet comes early enough without.
-const DEEP: i64 = 512;
 /// So far ahead a single tile of rows asks. Prefetchers of hardware stay nearer, and so do instructions that wait, if many
 /// are needed for a line.
 const AHEAD: i64 = 3 << 10;
@@ -113,7 +111,7 @@ impl Block<'_> {
         (round, steps): (&Dim, i64),
     ) {
         let (Some(axis), Some((_, _, length))) = (self.plan.row_axis, k.last_axis()) else { return };
-        if length > DEEP || !k.is_one_axis() || self.partial.is_some() {
+        if !k.is_one_axis() || self.partial.is_some() {
             return;
         }
         let lines = |dtype: DType| {
