@@ -8,6 +8,7 @@ use tilewright_compiler::front::elaborate::{self, Setting, elaborate};
 use tilewright_compiler::front::load::{Loader, Program, load};
 use tilewright_compiler::front::presets::{self, Preset, Presets};
 use tilewright_compiler::graph::Model;
+use tilewright_runtime::files;
 use tilewright_runtime::weights::WeightMap;
 
 use crate::Error;
@@ -43,28 +44,19 @@ impl Choice {
 
 struct Files;
 
-/// A spec is text that a person wrote.
-const MAX_BYTES: u64 = 8 << 20;
-
 impl Loader for Files {
     fn read(&self, path: &str) -> Result<String, String> {
-        let size = std::fs::metadata(path).map_err(|error| reason(&error))?.len();
-        if size > MAX_BYTES {
-            return Err(format!("it has {size} bytes, and a spec has at most {MAX_BYTES}"));
-        }
-        std::fs::read_to_string(path).map_err(|error| reason(&error))
-    }
-}
-
-fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_string(),
-        std::io::ErrorKind::InvalidData => "it is not text in UTF-8".to_string(),
-        _ => error.to_string(),
+        files::read_text(Path::new(path), Spec::MOST_BYTES).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".to_string(),
+            _ => error.to_string(),
+        })
     }
 }
 
 impl Spec {
+    /// A spec is text that a person wrote; more is refused.
+    pub const MOST_BYTES: u64 = 8 << 20;
+
     /// Reads a spec, whatever is wrong with it: see [`Spec::check`].
     pub fn read(path: &Path) -> Spec {
         let mut program = load(&Files, &path.to_string_lossy());

@@ -4,6 +4,7 @@
 //! it removes nothing that is not named by a key.
 
 mod cache;
+mod text;
 mod whole;
 
 use std::ffi::OsStr;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use cache::{Cache, VARIABLE};
+pub use text::{read_text, text_of};
 pub use whole::{check_writable, write_whole, write_whole_by_name};
 
 /// A folder that this user alone may write to, for code that will be run and numbers that will be believed. One that is not
@@ -42,6 +44,12 @@ pub fn is_private(dir: &Path) -> bool {
 #[cfg(not(unix))]
 pub fn is_private(dir: &Path) -> bool {
     dir.is_dir()
+}
+
+/// Where the file of a key lies or will lie, unless something else is there: a pipe would be waited for.
+pub fn entry(dir: &Path, key: &str) -> Option<PathBuf> {
+    let path = dir.join(key);
+    fs::metadata(&path).map_or(true, |facts| facts.is_file()).then_some(path)
 }
 
 /// Removes the files named by keys that were not used for longest, until the rest has no more bytes than that. Whether it

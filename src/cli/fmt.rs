@@ -1,15 +1,15 @@
 //! `tw fmt`: one layout for every spec.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tilewright::Error;
 use tilewright::compiler::diag::{Diagnostic, SourceMap};
 use tilewright::compiler::front::format::format_source;
 use tilewright::runtime::files;
+use tilewright::{Error, Spec};
 
 use super::output::cannot_write;
-use super::source::read_text;
+use super::source::read_at_most;
 use super::term::{Failure, Outcome, note, print, show_error};
 
 /// Lay out specs; comments stay, meaning does not change
@@ -43,7 +43,7 @@ pub fn run(args: Args) -> Outcome {
 /// Whether all is well.
 fn format_file(file: &Path, check: bool) -> Result<bool, Failure> {
     let stdin = file.as_os_str() == "-";
-    let text = if stdin { read_stdin()? } else { read_text(file)? };
+    let text = if stdin { read_stdin()? } else { read_at_most(file, Spec::MOST_BYTES)? };
     let name = if stdin { "stdin".into() } else { file.to_string_lossy() };
     let formatted = format_source(&text).map_err(|diagnostics| spec_error(&name, &text, diagnostics))?;
     if check {
@@ -63,10 +63,8 @@ fn format_file(file: &Path, check: bool) -> Result<bool, Failure> {
 }
 
 fn read_stdin() -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = std::io::stdin().read_to_string(&mut text);
-    read.map_err(|error| Error::request(format!("cannot read stdin: {error}")))?;
-    Ok(text)
+    let text = files::text_of(std::io::stdin(), Spec::MOST_BYTES);
+    text.map_err(|error| Error::request(format!("cannot read stdin: {error}")).into())
 }
 
 fn spec_error(name: &str, text: &str, diagnostics: Vec<Diagnostic>) -> Error {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tilewright::compiler::graph::Model;
+use tilewright::runtime::files;
 use tilewright::runtime::weights::WeightMap;
 use tilewright::{Choice, Error, Spec, model_from_text};
 
@@ -129,7 +130,14 @@ pub fn is_spec(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "tw")
 }
 
+/// Graphs, or lines, that a program may have written.
+const MOST_BYTES: u64 = 256 << 20;
+
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(path);
+    read_at_most(path, MOST_BYTES)
+}
+
+pub fn read_at_most(path: &Path, most: u64) -> Result<String, Failure> {
+    let text = files::read_text(path, most);
     text.map_err(|error| Error::request(format!("cannot read `{}`: {error}", path.display())).into())
 }

@@ -63,7 +63,7 @@ impl Cache {
 
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         let dir = self.dir().filter(|dir| files::is_private(dir))?;
-        let file = File::open(dir.join(key)).ok()?;
+        let file = File::open(files::entry(dir, key)?).ok()?;
         let mut bytes = Vec::new();
         (&file).take(MAX_ENTRY).read_to_end(&mut bytes).ok()?;
         let (hash, object) = bytes.split_at_checked(blake3::OUT_LEN)?;
@@ -92,7 +92,8 @@ impl Cache {
 
 fn write(dir: &Path, key: &str, object: &[u8]) -> io::Result<()> {
     files::create_private(dir)?;
-    files::write_whole(&dir.join(key), |file| {
+    let path = files::entry(dir, key).ok_or(io::ErrorKind::AlreadyExists)?;
+    files::write_whole(&path, |file| {
         file.write_all(blake3::hash(object).as_bytes())?;
         file.write_all(object)
     })
@@ -123,6 +124,19 @@ mod tests {
         cache.put(&key(0), b"again");
         assert_eq!(cache.get(&key(0)).as_deref(), Some(&b"again"[..]));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_no_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = std::ffi::CString::new(dir.path().join(key(0)).to_str().unwrap()).unwrap();
+        // SAFETY: the name ends with a zero.
+        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+        let cache = Cache::at(dir.path());
+        assert_eq!(cache.get(&key(0)), None);
+        cache.put(&key(0), b"object");
+        assert_eq!(cache.get(&key(0)), None);
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl WeightCache {
     pub(in crate::exec) fn get(&self, key: &blake3::Hash, decls: &[PreparedDecl]) -> Option<Mapped> {
         let (places, len) = places(decls)?;
         let dir = self.dir.as_ref().filter(|dir| files::is_private(dir))?;
-        let file = File::open(dir.join(key.to_hex().as_str())).ok()?;
+        let file = File::open(files::entry(dir, key.to_hex().as_str())?).ok()?;
         if file.metadata().ok()?.len() != len as u64 {
             return None;
         }
@@ -88,8 +88,10 @@ impl WeightCache {
 
     pub(in crate::exec) fn put(&self, key: &blake3::Hash, decls: &[PreparedDecl], tensors: &[Tensor]) {
         let (Some(dir), Some((places, len))) = (&self.dir, places(decls)) else { return };
-        if files::create_private(dir).is_ok() && self.make_room(dir, len as u64) {
-            let path = dir.join(key.to_hex().as_str());
+        if files::create_private(dir).is_ok()
+            && self.make_room(dir, len as u64)
+            && let Some(path) = files::entry(dir, key.to_hex().as_str())
+        {
             let _ = files::write_whole(&path, |file| write(file, &preamble(key, len), &places, tensors));
         }
     }
