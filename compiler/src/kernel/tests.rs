@@ -160,6 +160,34 @@ fn registers_of_matrices_hold_products_one_after_the_other() {
     }
 }
 
+/// An instruction takes its last factor from memory: the word of a row, where only one product reads it.
+#[test]
+fn a_word_that_is_read_once_is_the_last_factor() {
+    let words = |rows: u64, columns: u64| {
+        let text = format!(
+            "kernel words tile {{
+  buffer a: u32[{rows}, 4] read
+  buffer b: u32[4, {columns}] read
+  buffer out: f32[{rows}, {columns}] write
+  %0: f32<{rows}x{columns}> = const 0.0
+  %1: u32<{rows}x1> = load a[l0, 2] else 0
+  %2: u32<1x{columns}> = load b[2, l1] else 0
+  %3: f32<{rows}x{columns}> = dot bf16 %0, %1, %2
+  store out[l0, l1], %3
+}}"
+        );
+        let kernel = parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let lowered = lower(&kernel, &TargetDesc { dots: true, ..TargetDesc::AVX512 }).expect("a loop kernel");
+        let find = |op: &str| print(&lowered).lines().find(|line| line.contains(op)).expect(op).trim().to_string();
+        let splat = find("= broadcast").split(':').next().expect("a value").to_string();
+        let factors = find("= dot bf16");
+        (factors.ends_with(&splat), factors.contains(&format!("{splat},")))
+    };
+    assert_eq!(words(4, 16), (true, false));
+    assert_eq!(words(1, 16), (false, true));
+    assert_eq!(words(4, 32), (false, true));
+}
+
 /// The statements of the innermost loop of the first version, by name.
 fn hot_loop(block: &Block) -> Option<&Block> {
     let inner = block.stmts.iter().flat_map(|stmt| stmt.op.blocks());

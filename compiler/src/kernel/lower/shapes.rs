@@ -111,10 +111,15 @@ impl Lower<'_> {
             DType::U8 => self.target.byte_dots,
             _ => false,
         };
+        // The last factor may come from memory: rather the one that is read for a single product.
+        let swaps = of == DType::BF16 && ty.shape[0] > 1 && row_parts(&ty.shape, self.lanes) == 1;
         self.sum_products(values, ty, &mut |lower, [a, b, acc]| {
             let ty = lower.type_of(acc).clone();
             match of {
-                _ if is_kept && !ty.is_scalar() => lower.pure(Op::Dot { of, acc, a, b }, ty),
+                _ if is_kept && !ty.is_scalar() => {
+                    let [a, b] = if swaps { [b, a] } else { [a, b] };
+                    lower.pure(Op::Dot { of, acc, a, b }, ty)
+                }
                 DType::BF16 | DType::F16 => {
                     let [a, b] =
                         [a, b].map(|word| if of == DType::F16 { lower.f16_halves(word) } else { lower.halves(word) });
