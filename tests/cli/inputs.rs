@@ -65,6 +65,28 @@ fn only_pictures_are_given_the_axis_of_a_batch() {
 }
 
 #[test]
+fn pictures_have_their_channels_where_the_input_has_them() {
+    let colours: Vec<f32> = (0..12).map(|value| f32::from(value as u8) / 255.0).collect();
+    let (grey, colours) = (Tensor::from_slice(&[2, 2], &colours[..4]), Tensor::from_slice(&[3, 2, 2], &colours));
+    let taken = |ty: &str, picture: &Tensor| {
+        let model = Model::of(ty);
+        write_png(Path::new(&model.path("x.png")), picture.view()).unwrap();
+        let taken = model.takes(&format!("x={}", model.path("x.png")));
+        let bytes = taken.view().to_f64().iter().map(|value| (value * 255.0).round() as u8).collect::<Vec<u8>>();
+        (taken.shape().to_vec(), bytes)
+    };
+    let (grey, colours) = (grey.unwrap(), colours.unwrap());
+    assert_eq!(taken("[3, H, W]", &colours), (vec![3, 2, 2], (0..12).collect()));
+    assert_eq!(taken("[B, H, W, 3]", &colours), (vec![1, 2, 2, 3], vec![0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]));
+    assert_eq!(taken("[B, 1, 2, 2]", &grey), (vec![1, 1, 2, 2], (0..4).collect()));
+    assert_eq!(taken("[H, W, 1]", &grey), (vec![2, 2, 1], (0..4).collect()));
+    let model = Model::of("[B, 1, H, W]");
+    write_png(Path::new(&model.path("x.png")), colours.view()).unwrap();
+    let input = format!("x={}", model.path("x.png"));
+    model.refuses(&input, &["`x` takes pictures of one channel, and this one has colours"]);
+}
+
+#[test]
 fn numbers_out_of_an_inputs_range_are_refused() {
     let bytes = Model::of("u8[N]");
     bytes.refuses("x=[7, 300, -1]", &["`x` is u8, from 0 to 255: 300 is not in that range"]);
@@ -72,7 +94,10 @@ fn numbers_out_of_an_inputs_range_are_refused() {
     write_npy(Path::new(&bytes.path("x.npy")), wide.view()).unwrap();
     bytes.refuses(&format!("x={}", bytes.path("x.npy")), &["-1 is not in that range"]);
     bytes.refuses("x=[0.5]", &["`x` takes whole numbers, u8: 0.5 is none"]);
+    bytes.refuses("x=[1e3]", &["1000 is not in that range"]);
+    bytes.refuses("x=[inf]", &["`x` takes whole numbers, u8"]);
     assert_eq!(bytes.takes("x=[0, 255]").as_slice::<u8>(), Some(&[0, 255][..]));
+    assert_eq!(bytes.takes("x=[1e2, 2.0]").as_slice::<u8>(), Some(&[100, 2][..]));
     let floats = Tensor::from_slice(&[1], &[1.5f32]).unwrap();
     write_npy(Path::new(&bytes.path("f.npy")), floats.view()).unwrap();
     bytes.refuses(&format!("x={}", bytes.path("f.npy")), &["holds u8, and the array f32"]);

@@ -8,15 +8,16 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::{Tensor, TensorRef, byte_len, reshape};
+use super::{Tensor, TensorRef, reshape};
 use crate::error::{ErrorKind, RunError};
 use crate::files;
 use crate::program::DType;
+use crate::program::dtype::n_elements;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 const MAX_RANK: usize = 32;
 
-/// Type codes without the byte order, and what they are here.
+/// Type codes without the byte order, and what they are here; the first of a type is how it is written.
 static TYPES: &[(&str, DType)] = &[
     ("f8", DType::F64),
     ("f4", DType::F32),
@@ -27,11 +28,17 @@ static TYPES: &[(&str, DType)] = &[
     ("u1", DType::U8),
     ("u4", DType::U32),
     ("b1", DType::Bool),
+    (I16, DType::I32),
+    (U16, DType::I32),
+    (U64, DType::I64),
 ];
 
 /// The byte order that is not this machine's.
 const SWAPPED: &str = if cfg!(target_endian = "little") { ">" } else { "<" };
-/// There is no such type here: its numbers are held as i64, and those that do not fit are refused.
+/// Integers for which there is no type here: a wider one holds them.
+const I16: &str = "i2";
+const U16: &str = "u2";
+/// And some of these are more than the widest one holds; they are refused.
 const U64: &str = "u8";
 
 #[derive(Debug, Default, PartialEq)]
@@ -51,12 +58,27 @@ impl Header {
     }
 
     fn dtype(&self) -> Result<DType, RunError> {
-        let code = if self.code() == U64 { "i8" } else { self.code() };
-        let known = TYPES.iter().find(|(name, _)| *name == code).filter(|_| "<>|=".contains(self.order()));
+        let known = TYPES.iter().find(|(code, _)| *code == self.code()).filter(|_| "<>|=".contains(self.order()));
         known.map(|&(_, dtype)| dtype).ok_or_else(|| {
             let message = format!("element type `{}` is not supported", self.descr);
             bad(message).help("convert the array with `.astype`, say to float32 or int64")
         })
+    }
+
+    /// The integers that are held in a wider type, as they are stored.
+    fn narrow(&self) -> Option<fn([u8; 2]) -> i32> {
+        match self.code() {
+            I16 => Some(|bytes| i16::from_ne_bytes(bytes).into()),
+            U16 => Some(|bytes| u16::from_ne_bytes(bytes).into()),
+            _ => None,
+        }
+    }
+
+    /// Bytes of all elements in the file.
+    fn n_bytes(&self) -> Result<Option<usize>, RunError> {
+        let held = self.dtype()?.size_of();
+        let size = if self.narrow().is_some() { 2 } else { held };
+        Ok(n_elements(&self.shape).and_then(|n| n.checked_mul(size)))
     }
 }
 
@@ -73,7 +95,7 @@ pub fn write_npy(path: &Path, tensor: TensorRef) -> Result<(), RunError> {
 /// The bytes of a whole file, as its header says.
 pub fn npy_len(start: &[u8]) -> Result<u64, RunError> {
     let (header, data) = split_header(start)?;
-    let len = byte_len(header.dtype()?, &header.shape).and_then(|len| len.checked_add(start.len() - data.len()));
+    let len = header.n_bytes()?.and_then(|len| len.checked_add(start.len() - data.len()));
     len.map(|len| len as u64).ok_or_else(|| bad("an array of that size has more bytes than there can be"))
 }
 
@@ -81,7 +103,7 @@ pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
     let (header, data) = split_header(bytes)?;
     let dtype = header.dtype()?;
     let (is_swapped, is_u64) = (header.order() == SWAPPED, header.code() == U64);
-    let expected = byte_len(dtype, &header.shape);
+    let (expected, narrow) = (header.n_bytes()?, header.narrow());
     if expected.is_none_or(|expected| expected > data.len()) {
         return Err(bad(format!("cut off: {} bytes of data, {} needed", data.len(), expected.unwrap_or(usize::MAX))));
     }
@@ -90,8 +112,11 @@ pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
         true => header.shape.iter().rev().copied().collect(),
         false => header.shape,
     };
-    let mut tensor = Tensor::from_bytes(dtype, &stored, data)?;
-    if is_swapped {
+    let mut tensor = match narrow {
+        Some(value) => widened(&stored, data, is_swapped, value)?,
+        None => Tensor::from_bytes(dtype, &stored, data)?,
+    };
+    if is_swapped && narrow.is_none() {
         tensor.bytes_mut().chunks_exact_mut(dtype.size_of()).for_each(<[u8]>::reverse);
     }
     let unfit = tensor.as_slice::<i64>().filter(|_| is_u64).and_then(|values| values.iter().find(|&&value| value < 0));
@@ -101,6 +126,15 @@ pub fn npy_from_bytes(bytes: &[u8]) -> Result<Tensor, RunError> {
     if header.fortran {
         let reversed: Vec<usize> = (0..stored.len()).rev().collect();
         return reshape::transpose(tensor.view(), &reversed);
+    }
+    Ok(tensor)
+}
+
+/// Integers of two bytes each, as i32.
+fn widened(shape: &[usize], data: &[u8], is_swapped: bool, value: fn([u8; 2]) -> i32) -> Result<Tensor, RunError> {
+    let mut tensor = Tensor::zeros(DType::I32, shape)?;
+    for (wide, &[first, second]) in tensor.as_mut_slice().unwrap_or_default().iter_mut().zip(data.as_chunks().0) {
+        *wide = value(if is_swapped { [second, first] } else { [first, second] });
     }
     Ok(tensor)
 }
@@ -254,6 +288,22 @@ mod tests {
         assert_eq!(tensor.as_slice::<i64>(), Some(&[7, i64::MAX][..]));
         let error = npy_from_bytes(&bytes([7, u64::MAX])).unwrap_err().to_string();
         assert!(error.contains("18446744073709551615 is more than an i64 holds"), "{error}");
+    }
+
+    #[test]
+    fn integers_of_16_bits_are_widened() {
+        let read = |descr: &str, values: &[[u8; 2]]| {
+            let n = values.len();
+            let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({n},), }}\n");
+            let bytes = file(&header, &values.concat());
+            assert_eq!(npy_len(&bytes).unwrap(), bytes.len() as u64);
+            assert!(npy_from_bytes(&bytes[..bytes.len() - 1]).is_err());
+            npy_from_bytes(&bytes).unwrap().as_slice::<i32>().map(<[i32]>::to_vec)
+        };
+        let values = [-32768i16, -1, 7];
+        assert_eq!(read("<i2", &values.map(i16::to_le_bytes)), Some(vec![-32768, -1, 7]));
+        assert_eq!(read(">i2", &values.map(i16::to_be_bytes)), Some(vec![-32768, -1, 7]));
+        assert_eq!(read("<u2", &values.map(i16::to_le_bytes)), Some(vec![32768, 65535, 7]));
     }
 
     #[test]

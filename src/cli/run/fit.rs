@@ -6,6 +6,8 @@ use tilewright::runtime::error::ShapeText;
 use tilewright::runtime::program::{DType, Port};
 use tilewright::{Error, Tensor};
 
+use super::picture::arranged;
+
 /// Where a value comes from, which decides what a missing axis means and what may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin<'a> {
@@ -18,6 +20,7 @@ pub enum Origin<'a> {
 
 /// What was given as the port's element type and with its axes.
 pub fn fit(tensor: Tensor, port: &Port, origin: Origin) -> Result<Tensor, Error> {
+    let tensor = if origin == Origin::Image { arranged(tensor, port)? } else { tensor };
     ranked(converted(tensor, &port.name, port.dtype, origin)?, port, origin)
 }
 
@@ -27,7 +30,7 @@ pub fn converted(tensor: Tensor, name: &str, to: DType, origin: Origin) -> Resul
     if from == to {
         return Ok(tensor);
     }
-    if from.is_float() && to.is_int() {
+    if from.is_float() && to.is_int() && !is_whole(&tensor, origin) {
         return Err(not_whole(&tensor, name, to, origin));
     }
     if !to.is_float() {
@@ -59,6 +62,11 @@ fn first_outside(tensor: &Tensor, low: i64, high: i64) -> Option<String> {
     }
     let is_inside = |value: f64| value.fract() == 0.0 && (low as f64..=high as f64).contains(&value);
     tensor.view().to_f64().into_iter().find(|&value| !is_inside(value)).map(|value| value.to_string())
+}
+
+/// Whether floats are whole numbers that were written out, such as `1e3`.
+fn is_whole(tensor: &Tensor, origin: Origin) -> bool {
+    matches!(origin, Origin::Literal(_)) && tensor.view().to_f64().iter().all(|value| value.fract() == 0.0)
 }
 
 fn not_whole(tensor: &Tensor, name: &str, to: DType, origin: Origin) -> Error {

@@ -4,6 +4,7 @@ mod engine;
 mod fit;
 mod inputs;
 mod literal;
+mod picture;
 mod report;
 mod show;
 mod weights;
