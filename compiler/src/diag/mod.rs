@@ -5,6 +5,7 @@
 
 pub mod codes;
 mod diagnostic;
+mod excerpt;
 mod render;
 mod source;
 mod suggest;

@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use codespan_reporting::diagnostic as shown;
-use codespan_reporting::files;
 use codespan_reporting::term::{self, WriteStyle};
 
+use super::excerpt::Excerpt;
 use super::source::boundary_before;
 use super::{Diagnostic, FileId, Severity, SourceMap};
 
@@ -38,9 +38,10 @@ impl Theme {
 /// The diagnostic as text, ending in an empty line.
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, theme: &Theme) -> String {
     let mut painter = Painter { out: Vec::new(), theme };
-    let shown = translate(diagnostic, sources);
+    let excerpt = Excerpt::of(diagnostic, sources);
+    let shown = translate(diagnostic, sources, &excerpt);
     let config = term::Config::default();
-    let drawn = term::emit_to_write_style(&mut painter, &config, sources, &shown);
+    let drawn = term::emit_to_write_style(&mut painter, &config, &excerpt, &shown);
     let text = String::from_utf8_lossy(&painter.out).into_owned();
     match drawn {
         Ok(()) => text,
@@ -56,14 +57,14 @@ fn without_source(diagnostic: &Diagnostic) -> String {
     text
 }
 
-fn translate(diagnostic: &Diagnostic, sources: &SourceMap) -> shown::Diagnostic<FileId> {
+fn translate(diagnostic: &Diagnostic, sources: &SourceMap, excerpt: &Excerpt) -> shown::Diagnostic<FileId> {
     let label = |label: &super::Label| {
         let style = match label.primary {
             true => shown::LabelStyle::Primary,
             false => shown::LabelStyle::Secondary,
         };
         let range = fit(label.span.range(), sources.text(label.span.file));
-        shown::Label::new(style, label.span.file, range).with_message(&label.text)
+        shown::Label::new(style, label.span.file, excerpt.range(label.span.file, range)).with_message(&label.text)
     };
     let helps = diagnostic.helps.iter().map(|help| format!("help: {help}"));
     shown::Diagnostic::new(severity(diagnostic.severity))
@@ -84,28 +85,6 @@ fn severity(severity: Severity) -> shown::Severity {
         Severity::Error => shown::Severity::Error,
         Severity::Warning => shown::Severity::Warning,
         Severity::Note => shown::Severity::Note,
-    }
-}
-
-impl<'a> files::Files<'a> for SourceMap {
-    type FileId = FileId;
-    type Name = &'a str;
-    type Source = &'a str;
-
-    fn name(&'a self, file: FileId) -> Result<&'a str, files::Error> {
-        Ok(SourceMap::name(self, file))
-    }
-
-    fn source(&'a self, file: FileId) -> Result<&'a str, files::Error> {
-        Ok(self.text(file))
-    }
-
-    fn line_index(&'a self, file: FileId, offset: usize) -> Result<usize, files::Error> {
-        SourceMap::line_index(self, file, offset).ok_or(files::Error::FileMissing)
-    }
-
-    fn line_range(&'a self, file: FileId, line: usize) -> Result<Range<usize>, files::Error> {
-        SourceMap::line_range(self, file, line).ok_or(files::Error::FileMissing)
     }
 }
 
