@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::Args;
 use tilewright::compiler::graph::{DType, Model, Role};
 use tilewright::compiler::passes::Narrowing;
+use tilewright::compiler::passes::calibration::Calibration;
 use tilewright::runtime::program::Port;
 use tilewright::runtime::weights::WeightSet;
 use tilewright::{Error, Options, calibrate};
 
 use super::options::{Compilation, Precision};
 use super::run::{Given, ports};
-use super::term::{Failure, Outcome, detail};
+use super::term::{Failure, Outcome, detail, show_message};
 
 #[derive(Args, Clone, Debug)]
 pub struct Calibrate {
@@ -56,6 +57,15 @@ impl Calibrate {
             samples.push(ports(&inputs, &[Given::Archive(file.to_string_lossy().into_owned())])?);
         }
         options.calibration = calibrate(model, options, weights()?, entry, &samples)?;
+        if let Calibration::Seen(seen) = &options.calibration
+            && seen.n_blank(entry) > 0
+        {
+            let places = seen.n_blank(entry);
+            let message = format!(
+                "at {places} places the data is zero, or not finite: their scales come from each call's values"
+            );
+            show_message("warning", &message);
+        }
         detail(format!("calibrated with {} files", self.files.len()));
         Ok(())
     }

@@ -51,13 +51,24 @@ impl Seen {
         self.0.is_empty()
     }
 
+    /// Places of an entry at which nothing was seen that a scale can come from: only zeros, or something beyond all numbers.
+    pub fn n_blank(&self, entry: &str) -> usize {
+        let places = self.0.get(entry).map_or(&[][..], Vec::as_slice);
+        places.iter().filter(|seen| greatest(seen).is_none()).count()
+    }
+
     /// What to expect of so many groups: a group in which nothing but zeros was seen may be as large as the largest.
     pub fn expected(&self, entry: &str, place: usize, n_groups: usize) -> Option<Vec<f32>> {
         let seen = self.0.get(entry)?.get(place).filter(|seen| seen.len() == n_groups)?;
-        let most = seen.iter().copied().fold(0.0, f32::max);
-        let is_useful = most > 0.0 && most.is_finite();
-        is_useful.then(|| seen.iter().map(|&greatest| if greatest > 0.0 { greatest } else { most }).collect())
+        let most = greatest(seen)?;
+        Some(seen.iter().map(|&greatest| if greatest > 0.0 { greatest } else { most }).collect())
     }
+}
+
+/// The greatest of all groups, if a scale can come from it.
+fn greatest(seen: &[f32]) -> Option<f32> {
+    let most = seen.iter().copied().fold(0.0, f32::max);
+    (most > 0.0 && most.is_finite()).then_some(most)
 }
 
 #[cfg(test)]
@@ -76,6 +87,8 @@ mod tests {
         seen.add("zeros", 0, &[0.0]);
         seen.add("odd", 0, &[f32::INFINITY]);
         assert_eq!((seen.expected("zeros", 0, 1), seen.expected("odd", 0, 1)), (None, None));
+        // Nobody looked at the first place of `call`.
+        assert_eq!(["call", "zeros", "odd", "other"].map(|entry| seen.n_blank(entry)), [1, 1, 1, 0]);
     }
 
     #[test]
