@@ -12,7 +12,7 @@ use crate::kernel::types::Value;
 const LIMIT: Floats<f64> = Floats { single: 1e5, double: 1e8 };
 pub(super) const HALF_PI: Floats<[f64; 3]> = Floats {
     single: [1.570_796_370_506_286_6, -4.371_138_828_673_793e-8, -1.715_124_510_005_881_9e-15],
-    double: [1.570_796_326_794_896_6, 6.123_233_995_736_766e-17, -1.497_384_904_859_169_8e-33],
+    double: [std::f64::consts::FRAC_PI_2, 6.123_233_995_736_766e-17, -1.497_384_904_859_169_8e-33],
 };
 const SIN: Floats<&[f64]> = Floats {
     single: &[
