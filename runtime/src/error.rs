@@ -56,7 +56,8 @@ impl RunError {
     }
 
     pub fn io(doing: &str, path: &Path, error: &io::Error) -> RunError {
-        RunError::new(ErrorKind::File, format!("cannot {doing} `{}`: {error}", path.display()))
+        let what = if path.is_dir() { "it is a folder".to_string() } else { error.to_string() };
+        RunError::new(ErrorKind::File, format!("cannot {doing} `{}`: {what}", path.display()))
     }
 
     pub fn file(path: &Path, problem: impl fmt::Display) -> RunError {

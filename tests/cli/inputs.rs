@@ -122,6 +122,11 @@ fn an_archive_without_the_input_is_asked_about_what_it_holds() {
     write_npz(Path::new(&path), &[("X".to_string(), array.view())]).unwrap();
     model.refuses(&path, &["`x`, f32[N], is missing", "holds `X`", &format!("x={path}:X")]);
     assert_eq!(model.takes(&format!("x={path}:X")).shape(), [2]);
+    write_npz(Path::new(&path), &[]).unwrap();
+    model.refuses(&format!("x={path}"), &["holds no arrays"]);
+    model.refuses(&format!("x={path}:X"), &["holds no arrays"]);
+    std::fs::create_dir(model.path("folder.npy")).unwrap();
+    model.refuses(&format!("x={}", model.path("folder.npy")), &["folder.npy`: it is a folder"]);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn extension(path: &Path) -> String {
 fn from_archive(path: &Path, array: Option<&str>) -> Result<Tensor, Error> {
     let mut arrays = read_npz(path)?;
     match array {
+        _ if arrays.is_empty() => Err(Error::request(format!("`{}` holds no arrays", path.display()))),
         None if arrays.len() == 1 => Ok(arrays.remove(0).1),
         None => {
             let names: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();

@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     pub map: Option<String>,
     /// The seed of initial values and random numbers
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true)]
     pub seed: i64,
     /// Write the weights to a safetensors file, initial values say, by the model's own names, and states of known sizes
     #[arg(long, value_name = "FILE.safetensors")]
