@@ -1,6 +1,7 @@
 //! Exponentials of what is below the largest of its row, and those of the logistic function 1 / (1 + exp(x)), as powers of
 //! two: with base 2 the argument is taken apart exactly by one instruction. The quotient of the latter is the product with
-//! a reciprocal, where that takes a fraction of the time.
+//! a reciprocal, where that takes a fraction of the time; elsewhere what is multiplied by such a quotient of 1 is divided
+//! itself.
 //!
 //! Invariant: no result is off by more than the rounding of one that is near 1. The product with 1 / ln 2 is rounded, which
 //! errs the more in relation to a result the further the argument is from zero; below zero results shrink faster, and
@@ -61,6 +62,7 @@ pub fn by_powers_of_two(mut loops: Loops, machine: &Machine) -> Loops {
     if powers.is_empty() {
         return loops;
     }
+    let products = products(&loops.body, &needed, &roots, &quotients);
     let mut body = Body::default();
     loops.body.map_to(&mut body, &mut roots, |body, id, term| match &term {
         Term::Apply(_, args) if powers.contains(&id) => {
@@ -76,6 +78,14 @@ pub fn by_powers_of_two(mut loops: Loops, machine: &Machine) -> Loops {
             let inverse = body.apply(Scalar::Recip, &sides[1..]);
             if is_one(body, sides[0]) { inverse } else { body.apply(Scalar::Mul, &[sides[0], inverse]) }
         }
+        Term::Apply(Scalar::Mul, sides) if products.contains(&id) && machine.divides => {
+            let (of, divisor) = match (body.term(sides[0]), body.term(sides[1])) {
+                (_, &Term::Apply(Scalar::Div, ref inverse)) if is_one(body, inverse[0]) => (sides[0], inverse[1]),
+                (&Term::Apply(Scalar::Div, ref inverse), _) => (sides[1], inverse[1]),
+                _ => return body.add(term, loops.body.dtype(id)),
+            };
+            body.apply(Scalar::Div, &[of, divisor])
+        }
         _ => body.add(term, loops.body.dtype(id)),
     });
     loops.body = body;
@@ -83,16 +93,31 @@ pub fn by_powers_of_two(mut loops: Loops, machine: &Machine) -> Loops {
     loops
 }
 
+/// Products with those of the quotients of 1 that nothing else takes.
+fn products(body: &Body, needed: &[TermId], roots: &[TermId], quotients: &FxHashSet<TermId>) -> FxHashSet<TermId> {
+    let is_inverse = |id: &&TermId| match body.term(**id) {
+        Term::Apply(Scalar::Div, sides) => quotients.contains(id) && is_one(body, sides[0]) && !roots.contains(id),
+        _ => false,
+    };
+    let product = |&id: &TermId| match users(body, needed, id)[..] {
+        [user] => matches!(body.term(user), Term::Apply(Scalar::Mul, sides) if sides[0] != sides[1]).then_some(user),
+        _ => None,
+    };
+    needed.iter().filter(is_inverse).filter_map(product).collect()
+}
+
+fn users(body: &Body, needed: &[TermId], id: TermId) -> Vec<TermId> {
+    let uses = |user: &&TermId| {
+        let mut uses = false;
+        body.term(**user).for_each_operand(&mut |operand| uses |= operand == id);
+        uses
+    };
+    needed.iter().filter(uses).copied().collect()
+}
+
 /// Exponentials of which nothing but a sum with 1 is taken, that divides and does nothing else; and the quotients.
 fn logistic(body: &Body, needed: &[TermId], roots: &[TermId]) -> (FxHashSet<TermId>, FxHashSet<TermId>) {
-    let users = |id: TermId| {
-        let uses = |user: &&TermId| {
-            let mut uses = false;
-            body.term(**user).for_each_operand(&mut |operand| uses |= operand == id);
-            uses
-        };
-        needed.iter().filter(uses).copied().collect::<Vec<TermId>>()
-    };
+    let users = |id: TermId| users(body, needed, id);
     let (mut powers, mut quotients) = (FxHashSet::default(), FxHashSet::default());
     for &id in needed {
         let is_exponential = matches!(body.term(id), Term::Apply(Scalar::Exp, _)) && body.dtype(id) == DType::F32;

@@ -30,12 +30,21 @@ fn the_logistic_function_divides_by_nothing() {
 
 #[test]
 fn the_logistic_function_divides_where_that_is_quick() {
-    let text = r#"graph @call(%0 "x": data f32[100]) { %1: f32[100] = silu(%0)
-      return %1 "y": data }"#;
     let machine = Machine { divides: true, ..MACHINES[0] };
-    check_graph(&lowered(text), 1, &[machine]);
-    let kernel = text_on(&machine, text);
-    assert!(kernel.contains(" = exp2 ") && kernel.contains(" = div ") && !kernel.contains(" = recip "), "{kernel}");
+    // What is multiplied by a quotient is divided itself, unless the quotient is needed too.
+    for (formula, products) in [
+        ("%1: f32[100] = silu(%0)\nreturn %1 \"y\": data", 1),
+        ("%1: f32[100] = sigmoid(%0)\nreturn %1 \"y\": data", 1),
+        ("%1: f32[100] = sigmoid(%0)\n%2: f32[100] = mul(%1, %1)\nreturn %2 \"y\": data", 2),
+        ("%1: f32[100] = sigmoid(%0)\n%2: f32[100] = mul(%1, %0)\nreturn %1 \"s\": data, %2 \"y\": data", 2),
+    ] {
+        let text = format!(r#"graph @call(%0 "x": data f32[100]) {{ {formula} }}"#);
+        check_graph(&lowered(&text), 1, &[machine]);
+        let kernel = text_on(&machine, &text);
+        assert!(kernel.contains(" = exp2 ") && kernel.contains(" = div ") && !kernel.contains(" = recip "), "{kernel}");
+        let count = kernel.matches(" = mul ").count() / kernel.matches(" = exp2 ").count();
+        assert_eq!(count, products, "{kernel}");
+    }
 }
 
 #[test]
