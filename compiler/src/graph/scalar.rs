@@ -67,6 +67,7 @@ pub enum Scalar {
     Shr,
     Select,
     Recip,
+    RoughExp2,
 }
 
 /// Which operand types a function takes, and what it returns.
@@ -177,6 +178,8 @@ pub static DEFS: &[ScalarDef] = &[
     def(Select, "select", 3, S::Select, None, None),
     // Of kernels alone, where what is inverted is rounded anyway: off by an ulp or two, and more where it is denormal.
     def(Recip, "recip", 1, S::Float, Some(|a, _, _| 1.0 / a), None),
+    // The same, where what is made of it is rounded to bf16.
+    def(RoughExp2, "rough_exp2", 1, S::Float, Some(|a, _, _| a.exp2()), None),
 ];
 
 /// Rounds down; by zero gives zero, and the least integer by -1 wraps.
@@ -275,7 +278,7 @@ mod tests {
             assert_eq!(def.scalar as usize, idx, "{}", def.name);
             assert_eq!(Scalar::from_name(def.name), Some(def.scalar));
         }
-        assert_eq!(DEFS.len(), Scalar::Recip as usize + 1);
+        assert_eq!(DEFS.len(), Scalar::RoughExp2 as usize + 1);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Exponentials of what is below the largest of its row, and those of the logistic function 1 / (1 + exp(x)), as powers of
 //! two: with base 2 the argument is taken apart exactly by one instruction. The quotient of the latter is the product with
 //! a reciprocal, where that takes a fraction of the time; elsewhere what is multiplied by such a quotient of 1 is divided
-//! itself.
+//! itself. What is rounded to bf16 at once is made of rough powers.
 //!
-//! Invariant: no result is off by more than the rounding of one that is near 1. The product with 1 / ln 2 is rounded, which
+//! Invariant: no result is off by more than the rounding of one that is near 1, or a tenth of its own. The product with 1 / ln 2 is rounded, which
 //! errs the more in relation to a result the further the argument is from zero; below zero results shrink faster, and
 //! above it those of the logistic function.
 
@@ -63,6 +63,8 @@ pub fn by_powers_of_two(mut loops: Loops, machine: &Machine) -> Loops {
         return loops;
     }
     let products = products(&loops.body, &needed, &roots, &quotients);
+    let is_rounded = |id: &&TermId| is_rounded(&loops.body, &needed, &roots, **id);
+    let rough: FxHashSet<TermId> = powers.iter().filter(is_rounded).copied().collect();
     let mut body = Body::default();
     loops.body.map_to(&mut body, &mut roots, |body, id, term| match &term {
         Term::Apply(_, args) if powers.contains(&id) => {
@@ -72,7 +74,7 @@ pub fn by_powers_of_two(mut loops: Loops, machine: &Machine) -> Loops {
             };
             let factor = body.constant(DType::F32, factor);
             let exponent = body.apply(Scalar::Mul, &[of, factor]);
-            body.apply(Scalar::Exp2, &[exponent])
+            body.apply(if rough.contains(&id) { Scalar::RoughExp2 } else { Scalar::Exp2 }, &[exponent])
         }
         Term::Apply(_, sides) if quotients.contains(&id) && !machine.divides => {
             let inverse = body.apply(Scalar::Recip, &sides[1..]);
@@ -104,6 +106,16 @@ fn products(body: &Body, needed: &[TermId], roots: &[TermId], quotients: &FxHash
         _ => None,
     };
     needed.iter().filter(is_inverse).filter_map(product).collect()
+}
+
+/// Whether all that is made of the quotients of a power is rounded to bf16.
+fn is_rounded(body: &Body, needed: &[TermId], roots: &[TermId], power: TermId) -> bool {
+    let users = |id: TermId| if roots.contains(&id) { Vec::new() } else { users(body, needed, id) };
+    let is_rounded = |&id: &TermId| matches!(body.term(id), Term::Cast(_)) && body.dtype(id) == DType::BF16;
+    let [sum] = users(power)[..] else { return false };
+    let all = |ids: Vec<TermId>, is: &dyn Fn(&TermId) -> bool| !ids.is_empty() && ids.iter().all(is);
+    let is_product = |&id: &TermId| matches!(body.term(id), Term::Apply(Scalar::Mul, _)) && all(users(id), &is_rounded);
+    all(users(sum), &|&quotient| all(users(quotient), &|id| is_rounded(id) || is_product(id)))
 }
 
 fn users(body: &Body, needed: &[TermId], id: TermId) -> Vec<TermId> {

@@ -48,6 +48,17 @@ fn the_logistic_function_divides_where_that_is_quick() {
 }
 
 #[test]
+fn what_is_rounded_to_bf16_is_made_of_rough_powers() {
+    let rounded = "%1: f32[100] = silu(%0)\n%2: bf16[100] = cast(%1) {to = bf16}";
+    let kernel = of_formula(&format!("{rounded}\nreturn %2 \"y\": data"));
+    assert!(kernel.contains(" = rough_exp2 ") && !kernel.contains(" = exp2 "), "{kernel}");
+    for others in ["%1 \"s\": data, %2 \"y\": data", "%1 \"y\": data"] {
+        let kernel = of_formula(&format!("{rounded}\nreturn {others}"));
+        assert!(kernel.contains(" = exp2 ") && !kernel.contains(" = rough_exp2 "), "{kernel}");
+    }
+}
+
+#[test]
 fn what_is_asked_for_itself_stays_exact() {
     let sum = "%1: f32[100] = exp(%0)\n%3: f32[100] = fill() {value = 1.0, shape = [100], dtype = f32}
                %4: f32[100] = add(%1, %3)";

@@ -38,6 +38,7 @@ const fn both(single: f64, double: f64) -> Floats<Option<f64>> {
 static EXPANSIONS: &[Expansion] = &[
     Expansion { scalar: Scalar::Exp, expand: |lower, x| lower.exp(x[0]), error: both(2.5e-7, 5e-16) },
     Expansion { scalar: Scalar::Exp2, expand: |lower, x| lower.exp2(x[0]), error: both(2.5e-7, 5e-16) },
+    Expansion { scalar: Scalar::RoughExp2, expand: |lower, x| lower.rough_exp2(x[0]), error: single(9e-5) },
     Expansion { scalar: Scalar::Scalb, expand: |lower, x| lower.scalb(x[0], x[1]), error: single(1.2e-7) },
     Expansion { scalar: Scalar::Expm1, expand: |lower, x| lower.expm1(x[0]), error: both(4e-7, 1e-15) },
     Expansion { scalar: Scalar::Log, expand: |lower, x| lower.log(x[0]), error: both(2e-7, 5e-16) },
