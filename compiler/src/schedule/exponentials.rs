@@ -3,9 +3,9 @@
 //! a reciprocal, where that takes a fraction of the time; elsewhere what is multiplied by such a quotient of 1 is divided
 //! itself. What is rounded to bf16 at once is made of rough powers.
 //!
-//! Invariant: no result is off by more than the rounding of one that is near 1, or a tenth of its own. The product with 1 / ln 2 is rounded, which
-//! errs the more in relation to a result the further the argument is from zero; below zero results shrink faster, and
-//! above it those of the logistic function.
+//! Invariant: no result is off by more than the rounding of one that is near 1, or a tenth of its own. The product with
+//! 1 / ln 2 is rounded, which errs the more in relation to a result the further the argument is from zero; below zero results
+//! shrink faster, and above it those of the logistic function.
 
 use rustc_hash::FxHashSet;
 
