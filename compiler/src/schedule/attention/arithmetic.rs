@@ -1,9 +1,11 @@
-//! Cheaper arithmetic for scores, which become exponentials: constants are multiplied by where the spec divides by them, and
-//! numbers made of positions are summed as floats, so that what varies along one axis is converted for that axis alone.
+//! Cheaper arithmetic for scores, which become exponentials: constants are multiplied by where the spec divides by them,
+//! numbers made of positions are summed as floats, so that what varies along one axis is converted for that axis alone, and
+//! a small cap times tanh(x) is cap - 2 cap / (1 + exp(2x)), whose digits near zero are those that it has near the cap.
 //!
 //! Invariant: a score changes by a few roundings of its factors at most. What is compared, rounded or becomes an integer
 //! keeps its value.
 
+use std::f64::consts::LOG2_E;
 use std::ops::RangeInclusive;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -14,6 +16,8 @@ use crate::schedule::body::{Body, Term, TermId};
 
 /// Factors that lose no digits when they are inverted or multiplied by one another.
 const FACTORS: RangeInclusive<f64> = 1e-18..=1e18;
+/// Caps whose last digit no exponential shows.
+const CAP: f64 = 64.0;
 /// Each integer up to this is a number of f32.
 const WHOLE: i64 = 1 << 24;
 
@@ -139,6 +143,9 @@ fn factor(body: &Body, id: TermId) -> Option<f64> {
 
 /// A product with a constant, into which one before it goes.
 fn multiply(body: &mut Body, x: TermId, by: f64, dtype: DType) -> TermId {
+    if let Some(argument) = argument_of_tanh(body, x).filter(|_| dtype == DType::F32 && by.abs() <= CAP) {
+        return capped(body, argument, by);
+    }
     let before = match body.term(x) {
         Term::Apply(Scalar::Mul, sides) => factor(body, sides[1]).map(|factor| (sides[0], factor * by)),
         _ => None,
@@ -146,4 +153,20 @@ fn multiply(body: &mut Body, x: TermId, by: f64, dtype: DType) -> TermId {
     let (x, by) = before.filter(|(_, by)| FACTORS.contains(&by.abs())).unwrap_or((x, by));
     let by = body.constant(dtype, round(dtype, by));
     body.apply(Scalar::Mul, &[x, by])
+}
+
+fn argument_of_tanh(body: &Body, id: TermId) -> Option<TermId> {
+    match body.term(id) {
+        Term::Apply(Scalar::Tanh, args) => Some(args[0]),
+        _ => None,
+    }
+}
+
+fn capped(body: &mut Body, x: TermId, cap: f64) -> TermId {
+    let exponent = multiply(body, x, 2.0 * LOG2_E, DType::F32);
+    let power = body.apply(Scalar::Exp2, &[exponent]);
+    let [one, cap, span] = [1.0, cap, 2.0 * cap].map(|number| body.constant(DType::F32, round(DType::F32, number)));
+    let sum = body.apply(Scalar::Add, &[power, one]);
+    let below = body.apply(Scalar::Div, &[span, sum]);
+    body.apply(Scalar::Sub, &[cap, below])
 }

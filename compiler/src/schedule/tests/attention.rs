@@ -132,7 +132,8 @@ fn scales_are_taken_off() {
     assert!(["mul", "div"].iter().all(|op| kernel(op, "1e-40").contains("e-41")));
 }
 
-/// Capped scores with a slope along the distance: nothing is divided by a constant, and distances are made of floats.
+/// Capped scores with a slope along the distance: nothing is divided by a constant, distances are made of floats, and the
+/// cap of a quotient of powers, unless it is so large that the last digits of that would show.
 const SLOPED: &str = "%40: f32[FULL] = fill() {value = 3.0, shape = [FULL], dtype = f32}
           %41: f32[FULL] = div(%3, %40)
           %42: f32[FULL] = tanh(%41)
@@ -154,9 +155,15 @@ const SLOPED: &str = "%40: f32[FULL] = fill() {value = 3.0, shape = [FULL], dtyp
 fn caps_and_slopes() {
     check(&Scores { rows: "N", keys: "N", steps: SLOPED }, "4", &[1, 21]);
     check(&Scores { rows: "19", keys: "37", steps: SLOPED }, "4", &[1]);
-    let kernel = kernel_of(&text(&Scores { rows: "19", keys: "37", steps: SLOPED }, "4", "1"));
-    let scores = kernel.split("tanh").next().expect("scores");
-    assert!(!scores.contains("= div "), "{kernel}");
+    let large = SLOPED.replace("3.0", "65.0");
+    check(&Scores { rows: "19", keys: "37", steps: &large }, "4", &[1]);
+    let [kernel, uncapped] =
+        [SLOPED, &large].map(|steps| kernel_of(&text(&Scores { rows: "19", keys: "37", steps }, "4", "1")));
+    for (kernel, last) in [(&kernel, "= exp2 "), (&uncapped, "= tanh ")] {
+        let scores = kernel.split(last).next().expect("scores");
+        assert!(scores.len() < kernel.len() && !scores.contains("= div "), "{kernel}");
+    }
+    assert!(kernel.contains("= div ") && !kernel.contains("= tanh "), "{kernel}");
     assert!(!kernel.lines().any(|line| line.contains("i64<") && line.contains("= sub ")), "{kernel}");
 }
 
